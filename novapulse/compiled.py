@@ -1,0 +1,78 @@
+"""The one door to numba: `@kernel` compiles a function, and its cache can never be stale.
+
+Invariants:
+- every kernel is cached in a directory named by the hash of *all* kernel sources and of the compiler's versions, because
+  numba does not notice that a function called by a cached kernel was edited;
+- no `fastmath`: compiled and uncompiled (`NUMBA_DISABLE_JIT=1`) give the same bits;
+- kernels are compiled at set-up (`python -m novapulse.compiled`), never at the first order.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, overload
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_PACKAGE = Path(__file__).resolve().parent
+_GENERATIONS_KEPT = 3
+
+
+def source_hash() -> str:
+    """Return the hash (16 hex digits) of every source that may hold a kernel, and of the compiler that reads it."""
+    digest = hashlib.sha256()
+    versions = (sys.version, numba.__version__, np.__version__, os.environ.get("NUMBA_BOUNDSCHECK", "0"))
+    digest.update("|".join(versions).encode())
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        source = path.read_bytes()
+        if b"import kernel" in source or path.parent.name == "core":
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + source)
+    return digest.hexdigest()[:16]
+
+
+def cache_directory() -> Path:
+    """Return where this generation of kernels is cached: the user's cache folder, one directory per source hash."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "novapulse" / f"kernels-{_HASH}"
+
+
+def _forget_old_generations() -> None:
+    generations = sorted(
+        cache_directory().parent.glob("kernels-*"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    for old in generations[_GENERATIONS_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+_HASH = source_hash()
+
+
+@overload
+def kernel(function: Function) -> Function: ...
+@overload
+def kernel(*, inline: bool = False) -> Callable[[Function], Function]: ...
+def kernel(function: Function | None = None, *, inline: bool = False) -> object:
+    """Compile `function` on its first call and cache the machine code.
+
+    Args:
+        function: A function of scalars, arrays and records that uses only what numba compiles.
+        inline: Always merge the function into its callers (for small functions inside a loop over bars).
+    """
+
+    def compile_(target: Function) -> object:
+        if numba.config.DISABLE_JIT:
+            return target
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(cache_directory())
+        try:
+            return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(target)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return compile_ if function is None else compile_(function)

@@ -1,0 +1,1 @@
+"""Nouns that every other package shares. Standard library and numpy only."""
