@@ -1,0 +1,150 @@
+# Recipes of NovaPulse. `./run RECIPE` sets everything up first; inside an active environment plain `just RECIPE` will do.
+
+set positional-arguments := true
+
+_list:
+    @just --list --unsorted
+
+# From data to an honest backtest in one command (real bars where there are any, else a sample market)
+[no-exit-message]
+demo *arguments: kernels
+    @novapulse demo "$@"
+
+# Run the whole test suite, in random order, warnings as errors; arguments go to pytest
+[no-exit-message]
+test *arguments: kernels
+    @python -m pytest "$@"
+
+# Check style, security rules, formatting and types
+[no-exit-message]
+lint:
+    @ruff check .
+    @ruff format --check .
+    @mypy novapulse
+
+# Format the code and apply the safe fixes
+[no-exit-message]
+format:
+    @ruff check --fix .
+    @ruff format .
+
+# Measure against the rivals: ratios of one run; arguments go to the benchmarks
+[no-exit-message]
+bench *arguments: kernels
+    @python -m tests.benchmarks "$@"
+
+# Open an interactive Python with the research packages, the library and the lake at hand
+[no-exit-message]
+research: kernels
+    @python -i -c "$RESEARCH"
+
+# Prove that the decision core runs without any research package. (It does not trade yet: there is no paper trader here.)
+[no-exit-message]
+live:
+    #!/bin/sh
+    set -eu
+    case "${VIRTUAL_ENV-}" in
+    */.venv-live) ;;
+    *) exec ./run live ;;
+    esac
+    just kernels
+    python -c "$NO_RESEARCH"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    export NOVAPULSE_HOME="$scratch"
+    novapulse config check
+    novapulse demo --once
+
+# Compile the kernels into the user's cache, if any source has changed since
+[no-exit-message]
+kernels:
+    #!/bin/sh
+    set -eu
+    stamp=${VIRTUAL_ENV:-.venv}/.kernels
+    sources=$(find novapulse -name '*.py' -exec cksum {} + | sort | cksum)
+    if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$sources" ] && [ -d "$(tail -n 1 "$stamp")" ]; then
+        exit 0
+    fi
+    python -m novapulse.compiled
+    directory=$(python -c 'from novapulse.compiled import cache_directory; print(cache_directory())')
+    printf '%s\n%s\n' "$sources" "$directory" >"$stamp"
+
+# Run the test suite on another Python (3.12, 3.13 or the path of an interpreter) in an environment of its own
+[no-exit-message]
+test-python version *arguments:
+    #!/bin/sh
+    set -eu
+    wanted=$1
+    shift
+    python=$(uv python find --no-project --system "$wanted") || { echo "no Python $wanted on this machine: nothing was tested" >&2; exit 1; }
+    folder=.venv-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    PYTHON=$python RUN_IN=$folder exec ./run test "$@"
+
+# Resolve all dependencies anew, to the newest that pyproject.toml allows, and write the three locks
+[no-exit-message]
+lock:
+    #!/bin/sh
+    set -eu
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    mkdir "$scratch/novapulse"
+    cp pyproject.toml "$scratch"
+    cp novapulse/__init__.py "$scratch/novapulse"
+    touch "$scratch/README.md" "$scratch/LICENSE" "$scratch/NOTICE"
+    export_to() {
+        file=$1
+        shift
+        {
+            echo "# Written by 'just lock' from pyproject.toml. Hashes, no addresses: any index that serves these files will do."
+            uv export -q --project "$scratch" --format requirements-txt --no-emit-project --no-annotate --no-header "$@"
+        } >"$scratch/$file"
+        mv "$scratch/$file" "$file"
+    }
+    uv lock --project "$scratch"
+    export_to requirements.lock --all-extras --group dev --group bench
+    export_to live.lock --no-default-groups --group setup
+    export_to bootstrap.lock --only-group bootstrap
+
+# Show that each lock installs from wheels alone on every supported Python and machine (needs the network)
+[no-exit-message]
+lock-check:
+    #!/bin/sh
+    set -eu
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    export MACOSX_DEPLOYMENT_TARGET=14.0
+    failed=0
+    for lock in requirements.lock live.lock bootstrap.lock; do
+        for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do
+            for version in 3.11 3.12 3.13; do
+                if uv pip install --dry-run --only-binary :all: --require-hashes --target "$scratch" \
+                    --python-platform "$platform" --python-version "$version" -r "$lock" >"$scratch/log" 2>&1; then
+                    echo "$lock on $platform, Python $version: $(grep -c '^ + ' "$scratch/log") packages"
+                else
+                    echo "$lock on $platform, Python $version: DOES NOT RESOLVE"
+                    sed 's/^/    /' "$scratch/log"
+                    failed=1
+                fi
+            done
+        done
+    done
+    exit $failed
+
+export RESEARCH := '''
+import os
+from pathlib import Path
+import numpy as np
+import polars as pl
+import novapulse
+from novapulse.market.lake import Lake
+lake = Lake(Path(os.environ.get("NOVAPULSE_DATA_DIR", "data/lake")))
+print(f"NovaPulse {novapulse.__version__}: np, pl, novapulse and lake ({lake}) are at hand; vectorbt when imported.")
+'''
+
+export NO_RESEARCH := '''
+import sys
+from importlib.util import find_spec
+research = "altair anywidget marimo matplotlib optuna papermill plotly scipy sklearn skl2onnx talib vectorbt vectorbt_rust".split()
+found = [name for name in research if find_spec(name)]
+sys.exit(f"research packages in the live environment: {found}") if found else print(f"{sys.prefix}: no research package can be imported")
+'''

@@ -1,0 +1,297 @@
+"""The life of one working order inside the kernel: placed, filled, chased, crossed or given up.
+
+Within one bar: a market order trades at the open; then protection, or an entry that rests as a limit and after it
+protection; a limit exit comes last, so that a bar which holds both a stop and a better exit fills the stop.
+"""
+
+from novapulse.backtest.tally import tally_fill, tally_round_trip
+from novapulse.compiled import kernel
+from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
+from novapulse.execution.fills import fill_order, fill_protection
+from novapulse.execution.tactics import Step, cross, next_step, reprice
+from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
+from novapulse.risk.stops import stop_distance, target_distance
+
+
+@kernel
+def place_entry(
+    order: Record, position: Record, account: Record, action: Record, signal: Record, bar: Record, rules: Record
+) -> None:
+    """Put an entry to work and reserve its cash and exposure."""
+    _place(order, action, bar, rules)
+    order.intent = Intent.ENTRY
+    order.stop_distance = action.stop_distance
+    order.target_distance = action.target_distance
+    order.hold = action.hold
+    order.notional = action.notional
+    order.consensus = signal.consensus
+    order.lead = signal.lead
+    order.regime = signal.regime
+    position.pending_units = action.units
+    account.hold += action.hold
+    account.pending_exposure += action.notional
+    account.positions += 1
+
+
+@kernel
+def place_exit(order: Record, position: Record, action: Record, bar: Record, rules: Record) -> None:
+    """Put an exit to work; it reserves nothing."""
+    _place(order, action, bar, rules)
+    order.intent = Intent.EXIT
+    order.hold = 0.0
+    order.notional = 0.0
+    position.exiting = 1
+
+
+@kernel
+def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
+    order.kind = action.kind
+    order.side = action.side
+    order.reason = action.reason
+    order.units = action.units
+    order.asked_units = action.units
+    order.limit_price = action.limit_price
+    order.decision_price = bar.close
+    order.decision_ts_ns = bar.ts_close_ns
+    order.active_ns = bar.ts_close_ns + rules.latency_ns
+    order.expires_ns = bar.ts_close_ns + rules.time_to_live_ns if action.kind == OrderKind.LIMIT else 0
+    order.chases_left = rules.chases_max
+
+
+@kernel
+def write_denial(
+    j: int, bar: Record, signal: Record, reason: int, instrument: Record, rules: Record, denial: Record
+) -> None:
+    """Write the first bar of a refused entry, with the stops it would have had."""
+    denial.instrument = j
+    denial.reason = reason
+    denial.direction = 1 if signal.consensus > 0.0 else -1
+    denial.lead = signal.lead
+    denial.first_ts_ns = bar.ts_close_ns
+    denial.last_ts_ns = bar.ts_close_ns
+    denial.bars = 1
+    denial.price = bar.close
+    denial.stop_distance = stop_distance(instrument, signal.atr, rules)
+    denial.target_distance = target_distance(instrument, bar.close, signal.atr, rules)
+    denial.consensus = signal.consensus
+
+
+@kernel
+def trade_bar(
+    j: int,
+    bar: Record,
+    instrument: Record,
+    rules: Record,
+    account: Record,
+    position: Record,
+    order: Record,
+    tally: Record,
+    written: Record,
+    first_fill: Record,
+    second_fill: Record,
+    third_fill: Record,
+    round_trip: Record,
+    denial: Record,
+) -> None:
+    """Let one bar act on the working order and the open position of instrument j.
+
+    Events go into the slots that follow `written`, which says how many of each there were.
+    """
+    written.fills = 0
+    written.round_trips = 0
+    written.denials = 0
+    entered_inside = False
+    active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns
+    fill = first_fill
+    if active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY):
+        if fill_order(order, instrument, bar, rules, fill):
+            entered_inside = order.kind == OrderKind.LIMIT
+            _settle_order(order, position, fill)
+            _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
+            fill = second_fill
+    if position.qty_units != 0 and fill_protection(position, instrument, bar, rules, entered_inside, fill):
+        if order.intent == Intent.ENTRY:
+            give_up(j, Reason.UNFILLED_SUPERSEDED, bar, account, position, order, denial)
+            written.denials += 1
+        left = _settle_protection(order, position, bar, fill)
+        _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
+        if left > 0 and (fill.reason != Reason.EXIT_TARGET or fill.liquidity == Liquidity.TAKER):
+            _leave_with_the_rest(order, position, left, bar, fill)
+        fill = third_fill
+    if active and order.intent == Intent.EXIT and order.kind == OrderKind.LIMIT:
+        if fill_order(order, instrument, bar, rules, fill):
+            _settle_order(order, position, fill)
+            _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
+    widen_excursion(position, bar, entered_inside)
+    if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
+        _time_out(j, bar, instrument, rules, account, position, order, written, denial)
+
+
+@kernel(inline=True)
+def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None:
+    """Widen best and worst price of an open position by a bar; of the bar it was entered inside, only what came after."""
+    if position.qty_units == 0:
+        return
+    best = bar.high if position.direction > 0 else bar.low
+    worst = bar.low if position.direction > 0 else bar.high
+    if entered_inside:
+        best = bar.close
+    if position.direction * (best - position.best_price) > 0.0:
+        position.best_price = best
+    if position.direction * (worst - position.worst_price) < 0.0:
+        position.worst_price = worst
+
+
+@kernel
+def _settle_order(order: Record, position: Record, fill: Record) -> None:
+    fill.decision_ts_ns = order.decision_ts_ns
+    left = order.units - fill.qty_units
+    if order.intent == Intent.ENTRY:
+        if position.entered_units == 0:
+            position.direction = order.side
+            position.lead = order.lead
+            position.regime = order.regime
+            position.entry_consensus = order.consensus
+            position.stop_distance = order.stop_distance
+            position.target_distance = order.target_distance
+        order.hold = order.hold * left / order.units
+        order.notional = order.notional * left / order.units
+        position.pending_units = left
+    order.units = left
+    if left == 0:
+        order.intent = Intent.NONE
+        position.exiting = 0
+
+
+@kernel
+def _settle_protection(order: Record, position: Record, bar: Record, fill: Record) -> int:
+    fill.decision_ts_ns = position.entry_ts_ns
+    direction = position.direction
+    if fill.reason == Reason.EXIT_TARGET:
+        worst = bar.low if direction > 0 else bar.high
+        if direction * (worst - position.worst_price) < 0.0:
+            position.worst_price = worst
+        if direction * (fill.price - position.best_price) > 0.0:
+            position.best_price = fill.price
+    elif direction * (fill.price - position.worst_price) < 0.0:
+        position.worst_price = fill.price
+    order.intent = Intent.NONE
+    position.exiting = 0
+    return abs(position.qty_units) - fill.qty_units
+
+
+@kernel
+def _leave_with_the_rest(order: Record, position: Record, left: int, bar: Record, fill: Record) -> None:
+    order.intent = Intent.EXIT
+    order.kind = OrderKind.MARKET
+    order.side = fill.side
+    order.reason = fill.reason
+    order.units = left
+    order.asked_units = left
+    order.hold = 0.0
+    order.notional = 0.0
+    order.decision_price = fill.price
+    order.decision_ts_ns = bar.ts_close_ns
+    order.active_ns = bar.ts_close_ns
+    order.expires_ns = 0
+    position.exiting = 1
+
+
+@kernel
+def _book(
+    j: int,
+    instrument: Record,
+    rules: Record,
+    account: Record,
+    position: Record,
+    order: Record,
+    tally: Record,
+    written: Record,
+    fill: Record,
+    round_trip: Record,
+) -> None:
+    fill.instrument = j
+    fill.round_trip = account.trades
+    closed = apply_fill(account, position, instrument, fill, rules)
+    notional = fill.cash_units / instrument.cash_factor
+    fee = fill.fee_units / instrument.cash_factor
+    tally_fill(tally, notional, fee, fill.slippage, fill.liquidity == Liquidity.MAKER)
+    written.fills += 1
+    if not closed:
+        return
+    _write_round_trip(round_trip, instrument, position, fill)
+    round_trip.instrument = j
+    tally_round_trip(tally, round_trip.pnl, round_trip.r_multiple)
+    written.round_trips += 1
+    clear_position(position)
+    if order.intent != Intent.ENTRY:
+        account.positions -= 1
+
+
+@kernel
+def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: Record) -> None:
+    trip.direction = position.direction
+    trip.lead = position.lead
+    trip.regime = position.regime
+    trip.exit_reason = fill.reason
+    trip.entry_ts_ns = position.entry_ts_ns
+    trip.exit_ts_ns = fill.ts_ns
+    trip.bars_held = position.bars_held
+    trip.qty = position.entered_units / instrument.qty_factor
+    trip.entry_price = position.entry_price
+    trip.exit_price = position.exit_units / instrument.cash_factor / trip.qty
+    trip.pnl_units = round_trip_units(position)
+    trip.pnl = trip.pnl_units / instrument.cash_factor
+    trip.risk = round_trip_risk(position, instrument)
+    trip.r_multiple = trip.pnl / trip.risk if trip.risk > 0.0 else 0.0
+    trip.fees = position.fee_units / instrument.cash_factor
+    trip.slippage = position.slippage
+    trip.mae_r = position.direction * (position.worst_price - position.entry_price) / position.stop_distance
+    trip.mfe_r = position.direction * (position.best_price - position.entry_price) / position.stop_distance
+    trip.entry_consensus = position.entry_consensus
+
+
+@kernel
+def give_up(
+    j: int, reason: int, bar: Record, account: Record, position: Record, order: Record, denial: Record
+) -> None:
+    """End an entry that did not fill (or not wholly), release what it reserved, and write the non-fill."""
+    order.intent = Intent.NONE
+    position.pending_units = 0
+    if position.qty_units == 0:
+        account.positions -= 1
+    denial.instrument = j
+    denial.reason = reason
+    denial.direction = order.side
+    denial.lead = order.lead
+    denial.first_ts_ns = order.decision_ts_ns
+    denial.last_ts_ns = bar.ts_close_ns
+    denial.bars = 1
+    denial.price = order.decision_price
+    denial.stop_distance = order.stop_distance
+    denial.target_distance = order.target_distance
+    denial.consensus = order.consensus
+
+
+@kernel
+def _time_out(
+    j: int,
+    bar: Record,
+    instrument: Record,
+    rules: Record,
+    account: Record,
+    position: Record,
+    order: Record,
+    written: Record,
+    denial: Record,
+) -> None:
+    step = next_step(order, bar.close, instrument, rules)
+    if step == Step.CHASE:
+        reprice(order, bar.close, bar.ts_close_ns, instrument, rules)
+    elif step == Step.CROSS:
+        cross(order, bar.ts_close_ns, rules)
+    else:
+        no_edge = step == Step.GIVE_UP_NO_EDGE
+        reason = Reason.UNFILLED_NO_EDGE if no_edge else Reason.UNFILLED_EXPIRED
+        give_up(j, reason, bar, account, position, order, denial)
+        written.denials += 1

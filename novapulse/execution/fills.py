@@ -1,0 +1,221 @@
+"""The fill model on bars, the same for backtest, replay and paper.
+
+Invariants:
+- nothing fills on the bar that decided: an order is active on bars that close after its decision and latency;
+- a limit order fills at its limit as maker when the bar trades through it, by chance (`touch_probability`) when the bar
+  only touches it, and never better than its limit;
+- a market order and a triggered stop fill at the open or at the trigger, worsened by half the spread and slippage, as taker;
+- a bar with a stop and a target inside it fills the stop;
+- no more than `participation_max` of the bar's volume fills; a bar without volume fills nothing while that cap is on.
+"""
+
+from novapulse.compiled import kernel
+from novapulse.core.records import Liquidity, OrderKind, Reason, Record, StopKind
+from novapulse.risk.cash import fee_units, notional_units, price_to_units, qty_to_units
+
+_MASK_31 = 0x7FFFFFFF
+
+
+@kernel
+def _mix(x: int) -> int:
+    x = (x ^ (x >> 16)) & _MASK_31
+    x = (x * 0x45D9F3B) & _MASK_31
+    x = (x ^ (x >> 15)) & _MASK_31
+    x = (x * 0x3C6EF35F) & _MASK_31
+    return (x ^ (x >> 16)) & _MASK_31
+
+
+@kernel
+def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
+    """Return a number in [0, 1) that depends on seed, instrument and time only, never on what was drawn before."""
+    x = _mix(seed & _MASK_31)
+    x = _mix(x ^ (instrument_key & _MASK_31))
+    x = _mix(x ^ (ts_ns & _MASK_31))
+    x = _mix(x ^ ((ts_ns >> 31) & _MASK_31))
+    return x / 2147483648.0
+
+
+@kernel
+def fillable_units(instrument: Record, volume: float, wanted: int, rules: Record) -> int:
+    """Return how much of an order one bar's volume can fill, in quantity units, whole lots."""
+    if rules.participation_max <= 0.0:
+        return wanted
+    return min(wanted, qty_to_units(instrument, volume * rules.participation_max))
+
+
+@kernel
+def write_fill(
+    fill: Record,
+    instrument: Record,
+    side: int,
+    units: int,
+    price_units: int,
+    reference: float,
+    liquidity: int,
+    ts_ns: int,
+    reason: int,
+) -> None:
+    """Write a fill at a price on the grid: cash and fee in whole units, and what it lost against the reference price."""
+    fill.ts_ns = ts_ns
+    fill.side = side
+    fill.liquidity = liquidity
+    fill.reason = reason
+    fill.price_units = price_units
+    fill.price = price_units / instrument.price_factor
+    fill.qty_units = units
+    fill.qty = units / instrument.qty_factor
+    fill.cash_units = notional_units(instrument, price_units, units)
+    fill.fee_units = fee_units(instrument, fill.cash_units, liquidity)
+    fill.slippage = side * (fill.price - reference) * fill.qty
+
+
+@kernel
+def taker_price_units(instrument: Record, reference: float, side: int, rules: Record) -> int:
+    """Return the price of a marketable order: the reference worsened by half the spread and slippage, on the grid."""
+    price = reference * (1.0 + side * (rules.half_spread_fraction + rules.slippage_fraction))
+    return price_to_units(instrument, price, side)
+
+
+@kernel
+def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
+    """Try to fill a working order on one bar.
+
+    Args:
+        order: ORDER, read only.
+        instrument: INSTRUMENT.
+        bar: BAR after the decision; its open, low, high and volume are what the market offered.
+        rules: RULES.
+        fill: FILL, written when the order fills.
+
+    Returns:
+        True when `fill` was written.
+    """
+    units = fillable_units(instrument, bar.volume, order.units, rules)
+    if units <= 0:
+        return False
+    if order.kind == OrderKind.MARKET:
+        price_units = taker_price_units(instrument, bar.open, order.side, rules)
+        write_fill(
+            fill, instrument, order.side, units, price_units, bar.open, Liquidity.TAKER, bar.ts_close_ns, order.reason
+        )
+        return True
+    if not limit_trades(order.limit_price, order.side, instrument, bar, rules):
+        return False
+    price_units = price_to_units(instrument, order.limit_price, 0)
+    write_fill(
+        fill,
+        instrument,
+        order.side,
+        units,
+        price_units,
+        order.limit_price,
+        Liquidity.MAKER,
+        bar.ts_close_ns,
+        order.reason,
+    )
+    return True
+
+
+@kernel
+def limit_trades(limit_price: float, side: int, instrument: Record, bar: Record, rules: Record) -> bool:
+    """Tell whether a resting limit order trades: through it for certain, at a touch (within one tick) by chance."""
+    # Distances within a millionth of a tick are the noise of floats, not prices.
+    reach = limit_price - bar.low if side > 0 else bar.high - limit_price
+    noise = 1e-6 * instrument.tick
+    if reach > instrument.tick + noise:
+        return True
+    if reach < -noise:
+        return False
+    return chance(rules.seed, instrument.chance_key, bar.ts_close_ns) < rules.touch_probability
+
+
+@kernel
+def stop_reason(position: Record) -> int:
+    """Return which exit a hit of the protective stop is."""
+    if position.stop_kind == StopKind.BREAKEVEN:
+        return Reason.EXIT_BREAKEVEN
+    if position.stop_kind == StopKind.TRAIL:
+        return Reason.EXIT_TRAIL
+    return Reason.EXIT_STOP
+
+
+@kernel(inline=True)
+def touches_protection(position: Record, bar: Record) -> bool:
+    """Tell whether a bar reaches the stop or the target of an open position; a flat position has neither."""
+    if position.direction >= 0:
+        return bar.low <= position.stop_price or 0.0 < position.target_price <= bar.high
+    return bar.high >= position.stop_price or bar.low <= position.target_price
+
+
+@kernel
+def fill_protection(
+    position: Record, instrument: Record, bar: Record, rules: Record, entered_inside: bool, fill: Record
+) -> bool:
+    """Try the protective stop, then the target, of an open position on one bar.
+
+    Args:
+        position: POSITION, read only.
+        instrument: INSTRUMENT.
+        bar: BAR.
+        rules: RULES.
+        entered_inside: The position was entered by a limit order inside this very bar: what the bar did before is
+            unknown, so a gap at the open is no gap, and the target counts only if the close is beyond it.
+        fill: FILL, written when something fills.
+
+    Returns:
+        True when `fill` was written.
+    """
+    direction = position.direction
+    worst = bar.low if direction > 0 else bar.high
+    best = bar.high if direction > 0 else bar.low
+    if direction * (worst - position.stop_price) <= 0.0:
+        gapped = direction * (bar.open - position.stop_price) <= 0.0 and not entered_inside
+        reference = bar.open if gapped else position.stop_price
+        return _fill_trigger(position, instrument, bar, rules, reference, stop_reason(position), fill)
+    if position.target_price <= 0.0:
+        return False
+    if entered_inside:
+        best = bar.close
+    if direction * (best - position.target_price) < 0.0:
+        return False
+    if rules.target_kind == OrderKind.MARKET:
+        gapped = direction * (bar.open - position.target_price) > 0.0 and not entered_inside
+        reference = bar.open if gapped else position.target_price
+        return _fill_trigger(position, instrument, bar, rules, reference, Reason.EXIT_TARGET, fill)
+    return _fill_resting_target(position, instrument, bar, rules, fill)
+
+
+@kernel
+def _fill_trigger(
+    position: Record, instrument: Record, bar: Record, rules: Record, reference: float, reason: int, fill: Record
+) -> bool:
+    units = fillable_units(instrument, bar.volume, abs(position.qty_units), rules)
+    if units <= 0:
+        return False
+    side = -position.direction
+    price_units = taker_price_units(instrument, reference, side, rules)
+    write_fill(fill, instrument, side, units, price_units, reference, Liquidity.TAKER, bar.ts_close_ns, reason)
+    return True
+
+
+@kernel
+def _fill_resting_target(position: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
+    side = -position.direction
+    if not limit_trades(position.target_price, side, instrument, bar, rules):
+        return False
+    units = fillable_units(instrument, bar.volume, abs(position.qty_units), rules)
+    if units <= 0:
+        return False
+    price_units = price_to_units(instrument, position.target_price, 0)
+    write_fill(
+        fill,
+        instrument,
+        side,
+        units,
+        price_units,
+        position.target_price,
+        Liquidity.MAKER,
+        bar.ts_close_ns,
+        Reason.EXIT_TARGET,
+    )
+    return True

@@ -1,0 +1,201 @@
+"""The decision: stops, sizing and limits composed in one function that backtest, replay, paper and live all call.
+
+`decide` reads records and writes one: the action. It moves no money and keeps no state, so calling it twice changes nothing.
+The order in which rules are applied is part of the contract, because a reason is an answer to "why not".
+"""
+
+import math
+
+from novapulse.compiled import kernel
+from novapulse.core.records import OrderKind, Reason, Record, Verb
+from novapulse.risk.cash import FEE_ONE, price_to_units, qty_to_units
+from novapulse.risk.limits import cash_room, exposure_room, position_room, refuse_entry
+from novapulse.risk.sizing import drawdown, drawdown_scale, forecast_scale, kelly_cap, risk_qty, volatility_qty
+from novapulse.risk.stops import stop_distance, target_distance
+
+SIZE_RISK, SIZE_VOLATILITY, SIZE_KELLY, SIZE_POSITION, SIZE_GROSS, SIZE_GROUP, SIZE_CASH = range(7)
+
+
+@kernel(inline=True)
+def decide(
+    account: Record,
+    position: Record,
+    instrument: Record,
+    bar: Record,
+    signal: Record,
+    group_exposure: float,
+    rules: Record,
+    action: Record,
+) -> None:
+    """Decide what to hold after a closed bar.
+
+    Args:
+        account: ACCOUNT, marked at this bar's close.
+        position: POSITION of this instrument, marked at this bar's close.
+        instrument: INSTRUMENT.
+        bar: BAR that just closed.
+        signal: SIGNAL for this bar.
+        group_exposure: Gross exposure of the instrument's correlated group, open orders included, in quote.
+        rules: RULES.
+        action: ACTION, overwritten: the verb, its reason and, for an order, side, size, stop and target distances.
+    """
+    if position.qty_units != 0:
+        _decide_held(account, position, signal, rules, action)
+        return
+    action.verb = Verb.HOLD
+    action.reason = no_opinion(signal.consensus, signal.warm, rules)
+    if action.reason == Reason.NONE:
+        _decide_entry(account, position, instrument, bar, signal, group_exposure, rules, action)
+
+
+@kernel(inline=True)
+def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
+    """Return why there is nothing to enter on at all, or NONE: the first question of every decision on a flat position."""
+    if not warm:
+        return Reason.NOT_WARM
+    if abs(consensus) >= rules.entry_forecast_min:
+        return Reason.NONE
+    return Reason.NO_SIGNAL
+
+
+@kernel(inline=True)
+def _decide_held(account: Record, position: Record, signal: Record, rules: Record, action: Record) -> None:
+    action.verb = Verb.HOLD
+    if position.exiting:
+        action.reason = Reason.ORDER_WORKING
+    elif account.flatten:
+        _leave(position, rules, Reason.EXIT_MODE, action)
+    elif rules.time_stop_bars > 0 and position.bars_held >= rules.time_stop_bars:
+        _leave(position, rules, Reason.EXIT_TIME, action)
+    elif position.direction * signal.consensus <= -rules.exit_forecast_min:
+        _leave(position, rules, Reason.EXIT_OPPOSITE, action)
+    else:
+        action.reason = Reason.HOLDING
+
+
+@kernel
+def _leave(position: Record, rules: Record, reason: int, action: Record) -> None:
+    action.verb = Verb.EXIT
+    action.reason = reason
+    action.side = -position.direction
+    action.kind = rules.exit_kind
+    action.units = abs(position.qty_units)
+    action.qty = abs(position.qty)
+    action.target_units = 0
+    action.limit_price = 0.0
+
+
+@kernel
+def _decide_entry(
+    account: Record,
+    position: Record,
+    instrument: Record,
+    bar: Record,
+    signal: Record,
+    group_exposure: float,
+    rules: Record,
+    action: Record,
+) -> None:
+    action.verb = Verb.HOLD
+    direction = 1 if signal.consensus > 0.0 else -1
+    refusal = refuse_entry(account, position, instrument, bar.ts_close_ns, signal, direction, rules)
+    if refusal != Reason.NONE:
+        action.reason = refusal
+        return
+    if not signal.atr > 0.0:
+        action.reason = Reason.VOLATILITY_UNKNOWN
+        return
+    action.stop_distance = stop_distance(instrument, signal.atr, rules)
+    action.target_distance = target_distance(instrument, bar.close, signal.atr, rules)
+    if action.target_distance < 0.0:
+        action.reason = Reason.TARGET_BELOW_COSTS
+        return
+    _measure_sizes(account, bar.close, signal, group_exposure, instrument, rules, action)
+    _bind_size(instrument, bar.close, rules, action)
+    if action.units == 0:
+        return
+    action.verb = Verb.ENTER
+    action.reason = Reason.ENTER_CONSENSUS
+    action.side = direction
+    action.kind = rules.entry_kind
+    action.target_units = direction * action.units
+    action.limit_price = _entry_limit(instrument, bar.close, direction, rules)
+    action.notional = action.qty * bar.close
+    action.hold = action.notional * _cash_per_notional(instrument, rules)
+
+
+@kernel(inline=True)
+def _cash_per_notional(instrument: Record, rules: Record) -> float:
+    fee = max(instrument.taker_fee_e8, 0) / FEE_ONE
+    return (1.0 + rules.half_spread_fraction + rules.slippage_fraction) * (1.0 + fee)
+
+
+@kernel
+def _entry_limit(instrument: Record, price: float, direction: int, rules: Record) -> float:
+    if rules.entry_kind == OrderKind.MARKET:
+        return 0.0
+    passive = price * (1.0 - direction * rules.limit_offset_fraction)
+    return price_to_units(instrument, passive, -direction) / instrument.price_factor
+
+
+@kernel
+def _measure_sizes(
+    account: Record,
+    price: float,
+    signal: Record,
+    group_exposure: float,
+    instrument: Record,
+    rules: Record,
+    action: Record,
+) -> None:
+    scale = drawdown_scale(drawdown(account), rules.drawdown_max) * forecast_scale(signal.consensus)
+    gross = account.gross_exposure + account.pending_exposure
+    sizes = action.sizes
+    sizes[SIZE_RISK] = risk_qty(account, action.stop_distance, rules.risk_fraction) * scale
+    sizes[SIZE_VOLATILITY] = volatility_qty(account, price, signal.volatility, rules) * scale
+    sizes[SIZE_KELLY] = risk_qty(account, action.stop_distance, kelly_cap(account, rules))
+    sizes[SIZE_POSITION] = position_room(account, rules) / price
+    sizes[SIZE_GROSS] = exposure_room(account, gross, rules.gross_fraction_max) / price
+    sizes[SIZE_GROUP] = math.inf
+    if instrument.group >= 0:
+        sizes[SIZE_GROUP] = exposure_room(account, group_exposure, rules.group_fraction_max) / price
+    sizes[SIZE_CASH] = cash_room(account, rules) / (price * _cash_per_notional(instrument, rules))
+    if rules.fixed_units > 0:
+        sizes[SIZE_RISK] = rules.fixed_units / instrument.qty_factor
+        sizes[SIZE_VOLATILITY] = math.inf
+        sizes[SIZE_KELLY] = math.inf
+
+
+@kernel
+def _bind_size(instrument: Record, price: float, rules: Record, action: Record) -> None:
+    binding = 0
+    for cap in range(1, len(action.sizes)):
+        if action.sizes[cap] < action.sizes[binding]:
+            binding = cap
+    units = qty_to_units(instrument, action.sizes[binding])
+    qty = units / instrument.qty_factor
+    action.binding = binding
+    action.units = units
+    action.qty = qty
+    if units >= max(instrument.qty_min_units, 1) and qty * price >= instrument.notional_min:
+        return
+    action.units = 0
+    action.qty = 0.0
+    action.reason = _too_small(action.sizes[binding], binding)
+
+
+@kernel
+def _too_small(size: float, binding: int) -> int:
+    if size > 0.0:
+        return Reason.BELOW_MINIMUM
+    if binding == SIZE_VOLATILITY:
+        return Reason.VOLATILITY_UNKNOWN
+    if binding == SIZE_KELLY:
+        return Reason.KELLY_ZERO
+    if binding == SIZE_GROSS:
+        return Reason.GROSS_EXPOSURE
+    if binding == SIZE_GROUP:
+        return Reason.GROUP_EXPOSURE
+    if binding == SIZE_CASH:
+        return Reason.BUYING_POWER
+    return Reason.BELOW_MINIMUM

@@ -1,0 +1,158 @@
+"""How fills and closes change the books of one account: the only place where equity, cooldowns and stops move.
+
+Invariants:
+- cash moves by whole units, by the notional and the fee of each fill, and by nothing else;
+- slippage is already in the fill's price: it is counted for the report and never charged again;
+- a fill never turns a position through zero: an exit is at most as large as what it closes.
+"""
+
+from novapulse.compiled import kernel
+from novapulse.core.bars import DAY_NS
+from novapulse.core.records import PEAK_DAYS, Record, StopKind
+from novapulse.risk.stops import place_stops, ratchet_stop
+
+
+@kernel
+def apply_fill(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> bool:
+    """Book one fill: cash, position, stops, and the cooldowns when the position is flat again.
+
+    Args:
+        account: ACCOUNT, changed.
+        position: POSITION of the filled instrument, changed. Before the first fill of an entry its direction, lead,
+            regime, entry consensus and distances are those of the order.
+        instrument: INSTRUMENT.
+        fill: FILL with side, units, cash and fee units.
+        rules: RULES.
+
+    Returns:
+        True when the fill closed the position; its round trip is then still readable until `clear_position`.
+    """
+    signed = fill.side * fill.qty_units
+    account.cash_units -= fill.side * fill.cash_units + fill.fee_units
+    account.cash = account.cash_units / instrument.cash_factor
+    position.fee_units += fill.fee_units
+    position.slippage += fill.slippage
+    if fill.side == position.direction:
+        _add(account, position, instrument, fill, rules)
+    else:
+        position.exited_units += fill.qty_units
+        position.exit_units += fill.cash_units
+    position.qty_units += signed
+    position.qty = position.qty_units / instrument.qty_factor
+    if position.qty_units != 0:
+        return False
+    _cool_down(account, position, instrument, fill, rules)
+    return True
+
+
+@kernel
+def _add(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
+    if position.entered_units == 0:
+        position.entry_ts_ns = fill.ts_ns
+        position.bars_held = 0
+        position.stop_kind = StopKind.INITIAL
+        position.best_price = fill.price
+        position.worst_price = fill.price
+        position.mark_price = fill.price
+        account.strategy_ready_ns[position.lead] = fill.ts_ns + rules.strategy_cooldown_ns
+    position.entered_units += fill.qty_units
+    position.entry_units += fill.cash_units
+    entered = position.entered_units / instrument.qty_factor
+    position.entry_price = position.entry_units / instrument.cash_factor / entered
+    place_stops(position, instrument)
+
+
+@kernel
+def round_trip_units(position: Record) -> int:
+    """Return the result of a flat position in cash units, fees paid."""
+    return int(position.direction * (position.exit_units - position.entry_units) - position.fee_units)
+
+
+@kernel
+def round_trip_risk(position: Record, instrument: Record) -> float:
+    """Return R of a round trip in quote: what the quantity entered loses at the first stop."""
+    return float(position.stop_distance * position.entered_units / instrument.qty_factor)
+
+
+@kernel
+def _cool_down(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
+    result = round_trip_units(position)
+    risk = round_trip_risk(position, instrument)
+    r = result / instrument.cash_factor / risk if risk > 0.0 else 0.0
+    account.trades += 1
+    account.r_sum += r
+    account.r_squares += r * r
+    position.ready_ns = fill.ts_ns + rules.instrument_cooldown_ns
+    if result >= 0:
+        account.loss_streak = 0
+        return
+    account.loss_streak += 1
+    account.loss_ready_ns = fill.ts_ns + rules.loss_cooldown_ns
+    if rules.loss_streak_max > 0 and account.loss_streak >= rules.loss_streak_max:
+        account.streak_ready_ns = fill.ts_ns + rules.loss_streak_pause_ns
+        account.loss_streak = 0
+
+
+@kernel
+def clear_position(position: Record) -> None:
+    """Forget a closed round trip; the cooldown of the instrument stays."""
+    position.qty = 0.0
+    position.pending_units = 0
+    position.stop_price = 0.0
+    position.target_price = 0.0
+    position.stop_distance = 0.0
+    position.target_distance = 0.0
+    position.entry_price = 0.0
+    position.entry_units = 0
+    position.entered_units = 0
+    position.exit_units = 0
+    position.exited_units = 0
+    position.fee_units = 0
+    position.slippage = 0.0
+    position.entry_ts_ns = 0
+    position.bars_held = 0
+    position.direction = 0
+    position.exiting = 0
+
+
+@kernel(inline=True)
+def mark_position(position: Record, instrument: Record, close: float, rules: Record) -> None:
+    """Mark an open position at a bar's close and move its stop; a flat one is left alone."""
+    if position.qty_units == 0:
+        return
+    position.mark_price = close
+    position.bars_held += 1
+    if rules.breakeven_r > 0.0 or rules.trail_r > 0.0:
+        ratchet_stop(position, instrument, rules)
+
+
+@kernel(inline=True)
+def mark_account(account: Record, value: float, gross: float, ts_close_ns: int) -> None:
+    """Mark the account after its positions: equity, exposure, the day's opening equity and the 180-day peak.
+
+    Args:
+        account: ACCOUNT, changed.
+        value: Sum of quantity times mark price over all positions, signed, quote.
+        gross: Sum of the absolute values, quote.
+        ts_close_ns: Close of the tick.
+    """
+    if ts_close_ns > account.day_end_ns:
+        _open_day(account, ts_close_ns)
+    account.gross_exposure = gross
+    account.equity = account.cash + value
+    account.day_peak = max(account.day_peak, account.equity)
+    account.equity_peak = max(account.equity_peak, account.equity)
+
+
+@kernel
+def _open_day(account: Record, ts_close_ns: int) -> None:
+    if account.day_end_ns > 0:
+        account.day_index += 1
+        account.day_peaks[account.day_index % PEAK_DAYS] = account.day_peak
+        peak = 0.0
+        for day in range(PEAK_DAYS):
+            peak = max(peak, account.day_peaks[day])
+        account.equity_peak = peak
+    account.day_end_ns = (ts_close_ns - 1) // DAY_NS * DAY_NS + DAY_NS
+    account.day_opening_equity = account.equity
+    account.day_peak = account.equity

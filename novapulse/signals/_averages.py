@@ -1,0 +1,139 @@
+"""Moving averages of one series, and what is built from them alone."""
+
+import math
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
+
+from novapulse.compiled import kernel
+from novapulse.core.bars import Floats
+from novapulse.signals._columns import columns, evaluate, period
+from novapulse.signals._recursion import CARRY, ema_from, smooth
+from novapulse.signals._tiles import carry_over, new_tile, smooth_tile, tile_rows
+from novapulse.signals._windows import window_sums, window_weighted
+
+
+class Macd(NamedTuple):
+    """`line` (fast EMA - slow EMA), its `signal` EMA, and `histogram` (line - signal): float64[N] each."""
+
+    line: Floats
+    signal: Floats
+    histogram: Floats
+
+
+def sma(close: ArrayLike, n: int) -> Floats:
+    """Return the simple moving average.
+
+    Args:
+        close: float64[N], any unit.
+        n: Window in bars, >= 1.
+
+    Returns:
+        float64[N], same unit; NaN for the first n - 1 bars.
+
+    Raises:
+        ValueError: `close` is not one-dimensional or `n` is not a whole number >= 1.
+    """
+    inputs = columns(close=close)
+    return evaluate(_sma, inputs, (period("n", n),), 1)[0]
+
+
+def ema(close: ArrayLike, n: int) -> Floats:
+    """Return the exponential moving average: weight 2 / (n + 1), seeded with the mean of the first n values.
+
+    Args:
+        close: float64[N], any unit.
+        n: Span in bars, >= 1.
+
+    Returns:
+        float64[N], same unit; NaN for the first n - 1 bars.
+
+    Raises:
+        ValueError: `close` is not one-dimensional or `n` is not a whole number >= 1.
+    """
+    inputs = columns(close=close)
+    return evaluate(_ema, inputs, (period("n", n),), 1)[0]
+
+
+def wma(close: ArrayLike, n: int) -> Floats:
+    """Return the linearly weighted moving average: weight n for the newest value, 1 for the oldest.
+
+    Args:
+        close: float64[N], any unit.
+        n: Window in bars, >= 1.
+
+    Returns:
+        float64[N], same unit; NaN for the first n - 1 bars.
+
+    Raises:
+        ValueError: `close` is not one-dimensional or `n` is not a whole number >= 1.
+    """
+    inputs = columns(close=close)
+    return evaluate(_wma, inputs, (period("n", n),), 1)[0]
+
+
+def macd(close: ArrayLike, fast: int, slow: int, signal: int) -> Macd:
+    """Return moving average convergence and divergence; both EMAs begin on the bar on which the slow one can.
+
+    Args:
+        close: float64[N], any unit.
+        fast: Span of the fast EMA in bars, >= 1 and below `slow`.
+        slow: Span of the slow EMA in bars.
+        signal: Span of the signal EMA in bars, >= 1.
+
+    Returns:
+        line, signal, histogram: float64[N] each, same unit; NaN for the first slow + signal - 2 bars.
+
+    Raises:
+        ValueError: `close` is not one-dimensional, or a span is out of range.
+    """
+    inputs = columns(close=close)
+    spans = (period("fast", fast), period("slow", slow), period("signal", signal))
+    if spans[0] >= spans[1]:
+        raise ValueError(f"fast must be below slow, got fast {fast} and slow {slow}")
+    return Macd(*evaluate(_macd, inputs, spans, 3))
+
+
+@kernel
+def _sma(close: Floats, n: int, averages: Floats) -> None:
+    window_sums(close, n, averages)
+    for i in range(close.size):
+        averages[i] /= n
+
+
+@kernel
+def _wma(close: Floats, n: int, averages: Floats) -> None:
+    window_weighted(close, n, averages)
+    weights = 0.5 * n * (n + 1)
+    for i in range(close.size):
+        averages[i] /= weights
+
+
+@kernel
+def _ema(close: Floats, n: int, averages: Floats) -> None:
+    smooth(close, ema_from(0, n), averages)
+
+
+@kernel
+def _macd(close: Floats, fast: int, slow: int, signal: int, line: Floats, signals: Floats, histogram: Floats) -> None:
+    rows = tile_rows(slow + signal)
+    tile = new_tile(5, rows)
+    values, fasts, slows, lines, smoothed = tile[0], tile[1], tile[2], tile[3], tile[4]
+    for start in range(0, close.size, rows):
+        stop, is_first = min(start + rows, close.size), start == 0
+        values[CARRY : CARRY + stop - start] = close[start:stop]
+        smooth_tile(values, stop - start, is_first, ema_from(slow - fast, fast), fasts)
+        smooth_tile(values, stop - start, is_first, ema_from(0, slow), slows)
+        _subtract(fasts[CARRY:], slows[CARRY:], lines[CARRY : CARRY + stop - start])
+        smooth_tile(lines, stop - start, is_first, ema_from(slow - 1, signal), smoothed)
+        line[start:stop] = lines[CARRY : CARRY + stop - start]
+        signals[start:stop] = smoothed[CARRY : CARRY + stop - start]
+        _subtract(line[start:stop], signals[start:stop], histogram[start:stop])
+        carry_over(tile, stop - start)
+    line[: min(slow + signal - 2, close.size)] = math.nan
+
+
+@kernel
+def _subtract(minuend: Floats, subtrahend: Floats, result: Floats) -> None:
+    for j in range(result.size):
+        result[j] = minuend[j] - subtrahend[j]

@@ -1,0 +1,318 @@
+"""How far prices reach: true range, ATR, bands, channels, volatility."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from novapulse.compiled import kernel
+from novapulse.core.bars import Floats
+from novapulse.signals._columns import columns, evaluate, period, positive
+from novapulse.signals._recursion import CARRY, ema_from, smooth, wilder_from
+from novapulse.signals._steps import true_range_of, typical_prices
+from novapulse.signals._tiles import carry_over, new_tile, smooth_tile, tile_rows
+from novapulse.signals._windows import chunk_rows, disperse_windows, window_extremes, window_moments
+
+_ROUNDING = 1e-13
+
+
+class Bands(NamedTuple):
+    """`upper`, `middle` and `lower` band: float64[N] each, quote per base."""
+
+    upper: Floats
+    middle: Floats
+    lower: Floats
+
+
+class Supertrend(NamedTuple):
+    """`line`: float64[N], quote per base; `direction`: float64[N], +1 up or -1 down."""
+
+    line: Floats
+    direction: Floats
+
+
+def true_range(high: ArrayLike, low: ArrayLike, close: ArrayLike) -> Floats:
+    """Return the true range: the bar's range, stretched to the close before it.
+
+    Args:
+        high: float64[N], quote per base.
+        low: float64[N], quote per base.
+        close: float64[N], quote per base.
+
+    Returns:
+        float64[N], quote per base, >= 0; NaN for the first bar, which has no close before it.
+
+    Raises:
+        ValueError: A column is not one-dimensional or lengths differ.
+    """
+    return evaluate(_true_range, columns(high=high, low=low, close=close), (), 1)[0]
+
+
+def atr(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Floats:
+    """Return the average true range: Wilder's smoothing, seeded with the mean of the first n true ranges.
+
+    Args:
+        high: float64[N], quote per base.
+        low: float64[N], quote per base.
+        close: float64[N], quote per base.
+        n: Smoothing in bars, >= 1.
+
+    Returns:
+        float64[N], quote per base, >= 0; NaN for the first n bars.
+
+    Raises:
+        ValueError: A column is not one-dimensional, lengths differ, or `n` is not a whole number >= 1.
+    """
+    return evaluate(_atr, columns(high=high, low=low, close=close), (period("n", n),), 1)[0]
+
+
+def bollinger(close: ArrayLike, n: int, k: float) -> Bands:
+    """Return Bollinger bands: the SMA and k population standard deviations around it.
+
+    Args:
+        close: float64[N], any unit.
+        n: Window in bars, >= 1.
+        k: Width in standard deviations, > 0.
+
+    Returns:
+        upper, middle, lower: float64[N] each, same unit; NaN for the first n - 1 bars.
+
+    Raises:
+        ValueError: `close` is not one-dimensional, or a parameter is out of range.
+    """
+    return Bands(*evaluate(_bollinger, columns(close=close), (period("n", n), positive("k", k)), 3))
+
+
+def keltner(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int, atr_n: int, k: float) -> Bands:
+    """Return Keltner channels: the EMA of the typical price and k ATR around it.
+
+    Both averages begin on the bar on which the later of them can.
+
+    Args:
+        high: float64[N], quote per base.
+        low: float64[N], quote per base.
+        close: float64[N], quote per base.
+        n: Span of the EMA in bars, >= 1.
+        atr_n: Smoothing of the ATR in bars, >= 1.
+        k: Width in ATR, > 0.
+
+    Returns:
+        upper, middle, lower: float64[N] each, quote per base; NaN for the first max(n - 1, atr_n) bars.
+
+    Raises:
+        ValueError: A column is not one-dimensional, lengths differ, or a parameter is out of range.
+    """
+    parameters = (period("n", n), period("atr_n", atr_n), positive("k", k))
+    return Bands(*evaluate(_keltner, columns(high=high, low=low, close=close), parameters, 3))
+
+
+def donchian(high: ArrayLike, low: ArrayLike, n: int) -> Bands:
+    """Return Donchian channels: highest high, their middle, lowest low of n bars, the current one included.
+
+    A breakout is a close beyond the channel of the bar before.
+
+    Args:
+        high: float64[N], quote per base.
+        low: float64[N], quote per base.
+        n: Window in bars, >= 1.
+
+    Returns:
+        upper, middle, lower: float64[N] each, quote per base; NaN for the first n - 1 bars.
+
+    Raises:
+        ValueError: A column is not one-dimensional, lengths differ, or `n` is not a whole number >= 1.
+    """
+    return Bands(*evaluate(_donchian, columns(high=high, low=low), (period("n", n),), 3))
+
+
+def supertrend(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int, k: float) -> Supertrend:
+    """Return Supertrend: a trailing band that the close must cross to turn the direction.
+
+    The line depends on the whole way behind it: it is for charts, not for strategies.
+
+    Args:
+        high: float64[N], quote per base.
+        low: float64[N], quote per base.
+        close: float64[N], quote per base.
+        n: Smoothing of the ATR in bars, >= 1.
+        k: Distance of the bands from the bar's middle in ATR, > 0.
+
+    Returns:
+        line, direction: float64[N] each; NaN for the first n bars.
+
+    Raises:
+        ValueError: A column is not one-dimensional, lengths differ, or a parameter is out of range.
+    """
+    parameters = (period("n", n), positive("k", k))
+    return Supertrend(*evaluate(_supertrend, columns(high=high, low=low, close=close), parameters, 2))
+
+
+def realized_volatility(close: ArrayLike, n: int, bars_per_year: float) -> Floats:
+    """Return the sample standard deviation of the last n log returns, a year's worth.
+
+    Args:
+        close: float64[N], quote per base, > 0.
+        n: Window in returns, >= 2.
+        bars_per_year: Bars in a year, > 0.
+
+    Returns:
+        float64[N], fraction per year, >= 0; NaN for the first n bars. A close that is not above 0 is unknown.
+
+    Raises:
+        ValueError: `close` is not one-dimensional, or a parameter is out of range.
+    """
+    parameters = (period("n", n, 2), math.sqrt(positive("bars_per_year", bars_per_year)))
+    return evaluate(_realized_volatility, (_above_zero(close),), parameters, 1)[0]
+
+
+def ewm_volatility(close: ArrayLike, n: int, bars_per_year: float) -> Floats:
+    """Return the root of the EMA of squared log returns, a year's worth.
+
+    Args:
+        close: float64[N], quote per base, > 0.
+        n: Span of the EMA in returns, >= 1.
+        bars_per_year: Bars in a year, > 0.
+
+    Returns:
+        float64[N], fraction per year, >= 0; NaN for the first n bars. A close that is not above 0 is unknown.
+
+    Raises:
+        ValueError: `close` is not one-dimensional, or a parameter is out of range.
+    """
+    parameters = (period("n", n), math.sqrt(positive("bars_per_year", bars_per_year)))
+    return evaluate(_ewm_volatility, (_above_zero(close),), parameters, 1)[0]
+
+
+def _above_zero(close: ArrayLike) -> Floats:
+    prices = columns(close=close)[0]
+    return prices if prices.min(initial=1.0) > 0.0 else np.where(prices > 0.0, prices, np.nan)
+
+
+@kernel
+def true_ranges(high: Floats, low: Floats, close: Floats, start: int, stop: int, ranges: Floats) -> None:
+    """Fill the true ranges of bars `start` to `stop`; the first bar of all has none (NaN)."""
+    ranges[0] = math.nan
+    first = max(start, 1)
+    highs, lows, before, out = high[first:stop], low[first:stop], close[first - 1 :], ranges[first - start :]
+    for j in range(highs.size):
+        out[j] = true_range_of(highs[j], lows[j], before[j])
+
+
+@kernel
+def _true_range(high: Floats, low: Floats, close: Floats, ranges: Floats) -> None:
+    if close.size:
+        true_ranges(high, low, close, 0, close.size, ranges)
+
+
+@kernel
+def _atr(high: Floats, low: Floats, close: Floats, n: int, averages: Floats) -> None:
+    rows = tile_rows(n + 1)
+    tile = new_tile(2, rows)
+    for start in range(0, close.size, rows):
+        stop = min(start + rows, close.size)
+        true_ranges(high, low, close, start, stop, tile[0][CARRY:])
+        smooth_tile(tile[0], stop - start, start == 0, wilder_from(1, n), tile[1])
+        averages[start:stop] = tile[1][CARRY : CARRY + stop - start]
+        carry_over(tile, stop - start)
+
+
+@kernel
+def _bollinger(close: Floats, n: int, k: float, upper: Floats, middle: Floats, lower: Floats) -> None:
+    warm_up = min(n - 1, close.size)
+    upper[:warm_up], middle[:warm_up], lower[:warm_up] = math.nan, math.nan, math.nan
+    rows = chunk_rows(n)
+    scratch = np.empty((4, rows + n))
+    for start in range(n - 1, close.size, rows):
+        stop = min(start + rows, close.size)
+        disperse_windows(close[start - n + 1 : stop], n, middle[start:stop], upper[start:stop], scratch)
+        _spread(n, k, upper[start:stop], middle[start:stop], lower[start:stop])
+
+
+@kernel
+def _spread(n: int, k: float, upper: Floats, middle: Floats, lower: Floats) -> None:
+    for j in range(upper.size):
+        centre, sigma = middle[j] / n, math.sqrt(upper[j] / n)
+        width = k * sigma if sigma > _ROUNDING * abs(centre) else 0.0
+        upper[j], middle[j], lower[j] = centre + width, centre, centre - width
+
+
+@kernel
+def _keltner(
+    high: Floats, low: Floats, close: Floats, n: int, atr_n: int, k: float, upper: Floats, middle: Floats, lower: Floats
+) -> None:
+    begin = max(n - 1, atr_n)
+    rows = tile_rows(begin + 1)
+    tile = new_tile(4, rows)
+    typicals, centres, ranges, reaches = tile[0], tile[1], tile[2], tile[3]
+    for start in range(0, close.size, rows):
+        stop, is_first = min(start + rows, close.size), start == 0
+        typical_prices(high[start:stop], low[start:stop], close[start:stop], typicals[CARRY:])
+        true_ranges(high, low, close, start, stop, ranges[CARRY:])
+        smooth_tile(typicals, stop - start, is_first, ema_from(begin - n + 1, n), centres)
+        smooth_tile(ranges, stop - start, is_first, wilder_from(begin - atr_n + 1, atr_n), reaches)
+        _surround(k, centres[CARRY:], reaches[CARRY:], upper[start:stop], middle[start:stop], lower[start:stop])
+        carry_over(tile, stop - start)
+
+
+@kernel
+def _surround(k: float, centres: Floats, reaches: Floats, upper: Floats, middle: Floats, lower: Floats) -> None:
+    for j in range(upper.size):
+        width = k * reaches[j]
+        upper[j], middle[j], lower[j] = centres[j] + width, centres[j], centres[j] - width
+
+
+@kernel
+def _donchian(high: Floats, low: Floats, n: int, upper: Floats, middle: Floats, lower: Floats) -> None:
+    window_extremes(high, n, 1.0, upper)
+    window_extremes(low, n, -1.0, lower)
+    for i in range(high.size):
+        middle[i] = 0.5 * (upper[i] + lower[i])
+
+
+@kernel
+def _supertrend(
+    high: Floats, low: Floats, close: Floats, n: int, k: float, line: Floats, direction: Floats
+) -> None:
+    _atr(high, low, close, n, line)
+    direction[: min(n, close.size)] = math.nan
+    upper, lower, side = math.inf, -math.inf, 1.0
+    for i in range(n, close.size):
+        centre, reach = 0.5 * (high[i] + low[i]), k * line[i]
+        upper = centre + reach if centre + reach < upper or close[i - 1] > upper else upper
+        lower = centre - reach if centre - reach > lower or close[i - 1] < lower else lower
+        side = -1.0 if side > 0.0 and close[i] < lower else (1.0 if side < 0.0 and close[i] > upper else side)
+        direction[i] = side
+        line[i] = lower if side > 0.0 else upper
+
+
+@kernel
+def _log_returns(close: Floats) -> Floats:
+    returns = np.empty(close.size - 1)
+    for i in range(1, close.size):
+        returns[i - 1] = math.log(close[i] / close[i - 1])
+    return returns
+
+
+@kernel
+def _realized_volatility(close: Floats, n: int, root_of_year: float, volatility: Floats) -> None:
+    volatility[: min(n, close.size)] = math.nan
+    if n >= close.size:
+        return
+    returns = _log_returns(close)
+    window_moments(returns, n, np.empty(returns.size), volatility[1:])
+    for i in range(n, close.size):
+        volatility[i] = math.sqrt(volatility[i] / (n - 1)) * root_of_year
+
+
+@kernel
+def _ewm_volatility(close: Floats, n: int, root_of_year: float, volatility: Floats) -> None:
+    volatility[: min(n, close.size)] = math.nan
+    if n >= close.size:
+        return
+    squares = _log_returns(close)
+    for i in range(squares.size):
+        squares[i] *= squares[i]
+    smooth(squares, ema_from(0, n), volatility[1:])
+    for i in range(n, close.size):
+        volatility[i] = math.sqrt(volatility[i]) * root_of_year
