@@ -56,13 +56,15 @@ _HASH = source_hash()
 @overload
 def kernel(function: Function) -> Function: ...
 @overload
-def kernel(*, inline: bool = False) -> Callable[[Function], Function]: ...
-def kernel(function: Function | None = None, *, inline: bool = False) -> object:
+def kernel(*, inline: bool = False, allocates: bool = True) -> Callable[[Function], Function]: ...
+def kernel(function: Function | None = None, *, inline: bool = False, allocates: bool = True) -> object:
     """Compile `function` on its first call and cache the machine code.
 
     Args:
         function: A function of scalars, arrays and records that uses only what numba compiles.
         inline: Always merge the function into its callers (for small functions inside a loop over bars).
+        allocates: Whether it makes arrays. One that does not, and calls none that does, is spared the counting of
+            references to its arguments, which in a loop over bars costs more than the work itself.
     """
 
     def compile_(target: Function) -> object:
@@ -71,7 +73,7 @@ def kernel(function: Function | None = None, *, inline: bool = False) -> object:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(cache_directory())
         try:
-            return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(target)
+            return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline, _nrt=allocates)(target)
         finally:
             numba.config.CACHE_DIR = before
 

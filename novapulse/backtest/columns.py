@@ -3,15 +3,16 @@
 Rows of instrument j are `starts[j]:starts[j + 1]`. A signal column of length 0 has its neutral value on every bar.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from novapulse.core.bars import BarColumns, Floats, Integers
+from novapulse.core.bars import BarColumns, Flags, Floats, Integers
 from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, FILL, ORDER, POSITION, ROUND_TRIP, SIGNAL, Reason
 
-Records = NDArray[np.void]
+Records: TypeAlias = NDArray[Any]
 
 
 class Market(NamedTuple):
@@ -36,14 +37,15 @@ class Signals(NamedTuple):
     gate_probability: Floats
     lead: NDArray[np.int8]
     regime: NDArray[np.int8]
-    warm: NDArray[np.bool_]
-    sure_fire: NDArray[np.bool_]
+    warm: Flags
+    sure_fire: Flags
 
 
 class Fine(NamedTuple):
-    """Finer bars inside the decision bars; `starts[k]:starts[k + 1]` lie inside row k. Length 0: there are none."""
+    """Finer bars inside the decision bars; `starts[k]:stops[k]` lie inside row k. Length 0: there are none."""
 
     starts: Integers
+    stops: Integers
     ts_close_ns: Integers
     open: Floats
     high: Floats
@@ -97,47 +99,57 @@ N_FILLS, N_ROUND_TRIPS, N_DENIALS, N_EQUITY = range(4)
 FILLS_PER_BAR = 3
 """A bar can fill an entry, part of a stop, and a resting exit; it closes at most one round trip and gives up one entry."""
 
-NO_FLOATS = np.zeros(0)
-NO_INTEGERS = np.zeros(0, np.int64)
-NO_SMALL = np.zeros(0, np.int8)
-NO_FLAGS = np.zeros(0, np.bool_)
-NO_FINE = Fine(NO_INTEGERS, NO_INTEGERS, NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_FLOATS)
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    # One kind of array for one compiled kernel: numba compiles anew for a writeable one.
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
-def _joined(columns: list[NDArray[np.generic]]) -> NDArray[np.generic]:
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return _read_only(columns[0] if len(columns) == 1 else np.concatenate(columns))
 
 
-def market_of(bars: list[BarColumns]) -> Market:
+NO_FLOATS: Floats = _read_only(np.zeros(0))
+NO_INTEGERS: Integers = _read_only(np.zeros(0, np.int64))
+NO_SMALL: NDArray[np.int8] = _read_only(np.zeros(0, np.int8))
+NO_FLAGS: Flags = _read_only(np.zeros(0, np.bool_))
+NO_FINE = Fine(NO_INTEGERS, NO_INTEGERS, NO_INTEGERS, NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_FLOATS)
+
+
+def market_of(bars: Sequence[BarColumns]) -> Market:
     """Lay the bars of several instruments one behind the other; a single instrument is not copied."""
-    starts = np.zeros(len(bars) + 1, np.int64)
-    np.cumsum([len(b) for b in bars], out=starts[1:])
-    names = Market._fields[1:]
-    return Market(starts, *(_joined([getattr(b, name) for b in bars]) for name in names))  # type: ignore[arg-type]
+    columns = [_joined([getattr(b, name) for b in bars]) for name in Market._fields[1:]]
+    return Market(_starts(bars), *columns)
 
 
-def signals_of(consensus: Floats, atr: Floats, **others: NDArray[np.generic]) -> Signals:
+def _starts(bars: Sequence[BarColumns]) -> Integers:
+    return _read_only(np.concatenate([[0], np.cumsum([len(b) for b in bars])]).astype(np.int64))
+
+
+def signals_of(consensus: Floats, atr: Floats, **others: NDArray[Any]) -> Signals:
     """Return signal columns; those not given stay neutral."""
-    neutral = Signals(consensus, atr, NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_SMALL, NO_SMALL, NO_FLAGS, NO_FLAGS)
-    return neutral._replace(**others)
+    neutral = Signals(
+        _read_only(consensus), _read_only(atr), NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_SMALL, NO_SMALL, NO_FLAGS, NO_FLAGS
+    )
+    return neutral._replace(**{name: _read_only(column) for name, column in others.items()})
 
 
-def joined_signals(signals: list[Signals]) -> Signals:
+def joined_signals(signals: Sequence[Signals]) -> Signals:
     """Lay the signals of several instruments one behind the other, like their bars."""
-    return Signals(*(_joined(list(columns)) for columns in zip(*signals, strict=True)))  # type: ignore[arg-type]
+    return Signals(*(_joined(columns) for columns in zip(*signals, strict=True)))
 
 
-def fine_of(bars: list[BarColumns], finer: list[BarColumns]) -> Fine:
-    """Assign each finer bar to the decision bar in which it closes: (previous close, close]."""
-    names = Fine._fields[1:]
-    edges, offset = [np.zeros(0, np.int64)], 0
+def fine_of(bars: Sequence[BarColumns], finer: Sequence[BarColumns]) -> Fine:
+    """Assign each finer bar to the decision bar in which it closes: (open, close]; those in a gap belong to none."""
+    starts, stops, offset = [], [], 0
     for coarse, fine in zip(bars, finer, strict=True):
         opens = coarse.ts_close_ns - coarse.timeframe_ns
-        first = np.searchsorted(fine.ts_close_ns, opens, side="right")
-        edges.append(offset + first.astype(np.int64))
+        starts.append(offset + np.searchsorted(fine.ts_close_ns, opens, side="right").astype(np.int64))
+        stops.append(offset + np.searchsorted(fine.ts_close_ns, coarse.ts_close_ns, side="right").astype(np.int64))
         offset += len(fine)
-    starts = np.append(np.concatenate(edges), offset)
-    return Fine(starts, *(_joined([getattr(f, name) for f in finer]) for name in names))  # type: ignore[arg-type]
+    columns = [_joined([getattr(f, name) for f in finer]) for name in Fine._fields[2:]]
+    return Fine(_joined(starts), _joined(stops), *columns)
 
 
 def new_output(rows: int, instruments: int, *, curve: bool, events: int) -> Output:

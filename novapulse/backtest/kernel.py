@@ -27,7 +27,7 @@ from novapulse.backtest.columns import (
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, widen_excursion, write_denial
 from novapulse.backtest.tally import tally_still, tally_tick
 from novapulse.compiled import kernel
-from novapulse.core.bars import Flags, Floats, Integers
+from novapulse.core.bars import Integers
 from novapulse.core.records import Intent, Reason, Record, Verb
 from novapulse.execution.fills import touches_protection
 from novapulse.risk.decide import decide, no_opinion
@@ -40,7 +40,7 @@ _FIRST_DENIAL = Reason.SHORT_NOT_ALLOWED.value
 _LAST_DENIAL = Reason.BELOW_MINIMUM.value
 
 
-@kernel
+@kernel(allocates=False)
 def fold(
     market: Market,
     signals: Signals,
@@ -70,215 +70,254 @@ def fold(
     Returns:
         `FINISHED`, or `OUTPUT_FULL` before the tick that might not fit.
     """
-    starts, ts_close_ns, opens, highs, lows, closes, volumes = market
-    consensus, atr, confidence, volatility, gate_probability, lead, regime, warm, sure_fire = signals
-    fine_starts, fine_ts_close_ns, fine_opens, fine_highs, fine_lows, fine_closes, fine_volumes = fine
-    accounts, positions, orders, denials_open, tallies = state
-    keep, counts, fills, round_trips, denials, reasons, equity_ts_ns, equity = output
-    account = accounts[0]
-    tally = tallies[0]
-    bar = scratch.bar[0]
-    signal = scratch.signal[0]
-    action = scratch.action[0]
-    written = scratch.written[0]
-    count = instruments.size
     grouped = False
-    for j in range(count):
+    for j in range(instruments.size):
         grouped = grouped or instruments[j].group >= 0
+    single = instruments.size == 1
     while True:
-        if count == 1 and positions[0].qty_units == 0 and orders[0].intent == Intent.NONE:
-            row = cursor[0]
-            quiet = _quiet_rows(row, starts[1], ts_close_ns, consensus, warm, account.day_end_ns, rules)
+        if single and state.positions[0].qty_units == 0 and state.orders[0].intent == Intent.NONE:
+            quiet = _quiet_rows(market, signals, cursor[0], state.account[0].day_end_ns, rules)
             if quiet > 0:
-                _pass_quietly(row, quiet, ts_close_ns, warm, account, tally, counts, reasons, equity_ts_ns, equity)
-                denials_open[0] = -1
-                cursor[0] = row + quiet
+                _pass_quietly(market, signals, cursor[0], quiet, state, output)
+                cursor[0] += quiet
                 continue
-        tick = _NEVER
-        for j in range(count):
-            row = cursor[j]
-            if row < starts[j + 1] and ts_close_ns[row] < tick:
-                tick = ts_close_ns[row]
+        tick = _next_tick(market, cursor)
         if tick == _NEVER:
             return FINISHED
-        if keep and _is_full(counts, fills.size, events_per_tick):
+        if output.keep and _is_full(output, events_per_tick):
             return OUTPUT_FULL
-
-        for j in range(count):
-            row = cursor[j]
-            if row >= starts[j + 1] or ts_close_ns[row] != tick:
-                continue
-            if orders[j].intent == Intent.NONE and positions[j].qty_units == 0:
-                continue
-            if fine_starts.size > 0 and fine_starts[row + 1] > fine_starts[row]:
-                for inner in range(fine_starts[row], fine_starts[row + 1]):
-                    bar.ts_close_ns = fine_ts_close_ns[inner]
-                    bar.open = fine_opens[inner]
-                    bar.high = fine_highs[inner]
-                    bar.low = fine_lows[inner]
-                    bar.close = fine_closes[inner]
-                    bar.volume = fine_volumes[inner]
-                    if orders[j].intent == Intent.NONE and not touches_protection(positions[j], bar):
-                        widen_excursion(positions[j], bar, False)
-                        continue
-                    n = counts[N_FILLS]
-                    trade_bar(
-                        j, bar, instruments[j], rules, account, positions[j], orders[j], tally, written,
-                        fills[n], fills[n + 1], fills[n + 2], round_trips[counts[N_ROUND_TRIPS]], denials[counts[N_DENIALS]],
-                    )  # fmt: skip
-                    if keep:
-                        counts[N_FILLS] += written.fills
-                        counts[N_ROUND_TRIPS] += written.round_trips
-                        counts[N_DENIALS] += written.denials
-                    if written.denials > 0:
-                        reasons[j, denials[counts[N_DENIALS] - keep].reason] += 1
-            else:
-                bar.ts_close_ns = tick
-                bar.open = opens[row]
-                bar.high = highs[row]
-                bar.low = lows[row]
-                bar.close = closes[row]
-                bar.volume = volumes[row]
-                if orders[j].intent == Intent.NONE and not touches_protection(positions[j], bar):
-                    widen_excursion(positions[j], bar, False)
-                    continue
-                n = counts[N_FILLS]
-                trade_bar(
-                    j, bar, instruments[j], rules, account, positions[j], orders[j], tally, written,
-                    fills[n], fills[n + 1], fills[n + 2], round_trips[counts[N_ROUND_TRIPS]], denials[counts[N_DENIALS]],
-                )  # fmt: skip
-                if keep:
-                    counts[N_FILLS] += written.fills
-                    counts[N_ROUND_TRIPS] += written.round_trips
-                    counts[N_DENIALS] += written.denials
-                if written.denials > 0:
-                    reasons[j, denials[counts[N_DENIALS] - keep].reason] += 1
-
-        value = 0.0
-        gross = 0.0
-        hold = 0.0
-        pending = 0.0
-        for j in range(count):
-            position = positions[j]
-            if position.qty_units != 0:
+        for j in range(instruments.size):
+            if state.orders[j].intent != Intent.NONE or state.positions[j].qty_units != 0:
+                if _has_bar(market, cursor, j, tick):
+                    _trade(j, cursor[j], market, fine, instruments, rules, state, scratch, output)
+        _mark(tick, market, instruments, rules, state, cursor)
+        _note_equity(tick, state, output)
+        for j in range(instruments.size):
+            if _has_bar(market, cursor, j, tick):
                 row = cursor[j]
-                if row < starts[j + 1] and ts_close_ns[row] == tick:
-                    mark_position(position, instruments[j], closes[row], rules)
-                worth = position.qty * position.mark_price
-                value += worth
-                gross += abs(worth)
-            if orders[j].intent == Intent.ENTRY:
-                hold += orders[j].hold
-                pending += orders[j].notional
-        account.hold = hold
-        account.pending_exposure = pending
-        mark_account(account, value, gross, tick)
-        tally_tick(tally, account.equity, gross, tick)
-        if equity.size > 0:
-            point = counts[N_EQUITY]
-            equity[point] = account.equity
-            equity_ts_ns[point] = tick
-            counts[N_EQUITY] = point + 1
-
-        for j in range(count):
-            row = cursor[j]
-            if row >= starts[j + 1] or ts_close_ns[row] != tick:
-                continue
-            cursor[j] = row + 1
-            if positions[j].qty_units == 0:
-                why = no_opinion(consensus[row], warm[row] if warm.size > 0 else True, rules)
-                if why != Reason.NONE:
-                    reasons[j, why] += 1
-                    denials_open[j] = -1
-                    continue
-            bar.ts_close_ns = tick
-            bar.open = opens[row]
-            bar.high = highs[row]
-            bar.low = lows[row]
-            bar.close = closes[row]
-            bar.volume = volumes[row]
-            signal.consensus = consensus[row]
-            signal.atr = atr[row]
-            signal.confidence = confidence[row] if confidence.size > 0 else 1.0
-            signal.volatility = volatility[row] if volatility.size > 0 else math.nan
-            signal.gate_probability = gate_probability[row] if gate_probability.size > 0 else math.nan
-            signal.lead = lead[row] if lead.size > 0 else 0
-            signal.regime = regime[row] if regime.size > 0 else 0
-            signal.warm = warm[row] if warm.size > 0 else True
-            signal.sure_fire = sure_fire[row] if sure_fire.size > 0 else False
-            group = _group_exposure(j, instruments, positions, orders) if grouped else 0.0
-            decide(account, positions[j], instruments[j], bar, signal, group, rules, action)
-            reasons[j, action.reason] += 1
-            if action.verb != Verb.HOLD:
-                denials_open[j] = -1
-                if orders[j].intent == Intent.ENTRY:
-                    gone = denials[counts[N_DENIALS]]
-                    give_up(j, Reason.UNFILLED_SUPERSEDED, bar, account, positions[j], orders[j], gone)
-                    reasons[j, Reason.UNFILLED_SUPERSEDED] += 1
-                    counts[N_DENIALS] += keep
-                if action.verb == Verb.ENTER:
-                    place_entry(orders[j], positions[j], account, action, signal, bar, rules)
-                else:
-                    place_exit(orders[j], positions[j], action, bar, rules)
-            elif action.reason < _FIRST_DENIAL or action.reason > _LAST_DENIAL:
-                denials_open[j] = -1
-            elif denials_open[j] >= 0 and denials[denials_open[j]].reason == action.reason:
-                denials[denials_open[j]].last_ts_ns = tick
-                denials[denials_open[j]].bars += 1
-            elif keep:
-                denials_open[j] = counts[N_DENIALS]
-                write_denial(j, bar, signal, action.reason, instruments[j], rules, denials[denials_open[j]])
-                counts[N_DENIALS] += 1
+                cursor[j] = row + 1
+                _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
 
 
-@kernel(inline=True)
-def _quiet_rows(
-    row: int, end: int, ts_close_ns: Integers, consensus: Floats, warm: Flags, day_end_ns: int, rules: Record
-) -> int:
+@kernel(inline=True, allocates=False)
+def _next_tick(market: Market, cursor: Integers) -> int:
+    tick = _NEVER
+    for j in range(cursor.size):
+        row = cursor[j]
+        if row < market.starts[j + 1] and market.ts_close_ns[row] < tick:
+            tick = market.ts_close_ns[row]
+    return tick
+
+
+@kernel(inline=True, allocates=False)
+def _has_bar(market: Market, cursor: Integers, j: int, tick: int) -> bool:
+    row = cursor[j]
+    return row < market.starts[j + 1] and market.ts_close_ns[row] == tick
+
+
+@kernel(inline=True, allocates=False)
+def _is_full(output: Output, events_per_tick: int) -> bool:
+    counts = output.counts
+    return max(counts[N_FILLS], counts[N_ROUND_TRIPS], counts[N_DENIALS]) + events_per_tick > output.fills.size
+
+
+@kernel(inline=True, allocates=False)
+def _is_warm(signals: Signals, row: int) -> bool:
+    return signals.warm[row] if signals.warm.size > 0 else True
+
+
+@kernel(inline=True, allocates=False)
+def _quiet_rows(market: Market, signals: Signals, row: int, day_end_ns: int, rules: Record) -> int:
     last = row
-    while last < end and ts_close_ns[last] <= day_end_ns:
-        if no_opinion(consensus[last], warm[last] if warm.size > 0 else True, rules) == Reason.NONE:
+    while last < market.starts[1] and market.ts_close_ns[last] <= day_end_ns:
+        if no_opinion(signals.consensus[last], _is_warm(signals, last), rules) == Reason.NONE:
             break
         last += 1
     return last - row
 
 
-@kernel(inline=True)
-def _pass_quietly(
-    row: int,
-    quiet: int,
-    ts_close_ns: Integers,
-    warm: Flags,
-    account: Record,
-    tally: Record,
-    counts: Integers,
-    reasons: Integers,
-    equity_ts_ns: Integers,
-    equity: Floats,
-) -> None:
+@kernel(inline=True, allocates=False)
+def _pass_quietly(market: Market, signals: Signals, row: int, quiet: int, state: State, output: Output) -> None:
     cold = 0
-    for k in range(row, min(row + quiet, warm.size)):
-        cold += not warm[k]
-    reasons[0, Reason.NOT_WARM] += cold
-    reasons[0, Reason.NO_SIGNAL] += quiet - cold
+    for k in range(row, min(row + quiet, signals.warm.size)):
+        cold += not signals.warm[k]
+    output.reasons[0, Reason.NOT_WARM] += cold
+    output.reasons[0, Reason.NO_SIGNAL] += quiet - cold
+    state.denials_open[0] = -1
+    account = state.account[0]
     account.hold = 0.0
     account.pending_exposure = 0.0
-    tally_still(tally, quiet, ts_close_ns[row + quiet - 1])
-    if equity.size == 0:
+    tally_still(state.tally[0], quiet, market.ts_close_ns[row + quiet - 1])
+    if output.equity.size == 0:
         return
-    point = counts[N_EQUITY]
+    point = output.counts[N_EQUITY]
     for k in range(quiet):
-        equity[point + k] = account.equity
-        equity_ts_ns[point + k] = ts_close_ns[row + k]
-    counts[N_EQUITY] = point + quiet
+        output.equity[point + k] = account.equity
+        output.equity_ts_ns[point + k] = market.ts_close_ns[row + k]
+    output.counts[N_EQUITY] = point + quiet
 
 
-@kernel(inline=True)
-def _is_full(counts: Integers, room: int, events_per_tick: int) -> bool:
-    return max(counts[N_FILLS], counts[N_ROUND_TRIPS], counts[N_DENIALS]) + events_per_tick > room
+@kernel(inline=True, allocates=False)
+def _trade(
+    j: int,
+    row: int,
+    market: Market,
+    fine: Fine,
+    instruments: Records,
+    rules: Record,
+    state: State,
+    scratch: Scratch,
+    output: Output,
+) -> None:
+    bar = scratch.bar[0]
+    if fine.starts.size > 0 and fine.stops[row] > fine.starts[row]:
+        for inner in range(fine.starts[row], fine.stops[row]):
+            _load_bar(fine, inner, bar)
+            _trade_one(j, bar, instruments, rules, state, scratch, output)
+        return
+    _load_bar(market, row, bar)
+    _trade_one(j, bar, instruments, rules, state, scratch, output)
 
 
-@kernel
+@kernel(inline=True, allocates=False)
+def _load_bar(columns: Market | Fine, row: int, bar: Record) -> None:
+    bar.ts_close_ns = columns.ts_close_ns[row]
+    bar.open = columns.open[row]
+    bar.high = columns.high[row]
+    bar.low = columns.low[row]
+    bar.close = columns.close[row]
+    bar.volume = columns.volume[row]
+
+
+@kernel(inline=True, allocates=False)
+def _trade_one(
+    j: int, bar: Record, instruments: Records, rules: Record, state: State, scratch: Scratch, output: Output
+) -> None:
+    position = state.positions[j]
+    order = state.orders[j]
+    if order.intent == Intent.NONE and not touches_protection(position, bar):
+        widen_excursion(position, bar, False)
+        return
+    counts = output.counts
+    written = scratch.written[0]
+    fill = counts[N_FILLS]
+    denial = output.denials[counts[N_DENIALS]]
+    trade_bar(
+        j,
+        bar,
+        instruments[j],
+        rules,
+        state.account[0],
+        position,
+        order,
+        state.tally[0],
+        written,
+        output.fills[fill],
+        output.fills[fill + 1],
+        output.fills[fill + 2],
+        output.round_trips[counts[N_ROUND_TRIPS]],
+        denial,
+    )
+    if written.denials > 0:
+        output.reasons[j, denial.reason] += 1
+    if output.keep:
+        counts[N_FILLS] += written.fills
+        counts[N_ROUND_TRIPS] += written.round_trips
+        counts[N_DENIALS] += written.denials
+
+
+@kernel(inline=True, allocates=False)
+def _mark(tick: int, market: Market, instruments: Records, rules: Record, state: State, cursor: Integers) -> None:
+    value = 0.0
+    gross = 0.0
+    hold = 0.0
+    pending = 0.0
+    for j in range(instruments.size):
+        position = state.positions[j]
+        if position.qty_units != 0:
+            if _has_bar(market, cursor, j, tick):
+                mark_position(position, instruments[j], market.close[cursor[j]], rules)
+            worth = position.qty * position.mark_price
+            value += worth
+            gross += abs(worth)
+        if state.orders[j].intent == Intent.ENTRY:
+            hold += state.orders[j].hold
+            pending += state.orders[j].notional
+    account = state.account[0]
+    account.hold = hold
+    account.pending_exposure = pending
+    mark_account(account, value, gross, tick)
+
+
+@kernel(inline=True, allocates=False)
+def _note_equity(tick: int, state: State, output: Output) -> None:
+    account = state.account[0]
+    tally_tick(state.tally[0], account.equity, account.gross_exposure, tick)
+    if output.equity.size > 0:
+        point = output.counts[N_EQUITY]
+        output.equity[point] = account.equity
+        output.equity_ts_ns[point] = tick
+        output.counts[N_EQUITY] = point + 1
+
+
+@kernel(inline=True, allocates=False)
+def _decide(
+    j: int,
+    row: int,
+    market: Market,
+    signals: Signals,
+    grouped: bool,
+    instruments: Records,
+    rules: Record,
+    state: State,
+    scratch: Scratch,
+    output: Output,
+) -> None:
+    position = state.positions[j]
+    if position.qty_units == 0:
+        why = no_opinion(signals.consensus[row], _is_warm(signals, row), rules)
+        if why != Reason.NONE:
+            output.reasons[j, why] += 1
+            state.denials_open[j] = -1
+            return
+    bar = scratch.bar[0]
+    signal = scratch.signal[0]
+    action = scratch.action[0]
+    _load_bar(market, row, bar)
+    _load_signal(signals, row, signal)
+    group = _group_exposure(j, instruments, state.positions, state.orders) if grouped else 0.0
+    decide(state.account[0], position, instruments[j], bar, signal, group, rules, action)
+    output.reasons[j, action.reason] += 1
+    if action.verb == Verb.HOLD:
+        _note_hold(j, bar, signal, action.reason, instruments, rules, state, output)
+        return
+    state.denials_open[j] = -1
+    order = state.orders[j]
+    if order.intent == Intent.ENTRY:
+        gone = output.denials[output.counts[N_DENIALS]]
+        give_up(j, Reason.UNFILLED_SUPERSEDED, bar, state.account[0], position, order, gone)
+        output.reasons[j, Reason.UNFILLED_SUPERSEDED] += 1
+        output.counts[N_DENIALS] += output.keep
+    if action.verb == Verb.ENTER:
+        place_entry(order, position, state.account[0], action, signal, bar, rules)
+    else:
+        place_exit(order, position, action, bar, rules)
+
+
+@kernel(inline=True, allocates=False)
+def _load_signal(signals: Signals, row: int, signal: Record) -> None:
+    signal.consensus = signals.consensus[row]
+    signal.atr = signals.atr[row]
+    signal.confidence = signals.confidence[row] if signals.confidence.size > 0 else 1.0
+    signal.volatility = signals.volatility[row] if signals.volatility.size > 0 else math.nan
+    signal.gate_probability = signals.gate_probability[row] if signals.gate_probability.size > 0 else math.nan
+    signal.lead = signals.lead[row] if signals.lead.size > 0 else 0
+    signal.regime = signals.regime[row] if signals.regime.size > 0 else 0
+    signal.warm = _is_warm(signals, row)
+    signal.sure_fire = signals.sure_fire[row] if signals.sure_fire.size > 0 else False
+
+
+@kernel(allocates=False)
 def _group_exposure(j: int, instruments: Records, positions: Records, orders: Records) -> float:
     exposure = 0.0
     for other in range(instruments.size):
@@ -287,3 +326,27 @@ def _group_exposure(j: int, instruments: Records, positions: Records, orders: Re
             if orders[other].intent == Intent.ENTRY:
                 exposure += orders[other].notional
     return exposure
+
+
+@kernel(inline=True, allocates=False)
+def _note_hold(
+    j: int,
+    bar: Record,
+    signal: Record,
+    reason: int,
+    instruments: Records,
+    rules: Record,
+    state: State,
+    output: Output,
+) -> None:
+    running = state.denials_open[j]
+    if reason < _FIRST_DENIAL or reason > _LAST_DENIAL:
+        state.denials_open[j] = -1
+    elif running >= 0 and output.denials[running].reason == reason:
+        output.denials[running].last_ts_ns = bar.ts_close_ns
+        output.denials[running].bars += 1
+    elif output.keep:
+        written = output.counts[N_DENIALS]
+        write_denial(j, bar, signal, reason, instruments[j], rules, output.denials[written])
+        state.denials_open[j] = written
+        output.counts[N_DENIALS] = written + 1

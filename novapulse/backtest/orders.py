@@ -13,7 +13,7 @@ from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, r
 from novapulse.risk.stops import stop_distance, target_distance
 
 
-@kernel
+@kernel(allocates=False)
 def place_entry(
     order: Record, position: Record, account: Record, action: Record, signal: Record, bar: Record, rules: Record
 ) -> None:
@@ -33,7 +33,7 @@ def place_entry(
     account.positions += 1
 
 
-@kernel
+@kernel(allocates=False)
 def place_exit(order: Record, position: Record, action: Record, bar: Record, rules: Record) -> None:
     """Put an exit to work; it reserves nothing."""
     _place(order, action, bar, rules)
@@ -43,7 +43,7 @@ def place_exit(order: Record, position: Record, action: Record, bar: Record, rul
     position.exiting = 1
 
 
-@kernel
+@kernel(allocates=False)
 def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.kind = action.kind
     order.side = action.side
@@ -58,7 +58,7 @@ def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.chases_left = rules.chases_max
 
 
-@kernel
+@kernel(allocates=False)
 def write_denial(
     j: int, bar: Record, signal: Record, reason: int, instrument: Record, rules: Record, denial: Record
 ) -> None:
@@ -76,7 +76,7 @@ def write_denial(
     denial.consensus = signal.consensus
 
 
-@kernel
+@kernel(allocates=False)
 def trade_bar(
     j: int,
     bar: Record,
@@ -127,7 +127,7 @@ def trade_bar(
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None:
     """Widen best and worst price of an open position by a bar; of the bar it was entered inside, only what came after."""
     if position.qty_units == 0:
@@ -142,7 +142,7 @@ def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None
         position.worst_price = worst
 
 
-@kernel
+@kernel(allocates=False)
 def _settle_order(order: Record, position: Record, fill: Record) -> None:
     fill.decision_ts_ns = order.decision_ts_ns
     left = order.units - fill.qty_units
@@ -163,7 +163,7 @@ def _settle_order(order: Record, position: Record, fill: Record) -> None:
         position.exiting = 0
 
 
-@kernel
+@kernel(allocates=False)
 def _settle_protection(order: Record, position: Record, bar: Record, fill: Record) -> int:
     fill.decision_ts_ns = position.entry_ts_ns
     direction = position.direction
@@ -180,7 +180,7 @@ def _settle_protection(order: Record, position: Record, bar: Record, fill: Recor
     return abs(position.qty_units) - fill.qty_units
 
 
-@kernel
+@kernel(allocates=False)
 def _leave_with_the_rest(order: Record, position: Record, left: int, bar: Record, fill: Record) -> None:
     order.intent = Intent.EXIT
     order.kind = OrderKind.MARKET
@@ -197,7 +197,7 @@ def _leave_with_the_rest(order: Record, position: Record, left: int, bar: Record
     position.exiting = 1
 
 
-@kernel
+@kernel(allocates=False)
 def _book(
     j: int,
     instrument: Record,
@@ -228,7 +228,7 @@ def _book(
         account.positions -= 1
 
 
-@kernel
+@kernel(allocates=False)
 def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: Record) -> None:
     trip.direction = position.direction
     trip.lead = position.lead
@@ -251,7 +251,7 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
     trip.entry_consensus = position.entry_consensus
 
 
-@kernel
+@kernel(allocates=False)
 def give_up(
     j: int, reason: int, bar: Record, account: Record, position: Record, order: Record, denial: Record
 ) -> None:
@@ -273,7 +273,7 @@ def give_up(
     denial.consensus = order.consensus
 
 
-@kernel
+@kernel(allocates=False)
 def _time_out(
     j: int,
     bar: Record,

@@ -54,7 +54,7 @@ TALLY = np.dtype(
 )
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def tally_tick(tally: Record, equity: float, gross: float, ts_close_ns: int) -> None:
     """Add one clock tick: the return since the last one, drawdown, exposure, and the day when it is over."""
     if ts_close_ns > tally.day_end_ns:
@@ -68,7 +68,7 @@ def tally_tick(tally: Record, equity: float, gross: float, ts_close_ns: int) -> 
     tally_still(tally, 1, ts_close_ns)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def tally_still(tally: Record, ticks: int, last_ts_ns: int) -> None:
     """Add ticks of one day on which equity stays as it is."""
     tally.ticks += ticks
@@ -79,7 +79,7 @@ def tally_still(tally: Record, ticks: int, last_ts_ns: int) -> None:
         tally.drawdown_ticks_max = max(tally.drawdown_ticks_max, tally.drawdown_ticks)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def _change_equity(tally: Record, equity: float) -> None:
     tally.equity_sum += tally.equity * tally.run_ticks
     tally.run_ticks = 0
@@ -96,7 +96,7 @@ def _change_equity(tally: Record, equity: float) -> None:
         tally.drawdown_max = max(tally.drawdown_max, 1.0 - equity / tally.equity_peak)
 
 
-@kernel
+@kernel(allocates=False)
 def _close_day(tally: Record, ts_close_ns: int) -> None:
     if tally.day_end_ns > 0:
         change = tally.equity / tally.day_equity - 1.0 if tally.day_equity > 0.0 else 0.0
@@ -111,7 +111,7 @@ def _close_day(tally: Record, ts_close_ns: int) -> None:
     tally.day_end_ns = (ts_close_ns - 1) // DAY_NS * DAY_NS + DAY_NS
 
 
-@kernel
+@kernel(allocates=False)
 def tally_fill(tally: Record, notional: float, fee: float, slippage: float, maker: bool) -> None:
     """Add one fill, all in quote."""
     tally.fills += 1
@@ -122,7 +122,7 @@ def tally_fill(tally: Record, notional: float, fee: float, slippage: float, make
     tally.slippage += slippage
 
 
-@kernel
+@kernel(allocates=False)
 def tally_round_trip(tally: Record, pnl: float, r_multiple: float) -> None:
     """Add one closed round trip, net of fees."""
     tally.trades += 1

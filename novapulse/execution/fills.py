@@ -16,7 +16,7 @@ from novapulse.risk.cash import fee_units, notional_units, price_to_units, qty_t
 _MASK_31 = 0x7FFFFFFF
 
 
-@kernel
+@kernel(allocates=False)
 def _mix(x: int) -> int:
     x = (x ^ (x >> 16)) & _MASK_31
     x = (x * 0x45D9F3B) & _MASK_31
@@ -25,7 +25,7 @@ def _mix(x: int) -> int:
     return (x ^ (x >> 16)) & _MASK_31
 
 
-@kernel
+@kernel(allocates=False)
 def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
     """Return a number in [0, 1) that depends on seed, instrument and time only, never on what was drawn before."""
     x = _mix(seed & _MASK_31)
@@ -35,7 +35,7 @@ def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
     return x / 2147483648.0
 
 
-@kernel
+@kernel(allocates=False)
 def fillable_units(instrument: Record, volume: float, wanted: int, rules: Record) -> int:
     """Return how much of an order one bar's volume can fill, in quantity units, whole lots."""
     if rules.participation_max <= 0.0:
@@ -43,7 +43,7 @@ def fillable_units(instrument: Record, volume: float, wanted: int, rules: Record
     return min(wanted, qty_to_units(instrument, volume * rules.participation_max))
 
 
-@kernel
+@kernel(allocates=False)
 def write_fill(
     fill: Record,
     instrument: Record,
@@ -69,14 +69,14 @@ def write_fill(
     fill.slippage = side * (fill.price - reference) * fill.qty
 
 
-@kernel
+@kernel(allocates=False)
 def taker_price_units(instrument: Record, reference: float, side: int, rules: Record) -> int:
     """Return the price of a marketable order: the reference worsened by half the spread and slippage, on the grid."""
     price = reference * (1.0 + side * (rules.half_spread_fraction + rules.slippage_fraction))
     return price_to_units(instrument, price, side)
 
 
-@kernel
+@kernel(allocates=False)
 def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
     """Try to fill a working order on one bar.
 
@@ -116,7 +116,7 @@ def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fi
     return True
 
 
-@kernel
+@kernel(allocates=False)
 def limit_trades(limit_price: float, side: int, instrument: Record, bar: Record, rules: Record) -> bool:
     """Tell whether a resting limit order trades: through it for certain, at a touch (within one tick) by chance."""
     # Distances within a millionth of a tick are the noise of floats, not prices.
@@ -129,7 +129,7 @@ def limit_trades(limit_price: float, side: int, instrument: Record, bar: Record,
     return chance(rules.seed, instrument.chance_key, bar.ts_close_ns) < rules.touch_probability
 
 
-@kernel
+@kernel(allocates=False)
 def stop_reason(position: Record) -> int:
     """Return which exit a hit of the protective stop is."""
     if position.stop_kind == StopKind.BREAKEVEN:
@@ -139,7 +139,7 @@ def stop_reason(position: Record) -> int:
     return Reason.EXIT_STOP
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def touches_protection(position: Record, bar: Record) -> bool:
     """Tell whether a bar reaches the stop or the target of an open position; a flat position has neither."""
     if position.direction >= 0:
@@ -147,7 +147,7 @@ def touches_protection(position: Record, bar: Record) -> bool:
     return bar.high >= position.stop_price or bar.low <= position.target_price
 
 
-@kernel
+@kernel(allocates=False)
 def fill_protection(
     position: Record, instrument: Record, bar: Record, rules: Record, entered_inside: bool, fill: Record
 ) -> bool:
@@ -185,7 +185,7 @@ def fill_protection(
     return _fill_resting_target(position, instrument, bar, rules, fill)
 
 
-@kernel
+@kernel(allocates=False)
 def _fill_trigger(
     position: Record, instrument: Record, bar: Record, rules: Record, reference: float, reason: int, fill: Record
 ) -> bool:
@@ -198,7 +198,7 @@ def _fill_trigger(
     return True
 
 
-@kernel
+@kernel(allocates=False)
 def _fill_resting_target(position: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
     side = -position.direction
     if not limit_trades(position.target_price, side, instrument, bar, rules):

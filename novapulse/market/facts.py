@@ -16,7 +16,6 @@ from novapulse.core.bars import Floats
 from novapulse.core.instruments import Instrument, Kind
 
 _DIGITS_MAX = 8
-_SCALE_SUM_MAX = 17
 _STOCK_CURRENCY = "USD"
 
 
@@ -62,7 +61,7 @@ def inferred(exchange: str, symbol: str, calendar: str, prices: Sequence[Floats]
         An instrument with `inferred=True`; everything the bars cannot show has the defaults of `Instrument`.
     """
     tick_digits = max(decimal_digits(column) for column in prices)
-    lot_digits = min(decimal_digits(volume), _SCALE_SUM_MAX - tick_digits)
+    lot_digits = decimal_digits(volume)
     base, _, rest = symbol.partition("/")
     quote, _, settle = rest.partition(":")
     kind = Kind.PERPETUAL if settle else Kind.SPOT if quote else Kind.STOCK

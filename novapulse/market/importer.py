@@ -15,10 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from novapulse.core.bars import DAY_NS, BarColumns, Flags, Integers, format_ns, timeframe_ns
+from novapulse.core.bars import DAY_NS, BarColumns, Flags, Integers, format_ns, timeframe_ns, timeframe_text
 from novapulse.core.instruments import path_symbol
 from novapulse.market.calendars import CONTINUOUS, CalendarError, calendar
-from novapulse.market.lake import Lake, symbol_of
+from novapulse.market.lake import Lake
+from novapulse.market.spelling import symbol_of
 from novapulse.market.storage import PRICE_COLUMNS, DataError
 from novapulse.market.tables import EXTRAS, Table, first_row, read_table
 
@@ -240,26 +241,24 @@ def _closes(path: Path, table: Table, meaning: Stamps, width: int, calendar_name
             for before in _JUST_BEFORE_NS:
                 closes = np.where(closes % (1000 * before) == 999 * before, closes + before, closes)
             closes = np.where((stamps + 1_000_000_000) % width == 0, stamps + 1_000_000_000, closes)
+        regular = market.regular(closes)
+        stray = ~regular & ~market.near_session(closes)
+        off = regular & ~market.on_grid(closes, width)
     except CalendarError as wrong:
-        raise DataError(f"{path}: column {table.stamp_column}: {wrong}") from wrong
-    _refuse_off_grid(path, table, closes, width, calendar_name)
+        if wrong.row is None:
+            raise DataError(f"{path}: {wrong}") from wrong
+        stray, off = (np.arange(stamps.size) == wrong.row, np.zeros(stamps.size, np.bool_))
+        closes = stamps
+    _refuse_stamp(path, table, stray, f"is no session of {calendar_name}, nor near one")
+    _refuse_stamp(path, table, off, f"is not on the grid of {timeframe_text(width)} bars of {calendar_name}")
     return closes
 
 
-def _refuse_off_grid(path: Path, table: Table, closes: Integers, width: int, calendar_name: str) -> None:
-    market = calendar(calendar_name)
-    regular = market.regular(closes)
-    stray = ~regular & ~market.near_session(closes)
-    if stray.any():
-        row = first_row(stray)
+def _refuse_stamp(path: Path, table: Table, bad: Flags, what: str) -> None:
+    if bad.any():
+        row = first_row(bad)
         stamp = format_ns(int(table.stamps_ns[row - 1]))
-        raise DataError(
-            f"{path}: column {table.stamp_column}, row {row}: {stamp} is far from any session of {calendar_name}"
-        )
-    try:
-        market.numbers(closes[regular], width)
-    except CalendarError as wrong:
-        raise DataError(f"{path}: column {table.stamp_column}: {wrong}") from wrong
+        raise DataError(f"{path}: column {table.stamp_column}, row {row}: {stamp} {what}")
 
 
 def _time_order(path: Path, table: Table, closes: Integers, sort: bool) -> tuple[Integers, bool]:

@@ -9,11 +9,16 @@ Invariants:
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+
+from novapulse.core.bars import Integers, format_ns
+from novapulse.market.sessions import Sessions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 BAR_COLUMNS = ("ts_close_ns", *PRICE_COLUMNS)
@@ -53,6 +58,73 @@ def year_hash(frame: pl.DataFrame) -> str:
         digest.update(f"{name}:{frame.height}\0".encode())
         digest.update(frame[name].to_numpy().tobytes())
     return digest.hexdigest()
+
+
+def read_rows(
+    folder: Path, years: Mapping[int, tuple[int, int]], start_ns: int | None, end_ns: int | None
+) -> pl.DataFrame:
+    """Return the recorded bars of a series that close in (start, end].
+
+    Args:
+        folder: The series.
+        years: First and last close by year, ns UTC, in order.
+        start_ns: Close before the first bar; None for all.
+        end_ns: Close of the last bar; None for all.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
+    parts = []
+    for year, (first_ns, last_ns) in years.items():
+        if (start_ns is None or last_ns > start_ns) and (end_ns is None or first_ns <= end_ns):
+            frame = read_year(folder / f"{year}.parquet", list(BAR_COLUMNS))
+            stamps = frame["ts_close_ns"].to_numpy()
+            low = 0 if start_ns is None else int(np.searchsorted(stamps, start_ns, side="right"))
+            high = frame.height if end_ns is None else int(np.searchsorted(stamps, end_ns, side="right"))
+            parts.append(frame[low:high])
+    empty = pl.DataFrame(schema={"ts_close_ns": pl.Int64, **dict.fromkeys(PRICE_COLUMNS, pl.Float64)})
+    return pl.concat([empty, *parts], rechunk=True)
+
+
+def by_year(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield the rows of each UTC year of the closes, in order."""
+    years: Integers = frame["ts_close_ns"].to_numpy().astype("datetime64[ns]").astype("datetime64[Y]").astype(np.int64)
+    for year in np.unique(years).tolist():
+        first, last = np.searchsorted(years, (year, year + 1))
+        yield 1970 + year, frame[int(first) : int(last)]
+
+
+def merge(stored: pl.DataFrame, fresh: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Return stored rows and new ones in time order.
+
+    Args:
+        stored: What the file holds.
+        fresh: What comes, ascending.
+        path: The file, for the message.
+
+    Raises:
+        DataError: A bar is in both and differs.
+    """
+    stamps, known = fresh["ts_close_ns"].to_numpy(), stored["ts_close_ns"].to_numpy()
+    at = np.minimum(np.searchsorted(known, stamps), known.size - 1)
+    there = known[at] == stamps
+    for name in sorted(set(stored.columns) & set(fresh.columns)):
+        before, now = stored[name].to_numpy()[at[there]], fresh[name].to_numpy()[there]
+        differs = ~((before == now) | (np.isnan(before) & np.isnan(now)))
+        if differs.any():
+            row = int(np.argmax(differs))
+            raise DataError(
+                f"{path}: bar closing {format_ns(int(stamps[there][row]))} is stored with {name} {before[row]} and "
+                f"comes with {now[row]}"
+            )
+    added = fresh.filter(pl.Series(~there))
+    return pl.concat([stored, added], how="diagonal").sort("ts_close_ns") if added.height else stored
+
+
+def describe(frame: pl.DataFrame) -> dict[str, Any]:
+    """Return what a sidecar says about one year."""
+    stamps = frame["ts_close_ns"]
+    return {"bars": frame.height, "first_ns": stamps[0], "last_ns": stamps[-1], "hash": year_hash(frame)}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -99,6 +171,31 @@ def replace_all(frames: Mapping[Path, pl.DataFrame], sidecar: Path, facts: Mappi
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def sessions_file(root: Path, name: str) -> Path:
+    """Return where a lake keeps the sessions of an exchange, as the installed `exchange_calendars` knows them."""
+    return root / "calendars" / f"{name}-{metadata.version('exchange_calendars')}.parquet"
+
+
+def sessions_frame(sessions: Sessions) -> pl.DataFrame:
+    """Return sessions as a table."""
+    ends = np.isin(sessions.closes, sessions.session_closes)
+    return pl.DataFrame({"open_ns": sessions.opens, "close_ns": sessions.closes, "ends_session": ends})
+
+
+def read_sessions(path: Path) -> Sessions:
+    """Return the sessions that `sessions_frame` made a table of.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        frame = pl.read_parquet(path)
+        opens, closes = frame["open_ns"].to_numpy(), frame["close_ns"].to_numpy()
+        return Sessions(opens, closes, closes[frame["ends_session"].to_numpy()])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as wrong:
+        raise DataError(f"{path}: cannot be read as sessions ({_first_line(wrong)})") from wrong
 
 
 def _beside(path: Path) -> Path:

@@ -127,10 +127,20 @@ def _read_text(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_csv(path, separator=separator, has_header=not headerless, infer_schema=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as wrong:
-        raise DataError(f"{path}: cannot be read as CSV ({str(wrong).splitlines()[0]})") from wrong
+        ragged = _ragged_row(path, separator, len(cells), headerless)
+        what = f"row {ragged}: not {len(cells)} columns" if ragged else str(wrong).splitlines()[0]
+        raise DataError(f"{path}: cannot be read as CSV, {what}") from wrong
     if headerless:
         frame.columns = list(_HEADERLESS[len(cells)])
     return frame
+
+
+def _ragged_row(path: Path, separator: str, columns: int, headerless: bool) -> int | None:
+    with path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        for row, cells in enumerate(csv.reader(file, delimiter=separator), start=int(headerless)):
+            if cells and len(cells) != columns:
+                return row
+    return None
 
 
 def _is_number(text: str) -> bool:
@@ -158,7 +168,8 @@ def _numbers(path: Path, column: pl.Series) -> Floats:
     bad = values.is_null()
     if bad.any():
         row = first_row(bad)
-        raise DataError(f"{path}: column {column.name}, row {row}: {column[row - 1]!r} is no number")
+        what = f"{column[row - 1]!r} is no number" if column[row - 1] else "the value is missing"
+        raise DataError(f"{path}: column {column.name}, row {row}: {what}")
     return np.ascontiguousarray(values.to_numpy())
 
 

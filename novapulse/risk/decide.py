@@ -16,7 +16,7 @@ from novapulse.risk.stops import stop_distance, target_distance
 SIZE_RISK, SIZE_VOLATILITY, SIZE_KELLY, SIZE_POSITION, SIZE_GROSS, SIZE_GROUP, SIZE_CASH = range(7)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def decide(
     account: Record,
     position: Record,
@@ -48,7 +48,7 @@ def decide(
         _decide_entry(account, position, instrument, bar, signal, group_exposure, rules, action)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
     """Return why there is nothing to enter on at all, or NONE: the first question of every decision on a flat position."""
     if not warm:
@@ -58,7 +58,7 @@ def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
     return Reason.NO_SIGNAL
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def _decide_held(account: Record, position: Record, signal: Record, rules: Record, action: Record) -> None:
     action.verb = Verb.HOLD
     if position.exiting:
@@ -73,7 +73,7 @@ def _decide_held(account: Record, position: Record, signal: Record, rules: Recor
         action.reason = Reason.HOLDING
 
 
-@kernel
+@kernel(allocates=False)
 def _leave(position: Record, rules: Record, reason: int, action: Record) -> None:
     action.verb = Verb.EXIT
     action.reason = reason
@@ -85,7 +85,7 @@ def _leave(position: Record, rules: Record, reason: int, action: Record) -> None
     action.limit_price = 0.0
 
 
-@kernel
+@kernel(allocates=False)
 def _decide_entry(
     account: Record,
     position: Record,
@@ -124,13 +124,13 @@ def _decide_entry(
     action.hold = action.notional * _cash_per_notional(instrument, rules)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def _cash_per_notional(instrument: Record, rules: Record) -> float:
     fee = max(instrument.taker_fee_e8, 0) / FEE_ONE
     return (1.0 + rules.half_spread_fraction + rules.slippage_fraction) * (1.0 + fee)
 
 
-@kernel
+@kernel(allocates=False)
 def _entry_limit(instrument: Record, price: float, direction: int, rules: Record) -> float:
     if rules.entry_kind == OrderKind.MARKET:
         return 0.0
@@ -138,7 +138,7 @@ def _entry_limit(instrument: Record, price: float, direction: int, rules: Record
     return price_to_units(instrument, passive, -direction) / instrument.price_factor
 
 
-@kernel
+@kernel(allocates=False)
 def _measure_sizes(
     account: Record,
     price: float,
@@ -166,7 +166,7 @@ def _measure_sizes(
         sizes[SIZE_KELLY] = math.inf
 
 
-@kernel
+@kernel(allocates=False)
 def _bind_size(instrument: Record, price: float, rules: Record, action: Record) -> None:
     binding = 0
     for cap in range(1, len(action.sizes)):
@@ -184,7 +184,7 @@ def _bind_size(instrument: Record, price: float, rules: Record, action: Record) 
     action.reason = _too_small(action.sizes[binding], binding)
 
 
-@kernel
+@kernel(allocates=False)
 def _too_small(size: float, binding: int) -> int:
     if size > 0.0:
         return Reason.BELOW_MINIMUM

@@ -7,7 +7,7 @@ from novapulse.core.records import Mode, Reason, Record
 from novapulse.risk.sizing import drawdown, ruin_probability
 
 
-@kernel
+@kernel(allocates=False)
 def mode_refusal(account: Record) -> int:
     """Return why the account's mode takes no new risk, or NONE."""
     if account.mode == Mode.NORMAL:
@@ -19,7 +19,7 @@ def mode_refusal(account: Record) -> int:
     return Reason.MODE_HALTED
 
 
-@kernel
+@kernel(allocates=False)
 def daily_loss(account: Record) -> float:
     """Return the loss since the start of the UTC day as a share of the opening equity; negative is a gain."""
     if account.day_opening_equity <= 0.0:
@@ -27,7 +27,7 @@ def daily_loss(account: Record) -> float:
     return 1.0 - account.equity / account.day_opening_equity
 
 
-@kernel
+@kernel(allocates=False)
 def refuse_entry(
     account: Record, position: Record, instrument: Record, ts_close_ns: int, signal: Record, direction: int, rules: Record
 ) -> int:
@@ -54,7 +54,7 @@ def refuse_entry(
     return Reason.NONE
 
 
-@kernel
+@kernel(allocates=False)
 def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
     if account.equity <= 0.0:
         return Reason.BUYING_POWER
@@ -72,7 +72,7 @@ def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
     return Reason.NONE
 
 
-@kernel
+@kernel(allocates=False)
 def _refuse_by_gate(signal: Record, rules: Record) -> int:
     if math.isnan(signal.gate_probability):
         return Reason.GATE_MISSING if rules.gate_required else Reason.NONE
@@ -81,7 +81,7 @@ def _refuse_by_gate(signal: Record, rules: Record) -> int:
     return Reason.NONE
 
 
-@kernel
+@kernel(allocates=False)
 def position_room(account: Record, rules: Record) -> float:
     """Return the largest notional one position may have, in quote; infinity when nothing caps it."""
     room = math.inf
@@ -92,7 +92,7 @@ def position_room(account: Record, rules: Record) -> float:
     return room
 
 
-@kernel
+@kernel(allocates=False)
 def exposure_room(account: Record, exposure: float, fraction_max: float) -> float:
     """Return how much notional a cap on exposure still leaves, in quote; infinity when the cap is off."""
     if fraction_max <= 0.0:
@@ -100,7 +100,7 @@ def exposure_room(account: Record, exposure: float, fraction_max: float) -> floa
     return max(fraction_max * account.equity - exposure, 0.0)
 
 
-@kernel
+@kernel(allocates=False)
 def cash_room(account: Record, rules: Record) -> float:
     """Return the cash that may be spent: what is neither spent nor held, in quote."""
     free = max(account.cash - account.hold, 0.0)

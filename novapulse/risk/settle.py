@@ -12,7 +12,7 @@ from novapulse.core.records import PEAK_DAYS, Record, StopKind
 from novapulse.risk.stops import place_stops, ratchet_stop
 
 
-@kernel
+@kernel(allocates=False)
 def apply_fill(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> bool:
     """Book one fill: cash, position, stops, and the cooldowns when the position is flat again.
 
@@ -45,7 +45,7 @@ def apply_fill(account: Record, position: Record, instrument: Record, fill: Reco
     return True
 
 
-@kernel
+@kernel(allocates=False)
 def _add(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
     if position.entered_units == 0:
         position.entry_ts_ns = fill.ts_ns
@@ -62,19 +62,19 @@ def _add(account: Record, position: Record, instrument: Record, fill: Record, ru
     place_stops(position, instrument)
 
 
-@kernel
+@kernel(allocates=False)
 def round_trip_units(position: Record) -> int:
     """Return the result of a flat position in cash units, fees paid."""
     return int(position.direction * (position.exit_units - position.entry_units) - position.fee_units)
 
 
-@kernel
+@kernel(allocates=False)
 def round_trip_risk(position: Record, instrument: Record) -> float:
     """Return R of a round trip in quote: what the quantity entered loses at the first stop."""
     return float(position.stop_distance * position.entered_units / instrument.qty_factor)
 
 
-@kernel
+@kernel(allocates=False)
 def _cool_down(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
     result = round_trip_units(position)
     risk = round_trip_risk(position, instrument)
@@ -93,7 +93,7 @@ def _cool_down(account: Record, position: Record, instrument: Record, fill: Reco
         account.loss_streak = 0
 
 
-@kernel
+@kernel(allocates=False)
 def clear_position(position: Record) -> None:
     """Forget a closed round trip; the cooldown of the instrument stays."""
     position.qty = 0.0
@@ -115,7 +115,7 @@ def clear_position(position: Record) -> None:
     position.exiting = 0
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def mark_position(position: Record, instrument: Record, close: float, rules: Record) -> None:
     """Mark an open position at a bar's close and move its stop; a flat one is left alone."""
     if position.qty_units == 0:
@@ -126,7 +126,7 @@ def mark_position(position: Record, instrument: Record, close: float, rules: Rec
         ratchet_stop(position, instrument, rules)
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def mark_account(account: Record, value: float, gross: float, ts_close_ns: int) -> None:
     """Mark the account after its positions: equity, exposure, the day's opening equity and the 180-day peak.
 
@@ -144,7 +144,7 @@ def mark_account(account: Record, value: float, gross: float, ts_close_ns: int) 
     account.equity_peak = max(account.equity_peak, account.equity)
 
 
-@kernel
+@kernel(allocates=False)
 def _open_day(account: Record, ts_close_ns: int) -> None:
     if account.day_end_ns > 0:
         account.day_index += 1

@@ -11,20 +11,20 @@ from novapulse.core.records import Record, StopKind
 from novapulse.risk.cash import FEE_ONE, price_to_units
 
 
-@kernel(inline=True)
+@kernel(inline=True, allocates=False)
 def round_trip_cost(instrument: Record, rules: Record) -> float:
     """Return what entering and leaving costs at the worst, as a share of the price: taker fees, spread and slippage."""
     fee = 2.0 * instrument.taker_fee_e8 / FEE_ONE
     return fee + 2.0 * (rules.half_spread_fraction + rules.slippage_fraction)
 
 
-@kernel
+@kernel(allocates=False)
 def stop_distance(instrument: Record, atr: float, rules: Record) -> float:
     """Return the distance of the protective stop from the entry price, in price; at least two ticks."""
     return max(rules.stop_atr * atr, 2.0 * instrument.tick)
 
 
-@kernel
+@kernel(allocates=False)
 def target_distance(instrument: Record, price: float, atr: float, rules: Record) -> float:
     """Return the distance of the take-profit price, fee-aware.
 
@@ -44,7 +44,7 @@ def target_distance(instrument: Record, price: float, atr: float, rules: Record)
     return max(by_range, by_cost)
 
 
-@kernel
+@kernel(allocates=False)
 def place_stops(position: Record, instrument: Record) -> None:
     """Set stop and target prices from the average entry price and the frozen distances, on the tick grid.
 
@@ -58,7 +58,7 @@ def place_stops(position: Record, instrument: Record) -> None:
         position.target_price = price_to_units(instrument, target, direction) / instrument.price_factor
 
 
-@kernel
+@kernel(allocates=False)
 def ratchet_stop(position: Record, instrument: Record, rules: Record) -> None:
     """Move the stop to break-even after `breakeven_r`, and behind the best price after `trail_start_r`; never back."""
     direction = position.direction
@@ -72,7 +72,7 @@ def ratchet_stop(position: Record, instrument: Record, rules: Record) -> None:
         _tighten(position, instrument, trail, StopKind.TRAIL)
 
 
-@kernel
+@kernel(allocates=False)
 def _tighten(position: Record, instrument: Record, price: float, kind: int) -> None:
     direction = position.direction
     if direction * (price - position.stop_price) <= 0.0 or price <= 0.0:

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 from novapulse.signals._columns import columns, evaluate, period
-from novapulse.signals._recursion import CARRY, ema_from, smooth
-from novapulse.signals._tiles import carry_over, new_tile, smooth_tile, tile_rows
+from novapulse.signals._recursion import ema_from, smooth
+from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
 from novapulse.signals._windows import window_sums, window_weighted
 
 
@@ -117,17 +117,14 @@ def _ema(close: Floats, n: int, averages: Floats) -> None:
 @kernel
 def _macd(close: Floats, fast: int, slow: int, signal: int, line: Floats, signals: Floats, histogram: Floats) -> None:
     rows = tile_rows(slow + signal)
-    tile = new_tile(5, rows)
-    values, fasts, slows, lines, smoothed = tile[0], tile[1], tile[2], tile[3], tile[4]
+    tile = new_tile(2, rows)
     for start in range(0, close.size, rows):
-        stop, is_first = min(start + rows, close.size), start == 0
-        values[CARRY : CARRY + stop - start] = close[start:stop]
-        smooth_tile(values, stop - start, is_first, ema_from(slow - fast, fast), fasts)
-        smooth_tile(values, stop - start, is_first, ema_from(0, slow), slows)
-        _subtract(fasts[CARRY:], slows[CARRY:], lines[CARRY : CARRY + stop - start])
-        smooth_tile(lines, stop - start, is_first, ema_from(slow - 1, signal), smoothed)
-        line[start:stop] = lines[CARRY : CARRY + stop - start]
-        signals[start:stop] = smoothed[CARRY : CARRY + stop - start]
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        fasts, slows = tile_part(tile, 0, start, stop), tile_part(tile, 1, start, stop)
+        smooth_tile(close[start - lead : stop], lead, ema_from(slow - fast, fast), fasts)
+        smooth_tile(close[start - lead : stop], lead, ema_from(0, slow), slows)
+        _subtract(fasts[lead:], slows[lead:], line[start:stop])
+        smooth_tile(line[start - lead : stop], lead, ema_from(slow - 1, signal), signals[start - lead : stop])
         _subtract(line[start:stop], signals[start:stop], histogram[start:stop])
         carry_over(tile, stop - start)
     line[: min(slow + signal - 2, close.size)] = math.nan

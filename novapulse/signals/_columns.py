@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from novapulse.compiled import kernel
-from novapulse.core.bars import Floats
+from novapulse.core.bars import Floats, Integers
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -70,13 +70,13 @@ def positive(name: str, value: object) -> float:
 
 
 def evaluate(
-    compute: Callable[..., None], inputs: tuple[Floats, ...], parameters: tuple[float, ...], outputs: int
+    compute: Callable[..., None], inputs: tuple[Floats | Integers, ...], parameters: tuple[float, ...], outputs: int
 ) -> tuple[Floats, ...]:
     """Run a kernel over every stretch of rows without an unknown value.
 
     Args:
         compute: `compute(*inputs, *parameters, *outputs)`; fills each output completely, NaN in warm-up.
-        inputs: float64[N] each.
+        inputs: float64[N] or int64[N] each.
         parameters: Scalars, already checked.
         outputs: How many columns the kernel fills.
 
@@ -94,7 +94,7 @@ def evaluate(
     return results
 
 
-def _known_runs(inputs: tuple[Floats, ...]) -> Iterator[slice]:
+def _known_runs(inputs: tuple[Floats | Integers, ...]) -> Iterator[slice]:
     known = np.ones(inputs[0].size + 2, np.bool_)
     known[0] = known[-1] = False
     for column in inputs:
@@ -105,7 +105,7 @@ def _known_runs(inputs: tuple[Floats, ...]) -> Iterator[slice]:
 
 
 @kernel
-def _count_unknown(values: Floats) -> int:
+def _count_unknown(values: Floats | Integers) -> int:
     unknown = 0
     for i in range(values.size):
         unknown += 0 if -_LARGEST <= values[i] <= _LARGEST else 1

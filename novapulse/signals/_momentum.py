@@ -13,9 +13,9 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 from novapulse.signals._columns import columns, evaluate, period
 from novapulse.signals._ranges import true_ranges
-from novapulse.signals._recursion import CARRY, wilder_from, wilder_sum_from
+from novapulse.signals._recursion import wilder_from, wilder_sum_from
 from novapulse.signals._steps import directional_move, share
-from novapulse.signals._tiles import carry_over, new_tile, smooth_tile, tile_rows
+from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
 from novapulse.signals._windows import window_extremes, window_sums
 
 
@@ -59,7 +59,7 @@ def plus_di(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Floats
         ValueError: A column is not one-dimensional, lengths differ, or `n` is not a whole number >= 2.
     """
     inputs = columns(high=high, low=low, close=close)
-    return evaluate(_directional, inputs, (period("n", n, 2), 0), 1)[0]
+    return evaluate(_directional, inputs, (period("n", n, 2), 1), 1)[0]
 
 
 def minus_di(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Floats:
@@ -78,7 +78,7 @@ def minus_di(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Float
         ValueError: A column is not one-dimensional, lengths differ, or `n` is not a whole number >= 2.
     """
     inputs = columns(high=high, low=low, close=close)
-    return evaluate(_directional, inputs, (period("n", n, 2), 1), 1)[0]
+    return evaluate(_directional, inputs, (period("n", n, 2), -1), 1)[0]
 
 
 def adx(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Floats:
@@ -143,13 +143,16 @@ def efficiency_ratio(close: ArrayLike, n: int) -> Floats:
 def _rsi(close: Floats, n: int, index: Floats) -> None:
     rows = tile_rows(n + 1)
     tile = new_tile(4, rows)
-    gains, losses, ups, downs = tile[0], tile[1], tile[2], tile[3]
     for start in range(0, close.size, rows):
-        stop, is_first = min(start + rows, close.size), start == 0
-        _split_moves(close, start, stop, gains[CARRY:], losses[CARRY:])
-        smooth_tile(gains, stop - start, is_first, wilder_from(1, n), ups)
-        smooth_tile(losses, stop - start, is_first, wilder_from(1, n), downs)
-        _strength(ups[CARRY:], downs[CARRY:], close[start:stop], index[start:stop])
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        gains = tile_part(tile, 0, start, stop)
+        losses = tile_part(tile, 1, start, stop)
+        ups = tile_part(tile, 2, start, stop)
+        downs = tile_part(tile, 3, start, stop)
+        _split_moves(close, start, stop, gains[lead:], losses[lead:])
+        smooth_tile(gains, lead, wilder_from(1, n), ups)
+        smooth_tile(losses, lead, wilder_from(1, n), downs)
+        _strength(ups[lead:], downs[lead:], close[start:stop], index[start:stop])
         carry_over(tile, stop - start)
     index[: min(n, close.size)] = math.nan
 
@@ -189,15 +192,18 @@ def _split_directions(high: Floats, low: Floats, start: int, stop: int, plus: Fl
 def _directional(high: Floats, low: Floats, close: Floats, n: int, side: int, indicator: Floats) -> None:
     rows = tile_rows(n + 1)
     tile = new_tile(5, rows)
-    moves, ranges, sums, range_sums = tile[side], tile[2], tile[3], tile[4]
     for start in range(0, close.size, rows):
-        stop, is_first = min(start + rows, close.size), start == 0
-        _split_directions(high, low, start, stop, tile[0][CARRY:], tile[1][CARRY:])
-        true_ranges(high, low, close, start, stop, ranges[CARRY:])
-        ranges[CARRY] = 0.0 if is_first else ranges[CARRY]
-        smooth_tile(moves, stop - start, is_first, wilder_sum_from(1, n), sums)
-        smooth_tile(ranges, stop - start, is_first, wilder_sum_from(1, n), range_sums)
-        _percent(sums[CARRY:], range_sums[CARRY:], close[start:stop], indicator[start:stop])
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        plus = tile_part(tile, 0, start, stop)
+        minus = tile_part(tile, 1, start, stop)
+        ranges = tile_part(tile, 2, start, stop)
+        sums = tile_part(tile, 3, start, stop)
+        range_sums = tile_part(tile, 4, start, stop)
+        _split_directions(high, low, start, stop, plus[lead:], minus[lead:])
+        true_ranges(high, low, close, start, stop, ranges[lead:])
+        smooth_tile(plus if side > 0 else minus, lead, wilder_sum_from(1, n), sums)
+        smooth_tile(ranges, lead, wilder_sum_from(1, n), range_sums)
+        _percent(sums[lead:], range_sums[lead:], close[start:stop], indicator[start:stop])
         carry_over(tile, stop - start)
     indicator[: min(n, close.size)] = math.nan
 
@@ -211,16 +217,19 @@ def _percent(parts: Floats, wholes: Floats, close: Floats, result: Floats) -> No
 @kernel
 def _adx(high: Floats, low: Floats, close: Floats, n: int, index: Floats) -> None:
     rows = tile_rows(2 * n)
-    tile = new_tile(6, rows)
-    plus, minus, plus_sums, minus_sums, one_sided, averages = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5]
+    tile = new_tile(5, rows)
     for start in range(0, close.size, rows):
-        stop, is_first = min(start + rows, close.size), start == 0
-        _split_directions(high, low, start, stop, plus[CARRY:], minus[CARRY:])
-        smooth_tile(plus, stop - start, is_first, wilder_sum_from(1, n), plus_sums)
-        smooth_tile(minus, stop - start, is_first, wilder_sum_from(1, n), minus_sums)
-        _one_sidedness(plus_sums[CARRY:], minus_sums[CARRY:], close[start:stop], one_sided[CARRY:])
-        smooth_tile(one_sided, stop - start, is_first, wilder_from(n, n), averages)
-        index[start:stop] = averages[CARRY : CARRY + stop - start]
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        plus = tile_part(tile, 0, start, stop)
+        minus = tile_part(tile, 1, start, stop)
+        plus_sums = tile_part(tile, 2, start, stop)
+        minus_sums = tile_part(tile, 3, start, stop)
+        one_sided = tile_part(tile, 4, start, stop)
+        _split_directions(high, low, start, stop, plus[lead:], minus[lead:])
+        smooth_tile(plus, lead, wilder_sum_from(1, n), plus_sums)
+        smooth_tile(minus, lead, wilder_sum_from(1, n), minus_sums)
+        _one_sidedness(plus_sums[lead:], minus_sums[lead:], close[start:stop], one_sided[lead:])
+        smooth_tile(one_sided, lead, wilder_from(n, n), index[start - lead : stop])
         carry_over(tile, stop - start)
 
 

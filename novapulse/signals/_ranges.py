@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 from novapulse.signals._columns import columns, evaluate, period, positive
-from novapulse.signals._recursion import CARRY, ema_from, smooth, wilder_from
+from novapulse.signals._recursion import ema_from, smooth, wilder_from
 from novapulse.signals._steps import true_range_of, typical_prices
-from novapulse.signals._tiles import carry_over, new_tile, smooth_tile, tile_rows
+from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
 from novapulse.signals._windows import chunk_rows, disperse_windows, window_extremes, window_moments
 
 _ROUNDING = 1e-13
@@ -208,12 +208,12 @@ def _true_range(high: Floats, low: Floats, close: Floats, ranges: Floats) -> Non
 @kernel
 def _atr(high: Floats, low: Floats, close: Floats, n: int, averages: Floats) -> None:
     rows = tile_rows(n + 1)
-    tile = new_tile(2, rows)
+    tile = new_tile(1, rows)
     for start in range(0, close.size, rows):
-        stop = min(start + rows, close.size)
-        true_ranges(high, low, close, start, stop, tile[0][CARRY:])
-        smooth_tile(tile[0], stop - start, start == 0, wilder_from(1, n), tile[1])
-        averages[start:stop] = tile[1][CARRY : CARRY + stop - start]
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        ranges = tile_part(tile, 0, start, stop)
+        true_ranges(high, low, close, start, stop, ranges[lead:])
+        smooth_tile(ranges, lead, wilder_from(1, n), averages[start - lead : stop])
         carry_over(tile, stop - start)
 
 
@@ -244,14 +244,17 @@ def _keltner(
     begin = max(n - 1, atr_n)
     rows = tile_rows(begin + 1)
     tile = new_tile(4, rows)
-    typicals, centres, ranges, reaches = tile[0], tile[1], tile[2], tile[3]
     for start in range(0, close.size, rows):
-        stop, is_first = min(start + rows, close.size), start == 0
-        typical_prices(high[start:stop], low[start:stop], close[start:stop], typicals[CARRY:])
-        true_ranges(high, low, close, start, stop, ranges[CARRY:])
-        smooth_tile(typicals, stop - start, is_first, ema_from(begin - n + 1, n), centres)
-        smooth_tile(ranges, stop - start, is_first, wilder_from(begin - atr_n + 1, atr_n), reaches)
-        _surround(k, centres[CARRY:], reaches[CARRY:], upper[start:stop], middle[start:stop], lower[start:stop])
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        typicals = tile_part(tile, 0, start, stop)
+        centres = tile_part(tile, 1, start, stop)
+        ranges = tile_part(tile, 2, start, stop)
+        reaches = tile_part(tile, 3, start, stop)
+        typical_prices(high[start:stop], low[start:stop], close[start:stop], typicals[lead:])
+        true_ranges(high, low, close, start, stop, ranges[lead:])
+        smooth_tile(typicals, lead, ema_from(begin - n + 1, n), centres)
+        smooth_tile(ranges, lead, wilder_from(begin - atr_n + 1, atr_n), reaches)
+        _surround(k, centres[lead:], reaches[lead:], upper[start:stop], middle[start:stop], lower[start:stop])
         carry_over(tile, stop - start)
 
 
@@ -271,19 +274,22 @@ def _donchian(high: Floats, low: Floats, n: int, upper: Floats, middle: Floats, 
 
 
 @kernel
-def _supertrend(
-    high: Floats, low: Floats, close: Floats, n: int, k: float, line: Floats, direction: Floats
-) -> None:
+def _supertrend(high: Floats, low: Floats, close: Floats, n: int, k: float, line: Floats, direction: Floats) -> None:
     _atr(high, low, close, n, line)
     direction[: min(n, close.size)] = math.nan
-    upper, lower, side = math.inf, -math.inf, 1.0
+    if n >= close.size:
+        return
+    upper, lower, side, before = math.inf, -math.inf, 1.0, close[n - 1]
     for i in range(n, close.size):
-        centre, reach = 0.5 * (high[i] + low[i]), k * line[i]
-        upper = centre + reach if centre + reach < upper or close[i - 1] > upper else upper
-        lower = centre - reach if centre - reach > lower or close[i - 1] < lower else lower
-        side = -1.0 if side > 0.0 and close[i] < lower else (1.0 if side < 0.0 and close[i] > upper else side)
+        centre, reach, now = 0.5 * (high[i] + low[i]), k * line[i], close[i]
+        capped, raised = min(centre + reach, upper), max(centre - reach, lower)
+        upper = centre + reach if before > upper else capped
+        lower = centre - reach if before < lower else raised
+        barrier = lower if side > 0.0 else upper
+        side = -side if (now - barrier) * side < 0.0 else side
         direction[i] = side
         line[i] = lower if side > 0.0 else upper
+        before = now
 
 
 @kernel

@@ -2,9 +2,9 @@
 
 EMA and Wilder's smoothing differ only in `keep`, `gain` and the seed.
 
-Written eight steps at a time, `average[i] = keep**8 * average[i - 8] + (the last eight values, weighted)`, so that eight
-chains run side by side instead of one that waits for itself. Every element is computed by the same formula from the
-same neighbours, wherever it lies: after enough bars the bits no longer depend on where the data began.
+Written eight steps at a time, `average[i] = keep**8 * average[i - 8] + (the last eight values, weighted)`, so that
+eight chains run side by side instead of one that waits for itself. Every element is computed by the same formula from
+the same neighbours, wherever it lies: after enough bars the bits no longer depend on where the data began.
 """
 
 import math
@@ -20,18 +20,18 @@ _CHUNK = 1024
 
 
 class Smoothing(NamedTuple):
-    """A recursive average and its seed: the sum of `count` values from index `first` on, over `divisor`.
+    """A recursive average and its seed: the sum of `seed_bars` values from index `first` on, over `divisor`.
 
     Attributes:
         first: Index of the first value that counts.
-        count: Values in the seed, >= 1.
-        divisor: `count` for a mean, 1 for a sum.
+        seed_bars: Values in the seed, >= 1.
+        divisor: `seed_bars` for a mean, 1 for a sum.
         keep: Share of the old average kept, 0 <= keep < 1.
         gain: Factor on a new value.
     """
 
     first: int
-    count: int
+    seed_bars: int
     divisor: float
     keep: float
     gain: float
@@ -59,13 +59,13 @@ def wilder_sum_from(first: int, n: int) -> Smoothing:
 @kernel
 def smooth(values: Floats, smoothing: Smoothing, averages: Floats) -> None:
     """Fill `averages`: NaN up to the seed's last value, then the average."""
-    count, keep, gain = smoothing.count, smoothing.keep, smoothing.gain
-    seed_at = min(smoothing.first + count - 1, values.size)
+    first, behind, keep, gain = smoothing.first, smoothing.first + smoothing.seed_bars, smoothing.keep, smoothing.gain
+    seed_at = min(behind - 1, values.size)
     averages[:seed_at] = math.nan
     if seed_at == values.size:
         return
     total = 0.0
-    for i in range(smoothing.first, smoothing.first + count):
+    for i in range(first, behind):
         total += values[i]
     average = total / smoothing.divisor
     averages[seed_at] = average

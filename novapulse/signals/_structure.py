@@ -16,9 +16,9 @@ from novapulse.signals._columns import columns, evaluate, period, positive
 
 
 class Pivots(NamedTuple):
-    """`index`: int64[N], where the pivot lies that became known here, -1 for none; `price`: float64[N], or NaN."""
+    """`at`: int64[N], index of the pivot that became known here, -1 for none; `price`: float64[N], NaN for none."""
 
-    index: Integers
+    at: Integers
     price: Floats
 
 
@@ -39,7 +39,7 @@ def pivot_low(low: ArrayLike, k: int) -> Pivots:
         k: Bars on either side that lie higher, >= 1.
 
     Returns:
-        index, price: the pivot at `i - k`, stated at `i`.
+        at, price: the pivot at `i - k`, stated at `i`.
 
     Raises:
         ValueError: `low` is not one-dimensional or `k` is not a whole number >= 1.
@@ -55,7 +55,7 @@ def pivot_high(high: ArrayLike, k: int) -> Pivots:
         k: Bars on either side that lie lower, >= 1.
 
     Returns:
-        index, price: the pivot at `i - k`, stated at `i`.
+        at, price: the pivot at `i - k`, stated at `i`.
 
     Raises:
         ValueError: `high` is not one-dimensional or `k` is not a whole number >= 1.
@@ -90,8 +90,8 @@ def levels(high: ArrayLike, low: ArrayLike, close: ArrayLike, k: int, window: in
 
 def _pivots(inputs: tuple[Floats, ...], k: int, sign: float) -> Pivots:
     price = evaluate(_pivot_prices, inputs, (k, sign), 1)[0]
-    index = np.where(np.isnan(price), -1, np.arange(price.size, dtype=np.int64) - k)
-    return Pivots(index, price)
+    at = np.where(np.isnan(price), -1, np.arange(price.size, dtype=np.int64) - k)
+    return Pivots(at, price)
 
 
 @kernel(inline=True)

@@ -28,13 +28,26 @@ def new_tile(columns: int, rows: int) -> Tile:
     return np.empty((columns, CARRY + rows))
 
 
+@kernel(inline=True)
+def lead_of(start: int) -> int:
+    """Return how many known elements lie in front of the tile that begins at row `start`."""
+    return 0 if start == 0 else CARRY
+
+
 @kernel
-def smooth_tile(values: Floats, rows: int, is_first: bool, smoothing: Smoothing, averages: Floats) -> None:
-    """Smooth one column of a tile into another."""
-    if is_first:
-        smooth(values[CARRY : CARRY + rows], smoothing, averages[CARRY : CARRY + rows])
+def tile_part(tile: Tile, column: int, start: int, stop: int) -> Floats:
+    """Return one column of the tile of rows `start` to `stop`, from its lead on."""
+    values: Floats = tile[column][CARRY - lead_of(start) : CARRY + stop - start]
+    return values
+
+
+@kernel
+def smooth_tile(values: Floats, lead: int, smoothing: Smoothing, averages: Floats) -> None:
+    """Smooth the values of one tile; both columns begin with the tile's `lead`."""
+    if lead == 0:
+        smooth(values, smoothing, averages)
     else:
-        advance(values[: CARRY + rows], smoothing.keep, smoothing.gain, averages[: CARRY + rows])
+        advance(values, smoothing.keep, smoothing.gain, averages)
 
 
 @kernel

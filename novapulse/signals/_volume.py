@@ -94,9 +94,7 @@ def obv(close: ArrayLike, volume: ArrayLike) -> Floats:
 
 
 @kernel
-def _vwap(
-    high: Floats, low: Floats, close: Floats, volume: Floats, session: Integers, averages: Floats
-) -> None:
+def _vwap(high: Floats, low: Floats, close: Floats, volume: Floats, session: Integers, averages: Floats) -> None:
     value, traded = 0.0, 0.0
     for i in range(close.size):
         if i > 0 and session[i] != session[i - 1]:

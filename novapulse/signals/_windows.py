@@ -1,8 +1,9 @@
 """Sums, dispersion and extremes of the last `n` values.
 
-Built by doubling: windows of 1, 2, 4, ... values, of which those that `n` is made of in binary are joined, oldest first.
-The order of operations depends on nothing but `n`: the same `n` values give the same bits wherever they lie, and errors
-do not pile up.
+Built by doubling: windows of 1, 2, 4, ... values, of which those that `n` is made of in binary are joined, oldest
+first (two doublings in one pass where the window between is not needed: the same operations, less traffic). The order
+of operations depends on nothing but `n`: the same `n` values give the same bits wherever they lie,
+and errors do not pile up.
 """
 
 import math
@@ -43,34 +44,51 @@ def sum_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> None:
         scratch: float64[2, M + n - 1 or more].
     """
     power, other = scratch[0], scratch[1]
-    size, length, done = values.size, 1, n & 1
-    if done:
-        sums[:] = values[: sums.size]
-    else:
-        sums[:] = 0.0
-    if n > 1:
-        _double_sums(values, values[1:], power)
-    while done < n:
-        size -= length
-        length *= 2
+    size, length, done = values.size, 1, 0
+    _copy(values, power[:size])
+    while True:
         if n & length:
-            _add(power[done:], sums)
+            _append(power[done:], done, sums)
             done += length
-        if done < n:
-            _double_sums(power, power[length:size], other)
-            power, other = other, power
+        if done == n:
+            return
+        grown = _growth(n, length)
+        _widen_sums(power, length, size, grown, other)
+        power, other = other, power
+        size -= (grown - 1) * length
+        length *= grown
 
 
 @kernel
-def _add(piece: Floats, sums: Floats) -> None:
+def _copy(values: Floats, copies: Floats) -> None:
+    for j in range(copies.size):
+        copies[j] = values[j]
+
+
+@kernel
+def _append(piece: Floats, done: int, sums: Floats) -> None:
+    if done == 0:
+        _copy(piece, sums)
+        return
     for j in range(sums.size):
         sums[j] += piece[j]
 
 
+@kernel(inline=True)
+def _growth(n: int, length: int) -> int:
+    return 2 if n & (2 * length) else 4
+
+
 @kernel
-def _double_sums(power: Floats, ahead: Floats, doubled: Floats) -> None:
-    for j in range(ahead.size):
-        doubled[j] = power[j] + ahead[j]
+def _widen_sums(power: Floats, length: int, size: int, grown: int, wider: Floats) -> None:
+    if grown == 2:
+        ahead = power[length:size]
+        for j in range(ahead.size):
+            wider[j] = power[j] + ahead[j]
+        return
+    second, third, fourth = power[length:], power[2 * length :], power[3 * length : size]
+    for j in range(fourth.size):
+        wider[j] = (power[j] + second[j]) + (third[j] + fourth[j])
 
 
 @kernel
@@ -102,37 +120,67 @@ def disperse_windows(values: Floats, n: int, sums: Floats, squares: Floats, scra
         scratch: float64[4, M + n - 1 or more].
     """
     power, power_squares, other, other_squares = scratch[0], scratch[1], scratch[2], scratch[3]
-    size, length, done = values.size, 1, 0
-    power[:size] = values
-    power_squares[:size] = 0.0
-    while True:
+    size, done, length = values.size, n & 1, _growth(n, 1)
+    if done:
+        _copy(values, sums)
+        squares[:] = 0.0
+    if n > 1:
+        _widen_sums(values, 1, size, length, power)
+        _first_squares(values, size, length, power_squares)
+        size -= length - 1
+    while done < n:
         if n & length:
             _join(power[done:], power_squares[done:], length, done, sums, squares)
             done += length
-        if done == n:
-            return
-        _double_squares(1.0 / (2 * length), power, power[length:size], power_squares, power_squares[length:], other_squares)
-        _double_sums(power, power[length:size], other)
-        power, other = other, power
-        power_squares, other_squares = other_squares, power_squares
-        size -= length
-        length *= 2
+        if done < n:
+            grown = _growth(n, length)
+            _widen_squares(power, power_squares, length, size, grown, other_squares)
+            _widen_sums(power, length, size, grown, other)
+            power, other = other, power
+            power_squares, other_squares = other_squares, power_squares
+            size -= (grown - 1) * length
+            length *= grown
 
 
 @kernel
-def _double_squares(
-    scale: float, power: Floats, ahead: Floats, squares: Floats, ahead_squares: Floats, doubled: Floats
-) -> None:
-    for j in range(ahead.size):
-        apart = power[j] - ahead[j]
-        doubled[j] = (squares[j] + ahead_squares[j]) + scale * (apart * apart)
+def _first_squares(values: Floats, size: int, grown: int, wider: Floats) -> None:
+    second = values[1:]
+    if grown == 2:
+        for j in range(size - 1):
+            apart = values[j] - second[j]
+            wider[j] = 0.5 * (apart * apart)
+        return
+    third, fourth = values[2:], values[3:]
+    for j in range(size - 3):
+        early, late = values[j] - second[j], third[j] - fourth[j]
+        halves = (values[j] + second[j]) - (third[j] + fourth[j])
+        wider[j] = (0.5 * (early * early) + 0.5 * (late * late)) + 0.25 * (halves * halves)
+
+
+@kernel
+def _widen_squares(power: Floats, squares: Floats, length: int, size: int, grown: int, wider: Floats) -> None:
+    scale = 1.0 / (2 * length)
+    power_2, squares_2 = power[length:], squares[length:]
+    if grown == 2:
+        for j in range(size - length):
+            apart = power[j] - power_2[j]
+            wider[j] = (squares[j] + squares_2[j]) + scale * (apart * apart)
+        return
+    power_3, squares_3 = power[2 * length :], squares[2 * length :]
+    power_4, squares_4 = power[3 * length :], squares[3 * length :]
+    for j in range(size - 3 * length):
+        early, late = power[j] - power_2[j], power_3[j] - power_4[j]
+        halves = (power[j] + power_2[j]) - (power_3[j] + power_4[j])
+        first_half = (squares[j] + squares_2[j]) + scale * (early * early)
+        second_half = (squares_3[j] + squares_4[j]) + scale * (late * late)
+        wider[j] = (first_half + second_half) + (0.5 * scale) * (halves * halves)
 
 
 @kernel
 def _join(piece: Floats, piece_squares: Floats, length: int, done: int, sums: Floats, squares: Floats) -> None:
     if done == 0:
-        for j in range(sums.size):
-            sums[j], squares[j] = piece[j], piece_squares[j]
+        _copy(piece, sums)
+        _copy(piece_squares, squares)
         return
     a, b = float(done), float(length)
     scale = 1.0 / (a * b * (a + b))
@@ -157,8 +205,8 @@ def window_weighted(values: Floats, n: int, sums: Floats) -> None:
 def _weigh_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> None:
     power, weighted, other, other_weighted = scratch[0], scratch[1], scratch[2], scratch[3]
     size, length, done = values.size, 1, 0
-    power[:size] = values
-    weighted[:size] = values
+    _copy(values, power[:size])
+    _copy(values, weighted[:size])
     sums[:] = 0.0
     while True:
         if n & length:
@@ -167,7 +215,7 @@ def _weigh_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> Non
         if done == n:
             return
         _double_weighted(weighted, power[length:size], weighted[length:], float(length), other_weighted)
-        _double_sums(power, power[length:size], other)
+        _widen_sums(power, length, size, 2, other)
         power, other = other, power
         weighted, other_weighted = other_weighted, weighted
         size -= length
@@ -206,7 +254,7 @@ def window_extremes(values: Floats, n: int, sign: float, extremes: Floats) -> No
 def _extreme_windows(values: Floats, n: int, sign: float, extremes: Floats, scratch: Floats) -> None:
     power, other = scratch[0], scratch[1]
     size, length = values.size, 1
-    power[:size] = values
+    _copy(values, power[:size])
     while 2 * length <= n:
         _double_extremes(power, power[length:size], sign, other)
         power, other = other, power

@@ -65,20 +65,27 @@ class Thresholds:
         values = (getattr(self, field.name) for field in fields(self))
         return type(self)(*(v[rows] if isinstance(v, np.ndarray) else v for v in values))
 
+    def check_length(self, bars: int) -> None:
+        """Refuse columns that are not as long as the bars they belong to.
+
+        Raises:
+            ValueError: A column has another length.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray) and value.shape != (bars,):
+                raise ValueError(f"threshold {field.name} has shape {value.shape}, expected ({bars},)")
+
     def table(self, bars: int) -> Floats:
         """Return float64[1, 5] where all are numbers, else float64[bars, 5], columns in the order of the fields.
 
         Raises:
             ValueError: A column has another length, or the hysteresis is upside down.
         """
+        self.check_length(bars)
         values = [getattr(self, field.name) for field in fields(self)]
-        rows = 1
-        for field, value in zip(fields(self), values, strict=True):
-            if isinstance(value, np.ndarray):
-                rows = bars
-                if value.shape != (bars,):
-                    raise ValueError(f"threshold {field.name} has shape {value.shape}, expected ({bars},)")
-        table = np.empty((rows, len(values)))
+        moving = any(isinstance(value, np.ndarray) for value in values)
+        table = np.empty((bars if moving else 1, len(values)))
         for column, value in enumerate(values):
             table[:, column] = value
         low, low_leave, high_leave, high, efficiency = table.T

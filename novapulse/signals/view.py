@@ -15,7 +15,7 @@ from novapulse.signals import indicators
 from novapulse.signals.indicators import Bands, Levels, Macd, Pivots, Stochastic, Supertrend
 
 if TYPE_CHECKING:
-    from novapulse.signals.regimes import RegimeColumns, RegimeThresholds
+    from novapulse.signals.regimes import RegimeColumns, Thresholds
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class Indicators:
         volume: float64[N], base units.
     """
 
-    def __init__(self, bars: BarColumns, thresholds: "RegimeThresholds | None" = None) -> None:
+    def __init__(self, bars: BarColumns, thresholds: "Thresholds | None" = None) -> None:
         """Look at `bars`.
 
         Args:

@@ -2,8 +2,8 @@
 
 Speaks long when a recent low reached below the lower band, the MACD histogram rises and RSI is below its gate; short is
 the mirror image. The deeper the touch, the clearer the turn and the further RSI from its gate, the stronger.
-In a trend it only joins pullbacks: touches against the trend's direction, with a wider RSI gate. In high volatility the
-bands stand further out.
+In a trend it only joins pullbacks: never against the way the 50-bar average moves, and RSI's gate is wider. In high
+volatility the bands stand further out.
 Silent where nothing touched, momentum still runs, RSI is past its gate, or the bar had no trade or no range.
 """
 
@@ -28,6 +28,7 @@ class Params(BaseModel, frozen=True, extra="forbid"):
     touch_bars: int = Field(8, ge=1, le=20)
     turn_atrs: float = Field(0.03, ge=0.001, le=1.0)
     range_rsi_gate: float = Field(48.0, ge=10.0, le=60.0)
+    slope_bars: int = Field(10, ge=1, le=60)
     trend_rsi_gate: float = Field(56.0, ge=10.0, le=60.0)
     forecast_full: float = Field(30.0, gt=0.0, le=100.0)
 
@@ -35,8 +36,8 @@ class Params(BaseModel, frozen=True, extra="forbid"):
 def warmup_bars(params: Params) -> int:
     """Return the bars before the first vote."""
     bands = max(EMA_WARMUP * params.band_bars, WILDER_WARMUP * params.band_atr_bars)
-    macd = EMA_WARMUP * (26 + 9)
-    return max(bands, macd, regimes.warmup_bars()) + params.touch_bars
+    averages = EMA_WARMUP * 50 + params.slope_bars
+    return max(bands, averages, regimes.warmup_bars()) + params.touch_bars
 
 
 def votes(indicators: Indicators, params: Params) -> Votes:
@@ -46,10 +47,10 @@ def votes(indicators: Indicators, params: Params) -> Votes:
     regime = indicators.regime
     forecast, confidence = _speak(
         market(indicators),
-        (upper, lower, histogram, indicators.rsi(14), indicators.plus_di(14), indicators.minus_di(14)),
+        (upper, lower, histogram, indicators.rsi(14), indicators.ema(50)),
         (regime.trend, regime.volatility),
         (params.high_volatility_band_factor, params.turn_atrs, params.range_rsi_gate, params.trend_rsi_gate),
-        params.touch_bars,
+        (params.touch_bars, params.slope_bars),
         params.forecast_full,
         warmup_bars(params),
     )
@@ -59,16 +60,17 @@ def votes(indicators: Indicators, params: Params) -> Votes:
 @kernel
 def _speak(
     market: Market,
-    columns: tuple[Floats, Floats, Floats, Floats, Floats, Floats],
+    columns: tuple[Floats, Floats, Floats, Floats, Floats],
     states: tuple[Codes, Codes],
     numbers: tuple[float, float, float, float],
-    touch_bars: int,
+    spans: tuple[int, int],
     forecast_full: float,
     warmup: int,
 ) -> tuple[Floats, Floats]:
     high, low, _, volume, volume_mean, atr = market
-    upper, lower, histogram, rsi, plus_di, minus_di = columns
+    upper, lower, histogram, rsi, slow = columns
     trend, volatility = states
+    touch_bars, slope_bars = spans
     wider, turn_atrs, range_gate, trend_gate = numbers
     forecast, confidence = np.zeros(high.size), np.zeros(high.size)
     below_age, below_atrs, above_age, above_atrs = touch_bars, 0.0, touch_bars, 0.0
@@ -86,10 +88,11 @@ def _speak(
             continue
         turn = (histogram[i] - histogram[i - 1]) / atr[i]
         trending = trend[i] == TREND
+        slope = slow[i] - slow[i - slope_bars]
         gate = trend_gate if trending else range_gate
-        if turn > 0.0 and below_age < touch_bars and not (trending and plus_di[i] < minus_di[i]):
+        if turn > 0.0 and below_age < touch_bars and not (trending and slope < 0.0):
             side, age, depth, room = 1.0, below_age, below_atrs, gate - rsi[i]
-        elif turn < 0.0 and above_age < touch_bars and not (trending and plus_di[i] > minus_di[i]):
+        elif turn < 0.0 and above_age < touch_bars and not (trending and slope > 0.0):
             side, age, depth, room = -1.0, above_age, above_atrs, gate - (100.0 - rsi[i])
         else:
             continue

@@ -6,7 +6,6 @@ Invariants:
 - a file that cannot be used stops the load with one sentence that names it.
 """
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
@@ -65,13 +64,11 @@ def _loaded(file: Path, built_in: Mapping[str, Strategy]) -> Strategy:
 
 def _imported(file: Path) -> ModuleType:
     full_name = f"novapulse_user_strategies.{file.stem}"
-    loader = _Loader(full_name, str(file))
-    spec = importlib.util.spec_from_loader(full_name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(full_name)
+    module.__file__ = str(file)
     sys.modules[full_name] = module
     try:
-        loader.exec_module(module)
+        _Loader(full_name, str(file)).exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[full_name]
         raise StrategyError(f"strategy file {file}: importing it raised {described(error)}") from error

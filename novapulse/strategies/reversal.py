@@ -2,8 +2,8 @@
 
 Speaks long after two swing lows of which the second is lower in price but higher in RSI (bullish divergence), both
 with weak RSI, while MACD's histogram rises; short is the mirror image at swing highs. RSI's gain between the swings
-makes the size, and it fades until the opinion expires. A swing is known only `swing_bars` after its bar. Against a
-trend the divergence must be wider.
+makes the size, and it fades until the opinion expires. A swing is known only `swing_bars` after its bar. In a trend
+the divergence must be wider.
 More confident where the price has already left the extreme, on volume, and where volatility is not low.
 Silent without a divergence, after a close beyond the second swing, where both directions claim one, or without trade.
 """

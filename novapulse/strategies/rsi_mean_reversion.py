@@ -2,8 +2,8 @@
 
 Speaks long when RSI was below its level on the bar before, rises now, and the bar closed in its upper part; short is
 the mirror image. How far RSI was below its level and how sharply it turns make the size. The level is further out in
-high volatility and closer in low volatility; in a trend only dips in its direction count, and there a shallow dip is
-enough.
+high volatility and closer in low volatility; in a trend a shallow dip is enough, but never against the way the 50-bar
+average moves.
 More confident where the stochastic agrees, the price is stretched from its 50-bar mean, and volume is no climax.
 Silent where RSI keeps falling, the price has come down so far that something broke, or without trade or range.
 """
@@ -27,6 +27,7 @@ class Params(BaseModel, frozen=True, extra="forbid"):
     rsi_level: float = Field(36.0, ge=5.0, le=50.0)
     high_volatility_rsi_level: float = Field(31.0, ge=5.0, le=50.0)
     trend_rsi_level: float = Field(46.0, ge=5.0, le=60.0)
+    slope_bars: int = Field(10, ge=1, le=60)
     turn_points: float = Field(3.0, ge=0.1, le=50.0)
     broken_atrs: float = Field(9.0, ge=1.0, le=50.0)
     forecast_per_point: float = Field(3.0, gt=0.0, le=100.0)
@@ -34,20 +35,20 @@ class Params(BaseModel, frozen=True, extra="forbid"):
 
 def warmup_bars(params: Params) -> int:
     """Return the bars before the first vote."""
-    return max(EMA_WARMUP * 50, WILDER_WARMUP * params.rsi_bars, regimes.warmup_bars()) + 1
+    return max(EMA_WARMUP * 50 + params.slope_bars, WILDER_WARMUP * params.rsi_bars + 1, regimes.warmup_bars())
 
 
 def votes(indicators: Indicators, params: Params) -> Votes:
     """Return the votes on a stretch of bars without gaps."""
     stochastic = indicators.stochastic(14, 3, 3)[0]
-    directional = (indicators.plus_di(14), indicators.minus_di(14))
     regime = indicators.regime
     forecast, confidence = _speak(
         market(indicators),
-        (indicators.rsi(params.rsi_bars), stochastic, indicators.ema(50), *directional),
+        (indicators.rsi(params.rsi_bars), stochastic, indicators.ema(50)),
         (regime.trend, regime.volatility),
         (params.low_volatility_rsi_level, params.rsi_level, params.high_volatility_rsi_level, params.trend_rsi_level),
         (params.turn_points, params.broken_atrs, params.forecast_per_point),
+        params.slope_bars,
         warmup_bars(params),
     )
     return Votes(forecast, confidence)
@@ -56,14 +57,15 @@ def votes(indicators: Indicators, params: Params) -> Votes:
 @kernel
 def _speak(
     market: Market,
-    columns: tuple[Floats, Floats, Floats, Floats, Floats],
+    columns: tuple[Floats, Floats, Floats],
     states: tuple[Codes, Codes],
     levels: tuple[float, float, float, float],
     numbers: tuple[float, float, float],
+    slope_bars: int,
     warmup: int,
 ) -> tuple[Floats, Floats]:
     high, low, close, volume, volume_mean, atr = market
-    rsi, stochastic, slow, plus_di, minus_di = columns
+    rsi, stochastic, slow = columns
     trend, volatility = states
     turn_points, broken_atrs, forecast_per_point = numbers
     forecast, confidence = np.zeros(high.size), np.zeros(high.size)
@@ -73,10 +75,10 @@ def _speak(
         trending = trend[i] == TREND
         level = levels[3] if trending else levels[volatility[i] + 1]
         turn = rsi[i] - rsi[i - 1]
-        lean = plus_di[i] - minus_di[i]
-        if turn > 0.0 and rsi[i - 1] < level and not (trending and lean < 0.0):
+        slope = slow[i] - slow[i - slope_bars]
+        if turn > 0.0 and rsi[i - 1] < level and not (trending and slope < 0.0):
             side, beyond = 1.0, level - rsi[i - 1]
-        elif turn < 0.0 and rsi[i - 1] > 100.0 - level and not (trending and lean > 0.0):
+        elif turn < 0.0 and rsi[i - 1] > 100.0 - level and not (trending and slope > 0.0):
             side, beyond = -1.0, rsi[i - 1] - (100.0 - level)
         else:
             continue

@@ -112,7 +112,9 @@ def evaluate_all(
 
     Raises:
         StrategyError: A strategy raised, or returned something that is not votes on these bars.
+        ValueError: Thresholds are contradictory, or not as long as `bars`.
     """
+    thresholds.check_length(len(bars))
     warmups = {name: warmup_of(name, strategy, params) for name, (strategy, params) in strategies.items()}
     joined = {name: Votes(np.zeros(len(bars)), np.zeros(len(bars))) for name in strategies}
     for rows in bars.segments():

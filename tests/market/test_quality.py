@@ -42,7 +42,9 @@ def test_famous_bad_prints_are_found(
 
 def test_a_split_is_a_shift_and_a_missing_ticker_is_missing_sessions(shared_data: Path) -> None:
     apple = recorded(shared_data, "us_AAPL_1d", "XNYS")
-    shifts = apple.ts_close_ns[report(apple, calendar("XNYS")).shifts].astype("datetime64[ns]").astype("datetime64[D]")
+    found = report(apple, calendar("XNYS"))
+    shifts = apple.ts_close_ns[found.shifts].astype("datetime64[ns]").astype("datetime64[D]")
+    assert not set(found.spikes["row"].tolist()) & {row - back for row in found.shifts.tolist() for back in (0, 1, 2)}
     assert {"2000-06-23", "2005-03-02", "2014-06-11"} <= set(shifts.astype(str).tolist())
     gaps = report(recorded(shared_data, "us_QQQ_1d", "XNYS"), calendar("XNYS")).gaps
     assert gaps[["bars", "kind"]].tolist() == [(1588, GapKind.MISSING_SESSIONS)]
@@ -103,13 +105,18 @@ def test_no_bars_and_one_bar_have_nothing_wrong() -> None:
     assert sum(report(bars[:0], calendar("24/7")).counts().values()) == 0
 
 
-def test_half_a_session_missing_is_an_outage_of_that_session() -> None:
+def test_a_session_is_missing_only_when_all_of_it_is() -> None:
     market = calendar("XNYS")
     closes = market.closes(
         *(int(np.datetime64(d, "ns").astype(np.int64)) for d in ("2025-01-02", "2025-01-08")), MINUTE_NS
     )
     ones = np.ones(closes.size)
-    for cut, kind in ((slice(100, 300), GapKind.OUTAGE), (slice(200, 900), GapKind.MISSING_SESSIONS)):
+    for cut, kind in (
+        (slice(100, 300), GapKind.OUTAGE),
+        (slice(200, 500), GapKind.OUTAGE),
+        (slice(390, 780), GapKind.MISSING_SESSIONS),
+        (slice(200, 900), GapKind.MISSING_SESSIONS),
+    ):
         kept = np.delete(np.arange(closes.size), cut)
         bars = BarColumns.checked(closes[kept], *[ones[kept]] * 5, timeframe_ns=MINUTE_NS, number=np.arange(kept.size))
         assert report(bars, market).gaps["kind"].tolist() == [kind]

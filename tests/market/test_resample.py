@@ -96,9 +96,9 @@ def test_what_is_visible_never_changes_when_bars_come(bars: BarColumns, multiple
 
 
 def test_short_quiet_runs_become_flat_bars_and_outages_stay_gaps() -> None:
-    bars = bars_numbered([1, 2, 5, 6, 11])
-    filled = fill_flat(bars, calendar("24/7"), 3)
-    assert filled.number.tolist() == [1, 2, 3, 4, 5, 6, 11]
+    bars = bars_numbered([1, 2, 5, 6, 10])
+    filled = fill_flat(bars, calendar("24/7"), 2)
+    assert filled.number.tolist() == [1, 2, 3, 4, 5, 6, 10]
     assert filled.made.tolist() == [False, False, True, True, False, False, False]
     assert filled.ts_close_ns.tolist() == (filled.number * MINUTE_NS).tolist()
     assert filled.open[2] == filled.high[3] == filled.low[2] == filled.close[3] == bars.close[1]

@@ -65,9 +65,9 @@ def test_a_second_venue_confirms_at_once() -> None:
 
 def test_one_tick_is_never_a_spike() -> None:
     """A market that stands still for an hour has no volatility; its first tick is no bad print."""
-    prices = np.full(100, 0.9999)
-    prices[80:] = 1.0000
-    assert (spikes(prices, tick=0.0001)[0] == Verdict.ACCEPTED).all()
+    prices = np.full(100, 0.999)
+    prices[80:] = 1.0
+    assert (spikes(prices, tick=0.001)[0] == Verdict.ACCEPTED).all()
     assert (spikes(prices)[0] == Verdict.REJECTED).any()
 
 
@@ -75,6 +75,41 @@ def test_how_far_is_too_far_is_a_setting() -> None:
     prices = 100.0 * np.exp(np.cumsum(garch(3, 0.001)[:20_000]))
     rejected = [(spikes(prices, settings=SpikeSettings(reject_scales=k))[0] == 1).sum() for k in (5.0, 8.0, 12.0)]
     assert rejected[0] > rejected[1] > rejected[2]
+
+
+def test_the_scale_is_the_larger_of_median_deviation_and_exponential_deviation() -> None:
+    moves = garch(4, 0.001)[:400]
+    prices = 100.0 * np.exp(np.cumsum(moves))
+    verdicts, scales = spikes(prices)
+    assert (verdicts == Verdict.ACCEPTED).all()
+    returns, variance, larger = np.diff(np.log(prices)), 0.0, set()
+    for row in range(1, prices.size):
+        if row > 20:
+            window = returns[max(0, row - 61) : row - 1]
+            robust = 1.4826 * np.median(np.abs(window - np.median(window)))
+            assert scales[row] == pytest.approx(max(robust, math.sqrt(variance)), rel=1e-9)
+            larger.add(bool(robust > math.sqrt(variance)))
+        variance = 0.97 * variance + 0.03 * returns[row - 1] ** 2 if row > 1 else returns[0] ** 2
+    assert larger == {True, False}
+
+
+def test_a_price_after_a_pause_may_move_further() -> None:
+    prices = np.append(100.0 * np.exp(np.cumsum(garch(4, 0.001)[:200])), 0.0)
+    elapsed = np.ones(201, np.int64)
+    prices[200] = prices[199] * math.exp(15 * spikes(prices)[1][199])
+    assert spikes(prices, elapsed)[0][200] == Verdict.REJECTED
+    elapsed[200] = 9
+    assert spikes(prices, elapsed)[0][200] == Verdict.ACCEPTED
+
+
+def test_prices_that_disagree_confirm_nothing_and_a_shift_does_not_widen_the_scale() -> None:
+    prices = 100.0 * np.exp(np.cumsum(garch(4, 0.001)[:300]))
+    prices[[150, 151, 152]] *= [1.1, 0.9, 1.2]
+    prices[200:] *= 2.0
+    verdicts, scales = spikes(prices)
+    assert verdicts[149:154].tolist() == [0, 1, 1, 1, 0]
+    assert verdicts[199:204].tolist() == [0, 1, 1, 2, 0]
+    assert scales[203] < 2.5 * scales[199]
 
 
 def test_lengths_must_agree() -> None:

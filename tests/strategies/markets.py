@@ -1,8 +1,11 @@
 """Markets built on purpose: a quiet range long enough to warm up, then the path a test is about."""
 
-import numpy as np
+from pathlib import Path
 
-from novapulse.core.bars import MINUTE_NS, BarColumns, Floats
+import numpy as np
+import polars as pl
+
+from novapulse.core.bars import MINUTE_NS, BarColumns, Floats, timeframe_ns
 from novapulse.signals.regimes import Thresholds
 from novapulse.strategies import STRATEGIES, Votes, evaluate
 
@@ -67,6 +70,14 @@ def mirrored(bars: BarColumns) -> BarColumns:
         bars.volume,
         timeframe_ns=bars.timeframe_ns,
     )
+
+
+def recorded(folder: Path, name: str) -> BarColumns:
+    """Return recorded bars by file name, such as `binance_BTC-USDT_1m`; the files carry opening stamps."""
+    frame = pl.read_parquet(folder / f"{name}.parquet")
+    width = timeframe_ns(name.rpartition("_")[2])
+    prices = (frame[column].to_numpy() for column in ("open", "high", "low", "close", "volume"))
+    return BarColumns.checked(frame["ts"].dt.epoch("ns").to_numpy() + width, *prices, timeframe_ns=width)
 
 
 def votes_on(name: str, bars: BarColumns) -> Votes:

@@ -12,7 +12,7 @@ def broken(moves: list[float], volume: list[float]) -> BarColumns:
 
 
 def test_long_above_the_channel() -> None:
-    bars = broken([0.6, 0.05], [30.0, 10.0])
+    bars = broken([0.35, 0.0], [30.0, 10.0])
     assert opinion("breakout", bars[:-1]) > 2
     assert 0 < opinion("breakout", bars) < opinion("breakout", bars[:-1]), "an older break counts less"
 

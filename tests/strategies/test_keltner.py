@@ -34,5 +34,5 @@ def test_a_pullback_in_a_rising_trend_is_bought() -> None:
 
 
 def test_a_deeper_touch_is_a_stronger_opinion() -> None:
-    shallow, deep = (opinion("keltner", market(after_quiet([*[-fall] * 3, 0.12]))) for fall in (0.2, 0.26))
+    shallow, deep = (opinion("keltner", market(after_quiet([*[-fall] * 3, 0.1, 0.1]))) for fall in (0.25, 0.28))
     assert 0 < shallow < deep

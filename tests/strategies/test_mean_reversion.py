@@ -26,6 +26,6 @@ def test_nothing_where_the_move_may_go_on(moves: list[float], wick: float) -> No
     assert opinion("mean_reversion", market(after_quiet(moves), wick=wick)) == 0
 
 
-def test_further_out_is_a_stronger_opinion() -> None:
-    near, far = (opinion("mean_reversion", market(after_quiet([-move]), wick=0.2)) for move in (0.26, 0.3))
-    assert 0 < near < far
+def test_a_clearer_turn_is_a_stronger_opinion() -> None:
+    little, much = (opinion("mean_reversion", market(after_quiet([-0.33]), wick=wick)) for wick in (0.05, 0.2))
+    assert 0 < little < much

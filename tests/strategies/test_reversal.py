@@ -5,7 +5,7 @@ import pytest
 from tests.strategies.markets import after_quiet, market, mirrored, opinion
 
 FIRST_LOW = [-0.3] * 3 + [0.13] * 5
-SECOND_LOW = [-0.2, 0.1] * 7 + [-0.1]
+SECOND_LOW = [-0.2, 0.1] * 7 + [-0.15]
 REBOUND = [0.1, 0.08, 0.1, 0.05]
 
 

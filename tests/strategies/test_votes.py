@@ -37,6 +37,24 @@ def test_each_stretch_behind_a_gap_warms_up_anew() -> None:
     assert votes.confidence.tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 1]
 
 
+def test_thresholds_follow_their_bars_across_a_gap() -> None:
+    bars = market(quiet(12))
+    number = bars.number.copy()
+    number[7:] += 2
+    efficiency = np.linspace(0.1, 0.2, 12)
+    seen: list[Any] = []
+
+    def votes(indicators: Any) -> Votes:
+        seen.append(indicators.regime)
+        return Votes(np.zeros(len(indicators.bars)), np.zeros(len(indicators.bars)))
+
+    gapped = replace(bars, number=number)
+    evaluate(strategy(votes), gapped, {}, Thresholds(efficiency_trend=efficiency))
+    assert [regime.trend.size for regime in seen] == [7, 5]
+    with pytest.raises(ValueError, match=r"efficiency_trend has shape \(13,\), expected \(12,\)"):
+        evaluate(strategy(votes), gapped, {}, Thresholds(efficiency_trend=np.linspace(0.1, 0.2, 13)))
+
+
 def test_direction_and_strength_are_views_of_the_forecast() -> None:
     votes = Votes(np.array([-20.0, 0.0, 5.0]), np.ones(3))
     assert votes.direction.tolist() == [-1, 0, 1]

@@ -1,0 +1,27 @@
+"""The settings of a backtest: one typed object that command line, notebook, tests and the live trader share."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from novapulse.confluence.settings import ConfluenceSettings
+from novapulse.execution.settings import ExecutionSettings
+from novapulse.risk.settings import RiskSettings
+
+
+class BacktestSettings(BaseModel):
+    """What is decided (confluence, risk), how it is carried out (execution) and with how much money."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    capital: float = Field(10_000.0, gt=0, le=1e12, description="Opening cash, in the quote currency.")
+    confluence: ConfluenceSettings = ConfluenceSettings()
+    risk: RiskSettings = RiskSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+    @property
+    def hash(self) -> str:
+        """Return the sha256 of the canonical JSON of these settings (16 hex digits): the name that decisions carry."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
