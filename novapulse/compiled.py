@@ -1,8 +1,8 @@
 """The one door to numba: `@kernel` compiles a function, and its cache can never be stale.
 
 Invariants:
-- every kernel is cached in a directory named by the hash of *all* kernel sources and of the compiler's versions, because
-  numba does not notice that a function called by a cached kernel was edited;
+- every kernel is cached in a directory named by the hash of *all* kernel sources and of the compiler's versions,
+  because numba does not notice that a function called by a cached kernel was edited;
 - no `fastmath`: compiled and uncompiled (`NUMBA_DISABLE_JIT=1`) give the same bits;
 - kernels are compiled at set-up (`python -m novapulse.compiled`), never at the first order.
 """

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novapulse.backtest.result import Result
-    from novapulse.backtest.run import run
+    from novapulse.backtest.runner import run
     from novapulse.backtest.settings import BacktestSettings
 
 __all__ = ["BacktestSettings", "Result", "run"]
 
-_HOMES = {"run": "run", "Result": "result", "BacktestSettings": "settings"}
+_HOMES = {"run": "runner", "Result": "result", "BacktestSettings": "settings"}
 
 
 def __getattr__(name: str) -> object:

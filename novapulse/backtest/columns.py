@@ -97,7 +97,8 @@ class Output(NamedTuple):
 N_FILLS, N_ROUND_TRIPS, N_DENIALS, N_EQUITY = range(4)
 
 FILLS_PER_BAR = 3
-"""A bar can fill an entry, part of a stop, and a resting exit; it closes at most one round trip and gives up one entry."""
+"""A bar can fill an entry, part of a stop and a resting exit; it closes at most one round trip."""
+
 
 def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     # One kind of array for one compiled kernel: numba compiles anew for a writeable one.
@@ -127,7 +128,7 @@ def _starts(bars: Sequence[BarColumns]) -> Integers:
     return _read_only(np.concatenate([[0], np.cumsum([len(b) for b in bars])]).astype(np.int64))
 
 
-def signals_of(consensus: Floats, atr: Floats, **others: NDArray[Any]) -> Signals:
+def signals_of(consensus: NDArray[Any], atr: NDArray[Any], **others: NDArray[Any]) -> Signals:
     """Return signal columns; those not given stay neutral."""
     neutral = Signals(
         _read_only(consensus), _read_only(atr), NO_FLOATS, NO_FLOATS, NO_FLOATS, NO_SMALL, NO_SMALL, NO_FLAGS, NO_FLAGS

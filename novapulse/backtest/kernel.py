@@ -1,15 +1,13 @@
 """The fold: bars of many instruments over shared cash, in clock order, through the same functions that live calls.
 
-At each close: fills -> mark all -> decide in sorted instrument order. A fold can stop after any tick and go on later with
-the state it left, so a long history is folded in stretches and the live trader is a fold that never ends.
+At each close: fills -> mark all -> decide in sorted instrument order. A fold can stop after any tick and go on later
+with the state it left, so a long history is folded in stretches and the live trader is a fold that never ends.
 
-A single flat instrument without an opinion changes nothing but the clock: such rows of one day pass in one step. That is an
-identity, not an approximation, and a test folds `decide` bar by bar to prove it.
+A single flat instrument without an opinion changes nothing but the clock: such rows of one day pass in one step. That
+is an identity, not an approximation, and a test folds `decide` bar by bar to prove it.
 """
 
 import math
-
-import numpy as np
 
 from novapulse.backtest.columns import (
     N_DENIALS,
@@ -35,7 +33,7 @@ from novapulse.risk.settle import mark_account, mark_position
 
 FINISHED, OUTPUT_FULL = 0, 1
 
-_NEVER = np.int64(2**63 - 1)
+_NEVER = 2**63 - 1
 _FIRST_DENIAL = Reason.SHORT_NOT_ALLOWED.value
 _LAST_DENIAL = Reason.BELOW_MINIMUM.value
 
@@ -87,9 +85,9 @@ def fold(
         if output.keep and _is_full(output, events_per_tick):
             return OUTPUT_FULL
         for j in range(instruments.size):
-            if state.orders[j].intent != Intent.NONE or state.positions[j].qty_units != 0:
-                if _has_bar(market, cursor, j, tick):
-                    _trade(j, cursor[j], market, fine, instruments, rules, state, scratch, output)
+            idle = state.orders[j].intent == Intent.NONE and state.positions[j].qty_units == 0
+            if not idle and _has_bar(market, cursor, j, tick):
+                _trade(j, cursor[j], market, fine, instruments, rules, state, scratch, output)
         _mark(tick, market, instruments, rules, state, cursor)
         _note_equity(tick, state, output)
         for j in range(instruments.size):

@@ -103,12 +103,12 @@ def trade_bar(
     entered_inside = False
     active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns
     fill = first_fill
-    if active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY):
-        if fill_order(order, instrument, bar, rules, fill):
-            entered_inside = order.kind == OrderKind.LIMIT
-            _settle_order(order, position, fill)
-            _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
-            fill = second_fill
+    comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
+    if comes_first and fill_order(order, instrument, bar, rules, fill):
+        entered_inside = order.kind == OrderKind.LIMIT
+        _settle_order(order, position, fill)
+        _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
+        fill = second_fill
     if position.qty_units != 0 and fill_protection(position, instrument, bar, rules, entered_inside, fill):
         if order.intent == Intent.ENTRY:
             give_up(j, Reason.UNFILLED_SUPERSEDED, bar, account, position, order, denial)
@@ -118,10 +118,10 @@ def trade_bar(
         if left > 0 and (fill.reason != Reason.EXIT_TARGET or fill.liquidity == Liquidity.TAKER):
             _leave_with_the_rest(order, position, left, bar, fill)
         fill = third_fill
-    if active and order.intent == Intent.EXIT and order.kind == OrderKind.LIMIT:
-        if fill_order(order, instrument, bar, rules, fill):
-            _settle_order(order, position, fill)
-            _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
+    comes_last = active and order.intent == Intent.EXIT and order.kind == OrderKind.LIMIT
+    if comes_last and fill_order(order, instrument, bar, rules, fill):
+        _settle_order(order, position, fill)
+        _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
     widen_excursion(position, bar, entered_inside)
     if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
@@ -129,7 +129,7 @@ def trade_bar(
 
 @kernel(inline=True, allocates=False)
 def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None:
-    """Widen best and worst price of an open position by a bar; of the bar it was entered inside, only what came after."""
+    """Widen the best and worst price since entry by a bar; of the bar it was entered inside, only what came after."""
     if position.qty_units == 0:
         return
     best = bar.high if position.direction > 0 else bar.low
@@ -252,9 +252,7 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
 
 
 @kernel(allocates=False)
-def give_up(
-    j: int, reason: int, bar: Record, account: Record, position: Record, order: Record, denial: Record
-) -> None:
+def give_up(j: int, reason: int, bar: Record, account: Record, position: Record, order: Record, denial: Record) -> None:
     """End an entry that did not fill (or not wholly), release what it reserved, and write the non-fill."""
     order.intent = Intent.NONE
     position.pending_units = 0

@@ -4,14 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from novapulse.backtest.columns import Records
 from novapulse.backtest.settings import BacktestSettings
+from novapulse.confluence.calibration import Calibration
+from novapulse.confluence.combine import SignalColumns
 from novapulse.core.bars import DAY_NS, Floats, Integers
-from novapulse.core.instruments import Instrument
+from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
 
 YEAR_NS = 365.25 * DAY_NS
@@ -35,6 +36,7 @@ class Result:
         days_per_year: Trading days a year by calendar, which annualises daily returns.
         bands: Summaries of the same run with other chances for a touched limit.
         signals: Per instrument, the columns the decisions were taken on; empty in metrics-only runs.
+        calibrations: The rows that `signals[...].calibration` counts in.
     """
 
     settings: BacktestSettings
@@ -49,7 +51,8 @@ class Result:
     tally: Records
     days_per_year: float
     bands: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    signals: Mapping[Any, Any] = field(default_factory=dict)
+    signals: Mapping[InstrumentKey, SignalColumns] = field(default_factory=dict)
+    calibrations: tuple[Calibration, ...] = ()
 
     def summary(self) -> dict[str, float | int | None]:
         """Return the figures of the whole account; None where there is too little to know one.

@@ -57,6 +57,11 @@ def feature_names(names: tuple[str, ...], multiples: tuple[int, ...], timeframe_
     return [[f"{name}@{width}" for width in widths] for name in names]
 
 
+def frames_of(bars: BarColumns, first: int, plan: Plan) -> tuple[Frame, ...]:
+    """Return every timeframe of the plan, fastest first; see `frame_of`."""
+    return tuple(frame_of(bars, first, multiple, plan) for multiple in plan.multiples)
+
+
 def frame_of(bars: BarColumns, first: int, multiple: int, plan: Plan) -> Frame:
     """Return one timeframe of the bars from row `first` on, with as many before as its warm-up takes.
 

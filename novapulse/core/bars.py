@@ -9,8 +9,9 @@ Invariants, checked where columns enter the program (`BarColumns.checked`) and r
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ MINUTE_NS = 60_000_000_000
 DAY_NS = 86_400_000_000_000
 
 _UNITS_NS = {"s": 1_000_000_000, "m": MINUTE_NS, "h": 60 * MINUTE_NS, "d": DAY_NS}
+
+
+_COLUMNS = ("ts_close_ns", "open", "high", "low", "close", "volume", "number", "made")
 
 
 class BarError(ValueError):
@@ -98,7 +102,17 @@ class BarColumns:
         for name, values in {**columns, "number": ordinals, "made": flags}.items():
             if values.shape != stamps.shape or stamps.ndim != 1:
                 raise BarError(f"column {name} has shape {values.shape}, ts_close_ns has {stamps.shape}")
-        bars = cls(stamps, *(columns[name] for name in prices), ordinals, flags, timeframe_ns)
+        bars = cls(
+            ts_close_ns=stamps,
+            open=columns["open"],
+            high=columns["high"],
+            low=columns["low"],
+            close=columns["close"],
+            volume=columns["volume"],
+            number=ordinals,
+            made=flags,
+            timeframe_ns=timeframe_ns,
+        )
         bars._refuse_the_impossible()
         return bars._frozen()
 
@@ -126,24 +140,16 @@ class BarColumns:
             raise BarError(f"row {row}, bar closing {stamp}: {column} {value} {what}{rest}")
 
     def _frozen(self) -> Self:
-        for field in fields(self):
-            column = getattr(self, field.name)
-            if isinstance(column, np.ndarray):
-                if column.flags.writeable and column.base is None:
-                    column.flags.writeable = False
-                elif column.flags.writeable:
-                    view = column.view()
-                    view.flags.writeable = False
-                    object.__setattr__(self, field.name, view)
-        return self
+        columns: dict[str, Any] = {name: _read_only(getattr(self, name)) for name in _COLUMNS}
+        return replace(self, **columns)
 
     def __len__(self) -> int:
         return int(self.ts_close_ns.size)
 
     def __getitem__(self, rows: slice) -> Self:
         """Return a stretch of rows as views, without a copy."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return type(self)(*(v[rows] if isinstance(v, np.ndarray) else v for v in values))
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return replace(self, **columns)
 
     def segments(self) -> Iterator[slice]:
         """Yield the stretches without a gap, in time order."""
@@ -151,7 +157,7 @@ class BarColumns:
             return
         breaks = np.flatnonzero(np.diff(self.number) != 1) + 1
         edges = [0, *breaks.tolist(), len(self)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield slice(start, stop)
 
     def between(self, start_ns: int | None, end_ns: int | None) -> Self:
@@ -159,6 +165,14 @@ class BarColumns:
         first = 0 if start_ns is None else int(np.searchsorted(self.ts_close_ns, start_ns, side="right"))
         last = len(self) if end_ns is None else int(np.searchsorted(self.ts_close_ns, end_ns, side="right"))
         return self[first:last]
+
+
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    if not column.flags.writeable:
+        return column
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 def timeframe_ns(text: str) -> int:

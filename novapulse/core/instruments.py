@@ -100,7 +100,9 @@ class Instrument:
         for name in ("maker_fee_bps", "taker_fee_bps"):
             fee: Decimal = getattr(self, name)
             if not fee.is_finite() or abs(fee) >= 10_000:
-                raise ValueError(f"{self.symbol} on {self.exchange}: {name} must be between -10000 and 10000, got {fee}")
+                raise ValueError(
+                    f"{self.symbol} on {self.exchange}: {name} must be between -10000 and 10000, got {fee}"
+                )
         if not 0 <= self.cash_scale <= 8:
             raise ValueError(f"{self.symbol} on {self.exchange}: cash_scale must be 0..8, got {self.cash_scale}")
         if self.price_scale + self.qty_scale > self.cash_scale + 9:

@@ -1,9 +1,11 @@
 """Records that compiled code reads and writes in place, and the words its decisions are told in.
 
 Invariants:
-- money, prices and quantities that move cash are integers (`*_units`): price units of 10^-price_scale, quantity units of
-  10^-qty_scale, cash units of 10^-cash_scale. The float beside one is that integer divided by its factor, never the truth;
-- `decide` writes its action only; equity, cooldowns and stops change in `mark_position`, `mark_account` and `apply_fill` only;
+- money, prices and quantities that move cash are integers (`*_units`): price units of 10^-price_scale, quantity units
+  of 10^-qty_scale, cash units of 10^-cash_scale. The float beside one is that integer divided by its factor, never the
+  truth;
+- `decide` writes its action only; equity, cooldowns and stops change in `mark_position`, `mark_account` and
+  `apply_fill` only;
 - 0 means "off" for a rule where it says so, never "unknown": unknown numbers are NaN.
 """
 
@@ -152,7 +154,7 @@ CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")
 """Names of the sizes that `decide` compares, in the order of `action.sizes`: the smallest one binds."""
 
 
-def _record(*columns: tuple[str, str] | tuple[str, str, tuple[int]]) -> np.dtype[np.record]:
+def _record(*columns: tuple[str, str] | tuple[str, str, tuple[int]]) -> np.dtype[np.void]:
     return np.dtype((np.record, np.dtype(list(columns), align=True)))
 
 
@@ -206,6 +208,7 @@ ACCOUNT = _record(
     ("trades", "i8"),  # closed round trips
     ("r_sum", "f8"),
     ("r_squares", "f8"),
+    ("risk_sum", "f8"),  # R of the closed round trips, in quote
     ("mode", "i4"),
     ("flatten", "i4"),  # 1: close everything
     ("strategy_ready_ns", "i8", (STRATEGIES_MAX,)),

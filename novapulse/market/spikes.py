@@ -160,15 +160,16 @@ def _median_deviation(ordered: Floats, count: int) -> float:
     while right < count and ordered[right] < middle:
         right += 1
     left = right - 1
-    deviation = 0.0
+    deviation, before = 0.0, 0.0
     for _ in range(count // 2 + 1):
+        before = deviation
         if right >= count or (left >= 0 and middle - ordered[left] <= ordered[right] - middle):
             deviation = middle - ordered[left]
             left -= 1
         else:
             deviation = ordered[right] - middle
             right += 1
-    return deviation
+    return deviation if count % 2 else 0.5 * (before + deviation)
 
 
 @kernel

@@ -29,7 +29,13 @@ def daily_loss(account: Record) -> float:
 
 @kernel(allocates=False)
 def refuse_entry(
-    account: Record, position: Record, instrument: Record, ts_close_ns: int, signal: Record, direction: int, rules: Record
+    account: Record,
+    position: Record,
+    instrument: Record,
+    ts_close_ns: int,
+    signal: Record,
+    direction: int,
+    rules: Record,
 ) -> int:
     """Return the first rule that forbids a new position now, or NONE. The order below is the order of precedence."""
     refusal = mode_refusal(account)

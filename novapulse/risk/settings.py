@@ -12,16 +12,29 @@ class SizingSettings(BaseModel):
 
     model_config = FROZEN
 
-    risk_fraction: float = Field(0.005, gt=0, le=0.1, description="Share of equity lost at the stop, at an average forecast.")
+    risk_fraction: float = Field(
+        0.005, gt=0, le=0.1, description="Share of equity lost at the stop, at an average forecast."
+    )
     position_notional_max: float = Field(200.0, ge=0, description="Largest position in quote; 0 for no cap.")
-    position_fraction_max: float = Field(0.2, ge=0, le=10, description="Largest position as a share of equity; 0 for no cap.")
+    position_fraction_max: float = Field(
+        0.2, ge=0, le=10, description="Largest position as a share of equity; 0 for no cap."
+    )
     cash_fraction_max: float = Field(1.0, gt=0, le=1, description="Share of the free cash one entry may use.")
-    fixed_qty: float = Field(0.0, ge=0, description="Quantity in base units instead of sizing by risk; 0 for off. Caps still bind.")
-    volatility_target: float | None = Field(0.5, gt=0, le=5, description="Annual volatility a position aims at; null for off.")
-    volatility_weight_max: float = Field(1.0, gt=0, le=10, description="Largest share of equity by the volatility target.")
+    fixed_qty: float = Field(
+        0.0, ge=0, description="Quantity in base units instead of sizing by risk; 0 for off. Caps still bind."
+    )
+    volatility_target: float | None = Field(
+        0.5, gt=0, le=5, description="Annual volatility a position aims at; null for off."
+    )
+    volatility_weight_max: float = Field(
+        1.0, gt=0, le=10, description="Largest share of equity by the volatility target."
+    )
     kelly_trades_min: int = Field(100, ge=0, description="Round trips before the Kelly cap may speak; 0 for off.")
     kelly_floor_fraction: float = Field(
-        0.0005, ge=0, le=0.1, description="Share of equity still risked when the trades show no edge; 0 stops trading then."
+        0.0005,
+        ge=0,
+        le=0.1,
+        description="Share of equity still risked when the trades show no edge; 0 stops trading then.",
     )
 
 
@@ -30,10 +43,18 @@ class LimitSettings(BaseModel):
 
     model_config = FROZEN
 
-    daily_loss_max_fraction: float = Field(0.05, ge=0, lt=1, description="No entries for the day beyond this loss; 0 for off.")
-    drawdown_max_fraction: float = Field(0.2, ge=0, lt=1, description="Size falls to zero towards this drawdown; 0 for off.")
-    gross_exposure_max_fraction: float = Field(0.5, ge=0, le=20, description="All positions and open entries, share of equity; 0 for off.")
-    group_exposure_max_fraction: float = Field(0.4, ge=0, le=20, description="The same within one correlated group; 0 for off.")
+    daily_loss_max_fraction: float = Field(
+        0.05, ge=0, lt=1, description="No entries for the day beyond this loss; 0 for off."
+    )
+    drawdown_max_fraction: float = Field(
+        0.2, ge=0, lt=1, description="Size falls to zero towards this drawdown; 0 for off."
+    )
+    gross_exposure_max_fraction: float = Field(
+        0.5, ge=0, le=20, description="All positions and open entries, share of equity; 0 for off."
+    )
+    group_exposure_max_fraction: float = Field(
+        0.4, ge=0, le=20, description="The same within one correlated group; 0 for off."
+    )
     positions_max: int = Field(8, ge=0, description="Open positions and entries at work; 0 for no limit.")
     ruin_trades_min: int = Field(50, ge=0, description="Round trips before the risk of ruin is judged; 0 for off.")
     ruin_probability_max: float = Field(0.05, gt=0, le=1)
@@ -52,11 +73,17 @@ class StopSettings(BaseModel):
 
     stop_atr: float = Field(2.0, gt=0, le=20, description="Stop distance in average true ranges, frozen at entry.")
     target_atr: float = Field(3.0, ge=0, le=100, description="Target distance in average true ranges; 0 for none.")
-    target_cost_multiple_min: float = Field(1.5, ge=0, description="A target is at least this many round-trip costs away.")
-    target_stretch_max: float = Field(
-        2.0, ge=1, description="Costs may push a target this many times farther than the range would; beyond it: no trade."
+    target_cost_multiple_min: float = Field(
+        2.5, ge=0, description="A target is at least this many round-trip costs away."
     )
-    breakeven_r: float = Field(1.0, ge=0, description="Gain in R after which the stop moves to entry plus costs; 0 for off.")
+    target_stretch_max: float = Field(
+        2.0,
+        ge=1,
+        description="Costs may push a target this many times farther than the range would; beyond it: no trade.",
+    )
+    breakeven_r: float = Field(
+        1.0, ge=0, description="Gain in R after which the stop moves to entry plus costs; 0 for off."
+    )
     trail_r: float = Field(2.0, ge=0, description="Distance of the trailing stop in R; 0 for off.")
     trail_start_r: float = Field(2.0, ge=0, description="Gain in R from which the stop trails.")
     time_stop_bars: int = Field(0, ge=0, description="Bars after which a position is closed; 0 for off.")

@@ -82,6 +82,7 @@ def _cool_down(account: Record, position: Record, instrument: Record, fill: Reco
     account.trades += 1
     account.r_sum += r
     account.r_squares += r * r
+    account.risk_sum += risk
     position.ready_ns = fill.ts_ns + rules.instrument_cooldown_ns
     if result >= 0:
         account.loss_streak = 0

@@ -108,14 +108,18 @@ def risk_of_ruin(mean: float, deviation: float, room: float, horizon: float) -> 
 
 @kernel(allocates=False)
 def ruin_probability(account: Record, rules: Record) -> float:
-    """Return the risk of reaching the drawdown limit within the horizon at the rules' risk per trade, from realised R."""
+    """Return the chance of losing what is left to the drawdown limit within the horizon, if trades go on as they went.
+
+    Mean and spread of R, and the size of R in quote, are those of the account's own closed round trips.
+    """
     n = account.trades
-    depth_max = rules.drawdown_max if rules.drawdown_max > 0.0 else 1.0
-    if n == 0 or rules.risk_fraction <= 0.0:
+    if n == 0 or account.risk_sum <= 0.0:
         return 0.0
     mean = account.r_sum / n
     variance = max(account.r_squares / n - mean * mean, 0.0)
-    room = max(depth_max - drawdown(account), 0.0) / rules.risk_fraction
+    depth_max = rules.drawdown_max if rules.drawdown_max > 0.0 else 1.0
+    left = account.equity - (1.0 - depth_max) * account.equity_peak
+    room = left / (account.risk_sum / n)
     return risk_of_ruin(mean, math.sqrt(variance), room, rules.ruin_horizon_trades)
 
 

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
-from novapulse.signals._columns import columns, evaluate, period
-from novapulse.signals._recursion import ema_from, smooth
+from novapulse.signals._columns import all_known, columns, evaluate, period
+from novapulse.signals._recursion import ema_from
 from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
 from novapulse.signals._windows import window_sums, window_weighted
 
@@ -95,39 +95,56 @@ def macd(close: ArrayLike, fast: int, slow: int, signal: int) -> Macd:
 
 
 @kernel
-def _sma(close: Floats, n: int, averages: Floats) -> None:
+def _sma(close: Floats, n: int, averages: Floats) -> bool:
+    if not all_known(close):
+        return False
     window_sums(close, n, averages)
     for i in range(close.size):
         averages[i] /= n
+    return True
 
 
 @kernel
-def _wma(close: Floats, n: int, averages: Floats) -> None:
+def _wma(close: Floats, n: int, averages: Floats) -> bool:
+    if not all_known(close):
+        return False
     window_weighted(close, n, averages)
     weights = 0.5 * n * (n + 1)
     for i in range(close.size):
         averages[i] /= weights
+    return True
 
 
 @kernel
-def _ema(close: Floats, n: int, averages: Floats) -> None:
-    smooth(close, ema_from(0, n), averages)
-
-
-@kernel
-def _macd(close: Floats, fast: int, slow: int, signal: int, line: Floats, signals: Floats, histogram: Floats) -> None:
-    rows = tile_rows(slow + signal)
-    tile = new_tile(2, rows)
+def _ema(close: Floats, n: int, averages: Floats) -> bool:
+    rows = tile_rows(n, close.size)
+    scratch = new_tile(1, rows)[0]
     for start in range(0, close.size, rows):
         stop, lead = min(start + rows, close.size), lead_of(start)
+        if not all_known(close[start:stop]):
+            return False
+        smooth_tile(close[start - lead : stop], lead, ema_from(0, n), averages[start - lead : stop], scratch)
+    return True
+
+
+@kernel
+def _macd(close: Floats, fast: int, slow: int, signal: int, line: Floats, signals: Floats, histogram: Floats) -> bool:
+    rows = tile_rows(slow + signal, close.size)
+    tile = new_tile(3, rows)
+    scratch = tile[2]
+    for start in range(0, close.size, rows):
+        stop, lead = min(start + rows, close.size), lead_of(start)
+        if not all_known(close[start:stop]):
+            return False
         fasts, slows = tile_part(tile, 0, start, stop), tile_part(tile, 1, start, stop)
-        smooth_tile(close[start - lead : stop], lead, ema_from(slow - fast, fast), fasts)
-        smooth_tile(close[start - lead : stop], lead, ema_from(0, slow), slows)
+        smooth_tile(close[start - lead : stop], lead, ema_from(slow - fast, fast), fasts, scratch)
+        smooth_tile(close[start - lead : stop], lead, ema_from(0, slow), slows, scratch)
         _subtract(fasts[lead:], slows[lead:], line[start:stop])
-        smooth_tile(line[start - lead : stop], lead, ema_from(slow - 1, signal), signals[start - lead : stop])
+        smooth_tile(line[start - lead : stop], lead, ema_from(slow - 1, signal), signals[start - lead : stop], scratch)
         _subtract(line[start:stop], signals[start:stop], histogram[start:stop])
         carry_over(tile, stop - start)
     line[: min(slow + signal - 2, close.size)] = math.nan
+    return True
 
 
 @kernel

@@ -70,12 +70,13 @@ def positive(name: str, value: object) -> float:
 
 
 def evaluate(
-    compute: Callable[..., None], inputs: tuple[Floats | Integers, ...], parameters: tuple[float, ...], outputs: int
+    compute: Callable[..., bool], inputs: tuple[Floats | Integers, ...], parameters: tuple[float, ...], outputs: int
 ) -> tuple[Floats, ...]:
     """Run a kernel over every stretch of rows without an unknown value.
 
     Args:
-        compute: `compute(*inputs, *parameters, *outputs)`; fills each output completely, NaN in warm-up.
+        compute: `compute(*inputs, *parameters, *outputs)`: fills each output completely, NaN in warm-up, and returns
+            True; or returns False as soon as it meets an unknown value.
         inputs: float64[N] or int64[N] each.
         parameters: Scalars, already checked.
         outputs: How many columns the kernel fills.
@@ -84,8 +85,7 @@ def evaluate(
         `outputs` arrays, float64[N].
     """
     results = tuple(np.empty(inputs[0].size) for _ in range(outputs))
-    if not any(_count_unknown(column) for column in inputs):
-        compute(*inputs, *parameters, *results)
+    if compute(*inputs, *parameters, *results):
         return results
     for result in results:
         result.fill(np.nan)
@@ -105,8 +105,9 @@ def _known_runs(inputs: tuple[Floats | Integers, ...]) -> Iterator[slice]:
 
 
 @kernel
-def _count_unknown(values: Floats | Integers) -> int:
+def all_known(values: Floats | Integers) -> bool:
+    """Return whether every value is finite."""
     unknown = 0
     for i in range(values.size):
         unknown += 0 if -_LARGEST <= values[i] <= _LARGEST else 1
-    return unknown
+    return unknown == 0

@@ -1,20 +1,17 @@
-"""How far prices reach: true range, ATR, bands, channels, volatility."""
+"""How far prices reach: true range, ATR, and the channels drawn with it."""
 
 import math
 from typing import NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
-from novapulse.signals._columns import columns, evaluate, period, positive
-from novapulse.signals._recursion import ema_from, smooth, wilder_from
+from novapulse.signals._columns import all_known, columns, evaluate, period, positive
+from novapulse.signals._extremes import window_extremes
+from novapulse.signals._recursion import ema_from, wilder_from
 from novapulse.signals._steps import true_range_of, typical_prices
 from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
-from novapulse.signals._windows import chunk_rows, disperse_windows, window_extremes, window_moments
-
-_ROUNDING = 1e-13
 
 
 class Bands(NamedTuple):
@@ -65,23 +62,6 @@ def atr(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int) -> Floats:
         ValueError: A column is not one-dimensional, lengths differ, or `n` is not a whole number >= 1.
     """
     return evaluate(_atr, columns(high=high, low=low, close=close), (period("n", n),), 1)[0]
-
-
-def bollinger(close: ArrayLike, n: int, k: float) -> Bands:
-    """Return Bollinger bands: the SMA and k population standard deviations around it.
-
-    Args:
-        close: float64[N], any unit.
-        n: Window in bars, >= 1.
-        k: Width in standard deviations, > 0.
-
-    Returns:
-        upper, middle, lower: float64[N] each, same unit; NaN for the first n - 1 bars.
-
-    Raises:
-        ValueError: `close` is not one-dimensional, or a parameter is out of range.
-    """
-    return Bands(*evaluate(_bollinger, columns(close=close), (period("n", n), positive("k", k)), 3))
 
 
 def keltner(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int, atr_n: int, k: float) -> Bands:
@@ -148,47 +128,6 @@ def supertrend(high: ArrayLike, low: ArrayLike, close: ArrayLike, n: int, k: flo
     return Supertrend(*evaluate(_supertrend, columns(high=high, low=low, close=close), parameters, 2))
 
 
-def realized_volatility(close: ArrayLike, n: int, bars_per_year: float) -> Floats:
-    """Return the sample standard deviation of the last n log returns, a year's worth.
-
-    Args:
-        close: float64[N], quote per base, > 0.
-        n: Window in returns, >= 2.
-        bars_per_year: Bars in a year, > 0.
-
-    Returns:
-        float64[N], fraction per year, >= 0; NaN for the first n bars. A close that is not above 0 is unknown.
-
-    Raises:
-        ValueError: `close` is not one-dimensional, or a parameter is out of range.
-    """
-    parameters = (period("n", n, 2), math.sqrt(positive("bars_per_year", bars_per_year)))
-    return evaluate(_realized_volatility, (_above_zero(close),), parameters, 1)[0]
-
-
-def ewm_volatility(close: ArrayLike, n: int, bars_per_year: float) -> Floats:
-    """Return the root of the EMA of squared log returns, a year's worth.
-
-    Args:
-        close: float64[N], quote per base, > 0.
-        n: Span of the EMA in returns, >= 1.
-        bars_per_year: Bars in a year, > 0.
-
-    Returns:
-        float64[N], fraction per year, >= 0; NaN for the first n bars. A close that is not above 0 is unknown.
-
-    Raises:
-        ValueError: `close` is not one-dimensional, or a parameter is out of range.
-    """
-    parameters = (period("n", n), math.sqrt(positive("bars_per_year", bars_per_year)))
-    return evaluate(_ewm_volatility, (_above_zero(close),), parameters, 1)[0]
-
-
-def _above_zero(close: ArrayLike) -> Floats:
-    prices = columns(close=close)[0]
-    return prices if prices.min(initial=1.0) > 0.0 else np.where(prices > 0.0, prices, np.nan)
-
-
 @kernel
 def true_ranges(high: Floats, low: Floats, close: Floats, start: int, stop: int, ranges: Floats) -> None:
     """Fill the true ranges of bars `start` to `stop`; the first bar of all has none (NaN)."""
@@ -200,62 +139,53 @@ def true_ranges(high: Floats, low: Floats, close: Floats, start: int, stop: int,
 
 
 @kernel
-def _true_range(high: Floats, low: Floats, close: Floats, ranges: Floats) -> None:
+def _true_range(high: Floats, low: Floats, close: Floats, ranges: Floats) -> bool:
+    if not (all_known(high) and all_known(low) and all_known(close)):
+        return False
     if close.size:
         true_ranges(high, low, close, 0, close.size, ranges)
+    return True
 
 
 @kernel
-def _atr(high: Floats, low: Floats, close: Floats, n: int, averages: Floats) -> None:
-    rows = tile_rows(n + 1)
-    tile = new_tile(1, rows)
+def _atr(high: Floats, low: Floats, close: Floats, n: int, averages: Floats) -> bool:
+    rows = tile_rows(n + 1, close.size)
+    tile = new_tile(2, rows)
+    scratch = tile[1]
     for start in range(0, close.size, rows):
         stop, lead = min(start + rows, close.size), lead_of(start)
+        if not (all_known(high[start:stop]) and all_known(low[start:stop]) and all_known(close[start:stop])):
+            return False
         ranges = tile_part(tile, 0, start, stop)
         true_ranges(high, low, close, start, stop, ranges[lead:])
-        smooth_tile(ranges, lead, wilder_from(1, n), averages[start - lead : stop])
+        smooth_tile(ranges, lead, wilder_from(1, n), averages[start - lead : stop], scratch)
         carry_over(tile, stop - start)
-
-
-@kernel
-def _bollinger(close: Floats, n: int, k: float, upper: Floats, middle: Floats, lower: Floats) -> None:
-    warm_up = min(n - 1, close.size)
-    upper[:warm_up], middle[:warm_up], lower[:warm_up] = math.nan, math.nan, math.nan
-    rows = chunk_rows(n)
-    scratch = np.empty((4, rows + n))
-    for start in range(n - 1, close.size, rows):
-        stop = min(start + rows, close.size)
-        disperse_windows(close[start - n + 1 : stop], n, middle[start:stop], upper[start:stop], scratch)
-        _spread(n, k, upper[start:stop], middle[start:stop], lower[start:stop])
-
-
-@kernel
-def _spread(n: int, k: float, upper: Floats, middle: Floats, lower: Floats) -> None:
-    for j in range(upper.size):
-        centre, sigma = middle[j] / n, math.sqrt(upper[j] / n)
-        width = k * sigma if sigma > _ROUNDING * abs(centre) else 0.0
-        upper[j], middle[j], lower[j] = centre + width, centre, centre - width
+    return True
 
 
 @kernel
 def _keltner(
     high: Floats, low: Floats, close: Floats, n: int, atr_n: int, k: float, upper: Floats, middle: Floats, lower: Floats
-) -> None:
+) -> bool:
     begin = max(n - 1, atr_n)
-    rows = tile_rows(begin + 1)
-    tile = new_tile(4, rows)
+    rows = tile_rows(begin + 1, close.size)
+    tile = new_tile(5, rows)
+    scratch = tile[4]
     for start in range(0, close.size, rows):
         stop, lead = min(start + rows, close.size), lead_of(start)
+        if not (all_known(high[start:stop]) and all_known(low[start:stop]) and all_known(close[start:stop])):
+            return False
         typicals = tile_part(tile, 0, start, stop)
         centres = tile_part(tile, 1, start, stop)
         ranges = tile_part(tile, 2, start, stop)
         reaches = tile_part(tile, 3, start, stop)
         typical_prices(high[start:stop], low[start:stop], close[start:stop], typicals[lead:])
         true_ranges(high, low, close, start, stop, ranges[lead:])
-        smooth_tile(typicals, lead, ema_from(begin - n + 1, n), centres)
-        smooth_tile(ranges, lead, wilder_from(begin - atr_n + 1, atr_n), reaches)
+        smooth_tile(typicals, lead, ema_from(begin - n + 1, n), centres, scratch)
+        smooth_tile(ranges, lead, wilder_from(begin - atr_n + 1, atr_n), reaches, scratch)
         _surround(k, centres[lead:], reaches[lead:], upper[start:stop], middle[start:stop], lower[start:stop])
         carry_over(tile, stop - start)
+    return True
 
 
 @kernel
@@ -266,19 +196,23 @@ def _surround(k: float, centres: Floats, reaches: Floats, upper: Floats, middle:
 
 
 @kernel
-def _donchian(high: Floats, low: Floats, n: int, upper: Floats, middle: Floats, lower: Floats) -> None:
+def _donchian(high: Floats, low: Floats, n: int, upper: Floats, middle: Floats, lower: Floats) -> bool:
+    if not (all_known(high) and all_known(low)):
+        return False
     window_extremes(high, n, 1.0, upper)
     window_extremes(low, n, -1.0, lower)
     for i in range(high.size):
         middle[i] = 0.5 * (upper[i] + lower[i])
+    return True
 
 
 @kernel
-def _supertrend(high: Floats, low: Floats, close: Floats, n: int, k: float, line: Floats, direction: Floats) -> None:
-    _atr(high, low, close, n, line)
+def _supertrend(high: Floats, low: Floats, close: Floats, n: int, k: float, line: Floats, direction: Floats) -> bool:
+    if not _atr(high, low, close, n, line):
+        return False
     direction[: min(n, close.size)] = math.nan
     if n >= close.size:
-        return
+        return True
     upper, lower, side, before = math.inf, -math.inf, 1.0, close[n - 1]
     for i in range(n, close.size):
         centre, reach, now = 0.5 * (high[i] + low[i]), k * line[i], close[i]
@@ -290,35 +224,4 @@ def _supertrend(high: Floats, low: Floats, close: Floats, n: int, k: float, line
         direction[i] = side
         line[i] = lower if side > 0.0 else upper
         before = now
-
-
-@kernel
-def _log_returns(close: Floats) -> Floats:
-    returns = np.empty(close.size - 1)
-    for i in range(1, close.size):
-        returns[i - 1] = math.log(close[i] / close[i - 1])
-    return returns
-
-
-@kernel
-def _realized_volatility(close: Floats, n: int, root_of_year: float, volatility: Floats) -> None:
-    volatility[: min(n, close.size)] = math.nan
-    if n >= close.size:
-        return
-    returns = _log_returns(close)
-    window_moments(returns, n, np.empty(returns.size), volatility[1:])
-    for i in range(n, close.size):
-        volatility[i] = math.sqrt(volatility[i] / (n - 1)) * root_of_year
-
-
-@kernel
-def _ewm_volatility(close: Floats, n: int, root_of_year: float, volatility: Floats) -> None:
-    volatility[: min(n, close.size)] = math.nan
-    if n >= close.size:
-        return
-    squares = _log_returns(close)
-    for i in range(squares.size):
-        squares[i] *= squares[i]
-    smooth(squares, ema_from(0, n), volatility[1:])
-    for i in range(n, close.size):
-        volatility[i] = math.sqrt(volatility[i]) * root_of_year
+    return True

@@ -10,13 +10,10 @@ the same neighbours, wherever it lies: after enough bars the bits no longer depe
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 
 CARRY = 8
-_CHUNK = 1024
 
 
 class Smoothing(NamedTuple):
@@ -57,8 +54,8 @@ def wilder_sum_from(first: int, n: int) -> Smoothing:
 
 
 @kernel
-def smooth(values: Floats, smoothing: Smoothing, averages: Floats) -> None:
-    """Fill `averages`: NaN up to the seed's last value, then the average."""
+def smooth(values: Floats, smoothing: Smoothing, averages: Floats, scratch: Floats) -> None:
+    """Fill `averages`: NaN up to the seed's last value, then the average; `scratch` as for `advance`."""
     first, behind, keep, gain = smoothing.first, smoothing.first + smoothing.seed_bars, smoothing.keep, smoothing.gain
     seed_at = min(behind - 1, values.size)
     averages[:seed_at] = math.nan
@@ -73,11 +70,11 @@ def smooth(values: Floats, smoothing: Smoothing, averages: Floats) -> None:
         average = keep * average + gain * values[i]
         averages[i] = average
     if values.size > seed_at + CARRY:
-        advance(values[seed_at:], keep, gain, averages[seed_at:])
+        advance(values[seed_at:], keep, gain, averages[seed_at:], scratch)
 
 
 @kernel
-def advance(values: Floats, keep: float, gain: float, averages: Floats) -> None:
+def advance(values: Floats, keep: float, gain: float, averages: Floats, scratch: Floats) -> None:
     """Continue an average whose first `CARRY` elements are known.
 
     Args:
@@ -85,12 +82,13 @@ def advance(values: Floats, keep: float, gain: float, averages: Floats) -> None:
         keep: Share of the old average kept, 0 <= keep < 1.
         gain: Factor on a new value.
         averages: float64[N], written from element `CARRY` on.
+        scratch: float64[M], M > CARRY; work goes in pieces of M - CARRY, which do not show in the result.
     """
-    fours = np.empty(_CHUNK + 4)
-    for start in range(0, values.size - CARRY, _CHUNK):
-        stop = min(start + _CHUNK + CARRY, values.size)
-        _weigh_fours(values[start + 1 : stop], keep, gain, fours)
-        _eight_chains(fours, keep, averages[start:stop])
+    piece = scratch.size - CARRY
+    for start in range(0, values.size - CARRY, piece):
+        stop = min(start + piece + CARRY, values.size)
+        _weigh_fours(values[start + 1 : stop], keep, gain, scratch)
+        _eight_chains(scratch, keep, averages[start:stop])
 
 
 @kernel

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
-from novapulse.signals._columns import columns, evaluate, period, positive
+from novapulse.signals._columns import all_known, columns, evaluate, period, positive
 
 
 class Pivots(NamedTuple):
@@ -103,10 +103,13 @@ def _is_pivot(values: Floats, at: int, k: int, sign: float) -> bool:
 
 
 @kernel
-def _pivot_prices(values: Floats, k: int, sign: float, prices: Floats) -> None:
+def _pivot_prices(values: Floats, k: int, sign: float, prices: Floats) -> bool:
+    if not all_known(values):
+        return False
     prices[: min(2 * k, values.size)] = math.nan
     for i in range(2 * k, values.size):
         prices[i] = values[i - k] if _is_pivot(values, i - k, k, sign) else math.nan
+    return True
 
 
 @kernel
@@ -155,25 +158,26 @@ def _levels(
     resistance: Floats,
     support_touches: Floats,
     resistance_touches: Floats,
-) -> None:
-    room = 2 * (window // (k + 1) + 2)
+) -> bool:
+    if not (all_known(high) and all_known(low) and all_known(close)):
+        return False
+    room = 2 * (min(window, close.size) // (k + 1) + 2)
     prices, means, touches = np.empty(room), np.empty(room), np.empty(room)
     highs, lows = np.empty(high.size), np.empty(low.size)
     _pivot_prices(high, k, 1.0, highs)
     _pivot_prices(low, k, -1.0, lows)
     count, groups = 0, 0
     for i in range(close.size):
-        before = count
         changed = False
         gone = i - window + k
         if gone >= 0:
-            for known in (highs[gone], lows[gone]):
-                if not math.isnan(known):
-                    count, changed = _remove(prices, count, known), True
-        for known in (highs[i], lows[i]):
-            if not math.isnan(known):
-                count, changed = _insert(prices, count, known), True
-        if changed or count != before:
+            for price in (highs[gone], lows[gone]):
+                if not math.isnan(price):
+                    count, changed = _remove(prices, count, price), True
+        for price in (highs[i], lows[i]):
+            if not math.isnan(price):
+                count, changed = _insert(prices, count, price), True
+        if changed:
             groups = _group(prices, count, tolerance, means, touches)
         above = 0
         while above < groups and means[above] <= close[i]:
@@ -182,3 +186,4 @@ def _levels(
         support_touches[i] = touches[above - 1] if above > 0 else 0.0
         resistance[i] = means[above] if above < groups else math.nan
         resistance_touches[i] = touches[above] if above < groups else 0.0
+    return True

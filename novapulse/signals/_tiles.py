@@ -17,9 +17,9 @@ _ROWS = 2048
 
 
 @kernel
-def tile_rows(seed_bars: int) -> int:
-    """Return how many rows a tile has, so that the first one holds every seed and the carry behind it."""
-    return max(_ROWS, seed_bars + 2 * CARRY)
+def tile_rows(seed_bars: int, size: int) -> int:
+    """Return how many rows a tile of `size` has, so that the first one holds every seed and the carry behind it."""
+    return max(min(max(_ROWS, seed_bars + 2 * CARRY), size), 1)
 
 
 @kernel
@@ -42,12 +42,12 @@ def tile_part(tile: Tile, column: int, start: int, stop: int) -> Floats:
 
 
 @kernel
-def smooth_tile(values: Floats, lead: int, smoothing: Smoothing, averages: Floats) -> None:
-    """Smooth the values of one tile; both columns begin with the tile's `lead`."""
+def smooth_tile(values: Floats, lead: int, smoothing: Smoothing, averages: Floats, scratch: Floats) -> None:
+    """Smooth the values of one tile; both columns begin with the tile's `lead`. Scratch is a whole column of it."""
     if lead == 0:
-        smooth(values, smoothing, averages)
+        smooth(values, smoothing, averages, scratch)
     else:
-        advance(values, smoothing.keep, smoothing.gain, averages)
+        advance(values, smoothing.keep, smoothing.gain, averages, scratch)
 
 
 @kernel

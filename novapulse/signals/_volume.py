@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
-from novapulse.signals._columns import columns, evaluate, period
+from novapulse.signals._columns import all_known, columns, evaluate, period
 from novapulse.signals._steps import typical_price, typical_prices
 from novapulse.signals._windows import window_sums
 
@@ -54,7 +54,7 @@ def typical(high: ArrayLike, low: ArrayLike, close: ArrayLike) -> Floats:
     Raises:
         ValueError: A column is not one-dimensional or lengths differ.
     """
-    return evaluate(typical_prices, columns(high=high, low=low, close=close), (), 1)[0]
+    return evaluate(_typical, columns(high=high, low=low, close=close), (), 1)[0]
 
 
 def rolling_vwap(high: ArrayLike, low: ArrayLike, close: ArrayLike, volume: ArrayLike, n: int) -> Floats:
@@ -94,7 +94,15 @@ def obv(close: ArrayLike, volume: ArrayLike) -> Floats:
 
 
 @kernel
-def _vwap(high: Floats, low: Floats, close: Floats, volume: Floats, session: Integers, averages: Floats) -> None:
+def _typical(high: Floats, low: Floats, close: Floats, prices: Floats) -> bool:
+    typical_prices(high, low, close, prices)
+    return all_known(high) and all_known(low) and all_known(close)
+
+
+@kernel
+def _vwap(high: Floats, low: Floats, close: Floats, volume: Floats, session: Integers, averages: Floats) -> bool:
+    if not (all_known(high) and all_known(low) and all_known(close) and all_known(volume)):
+        return False
     value, traded = 0.0, 0.0
     for i in range(close.size):
         if i > 0 and session[i] != session[i - 1]:
@@ -102,10 +110,13 @@ def _vwap(high: Floats, low: Floats, close: Floats, volume: Floats, session: Int
         value += typical_price(high[i], low[i], close[i]) * volume[i]
         traded += volume[i]
         averages[i] = value / traded if traded > 0.0 else math.nan
+    return True
 
 
 @kernel
-def _rolling_vwap(high: Floats, low: Floats, close: Floats, volume: Floats, n: int, averages: Floats) -> None:
+def _rolling_vwap(high: Floats, low: Floats, close: Floats, volume: Floats, n: int, averages: Floats) -> bool:
+    if not (all_known(high) and all_known(low) and all_known(close) and all_known(volume)):
+        return False
     values, traded = np.empty(close.size), np.empty(close.size)
     typical_prices(high, low, close, values)
     for i in range(close.size):
@@ -114,10 +125,13 @@ def _rolling_vwap(high: Floats, low: Floats, close: Floats, volume: Floats, n: i
     window_sums(volume, n, traded)
     for i in range(min(n - 1, close.size), close.size):
         averages[i] = averages[i] / traded[i] if traded[i] > 0.0 else math.nan
+    return True
 
 
 @kernel
-def _obv(close: Floats, volume: Floats, level: Floats) -> None:
+def _obv(close: Floats, volume: Floats, level: Floats) -> bool:
+    if not (all_known(close) and all_known(volume)):
+        return False
     balance = 0.0
     for i in range(close.size):
         if i == 0 or close[i] > close[i - 1]:
@@ -125,3 +139,4 @@ def _obv(close: Floats, volume: Floats, level: Floats) -> None:
         elif close[i] < close[i - 1]:
             balance -= volume[i]
         level[i] = balance
+    return True

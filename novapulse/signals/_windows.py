@@ -1,4 +1,4 @@
-"""Sums, dispersion and extremes of the last `n` values.
+"""Sums and dispersion of the last `n` values.
 
 Built by doubling: windows of 1, 2, 4, ... values, of which those that `n` is made of in binary are joined, oldest
 first (two doublings in one pass where the window between is not needed: the same operations, less traffic). The order
@@ -17,16 +17,18 @@ _CHUNK = 1024
 
 
 @kernel
-def chunk_rows(n: int) -> int:
-    """Return how many windows of `n` values are worth computing at a time."""
-    return max(_CHUNK, 2 * n)
+def chunk_rows(n: int, size: int) -> int:
+    """Return how many of the windows of `n` in `size` values to compute at a time; 0 where there is none."""
+    return min(max(_CHUNK, 2 * n), max(size - n + 1, 0))
 
 
 @kernel
 def window_sums(values: Floats, n: int, sums: Floats) -> None:
     """Fill `sums[i]` with the sum of the `n` values up to `i`, NaN before there are `n`."""
     sums[: min(n - 1, values.size)] = math.nan
-    rows = chunk_rows(n)
+    rows = chunk_rows(n, values.size)
+    if rows == 0:
+        return
     scratch = np.empty((2, rows + n))
     for start in range(n - 1, values.size, rows):
         stop = min(start + rows, values.size)
@@ -45,7 +47,7 @@ def sum_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> None:
     """
     power, other = scratch[0], scratch[1]
     size, length, done = values.size, 1, 0
-    _copy(values, power[:size])
+    copy_values(values, power[:size])
     while True:
         if n & length:
             _append(power[done:], done, sums)
@@ -60,7 +62,8 @@ def sum_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> None:
 
 
 @kernel
-def _copy(values: Floats, copies: Floats) -> None:
+def copy_values(values: Floats, copies: Floats) -> None:
+    """Fill `copies` with as many of the first values."""
     for j in range(copies.size):
         copies[j] = values[j]
 
@@ -68,7 +71,7 @@ def _copy(values: Floats, copies: Floats) -> None:
 @kernel
 def _append(piece: Floats, done: int, sums: Floats) -> None:
     if done == 0:
-        _copy(piece, sums)
+        copy_values(piece, sums)
         return
     for j in range(sums.size):
         sums[j] += piece[j]
@@ -97,7 +100,9 @@ def window_moments(values: Floats, n: int, sums: Floats, squares: Floats) -> Non
     warm_up = min(n - 1, values.size)
     sums[:warm_up] = math.nan
     squares[:warm_up] = math.nan
-    rows = chunk_rows(n)
+    rows = chunk_rows(n, values.size)
+    if rows == 0:
+        return
     scratch = np.empty((4, rows + n))
     for start in range(n - 1, values.size, rows):
         stop = min(start + rows, values.size)
@@ -122,7 +127,7 @@ def disperse_windows(values: Floats, n: int, sums: Floats, squares: Floats, scra
     power, power_squares, other, other_squares = scratch[0], scratch[1], scratch[2], scratch[3]
     size, done, length = values.size, n & 1, _growth(n, 1)
     if done:
-        _copy(values, sums)
+        copy_values(values, sums)
         squares[:] = 0.0
     if n > 1:
         _widen_sums(values, 1, size, length, power)
@@ -179,8 +184,8 @@ def _widen_squares(power: Floats, squares: Floats, length: int, size: int, grown
 @kernel
 def _join(piece: Floats, piece_squares: Floats, length: int, done: int, sums: Floats, squares: Floats) -> None:
     if done == 0:
-        _copy(piece, sums)
-        _copy(piece_squares, squares)
+        copy_values(piece, sums)
+        copy_values(piece_squares, squares)
         return
     a, b = float(done), float(length)
     scale = 1.0 / (a * b * (a + b))
@@ -194,7 +199,9 @@ def _join(piece: Floats, piece_squares: Floats, length: int, done: int, sums: Fl
 def window_weighted(values: Floats, n: int, sums: Floats) -> None:
     """Fill `sums[i]` with `n * values[i] + (n - 1) * values[i - 1] + ...`, NaN before there are `n` values."""
     sums[: min(n - 1, values.size)] = math.nan
-    rows = chunk_rows(n)
+    rows = chunk_rows(n, values.size)
+    if rows == 0:
+        return
     scratch = np.empty((4, rows + n))
     for start in range(n - 1, values.size, rows):
         stop = min(start + rows, values.size)
@@ -205,8 +212,8 @@ def window_weighted(values: Floats, n: int, sums: Floats) -> None:
 def _weigh_windows(values: Floats, n: int, sums: Floats, scratch: Floats) -> None:
     power, weighted, other, other_weighted = scratch[0], scratch[1], scratch[2], scratch[3]
     size, length, done = values.size, 1, 0
-    _copy(values, power[:size])
-    _copy(values, weighted[:size])
+    copy_values(values, power[:size])
+    copy_values(values, weighted[:size])
     sums[:] = 0.0
     while True:
         if n & length:
@@ -232,38 +239,3 @@ def _add_weighted(piece: Floats, piece_weighted: Floats, older: float, sums: Flo
 def _double_weighted(weighted: Floats, ahead: Floats, ahead_weighted: Floats, older: float, doubled: Floats) -> None:
     for j in range(ahead.size):
         doubled[j] = weighted[j] + (ahead_weighted[j] + older * ahead[j])
-
-
-@kernel(inline=True)
-def _farther(a: float, b: float, sign: float) -> float:
-    return a if sign * a > sign * b else b
-
-
-@kernel
-def window_extremes(values: Floats, n: int, sign: float, extremes: Floats) -> None:
-    """Fill `extremes[i]` with the largest (`sign` 1) or smallest (-1) of the `n` values up to `i`, NaN before."""
-    extremes[: min(n - 1, values.size)] = math.nan
-    rows = chunk_rows(n)
-    scratch = np.empty((2, rows + n))
-    for start in range(n - 1, values.size, rows):
-        stop = min(start + rows, values.size)
-        _extreme_windows(values[start - n + 1 : stop], n, sign, extremes[start:stop], scratch)
-
-
-@kernel
-def _extreme_windows(values: Floats, n: int, sign: float, extremes: Floats, scratch: Floats) -> None:
-    power, other = scratch[0], scratch[1]
-    size, length = values.size, 1
-    _copy(values, power[:size])
-    while 2 * length <= n:
-        _double_extremes(power, power[length:size], sign, other)
-        power, other = other, power
-        size -= length
-        length *= 2
-    _double_extremes(power, power[n - length : size], sign, extremes)
-
-
-@kernel
-def _double_extremes(power: Floats, ahead: Floats, sign: float, doubled: Floats) -> None:
-    for j in range(ahead.size):
-        doubled[j] = _farther(power[j], ahead[j], sign)

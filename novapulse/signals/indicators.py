@@ -13,19 +13,10 @@ Invariants:
 """
 
 from novapulse.signals._averages import Macd, ema, macd, sma, wma
-from novapulse.signals._momentum import Stochastic, adx, efficiency_ratio, minus_di, plus_di, rsi, stochastic
-from novapulse.signals._ranges import (
-    Bands,
-    Supertrend,
-    atr,
-    bollinger,
-    donchian,
-    ewm_volatility,
-    keltner,
-    realized_volatility,
-    supertrend,
-    true_range,
-)
+from novapulse.signals._directional import adx, minus_di, plus_di
+from novapulse.signals._dispersion import bollinger, ewm_volatility, realized_volatility
+from novapulse.signals._momentum import Stochastic, efficiency_ratio, rsi, stochastic
+from novapulse.signals._ranges import Bands, Supertrend, atr, donchian, keltner, supertrend, true_range
 from novapulse.signals._structure import Levels, Pivots, levels, pivot_high, pivot_low
 from novapulse.signals._volume import obv, rolling_vwap, typical, vwap
 

@@ -57,17 +57,19 @@ def calls(high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarr
 
 def run(bars: int = BARS, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Return, by indicator and for the sum of the seven of W3, ns per bar of both sides (medians) and the ratio."""
-    times: dict[str, tuple[list[float], list[float]]] = {}
-    pairs = calls(*made_bars(bars))
-    for _ in range(rounds + 1):
-        for name, pair in pairs.items():
-            for side, call in enumerate(pair):
-                began = time.perf_counter_ns()
-                call()
-                times.setdefault(name, ([], []))[side].append((time.perf_counter_ns() - began) / bars)
-    table = {name: tuple(median(side[1:]) for side in sides) for name, sides in times.items()}
+    table = {name: _race(pair, rounds, bars) for name, pair in calls(*made_bars(bars)).items()}
     table["sum of seven"] = tuple(sum(table[name][side] for name in SHARED) for side in (0, 1))
     return {name: {"ours_ns": a, "talib_ns": b, "ratio": a / b} for name, (a, b) in table.items()}
+
+
+def _race(pair: tuple[Call, Call], rounds: int, bars: int) -> tuple[float, ...]:
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for side, call in zip(times, pair, strict=True):
+            began = time.perf_counter_ns()
+            call()
+            side.append((time.perf_counter_ns() - began) / bars)
+    return tuple(median(side[1:]) for side in times)
 
 
 def main() -> None:

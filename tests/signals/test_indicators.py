@@ -287,3 +287,24 @@ def test_compiled_and_uncompiled_give_the_same_bits(shared_data: Path) -> None:
         check=True,
     )
     assert run.stdout.strip() == digest(cut(recorded(path), slice(3_000, 5_200)))
+
+
+def test_a_window_beyond_any_data_is_all_unknown_and_costs_no_memory() -> None:
+    bars, far = made(50), 10**12
+    high, low, close, volume = (bars[name] for name in ("high", "low", "close", "volume"))
+    columns = [
+        *(function(close, far) for function in (ind.sma, ind.ema, ind.wma, ind.rsi, ind.efficiency_ratio)),
+        *(function(high, low, close, far) for function in (ind.atr, ind.adx, ind.plus_di, ind.minus_di)),
+        *ind.macd(close, 12, far, 9),
+        *ind.bollinger(close, far, 2.0),
+        *ind.keltner(high, low, close, far, 10, 2.0),
+        *ind.donchian(high, low, far),
+        *ind.stochastic(high, low, close, far, 3, 3),
+        *ind.supertrend(high, low, close, far, 3.0),
+        ind.rolling_vwap(high, low, close, volume, far),
+        ind.realized_volatility(close, far, YEAR),
+        ind.ewm_volatility(close, far, YEAR),
+        ind.pivot_low(low, far).price,
+    ]
+    assert all(np.all(np.isnan(column)) for column in columns)
+    assert ind.levels(high, low, close, 2, far, 0.01).support.size == 50

@@ -92,9 +92,7 @@ def test_a_gap_is_refused_and_named() -> None:
     kept = np.delete(np.arange(100), [40, 41])
     columns = {name: getattr(whole, name)[kept] for name in ("open", "high", "low", "close", "volume")}
     broken = BarColumns.checked(whole.ts_close_ns[kept], **columns, timeframe_ns=MINUTE_NS)
-    with pytest.raises(
-        ValueError, match="closing 2026-01-01 00:40:00Z the next one closes 2026-01-01 00:43:00Z"
-    ):
+    with pytest.raises(ValueError, match="closing 2026-01-01 00:40:00Z the next one closes 2026-01-01 00:43:00Z"):
         Indicators(broken)
     assert [len(Indicators(broken[segment])) for segment in broken.segments()] == [40, 58]
 

@@ -22,8 +22,8 @@ def test_short_after_a_bearish_divergence() -> None:
     [
         pytest.param([*FIRST_LOW, *SECOND_LOW, *REBOUND[:3]], id="the swing is not known yet"),
         pytest.param([*FIRST_LOW, *[-0.3] * 5, *REBOUND], id="RSI confirms the lower low"),
-        pytest.param([*FIRST_LOW, *SECOND_LOW, *REBOUND, -0.8], id="closed below the second low"),
-        pytest.param([*FIRST_LOW, *SECOND_LOW, *REBOUND, *[0.05] * 13], id="expired"),
+        pytest.param([*FIRST_LOW, *SECOND_LOW, *REBOUND, -0.45, 0.3, 0.3], id="closed below the second low"),
+        pytest.param([*FIRST_LOW, *SECOND_LOW, *REBOUND, *[0.01] * 10, 0.1, 0.2, 0.3], id="expired"),
         pytest.param([-0.3] * 3 + [0.13] * 5 + REBOUND, id="only one low"),
     ],
 )

@@ -80,7 +80,8 @@ def test_bars_without_trade_or_range_are_no_opinion() -> None:
         made=made,
     )
     single_price = replace(untraded, volume=bars.volume)
-    for quiet_bars in (untraded, single_price):
+    no_volume = replace(bars, volume=untraded.volume)
+    for quiet_bars in (untraded, single_price, no_volume):
         votes = evaluate_all(DEFAULTS, quiet_bars, Thresholds())
         for name, column in votes.items():
             assert not column.forecast[made].any(), name

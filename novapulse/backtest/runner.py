@@ -1,0 +1,141 @@
+"""From bars and settings to a result: signals once, the fold over them, the three fill bands."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from novapulse.backtest.account import Bars, Books, Plan, Stretch, checked
+from novapulse.backtest.columns import NO_FINE, Fine, Signals, fine_of, joined_signals, market_of, signals_of
+from novapulse.backtest.result import Result, summarise
+from novapulse.backtest.settings import BacktestSettings
+from novapulse.confluence import pipeline
+from novapulse.confluence.calibration import Calibration
+from novapulse.confluence.combine import SignalColumns
+from novapulse.core.bars import BarColumns
+from novapulse.core.instruments import Instrument, InstrumentKey
+from novapulse.strategies import STRATEGIES, Strategy
+
+BANDS = {"pessimistic": 0.0, "base": None, "optimistic": 1.0}
+"""Chance that a touched limit fills; None is the settings' own."""
+
+Progress = Callable[[int, int], None]
+
+
+def run(
+    bars: BarColumns | Bars,
+    settings: BacktestSettings | None = None,
+    *,
+    instruments: Mapping[InstrumentKey, Instrument] | None = None,
+    strategies: Mapping[str, Strategy] | None = None,
+    signals: Mapping[InstrumentKey, Signals] | Signals | None = None,
+    finer: Mapping[InstrumentKey, BarColumns] | None = None,
+    metrics_only: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Backtest the confluence on one or many instruments over shared cash.
+
+    Args:
+        bars: Bars of one instrument, or by instrument; one timeframe.
+        settings: What to run; None means the defaults.
+        instruments: Facts of each instrument; those missing are read off the bars and marked `inferred`.
+        strategies: Strategies by name; None means the built-in ones.
+        signals: Ready signal columns instead of the confluence's, rows as in `bars`.
+        finer: Finer bars of some instruments, for fills inside the decision bars.
+        metrics_only: Keep no events and no curve, and run long histories in blocks: bounded memory.
+        progress: Called with (rows done, rows in all).
+
+    Returns:
+        The result; `summary()` first.
+
+    Raises:
+        ValueError: There are no bars, timeframes or quote currencies differ, or an instrument does not fit its bars.
+    """
+    settings = settings or BacktestSettings()
+    strategies = STRATEGIES if strategies is None else strategies
+    table, facts = checked(bars, instruments or {}, settings)
+    given = _by_key(signals, table)
+    plan = Plan.of(settings, facts, table)
+    bands = BANDS if plan.has_resting_orders else {"base": None}
+    books = {
+        name: Books(plan, keep=chance is None and not metrics_only, touch_probability=chance)
+        for name, chance in bands.items()
+    }
+    said = _Said(given, strategies)
+    for stretch in _stretches(table, settings, strategies, said, finer or {}, metrics_only, progress):
+        for book in books.values():
+            book.fold(stretch)
+    base = books["base"]
+    written, days_per_year = base.written, plan.days_per_year
+    return Result(
+        settings=settings,
+        instruments=facts,
+        strategies=said.names,
+        fills=written.fills,
+        round_trips=written.round_trips,
+        denials=written.denials,
+        equity=written.equity,
+        equity_ts_ns=written.equity_ts_ns,
+        reasons=written.reasons,
+        tally=base.state.tally[0],
+        days_per_year=days_per_year,
+        bands={
+            name: summarise(books.get(name, base).state.tally[0], settings.capital, days_per_year) for name in BANDS
+        },
+        signals=said.columns,
+        calibrations=tuple(said.calibrations),
+    )
+
+
+class _Said:
+    """What the confluence said, as far as it is kept: ready signals, or columns and calibrations once they are known."""
+
+    def __init__(self, given: Mapping[InstrumentKey, Signals] | None, strategies: Mapping[str, Strategy]) -> None:
+        self.given = given
+        self.names: tuple[str, ...] = tuple(strategies)
+        self.columns: Mapping[InstrumentKey, SignalColumns] = {}
+        self.calibrations: list[Calibration] = []
+
+
+def _by_key(
+    signals: Mapping[InstrumentKey, Signals] | Signals | None, table: Bars
+) -> Mapping[InstrumentKey, Signals] | None:
+    given = {next(iter(table)): signals} if isinstance(signals, Signals) else signals
+    if given is None:
+        return None
+    for key, bars in table.items():
+        if key not in given or given[key].consensus.size != len(bars):
+            rows = given[key].consensus.size if key in given else 0
+            raise ValueError(f"{key}: there are {rows} rows of signals for {len(bars)} bars")
+    return given
+
+
+def _stretches(
+    table: Bars,
+    settings: BacktestSettings,
+    strategies: Mapping[str, Strategy],
+    said: _Said,
+    finer: Mapping[InstrumentKey, BarColumns],
+    metrics_only: bool,
+    progress: Progress | None,
+) -> Iterator[Stretch]:
+    keys, bars = list(table), list(table.values())
+    if said.given is not None:
+        yield Stretch(market_of(bars), joined_signals([said.given[key] for key in keys]), _fine(bars, keys, finer))
+        return
+    if metrics_only:
+        for block in pipeline.blocks(table, settings.confluence, strategies, progress=progress):
+            part = [table[key][block.rows[key]] for key in keys]
+            said.names = block.signals[keys[0]].strategies
+            yield Stretch(market_of(part), _kernel_signals(block.signals, keys), _fine(part, keys, finer))
+        return
+    columns, calibrations = pipeline.signals(table, settings.confluence, strategies, progress=progress)
+    said.columns, said.calibrations, said.names = columns, calibrations, columns[keys[0]].strategies
+    yield Stretch(market_of(bars), _kernel_signals(columns, keys), _fine(bars, keys, finer))
+
+
+def _kernel_signals(columns: Mapping[InstrumentKey, SignalColumns], keys: Sequence[InstrumentKey]) -> Signals:
+    return joined_signals([signals_of(**columns[key].to_kernel()) for key in keys])
+
+
+def _fine(bars: Sequence[BarColumns], keys: Sequence[InstrumentKey], finer: Mapping[InstrumentKey, BarColumns]) -> Fine:
+    if not any(key in finer for key in keys):
+        return NO_FINE
+    return fine_of(bars, [finer.get(key, columns[:0]) for key, columns in zip(keys, bars, strict=True)])

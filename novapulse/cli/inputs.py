@@ -1,0 +1,199 @@
+"""What a command works on: the configuration, the strategies that take part, and bars from the lake."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from novapulse.cli.console import Refused, say
+from novapulse.config import Loaded, lake_folder
+from novapulse.confluence.plan import prepare
+from novapulse.confluence.settings import ConfluenceError
+from novapulse.core.bars import BarColumns, format_ns, timeframe_ns
+from novapulse.core.instruments import Instrument, InstrumentKey, path_symbol
+from novapulse.market.calendars import check_bars_per_year
+from novapulse.market.lake import Lake, Reading, SeriesInfo
+from novapulse.market.spelling import stamp_ns, symbol_of
+from novapulse.strategies import STRATEGIES, Strategy
+from novapulse.strategies.loader import load as load_strategies
+
+
+@dataclass(frozen=True)
+class Markets:
+    """Bars of the instruments of one run.
+
+    Attributes:
+        bars: Decision bars by instrument.
+        instruments: Their facts.
+        finer: Narrower bars of the same instruments, for fills inside the decision bars.
+        missing: Configured symbols that have no bars here.
+        description: The `data` part of a result: hash, bars, start, end, bars per year, gaps, instruments.
+    """
+
+    bars: dict[InstrumentKey, BarColumns]
+    instruments: dict[InstrumentKey, Instrument]
+    finer: dict[InstrumentKey, BarColumns]
+    missing: tuple[str, ...]
+    description: dict[str, Any] = field(repr=False)
+
+
+def open_lake() -> Lake:
+    """Return the lake of this machine."""
+    return Lake(lake_folder(os.environ))
+
+
+def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
+    """Return the strategies there are, the built-in ones and the user's own, checked against the weights.
+
+    Raises:
+        Refused: A weight, a parameter or another key names something that is not there.
+        StrategyError: A strategy file cannot be used.
+    """
+    folder = loaded.settings.data.strategies_folder
+    own = load_strategies(folder) if folder else {}
+    weights = loaded.settings.confluence.weights
+    for name in own:
+        if not weights.get(name):
+            say(f"strategy {name} of {folder} has no weight in confluence.weights: it takes no part")
+    strategies = {**STRATEGIES, **own}
+    try:
+        prepare(loaded.settings.confluence, strategies)
+    except ConfluenceError as wrong:
+        path = ("confluence", *str(wrong).partition(":")[0].split("."))
+        raise Refused(f"{loaded.place(path)}: confluence.{wrong}") from wrong
+    return strategies
+
+
+def read_markets(
+    lake: Lake,
+    exchange: str,
+    symbols: Sequence[str],
+    timeframe: str,
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    all_needed: bool,
+) -> Markets:
+    """Read the bars of some symbols.
+
+    Args:
+        lake: Where they are.
+        exchange: Lower-case id.
+        symbols: In any spelling.
+        timeframe: Width of a decision bar.
+        start: Bars close after it, ISO 8601; None for all.
+        end: Bars close up to it; None for all.
+        all_needed: Whether a symbol without bars is an error; else it is left out, unless none has any.
+
+    Raises:
+        Refused: No symbol has bars, or not in the range asked for.
+        DataError: A symbol is unknown, a time cannot be read or a file is damaged.
+        CalendarError: Bars and their calendar contradict each other.
+    """
+    _refuse_empty_range(start, end)
+    wanted = list(dict.fromkeys(symbol_of(symbol) for symbol in symbols))
+    series = lake.series()
+    there = {info.symbol for info in series if (info.exchange, info.timeframe) == (exchange, timeframe)}
+    if all_needed:
+        chosen, missing = wanted, []
+    else:
+        chosen, missing = [symbol for symbol in wanted if symbol in there], [s for s in wanted if s not in there]
+    if not chosen:
+        listed = ", ".join(path_symbol(symbol) for symbol in wanted)
+        raise Refused(
+            f"there are no {timeframe} bars of {exchange} {listed} in {lake.path}; "
+            "'novapulse data list' shows what is there, 'novapulse data import' adds bars, 'novapulse demo' brings its own"
+        )
+    readings = {InstrumentKey(exchange, s): lake.read(exchange, s, timeframe, start, end) for s in sorted(chosen)}
+    for key, reading in readings.items():
+        if len(reading.bars) == 0:
+            raise Refused(f"there are no {timeframe} bars of {key} that close after {start} and up to {end}")
+    finer, widths = _finer(lake, readings, series, timeframe, start, end)
+    instruments = {key: lake.instrument(key.exchange, key.symbol) for key in readings}
+    return Markets(
+        {key: reading.bars for key, reading in readings.items()},
+        instruments,
+        finer,
+        tuple(missing),
+        _described(lake, readings, instruments, widths, timeframe),
+    )
+
+
+def _refuse_empty_range(start: str | None, end: str | None) -> None:
+    start_ns, end_ns = stamp_ns(start), stamp_ns(end)
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        raise Refused(f"--start {start} is not before --end {end}: no bar closes in between")
+
+
+def _finer(
+    lake: Lake,
+    readings: dict[InstrumentKey, Reading],
+    series: list[SeriesInfo],
+    timeframe: str,
+    start: str | None,
+    end: str | None,
+) -> tuple[dict[InstrumentKey, BarColumns], dict[InstrumentKey, str]]:
+    width = timeframe_ns(timeframe)
+    bars: dict[InstrumentKey, BarColumns] = {}
+    widths: dict[InstrumentKey, str] = {}
+    for key in readings:
+        narrower = [
+            info
+            for info in series
+            if InstrumentKey(info.exchange, info.symbol) == key and timeframe_ns(info.timeframe) < width
+        ]
+        for info in narrower[:1]:
+            found = lake.bars(key.exchange, key.symbol, info.timeframe, start, end)
+            if len(found):
+                bars[key], widths[key] = found, info.timeframe
+    return bars, widths
+
+
+def _described(
+    lake: Lake,
+    readings: dict[InstrumentKey, Reading],
+    instruments: dict[InstrumentKey, Instrument],
+    finer: dict[InstrumentKey, str],
+    timeframe: str,
+) -> dict[str, Any]:
+    each, annual = [], []
+    for key, reading in readings.items():
+        bars = reading.bars
+        annual.append(check_bars_per_year(bars, lake.calendar(reading.calendar)))
+        each.append(
+            {
+                "exchange": key.exchange,
+                "symbol": key.symbol,
+                "bars": len(bars),
+                "start": iso(int(bars.ts_close_ns[0])),
+                "end": iso(int(bars.ts_close_ns[-1])),
+                "gaps": int((np.diff(bars.number) != 1).sum()),
+                "made": reading.made,
+                "outside_sessions": reading.outside_sessions,
+                "finer": finer.get(key),
+                "inferred": instruments[key].inferred,
+                "hash": reading.content_hash,
+            }
+        )
+    names = "".join(f"{one['exchange']} {one['symbol']} {one['hash']}\n" for one in each)
+    return {
+        "hash": each[0]["hash"] if len(each) == 1 else hashlib.sha256(names.encode()).hexdigest(),
+        "bars": sum(one["bars"] for one in each),
+        "start": min(one["start"] for one in each),
+        "end": max(one["end"] for one in each),
+        "bars_per_year": max(annual),
+        "gaps": sum(one["gaps"] for one in each),
+        "timeframe": timeframe,
+        "instruments": each,
+    }
+
+
+def iso(moment_ns: int) -> str:
+    """Return a moment as ISO 8601 in UTC: `2026-03-23T12:10:00Z`."""
+    return format_ns(moment_ns).replace(" ", "T")
+
+

@@ -1,0 +1,154 @@
+"""The words of the command line. Commands are imported when they are called."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+from novapulse import __version__
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_EPILOG = """\
+State lies under NOVAPULSE_HOME, the lake of bars under NOVAPULSE_DATA_DIR where
+that is set. NOVAPULSE_CONFIG names the configuration, NOVAPULSE_SECTION__KEY
+overrides any setting of it: "novapulse config check" lists them all.
+Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or data.
+"""
+
+_DEMO = """\
+Backtest all strategies on the bars at hand and say which these are: the lake
+where it has bars of the configured pairs, else recorded files (NOVAPULSE_DATA_DIR,
+or shared/data beside the checkout), else a generated sample market.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of a command line; `command` is what to call with them.
+
+    Raises:
+        SystemExit: The words are wrong (code 2), or only help or the version was wanted (code 0).
+    """
+    parser = _Parser(
+        prog="novapulse",
+        description="From recorded bars to an honest backtest.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"novapulse {__version__}")
+    parser.set_defaults(command=None, parser=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_config):
+        add(commands)
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        options.parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    return options
+
+
+def _command(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    def call(options: argparse.Namespace) -> int:
+        code: int = getattr(import_module(f"novapulse.cli.{module}"), function)(options)
+        return code
+
+    return call
+
+
+def _leaf(
+    commands: "Subparsers", name: str, summary: str, module: str, function: str, description: str | None = None
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=_command(module, function))
+    return parser
+
+
+def _group(commands: "Subparsers", name: str, summary: str) -> "Subparsers":
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.set_defaults(parser=parser)
+    return parser.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+
+
+def _add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="F", help="configuration to use")
+
+
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exchange", metavar="E", required=True, help="lower-case id, such as kraken")
+    parser.add_argument("--symbol", metavar="S", required=True, help="BTC/USD, BTC-USD, FIL-USDT-PERP or SPY")
+
+
+def _add_demo(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "demo", "show the whole way: bars, backtest, result", "demo", "demo", _DEMO)
+    parser.add_argument("--once", action="store_true", help="run once and exit (there is nothing that stays running yet)")
+    _add_config_file(parser)
+    _add_json(parser)
+
+
+def _add_data(commands: "Subparsers") -> None:
+    data = _group(commands, "data", "fill the lake of recorded bars and look after it")
+    parser = _leaf(data, "import", "add the bars of a Parquet or CSV file to the lake", "data", "import_")
+    parser.add_argument("file", metavar="FILE")
+    _add_series(parser)
+    parser.add_argument("--timeframe", metavar="T", required=True, help="width of a bar, such as 1m or 4h")
+    parser.add_argument("--stamps", choices=("open", "close"), help="what a time in the file is: a bar's open or its close")
+    parser.add_argument("--zone", metavar="Z", help="time zone of times that name none, such as America/New_York")
+    parser.add_argument("--calendar", metavar="C", help="24/7 (pairs) or an exchange calendar (stocks: XNYS)")
+    parser.add_argument("--sort", action="store_true", help="accept rows that are not in time order")
+    _add_json(parser)
+    _add_json(_leaf(data, "list", "list the series of the lake", "data", "list_"))
+    _add_json(_leaf(data, "verify", "compare files with their hashes, and report gaps and odd prices", "data", "verify"))
+
+
+def _add_backtest(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "backtest", "run the configured strategies and rules over recorded bars", "backtest", "backtest")
+    _add_config_file(parser)
+    parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
+    parser.add_argument("--symbol", metavar="S", nargs="+", action="extend", help="what to trade, one or several")
+    parser.add_argument("--timeframe", metavar="T", help="width of a decision bar, such as 1m or 4h")
+    parser.add_argument("--start", metavar="D", help="first moment, ISO 8601: bars that close after it")
+    parser.add_argument("--end", metavar="D", help="last moment, ISO 8601: bars that close up to it")
+    parser.add_argument("--capital", metavar="N", help="opening cash, in the quote currency")
+    parser.add_argument("--metrics-only", action="store_true", help="keep no trades and no curve: little memory, long histories")
+    _add_json(parser)
+
+
+def _add_bias(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "bias", "prove that strategies do not look ahead", "bias", "bias")
+    parser.add_argument("--strategy", metavar="NAME", help="one strategy; without it all that have a weight")
+    _add_config_file(parser)
+    _add_json(parser)
+
+
+def _add_explain(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain")
+    _add_config_file(parser)
+    _add_series(parser)
+    parser.add_argument("--at", metavar="TS", required=True, help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
+    _add_json(parser)
+
+
+def _add_config(commands: "Subparsers") -> None:
+    config = _group(commands, "config", "look at the configuration")
+    parser = _leaf(config, "check", "check the configuration and print every setting and where it came from", "config", "check")
+    _add_config_file(parser)
+    _add_json(parser)
+    _leaf(config, "schema", "print the JSON schema of a configuration file", "config", "schema")
