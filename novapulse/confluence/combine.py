@@ -191,25 +191,29 @@ def combine(known: Known, rules: Rules, said: Said) -> None:
 
 @kernel
 def _add_up(votes: Floats, rows: Integers, weights: Floats, weights_at: Integers, count: int, desk: _Desk) -> None:
-    desk.opinions[:] = 0.0
-    desk.ups[:] = 0.0
-    desk.downs[:] = 0.0
-    desk.mass[:] = 0.0
+    opinions, ups, downs, mass = desk.opinions, desk.ups, desk.downs, desk.mass
+    opinions[:] = 0.0
+    ups[:] = 0.0
+    downs[:] = 0.0
+    mass[:] = 0.0
+    weight = np.empty(count)
     for s in range(votes.shape[0]):
         forecast, contribution, vote = desk.forecasts[s], desk.contributions[s], votes[s]
+        for i in range(count):
+            weight[i] = weights[weights_at[i] + s]
+            mass[i] += weight[i]
         forecast[:] = 0.0
         for t in range(rows.shape[0]):
-            row, opinion = rows[t], desk.opinions[t]
+            row, opinion = rows[t], opinions[t]
             for i in range(count):
                 share = vote[row[i]]
                 forecast[i] += share
-                opinion[i] += weights[weights_at[i] + s] * share
+                opinion[i] += weight[i] * share
         for i in range(count):
-            weight = weights[weights_at[i] + s]
-            contribution[i] = weight * forecast[i]
-            desk.mass[i] += weight
-            desk.ups[i] += max(contribution[i], 0.0)
-            desk.downs[i] += max(-contribution[i], 0.0)
+            part = weight[i] * forecast[i]
+            contribution[i] = part
+            ups[i] += max(part, 0.0)
+            downs[i] += max(-part, 0.0)
 
 
 @kernel
@@ -223,19 +227,20 @@ def _add_book(book: Floats, weight: float, desk: _Desk) -> None:
 
 @kernel
 def _find_lead(actionable: float, count: int, desk: _Desk) -> None:
+    side, most, lead, acting = desk.side, desk.most, desk.lead, desk.actionable
     for i in range(count):
-        desk.side[i] = 1.0 if desk.ups[i] >= desk.downs[i] else -1.0
-        desk.most[i] = 0.0
-        desk.lead[i] = NOBODY
-        desk.actionable[i] = 0
+        side[i] = 1.0 if desk.ups[i] >= desk.downs[i] else -1.0
+    most[:] = 0.0
+    lead[:] = NOBODY
+    acting[:] = 0
     for s in range(desk.forecasts.shape[0]):
         forecast, contribution = desk.forecasts[s], desk.contributions[s]
         for i in range(count):
-            part = contribution[i] * desk.side[i]
-            more = part > desk.most[i]
-            desk.most[i] = part if more else desk.most[i]
-            desk.lead[i] = s if more else desk.lead[i]
-            desk.actionable[i] += 1 if forecast[i] * desk.side[i] >= actionable else 0
+            part = contribution[i] * side[i]
+            lead[i] += int(part > most[i]) * (s - lead[i])
+            most[i] = max(part, most[i])
+        for i in range(count):
+            acting[i] += int(forecast[i] * side[i] >= actionable)
 
 
 @kernel

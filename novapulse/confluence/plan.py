@@ -49,8 +49,11 @@ class Plan:
 
     @property
     def warmup_base_bars(self) -> int:
-        """Return the base bars without a gap before the first consensus."""
-        return (self.warmup_bars + 1) * self.multiples[-1]
+        """Return the base bars without a gap that a window needs before its first bar of interest.
+
+        Wherever the window begins and ends, it may cut a slower bar at either end.
+        """
+        return (self.warmup_bars + 3) * self.multiples[-1]
 
 
 def prepare(settings: ConfluenceSettings, strategies: Mapping[str, Strategy]) -> Plan:

@@ -6,14 +6,27 @@ Invariants:
   only touches it, and never better than its limit;
 - a market order and a triggered stop fill at the open or at the trigger, worsened by half the spread and slippage, as taker;
 - a bar with a stop and a target inside it fills the stop;
-- no more than `participation_max` of the bar's volume fills; a bar without volume fills nothing while that cap is on.
+- no more than `participation_max` of the bar's volume fills, over all orders together; a bar without volume fills nothing
+  while that cap is on, and a stop that it triggers is a market order from then on.
 """
+
+import enum
 
 from novapulse.compiled import kernel
 from novapulse.core.records import Liquidity, OrderKind, Reason, Record, StopKind
 from novapulse.risk.cash import fee_units, notional_units, price_to_units, qty_to_units
 
 _MASK_31 = 0x7FFFFFFF
+_NO_CAP = 2**62
+
+
+class Protection(enum.IntEnum):
+    """What a bar did to the protection of an open position."""
+
+    NOT_REACHED = 0
+    FILLED = 1
+    TRIGGERED = 2
+    """The bar had no volume left for the market order that the trigger became."""
 
 
 @kernel(allocates=False)
@@ -36,11 +49,11 @@ def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
 
 
 @kernel(allocates=False)
-def fillable_units(instrument: Record, volume: float, wanted: int, rules: Record) -> int:
-    """Return how much of an order one bar's volume can fill, in quantity units, whole lots."""
+def fillable_units(instrument: Record, volume: float, rules: Record) -> int:
+    """Return how much one bar's volume can fill, in quantity units, whole lots."""
     if rules.participation_max <= 0.0:
-        return wanted
-    return min(wanted, qty_to_units(instrument, volume * rules.participation_max))
+        return _NO_CAP
+    return qty_to_units(instrument, volume * rules.participation_max)
 
 
 @kernel(allocates=False)
@@ -77,20 +90,21 @@ def taker_price_units(instrument: Record, reference: float, side: int, rules: Re
 
 
 @kernel(allocates=False)
-def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
+def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, room: int, fill: Record) -> bool:
     """Try to fill a working order on one bar.
 
     Args:
         order: ORDER, read only.
         instrument: INSTRUMENT.
-        bar: BAR after the decision; its open, low, high and volume are what the market offered.
+        bar: BAR after the decision; its open, low and high are what the market offered.
         rules: RULES.
+        room: Quantity units that this bar can still fill.
         fill: FILL, written when the order fills.
 
     Returns:
         True when `fill` was written.
     """
-    units = fillable_units(instrument, bar.volume, order.units, rules)
+    units = min(order.units, room)
     if units <= 0:
         return False
     if order.kind == OrderKind.MARKET:
@@ -99,7 +113,8 @@ def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fi
             fill, instrument, order.side, units, price_units, bar.open, Liquidity.TAKER, bar.ts_close_ns, order.reason
         )
         return True
-    if not limit_trades(order.limit_price, order.side, instrument, bar, rules):
+    reached = bar.low if order.side > 0 else bar.high
+    if not limit_trades(order.limit_price, order.side, reached, instrument, bar.ts_close_ns, rules):
         return False
     price_units = price_to_units(instrument, order.limit_price, 0)
     write_fill(
@@ -117,16 +132,27 @@ def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, fi
 
 
 @kernel(allocates=False)
-def limit_trades(limit_price: float, side: int, instrument: Record, bar: Record, rules: Record) -> bool:
-    """Tell whether a resting limit order trades: through it for certain, at a touch (within one tick) by chance."""
+def limit_trades(
+    limit_price: float, side: int, reached: float, instrument: Record, ts_close_ns: int, rules: Record
+) -> bool:
+    """Tell whether a resting limit order trades: through it for certain, at a touch (within one tick) by chance.
+
+    Args:
+        limit_price: Quote per base.
+        side: +1 buys, -1 sells.
+        reached: The price farthest through the limit that the bar is known to have reached while the order rested.
+        instrument: INSTRUMENT.
+        ts_close_ns: Close of the bar, which names its chance.
+        rules: RULES.
+    """
     # Distances within a millionth of a tick are the noise of floats, not prices.
-    reach = limit_price - bar.low if side > 0 else bar.high - limit_price
+    reach = side * (limit_price - reached)
     noise = 1e-6 * instrument.tick
     if reach > instrument.tick + noise:
         return True
     if reach < -noise:
         return False
-    return chance(rules.seed, instrument.chance_key, bar.ts_close_ns) < rules.touch_probability
+    return chance(rules.seed, instrument.chance_key, ts_close_ns) < rules.touch_probability
 
 
 @kernel(allocates=False)

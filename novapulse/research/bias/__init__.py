@@ -2,7 +2,7 @@
 
 `self_test()` first shows that the proofs can fail, `prove(subjects, bars)` puts pure functions of bars to all of them,
 and `quick_check` looks at one user strategy before it is run. Ready-made subjects: `strategy_subjects`,
-`feature_subjects`, `regime_subject`, `slower_bars_subject`.
+`feature_subjects`, `regime_subject`, `slower_bars_subject`, `confluence_subjects`, `decisions_subject`.
 """
 
 from novapulse.research.bias.examine import FULL, HEAVY, QUICK, examine
@@ -21,6 +21,7 @@ from novapulse.research.bias.report import (
     SubjectReport,
 )
 from novapulse.research.bias.subjects import Effort, Subject, SubjectError, strategy_subject, strategy_subjects
+from novapulse.research.bias.whole import confluence_subjects, decisions_subject
 
 __all__ = [
     "CLAIMS",
@@ -39,6 +40,8 @@ __all__ = [
     "Subject",
     "SubjectError",
     "SubjectReport",
+    "confluence_subjects",
+    "decisions_subject",
     "examine",
     "feature_subjects",
     "impossible_fill",

@@ -10,7 +10,7 @@ from novapulse.research.bias.report import Failure, Finding, Outcome, Proof, Sub
 from novapulse.research.bias.subjects import Effort, Subject, SubjectError
 
 FULL = Effort()
-HEAVY = Effort(6, 4, 2, 2, 4, 0)
+HEAVY = Effort(25, 25, 8, 6, 16, 0)
 QUICK = Effort(2, 2, 2, 1, 2, 0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from novapulse.core.bars import BarColumns, Floats
+from novapulse.core.bars import BarColumns, Flags, Floats
 
 Future = Callable[[BarColumns, int, np.random.Generator], BarColumns]
 
@@ -66,17 +66,24 @@ def continued(bars: BarColumns, row: int, close: Floats, volume: Floats) -> BarC
     return _frozen(bars, [np.concatenate((a[: row + 1], b)) for a, b in zip(old, new, strict=True)])
 
 
-def _rows(bars: BarColumns, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> BarColumns:
-    columns = [getattr(bars, name)[kept] for name in ("open", "high", "low", "close", "volume")]
+def _rows(bars: BarColumns, kept: Flags) -> BarColumns:
     shell = BarColumns(
-        bars.ts_close_ns[kept], *columns, number=bars.number[kept], made=bars.made[kept], timeframe_ns=bars.timeframe_ns
+        bars.ts_close_ns[kept],
+        bars.open[kept],
+        bars.high[kept],
+        bars.low[kept],
+        bars.close[kept],
+        bars.volume[kept],
+        bars.number[kept],
+        bars.made[kept],
+        bars.timeframe_ns,
     )
-    return _frozen(shell, columns)
+    return _frozen(shell, [shell.open, shell.high, shell.low, shell.close, shell.volume])
 
 
-def _frozen(bars: BarColumns, columns: list[Floats]) -> BarColumns:
-    fixed = bars.ts_close_ns, *columns, bars.number, bars.made
-    for column in fixed:
-        if column.base is None:
-            column.flags.writeable = False
-    return BarColumns(*fixed, timeframe_ns=bars.timeframe_ns)
+def _frozen(bars: BarColumns, prices: list[Floats]) -> BarColumns:
+    open_, high, low, close, volume = prices
+    frozen = BarColumns(bars.ts_close_ns, open_, high, low, close, volume, bars.number, bars.made, bars.timeframe_ns)
+    for column in (frozen.ts_close_ns, *prices, frozen.number, frozen.made):
+        column.flags.writeable = False
+    return frozen

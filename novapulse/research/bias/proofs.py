@@ -44,7 +44,8 @@ class Case:
     @property
     def first_row(self) -> int:
         """Return the first row worth a random cut."""
-        return min(self.subject.warmup_bars or 0, len(self.bars) // 2)
+        wanted = self.subject.cuts_from if self.subject.warmup_bars is None else self.subject.warmup_bars
+        return min(wanted, 3 * len(self.bars) // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,4 +231,5 @@ def _failure(case: Case, change: str, difference: Difference, first: int, cut_ro
 
 
 def _raised(case: Case, change: str, cut_row: int, error: Exception) -> Failure:
-    return Failure(change=change, cut_row=cut_row, parameters=case.parameters, error=f"with {change} it failed: {error}")
+    words = f"with {change} it failed: {error}"
+    return Failure(change=change, cut_row=cut_row, parameters=case.parameters, error=words)

@@ -73,8 +73,8 @@ class Failure:
         tail = f" (with {self.parameters})" if self.parameters else ""
         if self.error:
             return f"{self.error}{tail}"
-        stamp = "" if self.ts_close_ns is None else f" of the bar closing {format_ns(self.ts_close_ns)} (row {self.row})"
-        return f"{self.column}{stamp} is {self.got!r} with {self.change}, but {self.expected!r} with all bars{tail}"
+        bar = "" if self.ts_close_ns is None else f" of the bar closing {format_ns(self.ts_close_ns)} (row {self.row})"
+        return f"{self.column}{bar} is {self.got!r} with {self.change}, but {self.expected!r} with all bars{tail}"
 
     def to_json(self) -> Json:
         """Return plain data for JSON."""

@@ -43,6 +43,7 @@ class Subject:
         accepts_unknown: Whether bars that are not numbers may be given to it.
         whole_windows: Windows must be free of gaps to mean the same as the history.
         heavy: Fewer cuts: each run takes long.
+        cuts_from: First row worth a cut at random, where no warm-up says it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Subject:
     accepts_unknown: bool = True
     whole_windows: bool = False
     heavy: bool = False
+    cuts_from: int = 0
 
     def columns(self, bars: BarColumns) -> Columns:
         """Return the columns.

@@ -1,0 +1,121 @@
+"""`novapulse backtest`: bars of the lake through the configured strategies and rules."""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from novapulse.backtest import Result, run
+from novapulse.cli.console import EXIT_DONE, Refused, progress, say, show_json
+from novapulse.cli.inputs import Markets, checked_strategies, open_lake, read_markets
+from novapulse.cli.render import show_backtest
+from novapulse.config import Loaded, load
+from novapulse.core.bars import BarColumns
+from novapulse.core.instruments import path_symbol
+from novapulse.strategies import STRATEGIES, Strategy
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Run a backtest on the bars of the lake and print what came out."""
+    loaded = load(
+        os.environ,
+        options.config,
+        {
+            "data.exchange": ("--exchange", options.exchange),
+            "data.timeframe": ("--timeframe", options.timeframe),
+            "capital": ("--capital", options.capital),
+        },
+    )
+    strategies = checked_strategies(loaded)
+    data = loaded.settings.data
+    markets = read_markets(
+        open_lake(),
+        data.exchange,
+        options.symbol or data.symbols,
+        data.timeframe,
+        options.start,
+        options.end,
+        all_needed=bool(options.symbol),
+    )
+    tell_missing(markets, loaded)
+    result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
+    show(result, markets, as_json=options.json, metrics_only=options.metrics_only)
+    return EXIT_DONE
+
+
+def tell_missing(markets: Markets, loaded: Loaded) -> None:
+    """Say which configured symbols have no bars."""
+    if markets.missing:
+        names = ", ".join(path_symbol(symbol) for symbol in markets.missing)
+        data = loaded.settings.data
+        say(f"no {data.timeframe} bars of {data.exchange} {names}: left out")
+
+
+def run_backtest(loaded: Loaded, strategies: Mapping[str, Strategy], markets: Markets, *, metrics_only: bool) -> Result:
+    """Run a backtest, after a look at the user's own strategies.
+
+    Raises:
+        Refused: A strategy of the user looks ahead, or instruments do not belong into one account.
+        StrategyError: A strategy cannot be used.
+    """
+    _refuse_lookahead(loaded, strategies, next(iter(markets.bars.values())))
+    with progress("backtest") as told:
+        try:
+            return run(
+                markets.bars,
+                loaded.settings.backtest,
+                instruments=markets.instruments,
+                strategies=strategies,
+                finer=markets.finer,
+                metrics_only=metrics_only,
+                progress=told,
+            )
+        except ValueError as wrong:
+            if type(wrong) is ValueError:
+                raise Refused(str(wrong)) from wrong
+            raise
+
+
+def _refuse_lookahead(loaded: Loaded, strategies: Mapping[str, Strategy], bars: BarColumns) -> None:
+    settings = loaded.settings.confluence
+    for name in settings.shares:
+        if name not in STRATEGIES:
+            from novapulse.research.bias import quick_check
+
+            strategy = strategies[name]
+            checked = quick_check(name, strategy, bars, strategy.Params(**settings.parameters.get(name, {})))
+            if checked.complaint:
+                raise Refused(checked.complaint)
+
+
+def show(result: Result, markets: Markets, *, as_json: bool, metrics_only: bool) -> None:
+    """Print a result as tables or as one JSON object."""
+    values = as_data(result, markets, metrics_only=metrics_only)
+    if as_json:
+        show_json(values)
+    else:
+        show_backtest(values, result.instruments[0].quote, result.settings.capital)
+
+
+def as_data(result: Result, markets: Markets, *, metrics_only: bool) -> dict[str, Any]:
+    """Return a result as plain data; what is not known is None."""
+    values = {
+        "data": markets.description,
+        "settings_hash": result.settings.hash,
+        "summary": result.summary(),
+        # Without round trips there is nothing to share out; zeros would be a lie.
+        "by_strategy": None if metrics_only else result.by_strategy,
+        "denials": result.denial_counts(),
+        "bands": {name: dict(band) for name, band in result.bands.items()},
+    }
+    cleaned: dict[str, Any] = _finite(values)
+    return cleaned
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

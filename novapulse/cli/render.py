@@ -1,0 +1,168 @@
+"""Tables for people: 80 columns, the verdict first, plain text unless a terminal can show colours."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from novapulse.cli.console import is_colourful
+from novapulse.core.records import REASON_TEXT, Reason
+
+Values = Mapping[str, Any]
+
+UNKNOWN = "-"
+
+_BOLD, _RED, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+_NAME_WIDTH = 22
+_SYMBOLS_SHOWN = 6
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """Return a fraction as a percentage: 0.0123 -> `1.23 %`."""
+    return UNKNOWN if fraction is None else f"{100 * fraction:,.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number with thousands marked."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines: the first column to the left, the others to the right, two spaces between."""
+    cells = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = []
+    for row in cells:
+        first, *others = (cell.ljust(w) if c == 0 else cell.rjust(w) for c, (cell, w) in enumerate(zip(row, widths)))
+        lines.append("  ".join([first, *others]).rstrip())
+    return lines
+
+
+def headline(text: str) -> str:
+    """Return a heading, bold where colours may be used."""
+    return _painted(text, _BOLD)
+
+
+def good_or_bad(text: str, value: float | None) -> str:
+    """Return a text green for a gain and red for a loss, where colours may be used."""
+    if value is None or value == 0:
+        return text
+    return _painted(text, _GREEN if value > 0 else _RED)
+
+
+def show_backtest(values: Values, quote: str, capital: float) -> None:
+    """Print a backtest: verdict, strategies, refusals, fill bands, data.
+
+    Args:
+        values: What `--json` prints.
+        quote: Currency of the account.
+        capital: Opening cash.
+    """
+    parts = (
+        _verdict(values["summary"], quote, capital),
+        _by_strategy(values["by_strategy"], quote),
+        _denials(values["denials"]),
+        _bands(values["bands"], quote),
+        _data(values["data"], values["settings_hash"]),
+    )
+    print("\n\n".join("\n".join(part) for part in parts))
+
+
+def _verdict(summary: Values, quote: str, capital: float) -> list[str]:
+    total = summary["total_return"]
+    longest = f"longest {summary['max_drawdown_bars']:,} bars"
+    won = f"{percent(summary['win_rate'], 0)} won, profit factor {number(summary['profit_factor'])}"
+    costs = summary["fees"] + summary["slippage"]
+    lines = [
+        ("Return", percent(total), f"{number(capital)} became {number(summary['final_equity'])} {quote}"),
+        ("Drawdown", percent(summary["max_drawdown"]), longest),
+        ("Trades", f"{summary['trades']:,}", f"{won}, {number(summary['expectancy_r'])} R a trade"),
+        ("Costs", number(costs), f"fees {number(summary['fees'])}, slippage {number(summary['slippage'])} {quote}"),
+        ("Sharpe", number(summary["sharpe"]), f"sortino {number(summary['sortino'])}, calmar {number(summary['calmar'])}"),
+        ("Exposure", percent(summary["exposure"]), f"in the market {percent(summary['time_in_market'], 0)} of the time"),
+    ]
+    texts = [f"{name:<10}{value:>12}   {rest}" for name, value, rest in lines]
+    texts[0] = good_or_bad(texts[0], total)
+    even = summary["break_even_slippage_bps"]
+    if even is not None and summary["trades"]:
+        what = f"would break even at {even:.1f} bps of slippage" if even > 0 else "loses even without any slippage"
+        texts.append(f"{'':<10}{'':>12}   {what}")
+    return texts
+
+
+def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[str]:
+    title = headline("By the strategy that led the entry")
+    if by_strategy is None:
+        return [title, "not kept in a metrics-only run"]
+    order = sorted(by_strategy, key=lambda name: (-by_strategy[name]["trades"], name))
+    rows = [
+        [
+            name,
+            f"{row['trades']:,}",
+            percent(row["win_rate"], 0),
+            number(row["pnl"]),
+            number(row["average_r"]),
+            number(row["fees"]),
+        ]
+        for name in order
+        for row in [by_strategy[name]]
+    ]
+    return [title, *table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows)]
+
+
+def _denials(denials: Mapping[str, int]) -> list[str]:
+    title = headline("Why not more: entries refused, and orders not filled")
+    if not denials:
+        return [title, "none"]
+    widest = max(len(f"{count:,}") for count in denials.values())
+    return [title, *(f"{count:>{widest},}  {REASON_TEXT[Reason[name]]}" for name, count in denials.items())]
+
+
+def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
+    title = headline("If a touched limit order fills never, as assumed, always")
+    figures: list[tuple[str, Callable[[Values], str]]] = [
+        ("return", lambda band: percent(band["total_return"])),
+        ("drawdown", lambda band: percent(band["max_drawdown"])),
+        ("trades", lambda band: f"{band['trades']:,}"),
+        (f"fees {quote}", lambda band: number(band["fees"])),
+        ("sharpe", lambda band: number(band["sharpe"])),
+    ]
+    rows = [[name, *(figure(band) for _, figure in figures)] for name, band in bands.items()]
+    return [title, *table(("", *(name for name, _ in figures)), rows)]
+
+
+def _data(data: Values, settings_hash: str) -> list[str]:
+    each = data["instruments"]
+    symbols = [one["symbol"] for one in each]
+    shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (f" and {len(symbols) - _SYMBOLS_SHOWN} more" if len(symbols) > _SYMBOLS_SHOWN else "")
+    lines = [
+        headline("Data"),
+        f"{each[0]['exchange']} {shown}, {data['timeframe']} bars",
+        f"{moment(data['start'])} to {moment(data['end'])}: {data['bars']:,} bars, {_count(data['gaps'], 'gap')}, "
+        f"{data['bars_per_year']:,.0f} a year",
+    ]
+    made, outside = sum(one["made"] for one in each), sum(one["outside_sessions"] for one in each)
+    if made:
+        lines.append(f"{made:,} of them made flat for minutes without trades")
+    if outside:
+        lines.append(f"{outside:,} recorded bars outside regular sessions left out")
+    finer = sorted({one["finer"] for one in each if one["finer"]})
+    if finer:
+        lines.append(f"fills looked up in {', '.join(finer)} bars inside the decision bars")
+    inferred = [one["symbol"] for one in each if one["inferred"]]
+    if inferred:
+        which = "all" if len(inferred) == len(each) else ", ".join(inferred)
+        lines.append(f"price and quantity steps inferred from the bars, fees assumed: {which}")
+    return [*lines, f"data {data['hash'][:16]}, settings {settings_hash}"]
+
+
+def moment(iso: str) -> str:
+    """Return an ISO moment as people read it."""
+    return iso.replace("T", " ").replace(":00Z", "Z")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count or 'no'} {noun}s" if count < 1000 else f"{count:,} {noun}s"
+
+
+def _painted(text: str, colour: str) -> str:
+    return f"{colour}{text}{_PLAIN}" if is_colourful(sys.stdout) else text
