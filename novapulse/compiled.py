@@ -78,3 +78,15 @@ def kernel(function: Function | None = None, *, inline: bool = False, allocates:
             numba.config.CACHE_DIR = before
 
     return compile_ if function is None else compile_(function)
+
+
+def _compile_all() -> None:
+    from novapulse.warmup import warm_up
+
+    print(f"compiling the kernels into {cache_directory()}", file=sys.stderr)
+    warm_up(lambda step: print(f"  {step}", file=sys.stderr, flush=True))
+    _forget_old_generations()
+
+
+if __name__ == "__main__":
+    _compile_all()

@@ -1,15 +1,16 @@
 """The life of one working order inside the kernel: placed, filled, chased, crossed or given up.
 
 Within one bar: a market order trades at the open; then protection, or an entry that rests as a limit and after it
-protection; a limit exit comes last, so that a bar which holds both a stop and a better exit fills the stop.
+protection; a limit exit comes last, so that a bar which holds both a stop and a better exit fills the stop. All of them
+share what the bar's volume can fill. An order that expired in a gap of the bars takes its next step before it may fill.
 """
 
 from novapulse.backtest.tally import tally_fill, tally_round_trip
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
-from novapulse.execution.fills import fill_order, fill_protection
+from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
 from novapulse.execution.tactics import Step, cross, next_step, reprice
-from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
+from novapulse.risk.settle import apply_fill, average_price, clear_position, round_trip_risk, round_trip_units
 from novapulse.risk.stops import stop_distance, target_distance
 
 
@@ -101,28 +102,39 @@ def trade_bar(
     written.round_trips = 0
     written.denials = 0
     entered_inside = False
-    active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns
+    held_at_open = position.qty_units != 0
+    expired = 0 < order.expires_ns < bar.ts_close_ns
+    active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns and not expired
+    room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
     comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
-    if comes_first and fill_order(order, instrument, bar, rules, fill):
+    if comes_first and fill_order(order, instrument, bar, rules, room, fill):
+        room -= fill.qty_units
         entered_inside = order.kind == OrderKind.LIMIT
-        _settle_order(order, position, fill)
+        held_at_open = held_at_open or not entered_inside
+        _settle_order(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
         fill = second_fill
-    if position.qty_units != 0 and fill_protection(position, instrument, bar, rules, entered_inside, fill):
-        if order.intent == Intent.ENTRY:
-            give_up(j, Reason.UNFILLED_SUPERSEDED, bar, account, position, order, denial)
-            written.denials += 1
+    hit = Protection.NOT_REACHED.value
+    if position.qty_units != 0:
+        hit = fill_protection(position, instrument, bar, rules, room, held_at_open, entered_inside, fill)
+    if hit != Protection.NOT_REACHED and order.intent == Intent.ENTRY:
+        give_up(j, Reason.UNFILLED_SUPERSEDED, bar, account, position, order, denial)
+        written.denials += 1
+    if hit == Protection.TRIGGERED:
+        _leave_by_market(order, position, abs(position.qty_units), bar, fill)
+    if hit == Protection.FILLED:
+        room -= fill.qty_units
         left = _settle_protection(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
-        if left > 0 and (fill.reason != Reason.EXIT_TARGET or fill.liquidity == Liquidity.TAKER):
-            _leave_with_the_rest(order, position, left, bar, fill)
+        if left > 0 and fill.liquidity == Liquidity.TAKER:
+            _leave_by_market(order, position, left, bar, fill)
         fill = third_fill
     comes_last = active and order.intent == Intent.EXIT and order.kind == OrderKind.LIMIT
-    if comes_last and fill_order(order, instrument, bar, rules, fill):
-        _settle_order(order, position, fill)
+    if comes_last and fill_order(order, instrument, bar, rules, room, fill):
+        _settle_order(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
-    widen_excursion(position, bar, entered_inside)
+    widen_excursion(position, bar, not held_at_open)
     if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
 
@@ -143,7 +155,7 @@ def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None
 
 
 @kernel(allocates=False)
-def _settle_order(order: Record, position: Record, fill: Record) -> None:
+def _settle_order(order: Record, position: Record, bar: Record, fill: Record) -> None:
     fill.decision_ts_ns = order.decision_ts_ns
     left = order.units - fill.qty_units
     if order.intent == Intent.ENTRY:
@@ -157,6 +169,8 @@ def _settle_order(order: Record, position: Record, fill: Record) -> None:
         order.hold = order.hold * left / order.units
         order.notional = order.notional * left / order.units
         position.pending_units = left
+    else:
+        _widen_by_exit(position, bar, fill, order.kind == OrderKind.LIMIT)
     order.units = left
     if left == 0:
         order.intent = Intent.NONE
@@ -166,22 +180,31 @@ def _settle_order(order: Record, position: Record, fill: Record) -> None:
 @kernel(allocates=False)
 def _settle_protection(order: Record, position: Record, bar: Record, fill: Record) -> int:
     fill.decision_ts_ns = position.entry_ts_ns
-    direction = position.direction
-    if fill.reason == Reason.EXIT_TARGET:
-        worst = bar.low if direction > 0 else bar.high
-        if direction * (worst - position.worst_price) < 0.0:
-            position.worst_price = worst
-        if direction * (fill.price - position.best_price) > 0.0:
-            position.best_price = fill.price
-    elif direction * (fill.price - position.worst_price) < 0.0:
-        position.worst_price = fill.price
+    _widen_by_exit(position, bar, fill, fill.reason == Reason.EXIT_TARGET)
+    left = abs(position.qty_units) - fill.qty_units
+    if left > 0 and fill.liquidity == Liquidity.MAKER and order.intent == Intent.EXIT:
+        order.units = left
+        return left
     order.intent = Intent.NONE
     position.exiting = 0
-    return abs(position.qty_units) - fill.qty_units
+    return left
 
 
 @kernel(allocates=False)
-def _leave_with_the_rest(order: Record, position: Record, left: int, bar: Record, fill: Record) -> None:
+def _widen_by_exit(position: Record, bar: Record, fill: Record, late: bool) -> None:
+    # A stop or an open ends the bar for this position; a better exit may come after the bar's worst price.
+    direction = position.direction
+    worst = fill.price
+    if late:
+        worst = min(worst, bar.low) if direction > 0 else max(worst, bar.high)
+    if direction * (worst - position.worst_price) < 0.0:
+        position.worst_price = worst
+    if direction * (fill.price - position.best_price) > 0.0:
+        position.best_price = fill.price
+
+
+@kernel(allocates=False)
+def _leave_by_market(order: Record, position: Record, left: int, bar: Record, fill: Record) -> None:
     order.intent = Intent.EXIT
     order.kind = OrderKind.MARKET
     order.side = fill.side
@@ -211,8 +234,8 @@ def _book(
     round_trip: Record,
 ) -> None:
     fill.instrument = j
-    fill.round_trip = account.trades
     closed = apply_fill(account, position, instrument, fill, rules)
+    fill.round_trip = position.round_trip
     notional = fill.cash_units / instrument.cash_factor
     fee = fill.fee_units / instrument.cash_factor
     tally_fill(tally, notional, fee, fill.slippage, fill.liquidity == Liquidity.MAKER)
@@ -230,6 +253,7 @@ def _book(
 
 @kernel(allocates=False)
 def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: Record) -> None:
+    trip.number = position.round_trip
     trip.direction = position.direction
     trip.lead = position.lead
     trip.regime = position.regime
@@ -239,7 +263,7 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
     trip.bars_held = position.bars_held
     trip.qty = position.entered_units / instrument.qty_factor
     trip.entry_price = position.entry_price
-    trip.exit_price = position.exit_units / instrument.cash_factor / trip.qty
+    trip.exit_price = average_price(instrument, position.exit_units, position.exited_units)
     trip.pnl_units = round_trip_units(position)
     trip.pnl = trip.pnl_units / instrument.cash_factor
     trip.risk = round_trip_risk(position, instrument)

@@ -17,6 +17,9 @@ from novapulse.core.records import REASON_TEXT, Reason
 
 YEAR_NS = 365.25 * DAY_NS
 
+_EXPONENT_MAX = 700.0
+"""Beyond e^700 a year, a gain within minutes has no annual rate that a number could hold."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -98,14 +101,14 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
     years = float(tally["last_ts_ns"] - tally["first_ts_ns"]) / YEAR_NS
     ticks, trades = int(tally["ticks"]), int(tally["trades"])
     growth = equity / capital
-    cagr = (growth ** (1.0 / years) - 1.0 if growth > 0 else -1.0) if years > 0 else None
+    cagr = _annual(growth, years)
     drawdown = float(tally["drawdown_max"])
     mean_equity = (float(tally["equity_sum"]) + equity * int(tally["run_ticks"])) / ticks if ticks else None
     profit, loss, traded = float(tally["profit"]), float(tally["loss"]), float(tally["traded"])
     before_slippage = equity - capital + float(tally["slippage"])
     return {
         "total_return": growth - 1.0,
-        "cagr": _finite(cagr),
+        "cagr": cagr,
         **_daily_ratios(tally, days_per_year),
         "calmar": _over(cagr, drawdown),
         "max_drawdown": drawdown,
@@ -127,6 +130,15 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
     }
 
 
+def _annual(growth: float, years: float) -> float | None:
+    if years <= 0:
+        return None
+    if growth <= 0:
+        return -1.0
+    exponent = math.log(growth) / years
+    return math.expm1(exponent) if exponent < _EXPONENT_MAX else None
+
+
 def _daily_ratios(tally: Records, days_per_year: float) -> dict[str, float | None]:
     last = float(tally["equity"]) / float(tally["day_equity"]) - 1.0 if tally["day_equity"] > 0 else 0.0
     days = int(tally["days"]) + (1 if tally["ticks"] else 0)
@@ -135,9 +147,10 @@ def _daily_ratios(tally: Records, days_per_year: float) -> dict[str, float | Non
     mean = (float(tally["day_return_sum"]) + last) / days
     squares = float(tally["day_return_squares"]) + last * last
     downside = float(tally["day_downside_squares"]) + min(last, 0.0) ** 2
-    deviation = math.sqrt(max(squares - days * mean * mean, 0.0) / (days - 1))
-    # A curve that never moved has dust of rounding for a deviation, not a risk.
-    flat = deviation <= 1e-12
+    spread = squares - days * mean * mean
+    # Days that are all alike have dust of rounding for a deviation, not a risk.
+    flat = spread <= 1e-12 * squares or spread <= 1e-24 * days
+    deviation = 0.0 if flat else math.sqrt(spread / (days - 1))
     year = math.sqrt(days_per_year)
     return {
         "sharpe": None if flat else mean / deviation * year,

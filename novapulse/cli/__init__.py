@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from novapulse.cli.console import EXIT_FAILED, EXIT_USAGE, Refused, crash_report, error
+from novapulse.cli.console import EXIT_FAILED, EXIT_USAGE, UsageError, crash_report, error
 
 _INTERRUPTED = 130
 
@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_refusal(wrong):
             error(str(wrong))
             return EXIT_USAGE
-        error(f"this is a bug of ours, not of your input ({type(wrong).__name__}); details are in {crash_report(wrong)}")
+        error(
+            f"this is a bug of ours, not of your input ({type(wrong).__name__}); details are in {crash_report(wrong)}"
+        )
         return EXIT_FAILED
     return code
 
@@ -55,4 +57,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def is_refusal(wrong: Exception) -> bool:
     """Return whether an error speaks about what a person gave: our own kinds of ValueError, made for people."""
     ours = type(wrong).__module__.partition(".")[0] == "novapulse"
-    return isinstance(wrong, Refused) or (ours and isinstance(wrong, ValueError))
+    return isinstance(wrong, UsageError) or (ours and isinstance(wrong, ValueError))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from novapulse.backtest import Result, run
-from novapulse.cli.console import EXIT_DONE, Refused, progress, say, show_json
+from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
 from novapulse.cli.inputs import Markets, checked_strategies, open_lake, read_markets
 from novapulse.cli.render import show_backtest
 from novapulse.config import Loaded, load
@@ -56,7 +56,7 @@ def run_backtest(loaded: Loaded, strategies: Mapping[str, Strategy], markets: Ma
     """Run a backtest, after a look at the user's own strategies.
 
     Raises:
-        Refused: A strategy of the user looks ahead, or instruments do not belong into one account.
+        UsageError: A strategy of the user looks ahead, or instruments do not belong into one account.
         StrategyError: A strategy cannot be used.
     """
     _refuse_lookahead(loaded, strategies, next(iter(markets.bars.values())))
@@ -73,7 +73,7 @@ def run_backtest(loaded: Loaded, strategies: Mapping[str, Strategy], markets: Ma
             )
         except ValueError as wrong:
             if type(wrong) is ValueError:
-                raise Refused(str(wrong)) from wrong
+                raise UsageError(str(wrong)) from wrong
             raise
 
 
@@ -86,7 +86,7 @@ def _refuse_lookahead(loaded: Loaded, strategies: Mapping[str, Strategy], bars: 
             strategy = strategies[name]
             checked = quick_check(name, strategy, bars, strategy.Params(**settings.parameters.get(name, {})))
             if checked.complaint:
-                raise Refused(checked.complaint)
+                raise UsageError(checked.complaint)
 
 
 def show(result: Result, markets: Markets, *, as_json: bool, metrics_only: bool) -> None:
@@ -95,7 +95,7 @@ def show(result: Result, markets: Markets, *, as_json: bool, metrics_only: bool)
     if as_json:
         show_json(values)
     else:
-        show_backtest(values, result.instruments[0].quote, result.settings.capital)
+        show_backtest(values, result.decisions(), result.instruments[0].quote, result.settings.capital)
 
 
 def as_data(result: Result, markets: Markets, *, metrics_only: bool) -> dict[str, Any]:

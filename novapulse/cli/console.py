@@ -14,7 +14,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _LINE_EVERY_FRACTION = 0.25
 
 
-class Refused(ValueError):
+class UsageError(ValueError):
     """Something a person asked for that cannot be done, in one sentence."""
 
 

@@ -60,7 +60,13 @@ def list_(options: argparse.Namespace) -> int:
     print(f"lake {lake.path}: {len(series) or 'no'} series")
     if series:
         rows = [
-            [_name(info), f"{info.bars:,}", moment(iso(info.first_ns)), moment(iso(info.last_ns)), info.content_hash[:8]]
+            [
+                _name(info),
+                f"{info.bars:,}",
+                moment(iso(info.first_ns)),
+                moment(iso(info.last_ns)),
+                info.content_hash[:8],
+            ]
             for info in series
         ]
         print("\n".join(table(("series", "bars", "first close", "last close", "hash"), rows)))
@@ -109,13 +115,15 @@ def _show_findings(lake: Lake, found: list[tuple[SeriesInfo, dict[str, int]]]) -
         "outside": "outside_sessions",
     }
     rows = [
-        [_name(info), f"{counts['bars']:,}", *(f"{counts[key]:,}" for key in columns.values())] for info, counts in found
+        [_name(info), f"{counts['bars']:,}", *(f"{counts[key]:,}" for key in columns.values())]
+        for info, counts in found
     ]
     if rows:
         print("\n".join(table(("series", "bars", *columns), rows)))
         print(
-            "quiet: gaps without trades; outages: longer ones; no session: whole days missing; spikes and shifts: prices far\n"
-            "off that came back, or stayed; flat: long runs at one price; outside: bars out of hours"
+            "quiet: gaps without trades; outages: longer ones; no session: whole days missing\n"
+            "spikes and shifts: prices far off that came back, or stayed; flat: long runs at\n"
+            "one price; outside: bars out of hours"
         )
 
 

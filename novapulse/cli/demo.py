@@ -24,8 +24,7 @@ def demo(options: argparse.Namespace) -> int:
     loaded = load(os.environ, options.config)
     strategies = checked_strategies(loaded)
     lake = open_lake()
-    exchange, where = _bars_at_hand(lake, loaded)
-    say(where)
+    exchange = _bars_at_hand(lake, loaded)
     data = loaded.settings.data
     markets = read_markets(lake, exchange, data.symbols, data.timeframe, all_needed=False)
     tell_missing(markets, loaded)
@@ -37,7 +36,7 @@ def demo(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _bars_at_hand(lake: Lake, loaded: Loaded) -> tuple[str, str]:
+def _bars_at_hand(lake: Lake, loaded: Loaded) -> str:
     data = loaded.settings.data
     there = {
         info.symbol
@@ -45,17 +44,20 @@ def _bars_at_hand(lake: Lake, loaded: Loaded) -> tuple[str, str]:
         if (info.exchange, info.timeframe) == (data.exchange, data.timeframe) and info.symbol in data.symbols
     }
     if there:
-        return data.exchange, f"Real bars: your lake {lake.path} has {len(there)} of {len(data.symbols)} configured pairs."
+        say(f"real bars: the lake {lake.path} has {len(there)} of {len(data.symbols)} configured pairs")
+        return data.exchange
     folder = recordings_folder(os.environ)
     files = _wanted(folder, loaded) if folder else []
     if files:
+        say(f"real bars: importing {len(files)} recorded files of {folder} into the lake {lake.path}")
         _import(lake, files)
-        return data.exchange, f"Real bars: {len(files)} recorded files of {folder}, now in the lake {lake.path}."
-    _generate(lake, loaded)
-    return SAMPLE_EXCHANGE, (
-        f"Sample market: no recorded bars were found, so {len(data.symbols)} generated ones are used; "
-        f"they are in the lake {lake.path} as exchange '{SAMPLE_EXCHANGE}'. Results on them mean nothing."
+        return data.exchange
+    say(
+        f"sample market: no recorded bars were found, so {len(data.symbols)} pairs are generated, "
+        f"into the lake {lake.path} as exchange '{SAMPLE_EXCHANGE}'; results on them say nothing about real markets"
     )
+    _generate(lake, loaded)
+    return SAMPLE_EXCHANGE
 
 
 def _wanted(folder: Path, loaded: Loaded) -> list[RecordedFile]:

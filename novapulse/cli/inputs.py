@@ -4,12 +4,11 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from novapulse.cli.console import Refused, say
+from novapulse.cli.console import UsageError, say
 from novapulse.config import Loaded, lake_folder
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
@@ -50,7 +49,7 @@ def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
     """Return the strategies there are, the built-in ones and the user's own, checked against the weights.
 
     Raises:
-        Refused: A weight, a parameter or another key names something that is not there.
+        UsageError: A weight, a parameter or another key names something that is not there.
         StrategyError: A strategy file cannot be used.
     """
     folder = loaded.settings.data.strategies_folder
@@ -64,7 +63,7 @@ def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
         prepare(loaded.settings.confluence, strategies)
     except ConfluenceError as wrong:
         path = ("confluence", *str(wrong).partition(":")[0].split("."))
-        raise Refused(f"{loaded.place(path)}: confluence.{wrong}") from wrong
+        raise UsageError(f"{loaded.place(path)}: confluence.{wrong}") from wrong
     return strategies
 
 
@@ -90,7 +89,7 @@ def read_markets(
         all_needed: Whether a symbol without bars is an error; else it is left out, unless none has any.
 
     Raises:
-        Refused: No symbol has bars, or not in the range asked for.
+        UsageError: No symbol has bars, or not in the range asked for.
         DataError: A symbol is unknown, a time cannot be read or a file is damaged.
         CalendarError: Bars and their calendar contradict each other.
     """
@@ -104,14 +103,16 @@ def read_markets(
         chosen, missing = [symbol for symbol in wanted if symbol in there], [s for s in wanted if s not in there]
     if not chosen:
         listed = ", ".join(path_symbol(symbol) for symbol in wanted)
-        raise Refused(
+        raise UsageError(
             f"there are no {timeframe} bars of {exchange} {listed} in {lake.path}; "
-            "'novapulse data list' shows what is there, 'novapulse data import' adds bars, 'novapulse demo' brings its own"
+            "'novapulse data list' shows what is there, 'novapulse data import' adds bars, "
+            "'novapulse demo' brings its own"
         )
     readings = {InstrumentKey(exchange, s): lake.read(exchange, s, timeframe, start, end) for s in sorted(chosen)}
     for key, reading in readings.items():
         if len(reading.bars) == 0:
-            raise Refused(f"there are no {timeframe} bars of {key} that close after {start} and up to {end}")
+            limits = [f"after {start}" if start else "", f"up to {end}" if end else ""]
+            raise UsageError(f"no {timeframe} bar of {key} closes {' and '.join(filter(None, limits))}")
     finer, widths = _finer(lake, readings, series, timeframe, start, end)
     instruments = {key: lake.instrument(key.exchange, key.symbol) for key in readings}
     return Markets(
@@ -126,7 +127,7 @@ def read_markets(
 def _refuse_empty_range(start: str | None, end: str | None) -> None:
     start_ns, end_ns = stamp_ns(start), stamp_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise Refused(f"--start {start} is not before --end {end}: no bar closes in between")
+        raise UsageError(f"--start {start} is not before --end {end}: no bar closes in between")
 
 
 def _finer(
@@ -160,7 +161,8 @@ def _described(
     finer: dict[InstrumentKey, str],
     timeframe: str,
 ) -> dict[str, Any]:
-    each, annual = [], []
+    each: list[dict[str, Any]] = []
+    annual = []
     for key, reading in readings.items():
         bars = reading.bars
         annual.append(check_bars_per_year(bars, lake.calendar(reading.calendar)))
@@ -195,5 +197,3 @@ def _described(
 def iso(moment_ns: int) -> str:
     """Return a moment as ISO 8601 in UTC: `2026-03-23T12:10:00Z`."""
     return format_ns(moment_ns).replace(" ", "T")
-
-

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from novapulse import __version__
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
 _EPILOG = """\
 State lies under NOVAPULSE_HOME, the lake of bars under NOVAPULSE_DATA_DIR where
 that is set. NOVAPULSE_CONFIG names the configuration, NOVAPULSE_SECTION__KEY
@@ -28,6 +25,10 @@ or shared/data beside the checkout), else a generated sample market.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[_Parser]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -98,7 +99,9 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(commands: "Subparsers") -> None:
     parser = _leaf(commands, "demo", "show the whole way: bars, backtest, result", "demo", "demo", _DEMO)
-    parser.add_argument("--once", action="store_true", help="run once and exit (there is nothing that stays running yet)")
+    parser.add_argument(
+        "--once", action="store_true", help="run once and exit (there is nothing that stays running yet)"
+    )
     _add_config_file(parser)
     _add_json(parser)
 
@@ -109,17 +112,23 @@ def _add_data(commands: "Subparsers") -> None:
     parser.add_argument("file", metavar="FILE")
     _add_series(parser)
     parser.add_argument("--timeframe", metavar="T", required=True, help="width of a bar, such as 1m or 4h")
-    parser.add_argument("--stamps", choices=("open", "close"), help="what a time in the file is: a bar's open or its close")
+    parser.add_argument(
+        "--stamps", choices=("open", "close"), help="what a time in the file is: a bar's open or its close"
+    )
     parser.add_argument("--zone", metavar="Z", help="time zone of times that name none, such as America/New_York")
     parser.add_argument("--calendar", metavar="C", help="24/7 (pairs) or an exchange calendar (stocks: XNYS)")
     parser.add_argument("--sort", action="store_true", help="accept rows that are not in time order")
     _add_json(parser)
     _add_json(_leaf(data, "list", "list the series of the lake", "data", "list_"))
-    _add_json(_leaf(data, "verify", "compare files with their hashes, and report gaps and odd prices", "data", "verify"))
+    _add_json(
+        _leaf(data, "verify", "compare files with their hashes, and report gaps and odd prices", "data", "verify")
+    )
 
 
 def _add_backtest(commands: "Subparsers") -> None:
-    parser = _leaf(commands, "backtest", "run the configured strategies and rules over recorded bars", "backtest", "backtest")
+    parser = _leaf(
+        commands, "backtest", "run the configured strategies and rules over recorded bars", "backtest", "backtest"
+    )
     _add_config_file(parser)
     parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
     parser.add_argument("--symbol", metavar="S", nargs="+", action="extend", help="what to trade, one or several")
@@ -127,7 +136,9 @@ def _add_backtest(commands: "Subparsers") -> None:
     parser.add_argument("--start", metavar="D", help="first moment, ISO 8601: bars that close after it")
     parser.add_argument("--end", metavar="D", help="last moment, ISO 8601: bars that close up to it")
     parser.add_argument("--capital", metavar="N", help="opening cash, in the quote currency")
-    parser.add_argument("--metrics-only", action="store_true", help="keep no trades and no curve: little memory, long histories")
+    parser.add_argument(
+        "--metrics-only", action="store_true", help="keep no trades and no curve: little memory, long histories"
+    )
     _add_json(parser)
 
 
@@ -148,7 +159,9 @@ def _add_explain(commands: "Subparsers") -> None:
 
 def _add_config(commands: "Subparsers") -> None:
     config = _group(commands, "config", "look at the configuration")
-    parser = _leaf(config, "check", "check the configuration and print every setting and where it came from", "config", "check")
+    parser = _leaf(
+        config, "check", "check the configuration and print every setting and where it came from", "config", "check"
+    )
     _add_config_file(parser)
     _add_json(parser)
     _leaf(config, "schema", "print the JSON schema of a configuration file", "config", "schema")

@@ -1,6 +1,7 @@
 """Tables for people: 80 columns, the verdict first, plain text unless a terminal can show colours."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ Values = Mapping[str, Any]
 UNKNOWN = "-"
 
 _BOLD, _RED, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
-_NAME_WIDTH = 22
+_WIDTH = 80
 _SYMBOLS_SHOWN = 6
 
 
@@ -32,9 +33,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []
     for row in cells:
-        first, *others = (cell.ljust(w) if c == 0 else cell.rjust(w) for c, (cell, w) in enumerate(zip(row, widths)))
+        first, *others = (
+            cell.ljust(w) if c == 0 else cell.rjust(w) for c, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         lines.append("  ".join([first, *others]).rstrip())
     return lines
+
+
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """Return a text as lines that fit, all but the first indented."""
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * indent, drop_whitespace=True, replace_whitespace=False)
 
 
 def headline(text: str) -> str:
@@ -49,18 +57,19 @@ def good_or_bad(text: str, value: float | None) -> str:
     return _painted(text, _GREEN if value > 0 else _RED)
 
 
-def show_backtest(values: Values, quote: str, capital: float) -> None:
+def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capital: float) -> None:
     """Print a backtest: verdict, strategies, refusals, fill bands, data.
 
     Args:
         values: What `--json` prints.
+        decisions: How often each reason was given.
         quote: Currency of the account.
         capital: Opening cash.
     """
     parts = (
         _verdict(values["summary"], quote, capital),
         _by_strategy(values["by_strategy"], quote),
-        _denials(values["denials"]),
+        _denials(values["denials"], decisions),
         _bands(values["bands"], quote),
         _data(values["data"], values["settings_hash"]),
     )
@@ -71,14 +80,23 @@ def _verdict(summary: Values, quote: str, capital: float) -> list[str]:
     total = summary["total_return"]
     longest = f"longest {summary['max_drawdown_bars']:,} bars"
     won = f"{percent(summary['win_rate'], 0)} won, profit factor {number(summary['profit_factor'])}"
+    trades = f"{won}, {number(summary['expectancy_r'])} R a trade" if summary["trades"] else "nothing was traded"
     costs = summary["fees"] + summary["slippage"]
     lines = [
         ("Return", percent(total), f"{number(capital)} became {number(summary['final_equity'])} {quote}"),
         ("Drawdown", percent(summary["max_drawdown"]), longest),
-        ("Trades", f"{summary['trades']:,}", f"{won}, {number(summary['expectancy_r'])} R a trade"),
+        ("Trades", f"{summary['trades']:,}", trades),
         ("Costs", number(costs), f"fees {number(summary['fees'])}, slippage {number(summary['slippage'])} {quote}"),
-        ("Sharpe", number(summary["sharpe"]), f"sortino {number(summary['sortino'])}, calmar {number(summary['calmar'])}"),
-        ("Exposure", percent(summary["exposure"]), f"in the market {percent(summary['time_in_market'], 0)} of the time"),
+        (
+            "Sharpe",
+            number(summary["sharpe"]),
+            f"sortino {number(summary['sortino'])}, calmar {number(summary['calmar'])}",
+        ),
+        (
+            "Exposure",
+            percent(summary["exposure"]),
+            f"in the market {percent(summary['time_in_market'], 0)} of the time",
+        ),
     ]
     texts = [f"{name:<10}{value:>12}   {rest}" for name, value, rest in lines]
     texts[0] = good_or_bad(texts[0], total)
@@ -109,12 +127,18 @@ def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[s
     return [title, *table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows)]
 
 
-def _denials(denials: Mapping[str, int]) -> list[str]:
-    title = headline("Why not more: entries refused, and orders not filled")
-    if not denials:
-        return [title, "none"]
-    widest = max(len(f"{count:,}") for count in denials.values())
-    return [title, *(f"{count:>{widest},}  {REASON_TEXT[Reason[name]]}" for name, count in denials.items())]
+def _denials(denials: Mapping[str, int], decisions: Mapping[str, int]) -> list[str]:
+    taken = sum(decisions.values())
+    cold, weak = (decisions.get(reason.name, 0) for reason in (Reason.NOT_WARM, Reason.NO_SIGNAL))
+    lines = [
+        headline("Why not more: decisions that refused an entry, and orders not filled"),
+        f"{taken:,} decisions: {percent(cold / taken, 1)} with too little history, "
+        f"{percent(weak / taken, 1)} without a strong consensus",
+    ]
+    widest = max((len(f"{count:,}") for count in denials.values()), default=0)
+    for name, count in denials.items():
+        lines += wrapped(f"{count:>{widest},}  {REASON_TEXT[Reason[name]]}", indent=widest + 2)
+    return lines
 
 
 def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
@@ -133,12 +157,15 @@ def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
 def _data(data: Values, settings_hash: str) -> list[str]:
     each = data["instruments"]
     symbols = [one["symbol"] for one in each]
-    shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (f" and {len(symbols) - _SYMBOLS_SHOWN} more" if len(symbols) > _SYMBOLS_SHOWN else "")
+    more = len(symbols) - _SYMBOLS_SHOWN
+    shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (f" and {more} more" if more > 0 else "")
     lines = [
         headline("Data"),
-        f"{each[0]['exchange']} {shown}, {data['timeframe']} bars",
-        f"{moment(data['start'])} to {moment(data['end'])}: {data['bars']:,} bars, {_count(data['gaps'], 'gap')}, "
-        f"{data['bars_per_year']:,.0f} a year",
+        *wrapped(f"{each[0]['exchange']} {shown}, {data['timeframe']} bars"),
+        *wrapped(
+            f"{moment(data['start'])} to {moment(data['end'])}: {data['bars']:,} bars, {_count(data['gaps'], 'gap')}, "
+            f"{data['bars_per_year']:,.0f} a year"
+        ),
     ]
     made, outside = sum(one["made"] for one in each), sum(one["outside_sessions"] for one in each)
     if made:
@@ -151,7 +178,7 @@ def _data(data: Values, settings_hash: str) -> list[str]:
     inferred = [one["symbol"] for one in each if one["inferred"]]
     if inferred:
         which = "all" if len(inferred) == len(each) else ", ".join(inferred)
-        lines.append(f"price and quantity steps inferred from the bars, fees assumed: {which}")
+        lines += wrapped(f"price and quantity steps inferred from the bars, fees assumed: {which}")
     return [*lines, f"data {data['hash'][:16]}, settings {settings_hash}"]
 
 
@@ -161,7 +188,7 @@ def moment(iso: str) -> str:
 
 
 def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count or 'no'} {noun}s" if count < 1000 else f"{count:,} {noun}s"
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s" if count else f"no {noun}s"
 
 
 def _painted(text: str, colour: str) -> str:

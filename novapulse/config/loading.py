@@ -75,8 +75,8 @@ def load(
 def find(environment: Mapping[str, str], file: str | Path | None = None) -> tuple[Path | None, str]:
     """Return the configuration file to read and who named it.
 
-    In order: `file`, `NOVAPULSE_CONFIG`, `config/novapulse.yaml` in the working folder, `config.yaml` in the home folder;
-    none of them is no error, the defaults are complete.
+    In order: `file`, `NOVAPULSE_CONFIG`, `config/novapulse.yaml` in the working folder, `config.yaml` in the home
+    folder; none of them is no error, the defaults are complete.
 
     Raises:
         ConfigError: A file that was named does not exist.
@@ -131,7 +131,9 @@ def _sentence(error: ErrorDetails, places: Mapping[schema.Path, str], sources: l
         return f"{where}{name} is no setting"
     if error["type"] == "value_error":
         return f"{where}{name}: {message}"
-    return f"{where}{name} is {_short(error['input'])}: {message.replace('Input should', 'it should')}"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{where}{name} is {_short(error['input'])}: expected settings such as 'key: value' below it"
+    return f"{where}{name} is {_short(error['input'])}: {message.replace('Input', 'it', 1)}"
 
 
 def _place(path: schema.Path, places: Mapping[schema.Path, str], sources: list[Source]) -> str:

@@ -19,7 +19,7 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    exchange: str = Field("binance", pattern=r"^[a-z][a-z0-9_]*$", description="Lower-case id of the exchange.")
+    exchange: str = Field("binance", description="Lower-case id of the exchange.")
     symbols: tuple[str, ...] = Field(
         _EIGHT_PAIRS, min_length=1, description="What is traded: BTC/USDT, FIL/USDT:USDT for a perpetual, AAPL."
     )
@@ -27,6 +27,13 @@ class DataSettings(BaseModel):
     strategies_folder: Path | None = Field(
         None, description="Folder of your own strategies, one file each; relative to this file. null for none."
     )
+
+    @field_validator("exchange")
+    @classmethod
+    def _an_id(cls, exchange: str) -> str:
+        if not exchange.isidentifier() or exchange != exchange.lower():
+            raise ValueError(f"{exchange!r}: expected a lower-case id such as kraken")
+        return exchange
 
     @field_validator("symbols", mode="before")
     @classmethod

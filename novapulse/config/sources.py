@@ -122,7 +122,9 @@ def _lines(node: Any, file: Path, path: schema.Path = ()) -> Iterator[tuple[sche
         key = key_node.value
         here = (*path, key)
         if key in seen:
-            raise ConfigError(f"{file}, line {line}: {schema.dotted(here)} stands there twice, first in line {seen[key]}")
+            raise ConfigError(
+                f"{file}, line {line}: {schema.dotted(here)} stands there twice, first in line {seen[key]}"
+            )
         seen[key] = line
         yield here, line
         yield from _lines(value_node, file, here)

@@ -3,8 +3,8 @@
 Invariants:
 - a row counts for bars that close after its `valid_from_ns` (00:00 UTC) and was computed from bars that closed by then,
   pooled over instruments;
-- it follows from the row before it and one day's samples, so history in pieces gives the same rows to the bit, and a live
-  trader needs the rows it stored and its window of bars, nothing else;
+- it follows from the row before it and one day's samples, so history in pieces gives the same rows to the bit, and a
+  live trader needs the rows it stored and its window of bars, nothing else;
 - estimates forget: a day counts half after `half_life_days`; before `days_min` days, constants serve;
 - memory is bounded: histograms and sums, no list of days.
 """

@@ -1,10 +1,12 @@
-"""The consensus of each bar, from votes that are already known at its close, in compiled loops over a few bars at a time.
+"""The consensus of each bar, from votes that are already known at its close: compiled loops over a few bars at a time.
 
     forecast of a strategy   F_s = sum over timeframes of share_t * scaled(vote_ts * scalar_ts)
     consensus                F   = clip(D * A * (sum w_s F_s + book) / (sum w_s + book's weight))
 
-A vote is scaled with the calibration that counted at its own close, weighed with the one that counts now. `w_s` is the tilted weight times the regime multiplier, and the sum below the line runs over all strategies, not only those that
-speak: a lone weak opinion stays weak. `D` is the diversification multiplier, `A` the factor for how many timeframes agree.
+A vote is scaled with the calibration that counted at its own close, weighed with the one that counts now. `w_s` is the
+tilted weight times the regime multiplier, and the sum below the line runs over all strategies, not only those that
+speak: a lone weak opinion stays weak. `D` is the diversification multiplier, `A` the factor for how many timeframes
+agree.
 """
 
 from dataclasses import dataclass, fields

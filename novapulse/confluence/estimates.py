@@ -89,7 +89,15 @@ class Markets(NamedTuple):
 
 
 class Forecasts(NamedTuple):
-    """What is said of strategies, a row per day: scalars [R, T, S], weights, learned [R, S], diversification, days [R]."""
+    """What is said of strategies, a row per day.
+
+    Attributes:
+        scalars: float64[R, T, S].
+        weights: float64[R, S], tilted, sum 1.
+        learned: float64[R, S], what the tilt leans towards, sum 1.
+        diversification: float64[R].
+        days: float64[R], days on which any strategy spoke.
+    """
 
     scalars: Floats
     weights: Floats
@@ -100,7 +108,7 @@ class Forecasts(NamedTuple):
 
 @kernel
 def learn_markets(memory: Memory, samples: Samples, pace: Pace, said: Markets) -> None:
-    """Learn volatility and efficiency day by day; row 0 of `said` is from before the first day, row d + 1 after day d."""
+    """Learn volatility and efficiency; row 0 of `said` is from before the first day, row d + 1 from after day d."""
     instruments = memory.days.size
     for p in range(instruments):
         _say_market(memory, pace, p, said, 0)
@@ -173,7 +181,7 @@ def _say_market(memory: Memory, pace: Pace, p: int, said: Markets, row: int) -> 
 
 @kernel
 def learn_forecasts(memory: Memory, samples: Samples, pace: Pace, said: Forecasts) -> None:
-    """Learn scalars, correlations and the tilt day by day; rows of `said` as for `learn_markets`."""
+    """Learn scalars, correlations and the tilt; rows of `said` as for `learn_markets`."""
     instruments, strategies = memory.last.shape
     payoffs, earned = np.zeros(strategies), np.zeros(strategies)
     spoke, awake = np.zeros(strategies), np.zeros(strategies, np.bool_)
@@ -275,7 +283,7 @@ def quantile(histogram: Floats, share: float) -> float:
     below = 0.0
     for b in range(histogram.size):
         if histogram[b] > 0.0 and below + histogram[b] >= share * total:
-            return b + max(share * total - below, 0.0) / histogram[b]
+            return float(b + max(share * total - below, 0.0) / histogram[b])
         below += histogram[b]
     return float(histogram.size)
 
@@ -283,7 +291,7 @@ def quantile(histogram: Floats, share: float) -> float:
 @kernel
 def level_quantile(histogram: Floats, share: float) -> float:
     """Return a percentile of volatility, a fraction > 0, from a histogram of its logarithm."""
-    return math.exp(_LEVEL_LOWEST + _LEVEL_WIDTH * quantile(histogram, share))
+    return float(math.exp(_LEVEL_LOWEST + _LEVEL_WIDTH * quantile(histogram, share)))
 
 
 @kernel

@@ -1,7 +1,8 @@
 """One bar, vote by vote: every number between what strategies said and the consensus, and what would have changed it.
 
-The arithmetic is done again here, in plain Python and in the order of `combine`: its consensus equals the pipeline's to the bit, and a
-test keeps it so. Every value is a text, a number, a truth value, a list or a mapping; unknown numbers are None.
+The arithmetic is done again here, in plain Python and in the order of `combine`: its consensus equals the pipeline's to
+the bit, and a test keeps it so. Every value is a text, a number, a truth value, a list or a mapping; unknown numbers
+are None.
 """
 
 import math
@@ -15,13 +16,15 @@ from novapulse.confluence.settings import ConfluenceError
 from novapulse.confluence.thresholds import DailyThresholds
 from novapulse.confluence.timeframes import Frame, feature_names, frames_of, known_rows, regime_labels
 from novapulse.confluence.voices import Rows
-from novapulse.core.bars import BarColumns, Floats, format_ns, timeframe_text
+from novapulse.core.bars import BarColumns, format_ns, timeframe_text
 from novapulse.core.instruments import InstrumentKey
 from novapulse.signals.regimes import LABELS
 from novapulse.strategies import evaluate_all
 from novapulse.strategies.votes import FORECAST_MAX
 
 Record = dict[str, Any]
+
+_TIMEFRAME = ("timeframe", "multiple", "share", "known", "closed")
 
 
 def explain(
@@ -62,8 +65,8 @@ def explain(
     frames = [
         _frame_record(frame, bar, plan, rows, p, t) for t, frame in enumerate(frames_of(seen, len(seen) - 1, plan))
     ]
-    regime = next(frame.pop("regime") for frame in frames if frame["multiple"] == plan.settings.regime_multiple)
-    atr = next(frame.pop("atr") for frame in frames if frame["multiple"] == plan.settings.stop_multiple)
+    regime = next(frame["regime"] for frame in frames if frame["multiple"] == plan.settings.regime_multiple)
+    atr = next(frame["atr"] for frame in frames if frame["multiple"] == plan.settings.stop_multiple)
     record: Record = {
         "exchange": key.exchange,
         "symbol": key.symbol,
@@ -75,7 +78,7 @@ def explain(
         "volatility": _number(rows.volatility[now, p]),
         "calibration": _calibration_record(calibrations[now]),
         "strategies": _strategy_records(frames, plan, calibrations[now], regime, bar.timeframe_ns),
-        "timeframes": [{name: value for name, value in frame.items() if name != "votes"} for frame in frames],
+        "timeframes": [{name: frame[name] for name in _TIMEFRAME} for frame in frames],
         "book": None if math.isnan(book_forecast) else {"forecast": book_forecast, "weight": plan.settings.book_weight},
     }
     record |= _combined(record, plan, calibrations[now].diversification)
@@ -219,7 +222,10 @@ def _sure_fire(record: Record, plan: Plan) -> Record:
             "is": record["confidence"],
             "needed": rules.confidence_min,
         },
-        "book": {"met": book is None or book["forecast"] * side > 0.0, "is": None if book is None else book["forecast"]},
+        "book": {
+            "met": book is None or book["forecast"] * side > 0.0,
+            "is": None if book is None else book["forecast"],
+        },
     }
     return {
         "label": record["consensus"] != 0.0 and all(condition["met"] for condition in conditions.values()),

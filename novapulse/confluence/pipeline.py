@@ -3,8 +3,8 @@
 Invariants:
 - only closed bars are seen, those of slower timeframes from their close on;
 - the calibration of a day knows the days before it, no more;
-- history is worked through in blocks of whole UTC days, each with the warm-up before it: memory is bounded by the block, and
-  the result is the same to the bit as in one piece, or as in a live window of `Plan.warmup_base_bars`.
+- history is worked through in blocks of whole UTC days, each with the warm-up before it: memory is bounded by the
+  block, and the result is the same to the bit as in one piece, or as in a live window of `Plan.warmup_base_bars`.
 """
 
 from bisect import bisect_left
@@ -36,7 +36,8 @@ from novapulse.strategies.votes import FORECAST_MAX
 NAMELESS = InstrumentKey("", "")
 """Key of bars that were given alone, without the name of their instrument."""
 
-BLOCK_BARS = 131_072
+BLOCK_BARS = 65_536
+_HEAP_HINT_BYTES = 32 * 2**20 - 8192
 _BLOCK_BARS_OF_ALL = 2_000_000
 _BLOCK_BARS_LEAST = 16_384
 
@@ -54,7 +55,7 @@ class Block:
     Attributes:
         rows: Which rows of each instrument's bars these are; they follow on those of the block before.
         signals: Columns as long as those rows; `calibration` counts in all rows since the first block's first.
-        calibrations: The rows that became known; the first block begins with those it was given or, without, with constants.
+        calibrations: The rows that became known; the first block begins with those given, or with constants.
     """
 
     rows: dict[InstrumentKey, slice]
@@ -91,8 +92,9 @@ def signals(
     """Return the consensus of every bar, of one instrument or of several; see `blocks` for the arguments.
 
     Returns:
-        Columns as long as each instrument's bars, and the calibration rows that their `calibration` counts in: one after
-        each UTC day with bars. The last row has seen the last day, complete or not: continue from it only if it was.
+        Columns as long as each instrument's bars, and the calibration rows that their `calibration` counts in: one
+        after each UTC day with bars. The last row has seen the last day, complete or not: continue from it only if it
+        was complete.
 
     Raises:
         ConfluenceError: Settings, strategies, books or calibrations do not belong together.
@@ -145,6 +147,7 @@ def blocks(
     from_ns = known[-1].valid_from_ns
     done = {key: int(np.searchsorted(bars[key].ts_close_ns, from_ns, side="right")) for key in keys}
     total = sum(len(bars[key]) for key in keys)
+    _keep_the_heap()
     size = block_bars or min(max(_BLOCK_BARS_OF_ALL // len(keys), _BLOCK_BARS_LEAST), BLOCK_BARS)
     while any(done[key] < len(bars[key]) for key in keys):
         rows = _next_rows(bars, done, size)
@@ -188,9 +191,7 @@ def run(
     frames = frames_of(bars, first, plan)
     rows = Rows.of(calibrations, plan)
     p = calibrations[-1].instruments.index(key)
-    votes = [
-        heard(frame, rows.valid_from_ns, rows.thresholds[:, p, t], plan) for t, frame in enumerate(frames)
-    ]
+    votes = [heard(frame, rows.valid_from_ns, rows.thresholds[:, p, t], plan) for t, frame in enumerate(frames)]
     return weigh(bars[first:], frames, votes, rows, p, plan, None if book is None else book[first:])
 
 
@@ -217,7 +218,7 @@ def _block(plan: Plan, bars: Bars, books: Books, rows: dict[InstrumentKey, slice
         [heard(frame, valid_from_ns, thresholds[:, p, t], plan) for t, frame in enumerate(part.frames)]
         for p, part in enumerate(parts)
     ]
-    samples = with_votes(samples, days, parts, places, votes, len(plan.names))
+    samples = with_votes(samples, days, parts, places, votes)
     forecasts = advance_forecasts(plan, memory, samples)
     following = rows_after(known[-1], days, markets, forecasts, memory)
     calibrations = Rows.of([*covering, *following], plan)
@@ -236,6 +237,12 @@ def _covering(known: list[Calibration], parts: list[Part]) -> list[Calibration]:
     return known[max(first, 0) :]
 
 
+def _keep_the_heap() -> None:
+    # glibc returns freed columns to the system and faults them in again page by page, a quarter of all time here,
+    # unless a block this large was freed before. It is never written to, so it costs nothing.
+    np.empty(_HEAP_HINT_BYTES, np.uint8)
+
+
 def _next_rows(bars: Bars, done: dict[InstrumentKey, int], size: int) -> dict[InstrumentKey, slice]:
     ahead = {key: bars[key].ts_close_ns[row:] for key, row in done.items() if row < len(bars[key])}
     first_day = min(_day(stamps[0]) for stamps in ahead.values())
@@ -251,9 +258,7 @@ def _day(stamp_ns: np.int64) -> int:
     return (int(stamp_ns) - 1) // DAY_NS
 
 
-def _start(
-    plan: Plan, bars: Bars, keys: list[InstrumentKey], calibrations: Sequence[Calibration]
-) -> list[Calibration]:
+def _start(plan: Plan, bars: Bars, keys: list[InstrumentKey], calibrations: Sequence[Calibration]) -> list[Calibration]:
     if calibrations:
         _check_rows(plan, calibrations)
         last = calibrations[-1]
@@ -271,8 +276,8 @@ def _check_rows(plan: Plan, calibrations: Sequence[Calibration]) -> None:
     for row in calibrations:
         if row.strategies != plan.names or row.multiples != plan.multiples:
             raise ConfluenceError(
-                f"the calibration of {format_ns(row.valid_from_ns)} weighs {', '.join(row.strategies)} on {row.multiples}, "
-                f"the settings {', '.join(plan.names)} on {plan.multiples}"
+                f"the calibration of {format_ns(row.valid_from_ns)} weighs {', '.join(row.strategies)} on "
+                f"{row.multiples}, the settings {', '.join(plan.names)} on {plan.multiples}"
             )
 
 
@@ -281,7 +286,8 @@ def _check_books(bars: Bars, books: Books) -> None:
         if key not in bars:
             raise ConfluenceError(f"an order book was given for {key}, which has no bars")
         if book.dtype != np.float64 or book.shape != (len(bars[key]),):
-            raise ConfluenceError(f"the order book of {key} is {book.dtype}{list(book.shape)}, not float64[{len(bars[key])}]")
+            given = f"{book.dtype}{list(book.shape)}"
+            raise ConfluenceError(f"the order book of {key} is {given}, expected float64[{len(bars[key])}]")
         bad = np.abs(book) > FORECAST_MAX
         if bad.any():
             row = int(np.argmax(bad))

@@ -1,4 +1,4 @@
-"""What a calibration learns from: some whole UTC days of several instruments, sampled at the slowest timeframe's closes.
+"""What a calibration learns from: whole UTC days of several instruments, sampled at the slowest timeframe's closes.
 
 Samples of one day depend on that day's bars and the warm-up before them, so days can be added one by one.
 """
@@ -75,8 +75,8 @@ def market_samples(days: Integers, parts: list[Part], timeframes: int) -> tuple[
         timeframes: T.
 
     Returns:
-        The samples with S = 0, and for each instrument int64[m, T + 1]: the row of each timeframe known at each close of
-        the slowest one (-1 for none), and where that sample lies.
+        The samples with S = 0, and for each instrument int64[m, T + 1]: the row of each timeframe known at each close
+        of the slowest one (-1 for none), and where that sample lies.
     """
     count = len(parts)
     squares, steps = np.zeros((days.size, count)), np.zeros((days.size, count))
@@ -86,7 +86,8 @@ def market_samples(days: Integers, parts: list[Part], timeframes: int) -> tuple[
         if len(part.bars):
             bars, before = part.bars, part.before[-1:]
             first[p] = bars.number[0], bars.ts_close_ns[0]
-            _sum_returns(days, bars.ts_close_ns, bars.close, bars.number, before.close, before.number, p, squares, steps, last)
+            prices = (bars.close, bars.number, before.close, before.number)
+            _sum_returns(days, bars.ts_close_ns, prices, p, squares, steps, last)
             _day_bounds(days, part.frames[-1].bars.ts_close_ns, p, bounds)
     edges = np.zeros(days.size * count + 1, np.int64)
     np.cumsum((bounds[:, :, 1] - bounds[:, :, 0]).ravel(), out=edges[1:])
@@ -109,10 +110,10 @@ def market_samples(days: Integers, parts: list[Part], timeframes: int) -> tuple[
 
 
 def with_votes(
-    samples: Samples, days: Integers, parts: list[Part], places: list[Integers], votes: list[list[Floats]], strategies: int
+    samples: Samples, days: Integers, parts: list[Part], places: list[Integers], votes: list[list[Floats]]
 ) -> Samples:
     """Add the votes: float64[S, n] per instrument and timeframe, as long as its frame."""
-    timeframes = samples.volatility.shape[1]
+    timeframes, strategies = samples.volatility.shape[1], votes[0][0].shape[0]
     taken = np.zeros((samples.outcome.size, timeframes, strategies))
     counts, strengths = (np.zeros((days.size, timeframes, strategies)) for _ in range(2))
     for p, part in enumerate(parts):
@@ -149,15 +150,13 @@ def _days_of(stamps: Integers, days: Integers) -> int:
 def _sum_returns(
     days: Integers,
     stamps: Integers,
-    close: Floats,
-    number: Integers,
-    close_before: Floats,
-    number_before: Integers,
+    prices: tuple[Floats, Integers, Floats, Integers],
     p: int,
     squares: Floats,
     steps: Floats,
     last: Integers,
 ) -> None:
+    close, number, close_before, number_before = prices
     day = 0
     known = close_before.size > 0
     price, ordinal = (close_before[0], number_before[0]) if known else (close[0], number[0])

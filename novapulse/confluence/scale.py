@@ -1,7 +1,7 @@
 """Bringing forecasts to one scale: scalars, the cap, and what diversification is worth.
 
-A scaled forecast of 10 is an average opinion of its strategy, 20 the strongest that counts. The average is taken over the
-bars on which the strategy speaks: silence is no opinion, not a weak one, and must not make rare words louder.
+A scaled forecast of 10 is an average opinion of its strategy, 20 the strongest that counts. The average is taken over
+the bars on which the strategy speaks: silence is no opinion, not a weak one, and must not make rare words louder.
 """
 
 import math

@@ -24,12 +24,12 @@ _SHIPPED_WEIGHTS = {
 }
 _SHIPPED_SCALARS = {
     "keltner": 1.5,
-    "trend": 1.35,
-    "momentum": 1.5,
-    "breakout": 1.2,
-    "vwap_momentum_alpha": 1.5,
-    "mean_reversion": 1.15,
-    "rsi_mean_reversion": 1.25,
+    "trend": 1.3,
+    "momentum": 1.45,
+    "breakout": 1.35,
+    "vwap_momentum_alpha": 1.55,
+    "mean_reversion": 1.35,
+    "rsi_mean_reversion": 1.35,
     "reversal": 1.35,
 }
 
@@ -81,9 +81,9 @@ class SureFireSettings(BaseModel):
 
     model_config = FROZEN
 
-    actionable_strength: float = Field(0.1, gt=0, le=1, description="A strategy counts from this share of a full forecast.")
+    actionable_strength: float = Field(0.1, gt=0, le=1, description="Share of a full forecast that counts.")
     strategies_min: int = Field(3, ge=1, le=32)
-    confidence_min: float = Field(0.6, ge=0, le=1)
+    confidence_min: float = Field(0.8, ge=0, le=1)
 
 
 def _shipped_multipliers() -> dict[str, RegimeMultipliers]:

@@ -75,12 +75,9 @@ def frame_of(bars: BarColumns, first: int, multiple: int, plan: Plan) -> Frame:
     coarse = resample(window, multiple)
     warm = np.empty(len(coarse), np.bool_)
     _mark_warm(coarse.number, plan.warmup_bars, warm)
-    unknown = [np.full(len(coarse), np.nan) for _ in range(2)]
-    adx, atr = (
-        np.full(len(coarse) if multiple == wanted else 0, np.nan)
-        for wanted in (plan.settings.regime_multiple, plan.settings.stop_multiple)
-    )
-    frame = Frame(multiple, coarse, warm, *unknown, adx, atr)
+    here = (True, True, multiple == plan.settings.regime_multiple, multiple == plan.settings.stop_multiple)
+    volatility, efficiency, adx, atr = (np.full(len(coarse) if wanted else 0, np.nan) for wanted in here)
+    frame = Frame(multiple, coarse, warm, volatility, efficiency, adx, atr)
     year = bars_per_year(coarse.timeframe_ns)
     for rows in coarse.segments():
         if rows.stop - rows.start > plan.warmup_bars:

@@ -81,7 +81,13 @@ def heard(frame: Frame, valid_from_ns: Integers, thresholds: Floats, plan: Plan)
 
 
 def weigh(
-    bars: BarColumns, frames: tuple[Frame, ...], votes: list[Floats], rows: Rows, p: int, plan: Plan, book: Floats | None
+    bars: BarColumns,
+    frames: tuple[Frame, ...],
+    votes: list[Floats],
+    rows: Rows,
+    p: int,
+    plan: Plan,
+    book: Floats | None,
 ) -> SignalColumns:
     """Return the consensus at each base close.
 

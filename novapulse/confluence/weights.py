@@ -5,9 +5,9 @@ Invariants:
 - a strategy without an opinion sleeps: it loses and gains nothing, and its mass is kept to the bit;
 - the tilt sees each strategy's own forecasts and what followed, never an account.
 
-The learner is Hedge with a fixed share (Freund and Schapire; Herbster and Warmuth), one step per UTC day. A step is as long as
-a day, not a bar, so that its pace does not depend on the timeframe. The share flows back to the base weights: without evidence
-they are what remains.
+The learner is Hedge with a fixed share (Freund and Schapire; Herbster and Warmuth), one step per UTC day. A step is a
+day, not a bar, so that its pace does not depend on the timeframe. The share flows back to the base weights: without
+evidence they are what remains.
 """
 
 import math

@@ -206,11 +206,12 @@ ACCOUNT = _record(
     ("loss_ready_ns", "i8"),
     ("streak_ready_ns", "i8"),
     ("trades", "i8"),  # closed round trips
+    ("entries", "i8"),  # opened round trips
     ("r_sum", "f8"),
     ("r_squares", "f8"),
     ("risk_sum", "f8"),  # R of the closed round trips, in quote
     ("mode", "i4"),
-    ("flatten", "i4"),  # 1: close everything
+    ("flattening", "i4"),  # 1: close everything
     ("strategy_ready_ns", "i8", (STRATEGIES_MAX,)),
     ("day_peaks", "f8", (PEAK_DAYS,)),
     ("day_index", "i8"),
@@ -239,6 +240,7 @@ POSITION = _record(
     ("ready_ns", "i8"),
     ("bars_held", "i8"),
     ("entry_consensus", "f8"),
+    ("round_trip", "i8"),  # number of the open round trip, in order of the entries
     ("direction", "i4"),
     ("stop_kind", "i4"),
     ("lead", "i4"),
@@ -349,10 +351,11 @@ FILL = _record(
     ("cash_units", "i8"),  # notional, fee apart
     ("fee_units", "i8"),
     ("slippage", "f8"),  # quote lost against the reference price; negative when better
-    ("round_trip", "i8"),
+    ("round_trip", "i8"),  # `number` of the round trip it belongs to
 )
 
 ROUND_TRIP = _record(
+    ("number", "i8"),  # in order of the entries of the whole account
     ("instrument", "i4"),
     ("direction", "i4"),
     ("lead", "i4"),

@@ -175,8 +175,15 @@ def touches_protection(position: Record, bar: Record) -> bool:
 
 @kernel(allocates=False)
 def fill_protection(
-    position: Record, instrument: Record, bar: Record, rules: Record, entered_inside: bool, fill: Record
-) -> bool:
+    position: Record,
+    instrument: Record,
+    bar: Record,
+    rules: Record,
+    room: int,
+    held_at_open: bool,
+    entered_inside: bool,
+    fill: Record,
+) -> int:
     """Try the protective stop, then the target, of an open position on one bar.
 
     Args:
@@ -184,54 +191,61 @@ def fill_protection(
         instrument: INSTRUMENT.
         bar: BAR.
         rules: RULES.
-        entered_inside: The position was entered by a limit order inside this very bar: what the bar did before is
-            unknown, so a gap at the open is no gap, and the target counts only if the close is beyond it.
-        fill: FILL, written when something fills.
+        room: Quantity units that this bar can still fill.
+        held_at_open: Something of the position was held from the bar's open on, so that a gap is a gap.
+        entered_inside: Something was entered by a limit order inside this very bar: what the bar did before is unknown,
+            so the target counts only if the close is beyond it.
+        fill: FILL, written when something fills; when a trigger found no room, only its price, side and reason are.
 
     Returns:
-        True when `fill` was written.
+        A `Protection`.
     """
     direction = position.direction
     worst = bar.low if direction > 0 else bar.high
     best = bar.high if direction > 0 else bar.low
     if direction * (worst - position.stop_price) <= 0.0:
-        gapped = direction * (bar.open - position.stop_price) <= 0.0 and not entered_inside
+        gapped = held_at_open and direction * (bar.open - position.stop_price) <= 0.0
         reference = bar.open if gapped else position.stop_price
-        return _fill_trigger(position, instrument, bar, rules, reference, stop_reason(position), fill)
+        return _fill_trigger(position, instrument, bar, rules, room, reference, stop_reason(position), fill)
     if position.target_price <= 0.0:
-        return False
+        return Protection.NOT_REACHED
     if entered_inside:
         best = bar.close
     if direction * (best - position.target_price) < 0.0:
-        return False
+        return Protection.NOT_REACHED
     if rules.target_kind == OrderKind.MARKET:
-        gapped = direction * (bar.open - position.target_price) > 0.0 and not entered_inside
-        reference = bar.open if gapped else position.target_price
-        return _fill_trigger(position, instrument, bar, rules, reference, Reason.EXIT_TARGET, fill)
-    return _fill_resting_target(position, instrument, bar, rules, fill)
+        gapped = held_at_open and direction * (bar.open - position.target_price) > 0.0
+        reference = bar.open if gapped and not entered_inside else position.target_price
+        return _fill_trigger(position, instrument, bar, rules, room, reference, Reason.EXIT_TARGET, fill)
+    return _fill_resting_target(position, instrument, bar, rules, room, best, fill)
 
 
 @kernel(allocates=False)
 def _fill_trigger(
-    position: Record, instrument: Record, bar: Record, rules: Record, reference: float, reason: int, fill: Record
-) -> bool:
-    units = fillable_units(instrument, bar.volume, abs(position.qty_units), rules)
-    if units <= 0:
-        return False
+    position: Record,
+    instrument: Record,
+    bar: Record,
+    rules: Record,
+    room: int,
+    reference: float,
+    reason: int,
+    fill: Record,
+) -> int:
+    units = max(min(abs(position.qty_units), room), 0)
     side = -position.direction
     price_units = taker_price_units(instrument, reference, side, rules)
     write_fill(fill, instrument, side, units, price_units, reference, Liquidity.TAKER, bar.ts_close_ns, reason)
-    return True
+    return Protection.FILLED if units > 0 else Protection.TRIGGERED
 
 
 @kernel(allocates=False)
-def _fill_resting_target(position: Record, instrument: Record, bar: Record, rules: Record, fill: Record) -> bool:
+def _fill_resting_target(
+    position: Record, instrument: Record, bar: Record, rules: Record, room: int, reached: float, fill: Record
+) -> int:
     side = -position.direction
-    if not limit_trades(position.target_price, side, instrument, bar, rules):
-        return False
-    units = fillable_units(instrument, bar.volume, abs(position.qty_units), rules)
-    if units <= 0:
-        return False
+    units = min(abs(position.qty_units), room)
+    if units <= 0 or not limit_trades(position.target_price, side, reached, instrument, bar.ts_close_ns, rules):
+        return Protection.NOT_REACHED
     price_units = price_to_units(instrument, position.target_price, 0)
     write_fill(
         fill,
@@ -244,4 +258,4 @@ def _fill_resting_target(position: Record, instrument: Record, bar: Record, rule
         bar.ts_close_ns,
         Reason.EXIT_TARGET,
     )
-    return True
+    return Protection.FILLED

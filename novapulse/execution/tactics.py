@@ -7,7 +7,7 @@ import enum
 
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, OrderKind, Record
-from novapulse.risk.cash import price_to_units
+from novapulse.risk.decide import passive_price
 from novapulse.risk.sizing import forecast_scale
 from novapulse.risk.stops import round_trip_cost
 
@@ -59,9 +59,11 @@ def next_step(order: Record, price: float, instrument: Record, rules: Record) ->
 
 @kernel(allocates=False)
 def reprice(order: Record, price: float, ts_ns: int, instrument: Record, rules: Record) -> None:
-    """Move a chasing order to the passive side of the last price and start its clock again."""
-    passive = price * (1.0 - order.side * rules.limit_offset_fraction)
-    order.limit_price = price_to_units(instrument, passive, -order.side) / instrument.price_factor
+    """Move a chasing order to the passive side of the last price, with what it reserves, and start its clock again."""
+    before = order.limit_price
+    order.limit_price = passive_price(instrument, price, order.side, OrderKind.LIMIT, rules)
+    order.hold *= order.limit_price / before
+    order.notional *= order.limit_price / before
     order.chases_left -= 1
     order.active_ns = ts_ns + rules.latency_ns
     order.expires_ns = ts_ns + rules.time_to_live_ns

@@ -97,8 +97,7 @@ def qty_to_units(instrument: Record, qty: float) -> int:
     lots = qty * instrument.qty_factor / instrument.lot_units
     if not lots > 0.0:
         return 0
-    if lots > 4.0e18:
-        lots = 4.0e18
+    lots = min(lots, _PRODUCT_MAX / instrument.lot_units)
     nearest = math.floor(lots + 0.5)
     whole = nearest if abs(lots - nearest) <= 1e-12 * max(1.0, nearest) else math.floor(lots)
     return int(whole) * instrument.lot_units

@@ -40,7 +40,7 @@ def decide(
         action: ACTION, overwritten: the verb, its reason and, for an order, side, size, stop and target distances.
     """
     if position.qty_units != 0:
-        _decide_held(account, position, signal, rules, action)
+        _decide_held(account, position, instrument, bar.close, signal, rules, action)
         return
     action.verb = Verb.HOLD
     action.reason = no_opinion(signal.consensus, signal.warm, rules)
@@ -59,22 +59,24 @@ def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def _decide_held(account: Record, position: Record, signal: Record, rules: Record, action: Record) -> None:
+def _decide_held(
+    account: Record, position: Record, instrument: Record, price: float, signal: Record, rules: Record, action: Record
+) -> None:
     action.verb = Verb.HOLD
     if position.exiting:
         action.reason = Reason.ORDER_WORKING
-    elif account.flatten:
-        _leave(position, rules, Reason.EXIT_MODE, action)
+    elif account.flattening:
+        _leave(position, instrument, price, rules, Reason.EXIT_MODE, action)
     elif rules.time_stop_bars > 0 and position.bars_held >= rules.time_stop_bars:
-        _leave(position, rules, Reason.EXIT_TIME, action)
+        _leave(position, instrument, price, rules, Reason.EXIT_TIME, action)
     elif position.direction * signal.consensus <= -rules.exit_forecast_min:
-        _leave(position, rules, Reason.EXIT_OPPOSITE, action)
+        _leave(position, instrument, price, rules, Reason.EXIT_OPPOSITE, action)
     else:
         action.reason = Reason.HOLDING
 
 
 @kernel(allocates=False)
-def _leave(position: Record, rules: Record, reason: int, action: Record) -> None:
+def _leave(position: Record, instrument: Record, price: float, rules: Record, reason: int, action: Record) -> None:
     action.verb = Verb.EXIT
     action.reason = reason
     action.side = -position.direction
@@ -82,7 +84,7 @@ def _leave(position: Record, rules: Record, reason: int, action: Record) -> None
     action.units = abs(position.qty_units)
     action.qty = abs(position.qty)
     action.target_units = 0
-    action.limit_price = 0.0
+    action.limit_price = passive_price(instrument, price, action.side, action.kind, rules)
 
 
 @kernel(allocates=False)
@@ -111,7 +113,10 @@ def _decide_entry(
         action.reason = Reason.TARGET_BELOW_COSTS
         return
     _measure_sizes(account, bar.close, signal, group_exposure, instrument, rules, action)
-    _bind_size(instrument, bar.close, rules, action)
+    limit_price = passive_price(instrument, bar.close, direction, rules.entry_kind, rules)
+    # An order that rests below the close is worth less, and the venue's minimum counts what the order is worth.
+    worth = min(bar.close, limit_price) if limit_price > 0.0 else bar.close
+    _bind_size(instrument, worth, rules, action)
     if action.units == 0:
         return
     action.verb = Verb.ENTER
@@ -119,7 +124,7 @@ def _decide_entry(
     action.side = direction
     action.kind = rules.entry_kind
     action.target_units = direction * action.units
-    action.limit_price = _entry_limit(instrument, bar.close, direction, rules)
+    action.limit_price = limit_price
     action.notional = action.qty * bar.close
     action.hold = action.notional * _cash_per_notional(instrument, rules)
 
@@ -131,11 +136,12 @@ def _cash_per_notional(instrument: Record, rules: Record) -> float:
 
 
 @kernel(allocates=False)
-def _entry_limit(instrument: Record, price: float, direction: int, rules: Record) -> float:
-    if rules.entry_kind == OrderKind.MARKET:
+def passive_price(instrument: Record, price: float, side: int, kind: int, rules: Record) -> float:
+    """Return where an order of a kind rests: the passive side of the last price, on the grid; 0 for a market order."""
+    if kind == OrderKind.MARKET:
         return 0.0
-    passive = price * (1.0 - direction * rules.limit_offset_fraction)
-    return price_to_units(instrument, passive, -direction) / instrument.price_factor
+    passive = price * (1.0 - side * rules.limit_offset_fraction)
+    return price_to_units(instrument, passive, -side) / instrument.price_factor
 
 
 @kernel(allocates=False)

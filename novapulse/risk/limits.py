@@ -6,17 +6,19 @@ from novapulse.compiled import kernel
 from novapulse.core.records import Mode, Reason, Record
 from novapulse.risk.sizing import drawdown, ruin_probability
 
+_NOISE = 1e-12
+
 
 @kernel(allocates=False)
 def mode_refusal(account: Record) -> int:
-    """Return why the account's mode takes no new risk, or NONE."""
-    if account.mode == Mode.NORMAL:
-        return Reason.NONE
+    """Return why the account's mode takes no new risk, or NONE. One that is being flattened may only reduce."""
+    if account.mode == Mode.HALTED:
+        return Reason.MODE_HALTED
+    if account.mode == Mode.REDUCE_ONLY or account.flattening:
+        return Reason.MODE_REDUCE_ONLY
     if account.mode == Mode.PAUSED:
         return Reason.MODE_PAUSED
-    if account.mode == Mode.REDUCE_ONLY:
-        return Reason.MODE_REDUCE_ONLY
-    return Reason.MODE_HALTED
+    return Reason.NONE
 
 
 @kernel(allocates=False)
@@ -61,12 +63,18 @@ def refuse_entry(
 
 
 @kernel(allocates=False)
+def _reaches(share: float, limit: float) -> bool:
+    # 1 - 8000 / 10000 is a hair below 0.2 in floats: at the limit is at the limit.
+    return limit > 0.0 and share >= limit - _NOISE
+
+
+@kernel(allocates=False)
 def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
     if account.equity <= 0.0:
         return Reason.BUYING_POWER
-    if rules.daily_loss_max > 0.0 and daily_loss(account) >= rules.daily_loss_max:
+    if _reaches(daily_loss(account), rules.daily_loss_max):
         return Reason.DAILY_LOSS
-    if rules.drawdown_max > 0.0 and drawdown(account) >= rules.drawdown_max:
+    if _reaches(drawdown(account), rules.drawdown_max):
         return Reason.DRAWDOWN
     if ts_close_ns < account.streak_ready_ns:
         return Reason.LOSS_STREAK

@@ -48,6 +48,8 @@ def apply_fill(account: Record, position: Record, instrument: Record, fill: Reco
 @kernel(allocates=False)
 def _add(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
     if position.entered_units == 0:
+        position.round_trip = account.entries
+        account.entries += 1
         position.entry_ts_ns = fill.ts_ns
         position.bars_held = 0
         position.stop_kind = StopKind.INITIAL
@@ -57,9 +59,14 @@ def _add(account: Record, position: Record, instrument: Record, fill: Record, ru
         account.strategy_ready_ns[position.lead] = fill.ts_ns + rules.strategy_cooldown_ns
     position.entered_units += fill.qty_units
     position.entry_units += fill.cash_units
-    entered = position.entered_units / instrument.qty_factor
-    position.entry_price = position.entry_units / instrument.cash_factor / entered
+    position.entry_price = average_price(instrument, position.entry_units, position.entered_units)
     place_stops(position, instrument)
+
+
+@kernel(allocates=False)
+def average_price(instrument: Record, cash_units: int, qty_units: int) -> float:
+    """Return cash per quantity as a price; equal fills give their own price back, without the noise of a second rounding."""
+    return float(cash_units * instrument.qty_factor / (qty_units * instrument.cash_factor))
 
 
 @kernel(allocates=False)

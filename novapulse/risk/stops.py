@@ -48,11 +48,14 @@ def target_distance(instrument: Record, price: float, atr: float, rules: Record)
 def place_stops(position: Record, instrument: Record) -> None:
     """Set stop and target prices from the average entry price and the frozen distances, on the tick grid.
 
-    The stop is rounded towards the entry (never more risk than decided), the target away from it.
+    The stop is rounded towards the entry (never more risk than decided), the target away from it. A later fill of the
+    same entry moves the average, and with it the target; the stop only if that tightens it.
     """
     direction = position.direction
-    stop = position.entry_price - direction * position.stop_distance
-    position.stop_price = price_to_units(instrument, max(stop, instrument.tick), direction) / instrument.price_factor
+    stop = max(position.entry_price - direction * position.stop_distance, instrument.tick)
+    on_grid = price_to_units(instrument, stop, direction) / instrument.price_factor
+    if position.stop_price == 0.0 or direction * (on_grid - position.stop_price) > 0.0:
+        position.stop_price = on_grid
     if position.target_distance > 0.0:
         target = max(position.entry_price + direction * position.target_distance, instrument.tick)
         position.target_price = price_to_units(instrument, target, direction) / instrument.price_factor

@@ -1,5 +1,6 @@
 """What the tests of the decision core are built from: instruments, rules, markets, a fold, and the fold again in plain Python."""
 
+import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +31,7 @@ from novapulse.backtest.kernel import OUTPUT_FULL, fold
 from novapulse.backtest.tally import TALLY
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import Instrument
-from novapulse.core.records import BAR, RULES, SIGNAL, Record
+from novapulse.core.records import ACCOUNT, BAR, RULES, SIGNAL, Record
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.execution.settings import ExecutionSettings
 from novapulse.risk.settings import RiskSettings
@@ -64,6 +65,16 @@ OFF = {
 }
 """Every optional rule off and every friction zero: a test turns on what it is about."""
 
+LIVELY = {
+    "volatility_target": 0.0,
+    "strategy_cooldown_ns": 0,
+    "loss_cooldown_ns": 0,
+    "ruin_trades_min": 0,
+    "loss_streak_max": 0,
+    "target_cost_multiple_min": 0.0,
+}
+"""The default rules without those that would keep a test's market quiet."""
+
 
 def instrument(symbol: str = "BTC/USD", **changes: Any) -> Instrument:
     facts = {
@@ -94,6 +105,53 @@ def rules_of(**changes: Any) -> Record:
 def bare_rules(**changes: Any) -> Record:
     """Return rules with every option off but those given: market orders, no friction, stop 2 and target 3 ATR away."""
     return rules_of(**(OFF | changes))
+
+
+def busy_rules(seed: int) -> Record:
+    """Return rules drawn at random, with limits loose enough that much happens."""
+    rng = np.random.default_rng(seed)
+
+    def maybe(value: float) -> float:
+        return value if rng.random() < 0.5 else 0.0
+
+    return rules_of(
+        position_notional_max=maybe(900.0),
+        position_fraction_max=maybe(0.3),
+        volatility_target=maybe(0.5),
+        drawdown_max=maybe(0.3),
+        daily_loss_max=maybe(0.03),
+        gross_fraction_max=maybe(0.8),
+        group_fraction_max=maybe(0.5),
+        positions_max=int(maybe(2)),
+        kelly_trades_min=int(maybe(10)),
+        ruin_trades_min=int(maybe(20)),
+        ruin_probability_max=0.5,
+        gate_probability_min=maybe(0.2),
+        instrument_cooldown_ns=int(maybe(3)) * MINUTE_NS,
+        strategy_cooldown_ns=int(maybe(5)) * MINUTE_NS,
+        loss_cooldown_ns=int(maybe(7)) * MINUTE_NS,
+        loss_streak_max=int(maybe(4)),
+        loss_streak_pause_ns=20 * MINUTE_NS,
+        breakeven_r=maybe(0.7),
+        trail_r=maybe(1.0),
+        trail_start_r=1.0,
+        target_atr=maybe(2.0),
+        target_cost_multiple_min=maybe(1.2),
+        time_stop_bars=int(maybe(9)),
+        entry_kind=rng.integers(0, 2),
+        exit_kind=rng.integers(0, 2),
+        target_kind=rng.integers(0, 2),
+        limit_offset_fraction=maybe(0.0005),
+        time_to_live_ns=int(rng.integers(1, 4)) * MINUTE_NS,
+        chases_max=rng.integers(0, 3),
+        fallback_market=rng.integers(0, 2),
+        latency_ns=int(maybe(200_000_000)),
+        half_spread_fraction=maybe(0.0001),
+        slippage_fraction=maybe(0.0002),
+        participation_max=maybe(0.1),
+        touch_probability=rng.choice([0.0, 0.25, 1.0]),
+        seed=rng.integers(0, 2**31),
+    )
 
 
 def bar_of(open_: float, high: float, low: float, close: float, volume: float = 1e6, ts_close_ns: int = START_NS) -> Record:
@@ -197,12 +255,22 @@ class Book(NamedTuple):
     def tally(self) -> Record:
         return self.state.tally[0]
 
-    def bytes(self) -> dict[str, bytes]:
-        """Return everything as bytes, for equality to the bit."""
-        return {
-            **{name: getattr(self, name).tobytes() for name in self._fields[:-1]},
-            **{name: getattr(self.state, name).tobytes() for name in ("account", "positions", "tally")},
-        }
+    @property
+    def digest(self) -> str:
+        """Return one hash of everything, field by field: equality to the bit."""
+        total = hashlib.sha256()
+        for name in self._fields[:-1]:
+            total.update(raw(getattr(self, name)))
+        for name in ("account", "positions", "orders", "tally"):
+            total.update(raw(getattr(self.state, name)))
+        return total.hexdigest()
+
+
+def raw(records: Any) -> bytes:
+    """Return the bytes of an array's fields, without the padding between them."""
+    if records.dtype.names is None:
+        return np.ascontiguousarray(records).tobytes()
+    return b"".join(np.ascontiguousarray(records[name]).tobytes() for name in records.dtype.names)
 
 
 def opened_state(capital: float, instruments: Sequence[Instrument]) -> State:
@@ -219,9 +287,9 @@ def opened_state(capital: float, instruments: Sequence[Instrument]) -> State:
 def book_of(output: Output, state: State) -> Book:
     counts = output.counts
     return Book(
-        output.fills[: counts[N_FILLS]],
-        output.round_trips[: counts[N_ROUND_TRIPS]],
-        output.denials[: counts[N_DENIALS]],
+        output.fills[: counts[N_FILLS]].view(np.recarray),
+        output.round_trips[: counts[N_ROUND_TRIPS]].view(np.recarray),
+        output.denials[: counts[N_DENIALS]].view(np.recarray),
         output.equity[: counts[N_EQUITY]],
         output.equity_ts_ns[: counts[N_EQUITY]],
         output.reasons,
@@ -282,3 +350,20 @@ def one(
     return folded(
         [bars], [signals_of(opinions, np.full(len(rows), atr), **columns)], [facts or instrument()], rules, capital=capital
     )
+
+
+def account_of(equity: float = 10_000.0, **changes: Any) -> Record:
+    """Return an account that holds nothing but cash; changes are written over."""
+    account = np.zeros(1, ACCOUNT)[0]
+    account.cash_units, account.cash = round(equity * 1e8), equity
+    account.equity = account.equity_peak = account.day_opening_equity = account.day_peak = equity
+    for name, value in changes.items():
+        account[name] = value
+    return account
+
+
+def record_of(dtype: Any, **fields: Any) -> Record:
+    record = np.zeros(1, dtype)[0]
+    for name, value in fields.items():
+        record[name] = value
+    return record

@@ -142,7 +142,7 @@ def test_an_unfilled_limit_expires_chases_crosses_or_gives_up_and_says_so():
     assert costly.fills.size == 0
     assert costly.denials.reason.tolist() == [Reason.UNFILLED_NO_EDGE]
     chased = one([*away[:2], (101.0, 102.0, 99.0, 101.0)], [10], bare_rules(chases_max=1, fallback_market=0, **base))
-    assert story(chased) == [("ENTER_CONSENSUS", 1.0, 101.5, "MAKER")]
+    assert story(chased) == [("ENTER_CONSENSUS", 1.0, 101.5, "MAKER"), ("EXIT_STOP", -1.0, 99.5, "TAKER")]
 
 
 def test_a_chasing_order_reserves_what_its_new_price_needs():

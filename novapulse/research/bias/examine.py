@@ -11,7 +11,7 @@ from novapulse.research.bias.subjects import Effort, Subject, SubjectError
 
 FULL = Effort()
 HEAVY = Effort(25, 25, 8, 6, 16, 0)
-QUICK = Effort(2, 2, 2, 1, 2, 0)
+QUICK = Effort(2, 2, 2, 1, 0, 0)
 
 
 def examine(subject: Subject, bars: BarColumns, effort: Effort) -> SubjectReport:

@@ -86,6 +86,8 @@ def window(case: Case, effort: Effort) -> Finding:
     warmup = case.subject.warmup_bars
     if warmup is None:
         return Finding(Proof.WINDOW, Outcome.NOT_SHOWN, note="it remembers everything and declares no warm-up")
+    if effort.windows == 0:
+        return Finding(Proof.WINDOW, Outcome.NOT_SHOWN, note="it was not tried")
     ends = _window_ends(case, warmup, effort.windows)
     if ends.size == 0:
         whole = " without a gap" if case.subject.whole_windows else ""

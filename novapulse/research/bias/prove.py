@@ -53,7 +53,7 @@ def prove(
 
 
 def quick_check(name: str, strategy: Strategy, bars: BarColumns, params: Any = None) -> SubjectReport:
-    """Look for lookahead and a short warm-up in one strategy, cheaply: few cuts on the last bars.
+    """Look for lookahead in one strategy, cheaply: few cuts on the last bars, so that what is rare can slip through.
 
     Args:
         name: The strategy's name.

@@ -1,0 +1,86 @@
+"""Compiles every kernel that a backtest or a trader may call, by doing on a small generated market what they do.
+
+Invariants:
+- machine code is kept per combination of argument types, so kernels are called as the program calls them, through the
+  same doors;
+- nothing but the cache of kernels is left behind.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from novapulse.backtest import BacktestSettings, run
+from novapulse.confluence import pipeline
+from novapulse.confluence.explain import explain
+from novapulse.confluence.plan import prepare
+from novapulse.core.bars import MINUTE_NS, BarColumns
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.records import ACCOUNT, ACTION, BAR, INSTRUMENT, POSITION, RULES, SIGNAL
+from novapulse.market.calendars import calendar
+from novapulse.market.lake import Lake
+from novapulse.market.quality import report
+from novapulse.market.sample import sample_market
+from novapulse.risk.decide import decide
+from novapulse.strategies import STRATEGIES, Votes
+
+_EXCHANGE = "sample"
+_SYMBOLS = ("BTC/USDT", "ETH/USDT")
+_SEED = 11
+_BARS = 24 * 1440
+_COARSE_BARS = 4_000
+
+
+def steps() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what there is to compile, by name, each with the call that compiles it."""
+    bars = _through_the_lake()
+    key = min(bars)
+    one, settings = {key: bars[key]}, BacktestSettings()
+    plan = prepare(settings.confluence, STRATEGIES)
+    yield "backtest", lambda: run(bars, settings)
+    yield "backtest of one instrument, metrics only", lambda: run(one, settings, metrics_only=True)
+    yield "backtest with finer bars", lambda: run(_coarse(key), settings, finer=one)
+    yield "explanation", lambda: explain(bars[key], plan, pipeline.signals(one)[1], key=key)
+    yield "quality report", lambda: report(bars[key], calendar("24/7"))
+    yield "votes of a user's strategy", lambda: Votes.made(bars[key].close, 1.0, 0)
+    yield "one decision", _decide_once
+    yield "indicators", lambda: _indicators(bars[key])
+
+
+def warm_up(said: Callable[[str], None]) -> None:
+    """Compile everything.
+
+    Args:
+        said: Called with the name of each step before it begins.
+    """
+    for name, call in steps():
+        said(name)
+        call()
+
+
+def _through_the_lake() -> dict[InstrumentKey, BarColumns]:
+    with tempfile.TemporaryDirectory(prefix="novapulse-warmup-") as folder:
+        lake = Lake(folder)
+        for symbol, bars in sample_market(_SYMBOLS, _BARS, _SEED).items():
+            lake.append(_EXCHANGE, symbol, "1m", bars)
+        return {InstrumentKey(_EXCHANGE, symbol): lake.bars(_EXCHANGE, symbol, "1m") for symbol in _SYMBOLS}
+
+
+def _coarse(key: InstrumentKey) -> dict[InstrumentKey, BarColumns]:
+    width = 5 * MINUTE_NS
+    return {key: sample_market([key.symbol], _COARSE_BARS, _SEED, width)[key.symbol]}
+
+
+def _decide_once() -> None:
+    account, position, instrument, bar, signal, rules, action = (
+        np.zeros(1, record)[0] for record in (ACCOUNT, POSITION, INSTRUMENT, BAR, SIGNAL, RULES, ACTION)
+    )
+    decide(account, position, instrument, bar, signal, 0.0, rules, action)
+
+
+def _indicators(bars: BarColumns) -> None:
+    from novapulse.research.bias import feature_subjects
+
+    for subject in feature_subjects():
+        subject.compute(bars)

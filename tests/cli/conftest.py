@@ -1,0 +1,80 @@
+"""The command line in-process: an own home folder, no settings of this machine, and a lake with a generated market."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from novapulse.cli import main
+from novapulse.core.bars import MINUTE_NS
+from novapulse.market.lake import Lake
+from novapulse.market.sample import sample_market
+
+BARS = 24 * 1440
+SYMBOLS = ("BTC/USDT", "ETH/USDT")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with two pairs of 24 days; only to be read."""
+    lake = Lake(tmp_path_factory.mktemp("stocked"))
+    for symbol, bars in sample_market(SYMBOLS, BARS, seed=3).items():
+        lake.append("binance", symbol, "1m", bars, source="a test")
+    coarse = sample_market(SYMBOLS[:1], 300, seed=3, timeframe_ns=5 * MINUTE_NS)
+    lake.append("binance", SYMBOLS[0], "5m", coarse[SYMBOLS[0]])
+    return lake.path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home folder in an empty working folder, and none of this machine's settings."""
+    with monkeypatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("NOVAPULSE_")]:
+            patch.delenv(name)
+        home = tmp_path / "home"
+        patch.setenv("NOVAPULSE_HOME", str(home))
+        patch.setenv("HOME", str(tmp_path))
+        patch.delenv("NO_COLOR", raising=False)
+        (tmp_path / "work").mkdir()
+        patch.chdir(tmp_path / "work")
+        yield home
+
+
+@pytest.fixture
+def cli(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run `novapulse` with some words."""
+
+    def run(*words: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def lake(home: Path, stocked: Path) -> Path:
+    """A lake of the test's own at the place where the command line looks for it."""
+    shutil.copytree(stocked, home / "lake")
+    return home / "lake"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

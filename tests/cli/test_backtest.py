@@ -1,0 +1,121 @@
+"""`novapulse backtest`: its JSON contract, and that it is the library's own `run` on the lake's own bars."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novapulse.backtest import BacktestSettings, run
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.market.lake import Lake
+from tests.cli.conftest import BARS, SYMBOLS, Cli
+
+SUMMARY = set(
+    "total_return cagr sharpe sortino calmar max_drawdown trades win_rate profit_factor expectancy exposure turnover "
+    "fees slippage break_even_slippage_bps".split()
+)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """One JSON object and nothing else, without numbers that are none."""
+
+    def impossible(name: str) -> None:
+        pytest.fail(f"{name} in JSON")
+
+    assert text.count("\n") == 1
+    values = json.loads(text, parse_constant=impossible)
+    assert isinstance(values, dict)
+    return values
+
+
+@pytest.fixture
+def result(cli: Cli, lake: Path) -> dict[str, Any]:
+    outcome = cli("backtest", "--json")
+    assert outcome.code == 0, outcome.err
+    return parsed(outcome.out)
+
+
+def test_json_keeps_its_contract(result: dict[str, Any]) -> None:
+    assert list(result) == ["data", "settings_hash", "summary", "by_strategy", "denials", "bands"]
+    assert {"hash", "bars", "start", "end", "bars_per_year", "gaps"} <= set(result["data"])
+    assert set(result["summary"]) >= SUMMARY
+    assert set(result["bands"]) == {"pessimistic", "base", "optimistic"}
+    assert result["bands"]["base"] == result["summary"]
+    assert set(result["denials"]) <= {reason.name for reason in Reason}
+    assert sum(row["trades"] for row in result["by_strategy"].values()) == result["summary"]["trades"] > 0
+
+
+def test_it_is_the_librarys_run_on_the_lakes_bars(result: dict[str, Any], lake: Path) -> None:
+    shelf = Lake(lake)
+    keys = [InstrumentKey("binance", symbol) for symbol in SYMBOLS]
+    bars = {key: shelf.bars(key.exchange, key.symbol, "1m") for key in keys}
+    expected = run(bars, instruments={key: shelf.instrument(key.exchange, key.symbol) for key in keys})
+    assert result["summary"] == expected.summary()
+    assert result["by_strategy"] == expected.by_strategy
+    assert result["settings_hash"] == BacktestSettings().hash
+    data = result["data"]
+    assert data["bars"] == 2 * BARS
+    assert (data["start"], data["end"]) == ("2024-01-01T00:01:00Z", "2024-01-25T00:00:00Z")
+    assert data["bars_per_year"] == pytest.approx(365.25 * 1440, rel=1e-3)
+    assert (data["gaps"], [one["inferred"] for one in data["instruments"]]) == (0, [True, True])
+
+
+def test_the_same_words_say_the_same_bytes(cli: Cli, lake: Path) -> None:
+    words = ("backtest", "--json", "--symbol", "btc-usdt")
+    assert cli(*words).out == cli(*words).out
+
+
+def test_a_range_is_of_closes_and_half_open(cli: Cli, lake: Path) -> None:
+    words = ("--symbol", "BTC-USDT", "--start", "2024-01-02", "--end", "2024-01-03T00:00+00:00", "--json")
+    data = parsed(cli("backtest", *words).out)["data"]
+    assert (data["bars"], data["start"], data["end"]) == (1440, "2024-01-02T00:01:00Z", "2024-01-03T00:00:00Z")
+
+
+def test_metrics_only_has_the_same_figures_and_no_invented_ones(cli: Cli, lake: Path, result: dict[str, Any]) -> None:
+    short = parsed(cli("backtest", "--json", "--metrics-only").out)
+    assert short["by_strategy"] is None
+    assert {name: part for name, part in short.items() if name != "by_strategy"} == {
+        name: part for name, part in result.items() if name != "by_strategy"
+    }
+
+
+def test_capital_is_what_the_account_opens_with(cli: Cli, lake: Path) -> None:
+    values = parsed(cli("backtest", "--json", "--symbol", "BTC-USDT", "--capital", "5000").out)
+    summary = values["summary"]
+    assert summary["final_equity"] == pytest.approx(5000 * (1 + summary["total_return"]), abs=1e-6)
+    assert values["settings_hash"] == BacktestSettings(capital=5000).hash
+
+
+def test_narrower_bars_are_used_inside_a_decision_bar(cli: Cli, lake: Path) -> None:
+    data = parsed(cli("backtest", "--json", "--symbol", "BTC-USDT", "--timeframe", "5m").out)["data"]
+    assert (data["timeframe"], data["instruments"][0]["finer"]) == ("5m", "1m")
+
+
+def test_pairs_without_bars_are_named_and_left_out(cli: Cli, lake: Path) -> None:
+    outcome = cli("backtest")
+    assert outcome.code == 0
+    for name in ("SOL-USDT", "ATOM-USDT"):
+        assert name in outcome.err
+
+
+def test_the_table_says_what_matters_in_80_columns(cli: Cli, lake: Path, result: dict[str, Any]) -> None:
+    out = cli("backtest").out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in out
+    assert [line.split()[0] for line in lines[:4]] == ["Return", "Drawdown", "Trades", "Costs"]
+    assert f"{100 * result['summary']['total_return']:,.2f} %" in lines[0]
+    for name in result["denials"]:
+        assert REASON_TEXT[Reason[name]] in out
+    for name in (*result["by_strategy"], "pessimistic", "base", "optimistic", "inferred", result["settings_hash"]):
+        assert name in out
+
+
+def test_colours_are_for_terminals_that_want_them(cli: Cli, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[" in cli("backtest").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in cli("backtest").out

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from novapulse.backtest.columns import WRITTEN
+from novapulse.backtest.tally import TALLY
+from novapulse.core import records
+from novapulse.core.records import REASON_TEXT, Reason
+
+DTYPES = {name: value for name, value in vars(records).items() if isinstance(value, np.dtype)} | {
+    "TALLY": TALLY,
+    "WRITTEN": WRITTEN,
+}
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_no_field_hides_behind_an_attribute_of_numpy(name):
+    """Uncompiled code would read numpy's own attribute of that name (`flatten`, `sort`, `mean`) instead of the field."""
+    assert not set(DTYPES[name].names) & set(dir(np.record))
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_a_record_of_an_array_writes_into_the_array(name):
+    array = np.zeros(2, DTYPES[name])
+    record = array[1]
+    field = DTYPES[name].names[0]
+    setattr(record, field, 1)
+    assert array[field].tolist() == [0, 1]
+
+
+def test_every_reason_has_its_sentence():
+    assert set(REASON_TEXT) == set(Reason)
+    assert len(set(REASON_TEXT.values())) == len(Reason)
