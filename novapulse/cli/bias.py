@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UsageError, error, progress, say, show_json
 from novapulse.cli.inputs import checked_strategies, iso, open_lake
@@ -12,9 +12,6 @@ from novapulse.config.schema import nearest
 from novapulse.core.bars import BarColumns, timeframe_ns
 from novapulse.market.sample import sample_market
 from novapulse.strategies import STRATEGIES, Strategy
-
-if TYPE_CHECKING:
-    from novapulse.research.bias import BiasReport
 
 _BARS_MAX = 20_000
 _SAMPLE_SEED = 7
@@ -88,7 +85,7 @@ def _bars(loaded: Loaded) -> BarColumns:
     return sample_market([symbol], _BARS_MAX, _SAMPLE_SEED, timeframe_ns(data.timeframe))[symbol]
 
 
-def _show(report: "BiasReport") -> None:
+def _show(report: Any) -> None:
     from novapulse.research.bias import CLAIMS, Outcome
 
     marks = {Outcome.PASSED: "yes", Outcome.FAILED: "NO", Outcome.NOT_SHOWN: "not shown"}

@@ -77,34 +77,28 @@ def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capi
 
 
 def _verdict(summary: Values, quote: str, capital: float) -> list[str]:
-    total = summary["total_return"]
-    longest = f"longest {summary['max_drawdown_bars']:,} bars"
+    total, trades = summary["total_return"], summary["trades"]
     won = f"{percent(summary['win_rate'], 0)} won, profit factor {number(summary['profit_factor'])}"
-    trades = f"{won}, {number(summary['expectancy_r'])} R a trade" if summary["trades"] else "nothing was traded"
-    costs = summary["fees"] + summary["slippage"]
+    costs = f"fees {number(summary['fees'])}, slippage {number(summary['slippage'])} {quote}"
+    ratios = f"sortino {number(summary['sortino'])}, calmar {number(summary['calmar'])}"
+    busy = f"in the market {percent(summary['time_in_market'], 0)} of the time"
     lines = [
         ("Return", percent(total), f"{number(capital)} became {number(summary['final_equity'])} {quote}"),
-        ("Drawdown", percent(summary["max_drawdown"]), longest),
-        ("Trades", f"{summary['trades']:,}", trades),
-        ("Costs", number(costs), f"fees {number(summary['fees'])}, slippage {number(summary['slippage'])} {quote}"),
-        (
-            "Sharpe",
-            number(summary["sharpe"]),
-            f"sortino {number(summary['sortino'])}, calmar {number(summary['calmar'])}",
-        ),
-        (
-            "Exposure",
-            percent(summary["exposure"]),
-            f"in the market {percent(summary['time_in_market'], 0)} of the time",
-        ),
+        ("Drawdown", percent(summary["max_drawdown"]), f"longest {summary['max_drawdown_bars']:,} bars"),
+        ("Trades", f"{trades:,}", f"{won}, {number(summary['expectancy_r'])} R a trade" if trades else "none"),
+        ("Costs", number(summary["fees"] + summary["slippage"]), costs),
+        *([("", "", _break_even(summary["break_even_slippage_bps"]))] if trades else []),
+        ("Sharpe", number(summary["sharpe"]), ratios),
+        ("Exposure", percent(summary["exposure"]), busy),
     ]
     texts = [f"{name:<10}{value:>12}   {rest}" for name, value, rest in lines]
-    texts[0] = good_or_bad(texts[0], total)
-    even = summary["break_even_slippage_bps"]
-    if even is not None and summary["trades"]:
-        what = f"would break even at {even:.1f} bps of slippage" if even > 0 else "loses even without any slippage"
-        texts.append(f"{'':<10}{'':>12}   {what}")
-    return texts
+    return [good_or_bad(texts[0], total), *texts[1:]]
+
+
+def _break_even(slippage_bps: float | None) -> str:
+    if slippage_bps is None or slippage_bps <= 0:
+        return "loses even without any slippage"
+    return f"breaks even at {slippage_bps:.1f} bps of slippage"
 
 
 def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[str]:
@@ -132,8 +126,8 @@ def _denials(denials: Mapping[str, int], decisions: Mapping[str, int]) -> list[s
     cold, weak = (decisions.get(reason.name, 0) for reason in (Reason.NOT_WARM, Reason.NO_SIGNAL))
     lines = [
         headline("Why not more: decisions that refused an entry, and orders not filled"),
-        f"{taken:,} decisions: {percent(cold / taken, 1)} with too little history, "
-        f"{percent(weak / taken, 1)} without a strong consensus",
+        f"{taken:,} decisions: {percent(cold / taken, 1)} had too little history, "
+        f"{percent(weak / taken, 1)} a weak consensus",
     ]
     widest = max((len(f"{count:,}") for count in denials.values()), default=0)
     for name, count in denials.items():

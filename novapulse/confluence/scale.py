@@ -6,8 +6,6 @@ the bars on which the strategy speaks: silence is no opinion, not a weak one, an
 
 import math
 
-import numpy as np
-
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 from novapulse.strategies.votes import FORECAST_MAX
@@ -63,9 +61,3 @@ def diversification_multiplier(weights: Floats, products: Floats, maximum: float
         for b in range(weights.size):
             variance += weights[a] * weights[b] * correlation(products, a, b)
     return min(maximum, 1.0 / math.sqrt(variance)) if variance > 0.0 else maximum
-
-
-def correlations(products: Floats) -> Floats:
-    """Return float64[S, S], the matrix H that `diversification_multiplier` uses."""
-    size = range(products.shape[0])
-    return np.array([[correlation(products, a, b) for b in size] for a in size])

@@ -2,12 +2,12 @@
 
 import zlib
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from novapulse.core.instruments import Instrument
+from novapulse.core.instruments import Instrument, quantize
 from novapulse.core.records import INSTRUMENT, RULES, OrderKind, Record
 from novapulse.execution.settings import ExecutionSettings, OrderChoice
 from novapulse.risk.cash import FEE_ONE
@@ -30,7 +30,7 @@ def rules_record(
         instrument: Whose quantity units a fixed quantity is counted in; needed only for `fixed_qty`.
 
     Raises:
-        ValueError: A fixed quantity is set and there is no instrument for its units.
+        ValueError: A fixed quantity is set and there is no instrument for its units, or it is less than one lot.
     """
     rules = np.zeros(1, RULES)[0]
     _write_sizing(rules, risk, instrument)
@@ -66,7 +66,12 @@ def _write_sizing(rules: Record, risk: RiskSettings, instrument: Instrument | No
     if sizing.fixed_qty > 0:
         if instrument is None:
             raise ValueError("sizing.fixed_qty works with one instrument only: quantities of several do not compare")
-        rules.fixed_units = round(sizing.fixed_qty * 10**instrument.qty_scale)
+        qty = quantize(sizing.fixed_qty, instrument.lot)
+        if qty == 0:
+            raise ValueError(
+                f"sizing.fixed_qty {sizing.fixed_qty:g} is less than one lot of {instrument.key}: {instrument.lot}"
+            )
+        rules.fixed_units = int(qty * 10**instrument.qty_scale)
 
 
 def _write_limits(rules: Record, risk: RiskSettings) -> None:
@@ -111,7 +116,7 @@ def instrument_records(instruments: Sequence[Instrument]) -> NDArray[np.void]:
     records = np.zeros(len(instruments), INSTRUMENT)
     for record, instrument in zip(records, instruments, strict=True):
         _write_instrument(record, instrument)
-        record.group = groups.get(instrument.group, -1)
+        record["group"] = groups.get(instrument.group, -1)
     return records
 
 
@@ -125,7 +130,7 @@ def _write_instrument(record: Record, instrument: Instrument) -> None:
     spare = instrument.cash_scale - instrument.price_scale - instrument.qty_scale
     record.cash_multiplier = 10 ** max(spare, 0)
     record.cash_divisor = 10 ** max(-spare, 0)
-    record.qty_min_units = int((instrument.qty_min * 10**instrument.qty_scale).to_integral_value())
+    record.qty_min_units = int((instrument.qty_min * 10**instrument.qty_scale).to_integral_value(ROUND_CEILING))
     record.notional_min = float(instrument.notional_min)
     record.maker_fee_e8 = _fee_e8(instrument.maker_fee_bps)
     record.taker_fee_e8 = _fee_e8(instrument.taker_fee_bps)

@@ -14,21 +14,29 @@ class ExecutionSettings(BaseModel):
 
     entry_order: OrderChoice = Field("limit", description="How entries are placed.")
     exit_order: OrderChoice = Field("market", description="How decided exits are placed; stops are always marketable.")
-    target_order: OrderChoice = Field("limit", description="Take-profit rests as a limit, or crosses when it is touched.")
+    target_order: OrderChoice = Field(
+        "limit", description="Take-profit rests as a limit, or crosses when it is touched."
+    )
     limit_offset_bps: float = Field(0.0, ge=0, lt=1000, description="Passive distance of a limit from the last close.")
     time_to_live_bars: int = Field(1, ge=1, description="Bars a limit rests before it is chased.")
     chases_max: int = Field(2, ge=0, description="How often a limit follows the price before it crosses or gives up.")
     fallback_market: bool = Field(True, description="Cross the spread after the last chase if the edge still pays.")
-    fallback_edge_capture: float = Field(0.5, ge=0, le=1, description="Share of the way to the target one expects to earn.")
+    fallback_edge_capture: float = Field(
+        0.5, ge=0, le=1, description="Share of the way to the target one expects to earn."
+    )
     latency_ms: float = Field(200.0, ge=0, description="From the decision to the venue.")
     half_spread_bps: float = Field(1.0, ge=0, lt=1000, description="Half the quoted spread that a taker pays.")
     slippage_bps: float = Field(2.0, ge=0, lt=1000, description="What a taker loses beyond the spread.")
-    participation_max_fraction: float = Field(0.1, ge=0, le=1, description="Share of a bar's volume one order may fill; 0 for no cap.")
+    participation_max_fraction: float = Field(
+        0.1, ge=0, le=1, description="Share of a bar's volume one order may fill; 0 for no cap."
+    )
     touch_probability: float = Field(0.25, ge=0, le=1, description="Chance that a touched limit fills (base band).")
     seed: int = Field(7, ge=0, lt=2**31)
 
     @model_validator(mode="after")
     def _fallback_can_happen(self) -> Self:
         if self.fallback_market and self.entry_order == "limit" and self.fallback_edge_capture == 0:
-            raise ValueError("fallback_market is on but fallback_edge_capture is 0: it could never pay; turn one of them off")
+            raise ValueError(
+                "fallback_market is on but fallback_edge_capture is 0: it could never pay; turn one of them off"
+            )
         return self

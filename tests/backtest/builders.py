@@ -154,7 +154,9 @@ def busy_rules(seed: int) -> Record:
     )
 
 
-def bar_of(open_: float, high: float, low: float, close: float, volume: float = 1e6, ts_close_ns: int = START_NS) -> Record:
+def bar_of(
+    open_: float, high: float, low: float, close: float, volume: float = 1e6, ts_close_ns: int = START_NS
+) -> Record:
     return np.array([(ts_close_ns, open_, high, low, close, volume)], BAR)[0]
 
 
@@ -348,7 +350,11 @@ def one(
     opinions = np.zeros(len(rows))
     opinions[: len(consensus)] = consensus
     return folded(
-        [bars], [signals_of(opinions, np.full(len(rows), atr), **columns)], [facts or instrument()], rules, capital=capital
+        [bars],
+        [signals_of(opinions, np.full(len(rows), atr), **columns)],
+        [facts or instrument()],
+        rules,
+        capital=capital,
     )
 
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from novapulse.backtest.columns import NO_FINE, Fine, Signals
+from novapulse.backtest.columns import NO_FINE, WRITTEN, Fine, Signals
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, write_denial
 from novapulse.backtest.tally import tally_tick
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import Instrument
 from novapulse.core.records import ACTION, BAR, DENIAL, FILL, ROUND_TRIP, SIGNAL, Intent, Reason, Record, Verb
-from novapulse.backtest.columns import WRITTEN
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.decide import decide
 from novapulse.risk.settle import mark_account, mark_position

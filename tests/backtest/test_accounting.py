@@ -52,7 +52,9 @@ def test_cash_positions_and_round_trips_equal_exact_decimals(seed, count):
     book = folded(bars, signals, names, busy_rules(seed))
     cash, qty, trips, unit = exact_books(book.fills, names, 10_000.0)
     assert Decimal(int(book.account.cash_units)) * unit == cash
-    assert [Decimal(int(p.qty_units)).scaleb(-f.qty_scale) for p, f in zip(book.state.positions, names, strict=True)] == qty
+    assert [
+        Decimal(int(p.qty_units)).scaleb(-f.qty_scale) for p, f in zip(book.state.positions, names, strict=True)
+    ] == qty
     assert [Decimal(int(u)) * unit for u in book.round_trips.pnl_units] == trips
     worth = sum(q * Decimal(repr(float(b.close[-1]))) for q, b in zip(qty, bars, strict=True))
     assert Decimal(repr(float(book.account.equity))) == pytest.approx(cash + worth, abs=Decimal("1e-9"))
@@ -100,14 +102,18 @@ def vectorbt():
 def test_vectorbt_keeps_the_same_books_for_the_same_orders(vectorbt, shared_data, files):
     bars = [real_bars(shared_data, name, 1000, 3000) for name in files]
     names = [
-        instrument(f"A{j}/USD", maker_fee_bps=Decimal(1), taker_fee_bps=Decimal(4), shortable=True, lot=Decimal("0.0001"))
+        instrument(
+            f"A{j}/USD", maker_fee_bps=Decimal(1), taker_fee_bps=Decimal(4), shortable=True, lot=Decimal("0.0001")
+        )
         for j in range(len(files))
     ]
     book = folded(bars, [lively_signals(b) for b in bars], names, rules_of(position_notional_max=0.0, **LIVELY))
     assert book.fills.size > 50
     assert book.round_trips.size > 20
     # One row per fill, then one per tick that closes it: vectorbt takes a single order per row and column.
-    steps = sorted([(int(t), k) for k, t in enumerate(book.fills.ts_ns)] + [(int(t), book.fills.size) for t in book.equity_ts_ns])
+    steps = sorted(
+        [(int(t), k) for k, t in enumerate(book.fills.ts_ns)] + [(int(t), book.fills.size) for t in book.equity_ts_ns]
+    )
     shape = (len(steps), len(files))
     close, size, price, fees = (np.full(shape, np.nan) for _ in range(4))
     row_of = {int(t): k for k, t in enumerate(bars[0].ts_close_ns)}
@@ -125,7 +131,13 @@ def test_vectorbt_keeps_the_same_books_for_the_same_orders(vectorbt, shared_data
         price[row, fill.instrument] = fill.price
         fees[row, fill.instrument] = float(bps) / 1e4
     portfolio = vectorbt.Portfolio.from_orders(
-        close, size=size, price=price, fees=fees, init_cash=10_000.0, cash_sharing=len(files) > 1, group_by=len(files) > 1 or None
+        close,
+        size=size,
+        price=price,
+        fees=fees,
+        init_cash=10_000.0,
+        cash_sharing=len(files) > 1,
+        group_by=len(files) > 1 or None,
     )
     value = np.asarray(portfolio.value()).reshape(-1)[ends]
     assert np.max(np.abs(value / book.equity - 1.0)) < 1e-9

@@ -13,12 +13,12 @@ from novapulse.core.bars import MINUTE_NS
 from novapulse.core.records import Reason
 from novapulse.execution.rules import instrument_records
 from tests.backtest.builders import (
+    LIVELY,
     bare_rules,
     bars_of,
     book_of,
     busy_rules,
     folded,
-    LIVELY,
     instrument,
     lively_signals,
     opened_state,
@@ -140,7 +140,9 @@ def test_whatever_happens_the_books_keep_their_promises(seed, count):
             for ts in np.unique(mine.ts_ns):
                 volume = bars[j].volume[np.searchsorted(bars[j].ts_close_ns, ts)]
                 assert mine.qty[mine.ts_ns == ts].sum() <= volume * rules.participation_max * (1 + 1e-9)
-    working = sum(o.intent == 1 or p.qty_units != 0 for o, p in zip(book.state.orders, book.state.positions, strict=True))
+    working = sum(
+        o.intent == 1 or p.qty_units != 0 for o, p in zip(book.state.orders, book.state.positions, strict=True)
+    )
     assert account.positions == working
     assert account.trades == book.round_trips.size == book.tally.trades
     for trip in book.round_trips:
@@ -173,7 +175,10 @@ def test_decisions_in_sorted_order_share_cash_and_room():
 def test_an_instrument_without_a_bar_neither_decides_nor_fills_at_that_tick():
     both = bars_of([FLAT, (100.0, 100.0, 90.0, 95.0), (95.0, 95.0, 95.0, 95.0), FLAT])
     some = both[::3]
-    signals = [signals_of(np.array([10.0, 0, 0, 0]), np.full(4, 9.0)), signals_of(np.array([10.0, 0.0]), np.full(2, 9.0))]
+    signals = [
+        signals_of(np.array([10.0, 0, 0, 0]), np.full(4, 9.0)),
+        signals_of(np.array([10.0, 0.0]), np.full(2, 9.0)),
+    ]
     book = folded([both, some], signals, [instrument("A/USD"), instrument("B/USD")], bare_rules(fixed_units=1000))
     assert book.fills.ts_ns.tolist() == [both.ts_close_ns[1], both.ts_close_ns[3]]
     assert book.fills.instrument.tolist() == [0, 1]
@@ -205,6 +210,12 @@ def test_an_account_that_is_flattened_leaves_and_stays_out():
     state = opened_state(10_000.0, names)
     folded([bars[:3]], [signals_of(np.full(3, 10.0), np.ones(3))], names, bare_rules(fixed_units=1000), state=state)
     state.account[0].flattening = 1
-    book = folded([bars[3:]], [signals_of(signals.consensus[3:].copy(), np.ones(3))], names, bare_rules(fixed_units=1000), state=state)
+    book = folded(
+        [bars[3:]],
+        [signals_of(signals.consensus[3:].copy(), np.ones(3))],
+        names,
+        bare_rules(fixed_units=1000),
+        state=state,
+    )
     assert book.fills.reason.tolist() == [Reason.EXIT_MODE]
     assert book.denials.reason.tolist() == [Reason.MODE_REDUCE_ONLY]

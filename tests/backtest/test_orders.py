@@ -7,7 +7,7 @@ import pytest
 
 from novapulse.backtest.columns import signals_of
 from novapulse.core.records import Intent, Liquidity, Reason
-from tests.backtest.builders import START_NS, MINUTE_NS, bare_rules, bars_of, folded, instrument, one
+from tests.backtest.builders import MINUTE_NS, START_NS, bare_rules, bars_of, folded, instrument, one
 
 LIMIT, MARKET = 1, 0
 FLAT = (100.0, 100.0, 100.0, 100.0)
@@ -16,13 +16,17 @@ PATIENT = {"entry_kind": LIMIT, "time_to_live_ns": 3 * MINUTE_NS, "chases_max": 
 
 
 def story(book):
-    return [(Reason(f.reason).name, float(f.side * f.qty), float(f.price), Liquidity(f.liquidity).name) for f in book.fills]
+    return [
+        (Reason(f.reason).name, float(f.side * f.qty), float(f.price), Liquidity(f.liquidity).name) for f in book.fills
+    ]
 
 
 def test_nothing_fills_on_the_bar_that_decided():
     wide = (100.0, 110.0, 90.0, 100.0)
     for kind in (LIMIT, MARKET):
-        rules = bare_rules(entry_kind=kind, target_atr=0.0, stop_atr=20.0, time_to_live_ns=MINUTE_NS, chases_max=0, **UNIT)
+        rules = bare_rules(
+            entry_kind=kind, target_atr=0.0, stop_atr=20.0, time_to_live_ns=MINUTE_NS, chases_max=0, **UNIT
+        )
         book = one([FLAT, wide, wide], [0, 10], rules)
         assert book.fills.ts_ns.tolist() == [START_NS + 3 * MINUTE_NS]
         assert book.fills.decision_ts_ns.tolist() == [START_NS + 2 * MINUTE_NS]
@@ -36,7 +40,9 @@ def test_latency_beyond_the_next_bar_keeps_the_order_away_from_it():
 def test_what_a_bar_fills_shares_one_participation_cap():
     # 10 % of 5 is room for half a unit: the entry takes it all, the stop inside the same bar has to wait.
     book = one(
-        [FLAT, (100.0, 100.0, 97.0, 97.5, 5.0), (97.4, 97.4, 97.4, 97.4, 50.0)], [10], bare_rules(participation_max=0.1, **UNIT)
+        [FLAT, (100.0, 100.0, 97.0, 97.5, 5.0), (97.4, 97.4, 97.4, 97.4, 50.0)],
+        [10],
+        bare_rules(participation_max=0.1, **UNIT),
     )
     assert story(book) == [("ENTER_CONSENSUS", 0.5, 100.0, "TAKER"), ("EXIT_STOP", -0.5, 97.4, "TAKER")]
     assert book.denials.reason.tolist() == [Reason.UNFILLED_SUPERSEDED]
@@ -119,7 +125,13 @@ def test_a_gap_fills_stops_at_the_open_and_resting_targets_at_their_price():
 def test_a_resting_target_that_fills_in_part_leaves_the_decided_exit_at_work():
     # Bar 2 decides to leave with a limit at 101; bar 3 fills a tenth of the target at 103; the limit stays at work.
     rules = bare_rules(exit_kind=LIMIT, participation_max=0.1, time_to_live_ns=9 * MINUTE_NS, target_kind=LIMIT, **UNIT)
-    rows = [FLAT, FLAT, (100.0, 101.0, 100.0, 101.0), (101.0, 104.0, 101.0, 101.0, 1.0), (101.0, 102.0, 101.0, 101.0, 1e6)]
+    rows = [
+        FLAT,
+        FLAT,
+        (100.0, 101.0, 100.0, 101.0),
+        (101.0, 104.0, 101.0, 101.0, 1.0),
+        (101.0, 102.0, 101.0, 101.0, 1e6),
+    ]
     book = one(rows, [10, 0, -5], rules)
     assert story(book)[1:] == [
         ("EXIT_TARGET", -0.1, 103.0, "MAKER"),
@@ -131,7 +143,12 @@ def test_a_resting_target_that_fills_in_part_leaves_the_decided_exit_at_work():
 def test_an_unfilled_limit_expires_chases_crosses_or_gives_up_and_says_so():
     """V-8: a limit order is not assumed to fill."""
     away = [FLAT] + [(100.0 + k, 100.5 + k, 100.0 + k, 100.5 + k) for k in range(1, 8)]
-    base = {"entry_kind": LIMIT, "time_to_live_ns": MINUTE_NS, "touch_probability": 0.0, "fallback_edge_capture": 1.0} | UNIT
+    base = {
+        "entry_kind": LIMIT,
+        "time_to_live_ns": MINUTE_NS,
+        "touch_probability": 0.0,
+        "fallback_edge_capture": 1.0,
+    } | UNIT
     given_up = one(away, [10], bare_rules(chases_max=0, fallback_market=0, **base))
     assert given_up.fills.size == 0
     assert given_up.denials.reason.tolist() == [Reason.UNFILLED_EXPIRED]
@@ -163,7 +180,13 @@ def test_without_volume_nothing_fills():
 
 def test_excursions_in_r_reach_from_the_worst_to_the_best_price_held():
     # Bought at the open of bar 1 at 100 (R = 2); low 99 and high 102.5; left at the gapped open 98.2 of bar 4.
-    rows = [FLAT, (100.0, 101.0, 99.0, 100.0), (100.0, 102.5, 100.0, 101.0), (101.0, 101.0, 100.0, 100.0), (98.2, 108.0, 98.2, 99.0)]
+    rows = [
+        FLAT,
+        (100.0, 101.0, 99.0, 100.0),
+        (100.0, 102.5, 100.0, 101.0),
+        (101.0, 101.0, 100.0, 100.0),
+        (98.2, 108.0, 98.2, 99.0),
+    ]
     trip = one(rows, [10, 0, 0, -5], bare_rules(**UNIT)).round_trips[0]
     assert (trip.mfe_r, trip.mae_r) == (pytest.approx(1.25), pytest.approx(-0.9))
     assert trip.r_multiple == pytest.approx(-0.9)

@@ -63,7 +63,9 @@ def test_every_figure_equals_its_recomputation(seed, count):
     gross = np.zeros(equity.size)
     for j, columns in enumerate(bars):
         mine = fills[fills.instrument == j]
-        held = np.concatenate(([0.0], np.cumsum(mine.side * mine.qty)))[np.searchsorted(mine.ts_ns, book.equity_ts_ns, "right")]
+        held = np.concatenate(([0.0], np.cumsum(mine.side * mine.qty)))[
+            np.searchsorted(mine.ts_ns, book.equity_ts_ns, "right")
+        ]
         marks = columns.close[np.maximum(np.searchsorted(columns.ts_close_ns, book.equity_ts_ns, "right") - 1, 0)]
         gross += np.abs(np.round(held, 6)) * marks
     assert summary["exposure"] == pytest.approx(np.mean(gross / equity), abs=1e-12)
@@ -73,13 +75,24 @@ def test_every_figure_equals_its_recomputation(seed, count):
     if (pnl < 0).any():
         assert summary["profit_factor"] == pytest.approx(pnl[pnl > 0].sum() / -pnl[pnl <= 0].sum())
     assert summary["fees"] == pytest.approx(fills.fee_units.sum() / 10.0 ** names[0].cash_scale)
-    assert summary["maker_share"] == (pytest.approx(np.mean(fills.liquidity == Liquidity.MAKER)) if fills.size else None)
+    assert summary["maker_share"] == (
+        pytest.approx(np.mean(fills.liquidity == Liquidity.MAKER)) if fills.size else None
+    )
 
 
 def test_what_cannot_be_known_is_none_and_never_zero():
     nothing = summarise(np.zeros(1, TALLY)[0], 10_000.0, DAYS)
     idle = result_of(one([(100.0, 100.0, 100.0, 100.0)] * 3, [], bare_rules()), []).summary()
-    for name in ("sharpe", "sortino", "calmar", "win_rate", "profit_factor", "expectancy", "expectancy_r", "maker_share"):
+    for name in (
+        "sharpe",
+        "sortino",
+        "calmar",
+        "win_rate",
+        "profit_factor",
+        "expectancy",
+        "expectancy_r",
+        "maker_share",
+    ):
         assert nothing[name] is None, name
         assert idle[name] is None, name
     assert idle["break_even_slippage_bps"] is None

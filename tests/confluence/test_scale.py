@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from novapulse.confluence.scale import correlations, diversification_multiplier, forecast_scalar, scaled
+from novapulse.confluence.scale import correlation, diversification_multiplier, forecast_scalar, scaled
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def test_eight_strangers_would_get_more_than_the_cap() -> None:
 
 def test_a_strategy_that_never_spoke_is_like_nobody() -> None:
     products = np.array([[4.0, 0.0], [0.0, 0.0]])
-    assert correlations(products).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert [correlation(products, *pair) for pair in ((0, 0), (0, 1), (1, 0), (1, 1))] == [1.0, 0.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.9])
@@ -45,11 +45,11 @@ def test_splitting_a_strategy_into_clones_changes_no_consensus(cut: float) -> No
     assert np.allclose(one, two, rtol=1e-9, atol=0)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.8])
-def test_adding_a_clone_does_not_raise_the_consensus(correlation: float) -> None:
+@pytest.mark.parametrize("common_share", [0.0, 0.3, 0.8])
+def test_adding_a_clone_does_not_raise_the_consensus(common_share: float) -> None:
     rng = np.random.default_rng(11)
     common, own = rng.normal(size=20_000), rng.normal(size=(8, 20_000))
-    forecasts = 10 * (np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own)
+    forecasts = 10 * (np.sqrt(common_share) * common + np.sqrt(1 - common_share) * own)
     cloned = np.vstack([forecasts, forecasts[:1]])
 
     def mean_size(voices: Floats) -> float:

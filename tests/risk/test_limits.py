@@ -10,7 +10,7 @@ from novapulse.core.bars import MINUTE_NS
 from novapulse.core.records import ACTION, POSITION, Mode, Reason, Verb
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.decide import decide
-from tests.backtest.builders import START_NS, account_of, bare_rules, bar_of, instrument, record_of, rules_of, signal_of
+from tests.backtest.builders import START_NS, account_of, bar_of, bare_rules, instrument, record_of, rules_of, signal_of
 
 NS = 1
 AT = START_NS
@@ -65,7 +65,11 @@ WHY_NOT = [
         {"account": {"strategy_ready_ns": [0, 0, AT + NS] + [0] * 29}, "signal": {"lead": 2}},
         {"account": {"strategy_ready_ns": [0, AT + NS, AT] + [0] * 29}, "signal": {"lead": 2}},
     ),
-    (Reason.GATE_MISSING, {"rules": {"gate_required": 1}}, {"rules": {"gate_required": 1}, "signal": {"gate_probability": 0.0}}),
+    (
+        Reason.GATE_MISSING,
+        {"rules": {"gate_required": 1}},
+        {"rules": {"gate_required": 1}, "signal": {"gate_probability": 0.0}},
+    ),
     (
         Reason.GATE_REFUSED,
         {"rules": {"gate_probability_min": 0.6}, "signal": {"gate_probability": 0.599}},
@@ -86,8 +90,14 @@ WHY_NOT = [
     (
         # A round trip costs 0.2 %: 0.2 at 100, times 15 is a target of 3; the range puts it at 3 ATR and may stretch once.
         Reason.TARGET_BELOW_COSTS,
-        {"rules": {"half_spread_fraction": 0.001, "target_cost_multiple_min": 15.0, "target_stretch_max": 1.0}, "signal": {"atr": 0.999}},
-        {"rules": {"half_spread_fraction": 0.001, "target_cost_multiple_min": 15.0, "target_stretch_max": 1.0}, "signal": {"atr": 1.001}},
+        {
+            "rules": {"half_spread_fraction": 0.001, "target_cost_multiple_min": 15.0, "target_stretch_max": 1.0},
+            "signal": {"atr": 0.999},
+        },
+        {
+            "rules": {"half_spread_fraction": 0.001, "target_cost_multiple_min": 15.0, "target_stretch_max": 1.0},
+            "signal": {"atr": 1.001},
+        },
     ),
     (
         Reason.POSITIONS_MAX,
@@ -172,14 +182,23 @@ def test_an_order_is_never_off_its_step_nor_below_the_minimum_v_13():
     assert (exact.verb, exact.units) == (Verb.ENTER, 100)
     resting = decision(rules={"position_notional_max": 10.0, "entry_kind": 1, "limit_offset_fraction": 0.001}, **facts)
     assert resting.reason == Reason.BELOW_MINIMUM, "at its limit of 99.90 the order is worth 9.99"
-    assert decision(rules={"position_notional_max": 4.0}, price=100.0, qty_min=Decimal("0.05")).reason == Reason.BELOW_MINIMUM
+    assert (
+        decision(rules={"position_notional_max": 4.0}, price=100.0, qty_min=Decimal("0.05")).reason
+        == Reason.BELOW_MINIMUM
+    )
     odd = decision(rules={"fixed_units": 1234}, lot=Decimal("0.005"))
     assert odd.units == 1230
 
 
 def test_the_order_of_the_rules_is_the_order_of_the_answers():
     everything = {
-        "account": {"mode": Mode.PAUSED, "equity": 8_000.0, "equity_peak": 10_000.0, "day_opening_equity": 10_000.0, "positions": 9},
+        "account": {
+            "mode": Mode.PAUSED,
+            "equity": 8_000.0,
+            "equity_peak": 10_000.0,
+            "day_opening_equity": 10_000.0,
+            "positions": 9,
+        },
         "position": {"ready_ns": AT + NS},
         "signal": {"consensus": -10.0, "atr": math.nan},
         "rules": {"daily_loss_max": 0.05, "drawdown_max": 0.2, "positions_max": 1, "gate_required": 1},

@@ -11,11 +11,21 @@ from novapulse.core.records import ACTION, CAPS, POSITION, Reason, Verb
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.cash import FEE_ONE
 from novapulse.risk.decide import decide
-from novapulse.risk.sizing import drawdown, drawdown_scale, forecast_scale, kelly_cap, risk_of_ruin, ruin_probability, volatility_qty
+from novapulse.risk.sizing import (
+    drawdown,
+    drawdown_scale,
+    forecast_scale,
+    kelly_cap,
+    risk_of_ruin,
+    ruin_probability,
+    volatility_qty,
+)
 from tests.backtest.builders import account_of, bar_of, instrument, rules_of, signal_of
 
 
-@pytest.mark.parametrize(("depth", "scale"), [(0.0, 1.0), (0.05, 0.789), (0.10, 0.556), (0.15, 0.294), (0.19, 0.062), (0.2, 0.0), (0.9, 0.0)])
+@pytest.mark.parametrize(
+    ("depth", "scale"), [(0.0, 1.0), (0.05, 0.789), (0.10, 0.556), (0.15, 0.294), (0.19, 0.062), (0.2, 0.0), (0.9, 0.0)]
+)
 def test_the_surplus_curve(depth, scale):
     assert drawdown_scale(depth, 0.2) == pytest.approx(scale, abs=6e-4)
 
@@ -118,7 +128,9 @@ def decided(s, **changes):
         r_sum=s["mean"] * s["trades"],
         r_squares=1.2 * s["trades"],
     )
-    rules = rules_of(**OPEN, fixed_units=s["fixed"], entry_kind=s["entry_kind"], group_fraction_max=0.4, limit_offset_fraction=0.001)
+    rules = rules_of(
+        **OPEN, fixed_units=s["fixed"], entry_kind=s["entry_kind"], group_fraction_max=0.4, limit_offset_fraction=0.001
+    )
     signal = signal_of(s["consensus"], s["atr"] * s["price"], volatility=s["volatility"])
     bar = bar_of(*[s["price"]] * 4)
     record, action, group = instrument_records([FACT])[0], np.zeros(1, ACTION)[0], equity * s["group"]
@@ -157,7 +169,9 @@ def test_no_size_passes_any_cap(s):
 
 
 @settings(deadline=None)
-@given(SITUATIONS, st.sampled_from(["peak", "volatility", "atr", "gross", "pending", "group", "hold"]), st.floats(1.0, 3.0))
+@given(
+    SITUATIONS, st.sampled_from(["peak", "volatility", "atr", "gross", "pending", "group", "hold"]), st.floats(1.0, 3.0)
+)
 def test_a_size_never_grows_with_drawdown_volatility_range_or_what_is_out_already(s, name, factor):
     before = decided(s)[3]
     after = decided(s, **{name: min(s[name] * factor, 1.0) if name == "hold" else s[name] * factor})[3]
