@@ -96,6 +96,16 @@ def test_lists_are_written_as_people_write_them() -> None:
     assert loaded.risk.sizing.volatility_target is None
 
 
+def test_a_strategys_parameter_has_an_environment_name() -> None:
+    loaded = load(nowhere(NOVAPULSE_CONFLUENCE__PARAMETERS__KELTNER__BAND_BARS="25"))
+    assert loaded.settings.confluence.parameters == {"keltner": {"band_bars": 25}}
+
+
+def test_where_bars_lie_does_not_rename_a_run() -> None:
+    assert load(nowhere(NOVAPULSE_DATA__EXCHANGE="kraken")).settings.hash == Settings().hash
+    assert load(nowhere(NOVAPULSE_CAPITAL="5")).settings.hash != Settings().hash
+
+
 def test_a_strategies_folder_lies_beside_its_file_and_else_where_one_stands(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     file = tmp_path / "deep" / "mine.yaml"

@@ -3,8 +3,9 @@
 Rows of instrument j are `starts[j]:starts[j + 1]`. A signal column of length 0 has its neutral value on every bar.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from novapulse.core.bars import BarColumns, Flags, Floats, Integers
 from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, FILL, ORDER, POSITION, ROUND_TRIP, SIGNAL, Reason
 
 Records: TypeAlias = NDArray[Any]
+K = TypeVar("K")
 
 
 class Market(NamedTuple):
@@ -108,7 +110,36 @@ def _read_only(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return _read_only(columns[0] if len(columns) == 1 else np.concatenate(columns))
+    if len(columns) == 1:
+        return _read_only(columns[0])
+    whole = columns[0].base
+    if isinstance(whole, np.ndarray) and _are_parts_of(whole, columns):
+        return _read_only(whole)
+    return _read_only(np.concatenate(columns))
+
+
+def _are_parts_of(whole: NDArray[Any], columns: Sequence[NDArray[Any]]) -> bool:
+    address = whole.ctypes.data
+    for column in columns:
+        if column.base is not whole or column.ctypes.data != address or column.dtype != whole.dtype:
+            return False
+        address += column.nbytes
+    return whole.ndim == 1 and address == whole.ctypes.data + whole.nbytes
+
+
+def laid_out(bars: Mapping[K, BarColumns]) -> dict[K, BarColumns]:
+    """Copy the bars of several instruments behind one another once, so that no run has to do it again."""
+    names = [field.name for field in dataclasses.fields(BarColumns) if field.name != "timeframe_ns"]
+    joined = {name: np.concatenate([getattr(b, name) for b in bars.values()]) for name in names}
+    for column in joined.values():
+        column.flags.writeable = False
+    laid, start = {}, 0
+    for key, b in bars.items():
+        rows = slice(start, start + len(b))
+        columns: dict[str, Any] = {name: column[rows] for name, column in joined.items()}
+        laid[key] = dataclasses.replace(b, **columns)
+        start = rows.stop
+    return laid
 
 
 NO_FLOATS: Floats = _read_only(np.zeros(0))
@@ -163,6 +194,8 @@ def new_output(rows: int, instruments: int, *, curve: bool, events: int) -> Outp
         events: Room for fills, round trips and denials each; 0 keeps none of them (metrics only).
     """
     points = rows if curve else 0
+    # The curve of a single instrument has the stamps of its bars.
+    stamps = points if instruments > 1 else 0
     room = max(events, FILLS_PER_BAR)
     return Output(
         int(events > 0),
@@ -171,7 +204,7 @@ def new_output(rows: int, instruments: int, *, curve: bool, events: int) -> Outp
         np.zeros(room, ROUND_TRIP),
         np.zeros(room, DENIAL),
         np.zeros((instruments, len(Reason)), np.int64),
-        np.zeros(points, np.int64),
+        np.zeros(stamps, np.int64),
         np.zeros(points),
     )
 

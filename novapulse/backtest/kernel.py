@@ -28,7 +28,7 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import Integers
 from novapulse.core.records import Intent, Reason, Record, Verb
 from novapulse.execution.fills import touches_protection
-from novapulse.risk.decide import decide, no_opinion
+from novapulse.risk.decide import decide, no_change, no_opinion
 from novapulse.risk.settle import mark_account, mark_position
 
 FINISHED, OUTPUT_FULL = 0, 1
@@ -72,29 +72,31 @@ def fold(
     for j in range(instruments.size):
         grouped = grouped or instruments[j].group >= 0
     single = instruments.size == 1
-    while True:
+    tick = _next_tick(market, cursor)
+    while tick != _NEVER:
         if single and state.positions[0].qty_units == 0 and state.orders[0].intent == Intent.NONE:
             quiet = _quiet_rows(market, signals, cursor[0], state.account[0].day_end_ns, rules)
             if quiet > 0:
                 _pass_quietly(market, signals, cursor[0], quiet, state, output)
                 cursor[0] += quiet
+                tick = _next_tick(market, cursor)
                 continue
-        tick = _next_tick(market, cursor)
-        if tick == _NEVER:
-            return FINISHED
         if output.keep and _is_full(output, events_per_tick):
             return OUTPUT_FULL
-        for j in range(instruments.size):
-            idle = state.orders[j].intent == Intent.NONE and state.positions[j].qty_units == 0
-            if not idle and _has_bar(market, cursor, j, tick):
-                _trade(j, cursor[j], market, fine, instruments, rules, state, scratch, output)
-        _mark(tick, market, instruments, rules, state, cursor)
+        _trade_and_mark(tick, market, fine, instruments, rules, state, cursor, scratch, output)
         _note_equity(tick, state, output)
+        following = _NEVER
         for j in range(instruments.size):
-            if _has_bar(market, cursor, j, tick):
-                row = cursor[j]
-                cursor[j] = row + 1
+            row = cursor[j]
+            end = market.starts[j + 1]
+            if row < end and market.ts_close_ns[row] == tick:
                 _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
+                row += 1
+                cursor[j] = row
+            if row < end:
+                following = min(following, market.ts_close_ns[row])
+        tick = following
+    return FINISHED
 
 
 @kernel(inline=True, allocates=False)
@@ -105,12 +107,6 @@ def _next_tick(market: Market, cursor: Integers) -> int:
         if row < market.starts[j + 1] and market.ts_close_ns[row] < tick:
             tick = market.ts_close_ns[row]
     return tick
-
-
-@kernel(inline=True, allocates=False)
-def _has_bar(market: Market, cursor: Integers, j: int, tick: int) -> bool:
-    row = cursor[j]
-    return row < market.starts[j + 1] and market.ts_close_ns[row] == tick
 
 
 @kernel(inline=True, allocates=False)
@@ -151,7 +147,6 @@ def _pass_quietly(market: Market, signals: Signals, row: int, quiet: int, state:
     point = output.counts[N_EQUITY]
     for k in range(quiet):
         output.equity[point + k] = account.equity
-        output.equity_ts_ns[point + k] = market.ts_close_ns[row + k]
     output.counts[N_EQUITY] = point + quiet
 
 
@@ -167,14 +162,11 @@ def _trade(
     scratch: Scratch,
     output: Output,
 ) -> None:
-    bar = scratch.bar[0]
     if fine.starts.size > 0 and fine.stops[row] > fine.starts[row]:
         for inner in range(fine.starts[row], fine.stops[row]):
-            _load_bar(fine, inner, bar)
-            _trade_one(j, bar, instruments, rules, state, scratch, output)
+            _trade_one(j, inner, fine, instruments, rules, state, scratch, output)
         return
-    _load_bar(market, row, bar)
-    _trade_one(j, bar, instruments, rules, state, scratch, output)
+    _trade_one(j, row, market, instruments, rules, state, scratch, output)
 
 
 @kernel(inline=True, allocates=False)
@@ -189,13 +181,22 @@ def _load_bar(columns: Market | Fine, row: int, bar: Record) -> None:
 
 @kernel(inline=True, allocates=False)
 def _trade_one(
-    j: int, bar: Record, instruments: Records, rules: Record, state: State, scratch: Scratch, output: Output
+    j: int,
+    row: int,
+    columns: Market | Fine,
+    instruments: Records,
+    rules: Record,
+    state: State,
+    scratch: Scratch,
+    output: Output,
 ) -> None:
     position = state.positions[j]
     order = state.orders[j]
-    if order.intent == Intent.NONE and not touches_protection(position, bar):
-        widen_excursion(position, bar, False)
+    if order.intent == Intent.NONE and not touches_protection(position, columns.low[row], columns.high[row]):
+        widen_excursion(position, columns.low[row], columns.high[row])
         return
+    bar = scratch.bar[0]
+    _load_bar(columns, row, bar)
     counts = output.counts
     written = scratch.written[0]
     fill = counts[N_FILLS]
@@ -225,22 +226,38 @@ def _trade_one(
 
 
 @kernel(inline=True, allocates=False)
-def _mark(tick: int, market: Market, instruments: Records, rules: Record, state: State, cursor: Integers) -> None:
+def _trade_and_mark(
+    tick: int,
+    market: Market,
+    fine: Fine,
+    instruments: Records,
+    rules: Record,
+    state: State,
+    cursor: Integers,
+    scratch: Scratch,
+    output: Output,
+) -> None:
+    # A fill touches its own instrument and the cash, a mark its own instrument: one pass does both for all of them.
     value = 0.0
     gross = 0.0
     hold = 0.0
     pending = 0.0
     for j in range(instruments.size):
         position = state.positions[j]
+        order = state.orders[j]
+        if order.intent == Intent.NONE and position.qty_units == 0:
+            continue
+        row = cursor[j]
+        if row < market.starts[j + 1] and market.ts_close_ns[row] == tick:
+            _trade(j, row, market, fine, instruments, rules, state, scratch, output)
+            mark_position(position, instruments[j], market.close[row], rules)
         if position.qty_units != 0:
-            if _has_bar(market, cursor, j, tick):
-                mark_position(position, instruments[j], market.close[cursor[j]], rules)
             worth = position.qty * position.mark_price
             value += worth
             gross += abs(worth)
-        if state.orders[j].intent == Intent.ENTRY:
-            hold += state.orders[j].hold
-            pending += state.orders[j].notional
+        if order.intent == Intent.ENTRY:
+            hold += order.hold
+            pending += order.notional
     account = state.account[0]
     account.hold = hold
     account.pending_exposure = pending
@@ -254,7 +271,8 @@ def _note_equity(tick: int, state: State, output: Output) -> None:
     if output.equity.size > 0:
         point = output.counts[N_EQUITY]
         output.equity[point] = account.equity
-        output.equity_ts_ns[point] = tick
+        if output.equity_ts_ns.size > 0:
+            output.equity_ts_ns[point] = tick
         output.counts[N_EQUITY] = point + 1
 
 
@@ -274,10 +292,12 @@ def _decide(
     position = state.positions[j]
     if position.qty_units == 0:
         why = no_opinion(signals.consensus[row], _is_warm(signals, row), rules)
-        if why != Reason.NONE:
-            output.reasons[j, why] += 1
-            state.denials_open[j] = -1
-            return
+    else:
+        why = no_change(state.account[0], position, signals.consensus[row], rules)
+    if why != Reason.NONE:
+        output.reasons[j, why] += 1
+        state.denials_open[j] = -1
+        return
     bar = scratch.bar[0]
     signal = scratch.signal[0]
     action = scratch.action[0]

@@ -10,7 +10,7 @@ from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
 from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
 from novapulse.execution.tactics import Step, cross, next_step, reprice
-from novapulse.risk.settle import apply_fill, average_price, clear_position, round_trip_risk, round_trip_units
+from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
 from novapulse.risk.stops import stop_distance, target_distance
 
 
@@ -134,24 +134,31 @@ def trade_bar(
     if comes_last and fill_order(order, instrument, bar, rules, room, fill):
         _settle_order(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
-    widen_excursion(position, bar, not held_at_open)
+    _widen_by_bar(position, bar, not held_at_open)
     if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
 
 
 @kernel(inline=True, allocates=False)
-def widen_excursion(position: Record, bar: Record, entered_inside: bool) -> None:
-    """Widen the best and worst price since entry by a bar; of the bar it was entered inside, only what came after."""
-    if position.qty_units == 0:
-        return
-    best = bar.high if position.direction > 0 else bar.low
-    worst = bar.low if position.direction > 0 else bar.high
-    if entered_inside:
-        best = bar.close
-    if position.direction * (best - position.best_price) > 0.0:
-        position.best_price = best
-    if position.direction * (worst - position.worst_price) < 0.0:
-        position.worst_price = worst
+def widen_excursion(position: Record, low: float, high: float) -> None:
+    """Widen the best and the worst price since entry of an open position by what the price did in a bar."""
+    if position.direction > 0:
+        position.best_price = max(position.best_price, high)
+        position.worst_price = min(position.worst_price, low)
+    elif position.direction < 0:
+        position.best_price = min(position.best_price, low)
+        position.worst_price = max(position.worst_price, high)
+
+
+@kernel(inline=True, allocates=False)
+def _widen_by_bar(position: Record, bar: Record, entered_inside: bool) -> None:
+    # A limit entry fills on the way to the bar's worst price: of its best side only the close is known to come after.
+    low, high = bar.low, bar.high
+    if entered_inside and position.direction > 0:
+        high = bar.close
+    elif entered_inside:
+        low = bar.close
+    widen_excursion(position, low, high)
 
 
 @kernel(allocates=False)
@@ -263,7 +270,7 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
     trip.bars_held = position.bars_held
     trip.qty = position.entered_units / instrument.qty_factor
     trip.entry_price = position.entry_price
-    trip.exit_price = average_price(instrument, position.exit_units, position.exited_units)
+    trip.exit_price = position.exit_price
     trip.pnl_units = round_trip_units(position)
     trip.pnl = trip.pnl_units / instrument.cash_factor
     trip.risk = round_trip_risk(position, instrument)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from novapulse.backtest.account import Bars, Books, Plan, Stretch, checked
-from novapulse.backtest.columns import NO_FINE, Fine, Signals, fine_of, joined_signals, market_of, signals_of
+from novapulse.backtest.columns import NO_FINE, Fine, Output, Signals, fine_of, joined_signals, market_of, signals_of
 from novapulse.backtest.result import Result, summarise
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence import pipeline
 from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.combine import SignalColumns
-from novapulse.core.bars import BarColumns
+from novapulse.core.bars import BarColumns, Integers
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.strategies import STRATEGIES, Strategy
 
@@ -72,7 +72,7 @@ def run(
         round_trips=written.round_trips,
         denials=written.denials,
         equity=written.equity,
-        equity_ts_ns=written.equity_ts_ns,
+        equity_ts_ns=_stamps(written, table),
         reasons=written.reasons,
         tally=base.state.tally[0],
         days_per_year=days_per_year,
@@ -84,8 +84,15 @@ def run(
     )
 
 
+def _stamps(written: Output, table: Bars) -> Integers:
+    if len(table) > 1:
+        return written.equity_ts_ns
+    (bars,) = table.values()
+    return bars.ts_close_ns[: written.equity.size]
+
+
 class _Said:
-    """What the confluence said, as far as it is kept: ready signals, or columns and calibrations once they are known."""
+    """What the confluence said, as far as it is kept: ready signals, or columns and calibrations once they are there."""
 
     def __init__(self, given: Mapping[InstrumentKey, Signals] | None, strategies: Mapping[str, Strategy]) -> None:
         self.given = given

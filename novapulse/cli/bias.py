@@ -101,4 +101,7 @@ def _show(report: Any) -> None:
     print("\n".join(table(("subject", *(proof.value for proof in shown)), rows)))
     caught = sum(mutant.ok for mutant in report.mutants)
     print(f"self-test: {caught} of {len(report.mutants)} deliberately broken subjects were caught")
-    print("every proof holds" if report.ok else "NOT EVERY PROOF HOLDS")
+    quiet = [s.name for s in report.subjects if s.spoken_rows == 0 and not s.error]
+    if quiet:
+        print(f"said nothing on these bars, so little is proven of: {', '.join(quiet)}")
+    print("every proof that could be tried holds" if report.ok else "NOT EVERY PROOF HOLDS")

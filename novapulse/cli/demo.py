@@ -4,12 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
+from novapulse.backtest import Result
 from novapulse.cli.backtest import run_backtest, show, tell_missing
 from novapulse.cli.console import EXIT_DONE, progress, say
-from novapulse.cli.inputs import checked_strategies, iso, open_lake, read_markets
+from novapulse.cli.inputs import Markets, checked_strategies, iso, open_lake, read_markets
 from novapulse.config import Loaded, load, recordings_folder
 from novapulse.core.bars import timeframe_ns
-from novapulse.core.instruments import path_symbol
+from novapulse.core.instruments import InstrumentKey, path_symbol
 from novapulse.market.importer import RecordedFile, import_file, recorded_files
 from novapulse.market.lake import Lake
 from novapulse.market.sample import sample_market
@@ -31,8 +32,7 @@ def demo(options: argparse.Namespace) -> int:
     result = run_backtest(loaded, strategies, markets, metrics_only=False)
     show(result, markets, as_json=options.json, metrics_only=False)
     if not options.json:
-        key, bars = next(iter(markets.bars.items()))
-        _show_next(exchange, path_symbol(key.symbol), data.timeframe, iso(int(bars.ts_close_ns[-1])))
+        _show_next(*_worth_explaining(result, markets), data.timeframe)
     return EXIT_DONE
 
 
@@ -88,11 +88,20 @@ def _generate(lake: Lake, loaded: Loaded) -> None:
             lake.append(SAMPLE_EXCHANGE, symbol, data.timeframe, bars, source=source)
 
 
-def _show_next(exchange: str, symbol: str, timeframe: str, at: str) -> None:
+def _worth_explaining(result: Result, markets: Markets) -> tuple[InstrumentKey, int]:
+    if result.fills.size:
+        last = result.fills[-1]
+        return result.instruments[int(last["instrument"])].key, int(last["decision_ts_ns"])
+    key, bars = next(iter(markets.bars.items()))
+    return key, int(bars.ts_close_ns[-1])
+
+
+def _show_next(key: InstrumentKey, moment_ns: int, timeframe: str) -> None:
+    series = f"--exchange {key.exchange} --symbol {path_symbol(key.symbol)}"
     print(
         "\nNext:\n"
-        f"  novapulse backtest --exchange {exchange} --symbol {symbol} --timeframe {timeframe}\n"
-        f"  novapulse explain --exchange {exchange} --symbol {symbol} --at {at}\n"
+        f"  novapulse backtest {series} --timeframe {timeframe}\n"
+        f"  novapulse explain {series} --at {iso(moment_ns)}\n"
         "  novapulse bias\n"
         "  novapulse config check\n"
         "  novapulse data import FILE --exchange E --symbol S --timeframe T --stamps open"

@@ -147,10 +147,11 @@ def _finer(
             for info in series
             if InstrumentKey(info.exchange, info.symbol) == key and timeframe_ns(info.timeframe) < width
         ]
-        for info in narrower[:1]:
+        for info in narrower:
             found = lake.bars(key.exchange, key.symbol, info.timeframe, start, end)
             if len(found):
                 bars[key], widths[key] = found, info.timeframe
+                break
     return bars, widths
 
 

@@ -122,7 +122,7 @@ def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[s
 
 
 def _denials(denials: Mapping[str, int], decisions: Mapping[str, int]) -> list[str]:
-    taken = sum(decisions.values())
+    taken = sum(count for name, count in decisions.items() if not name.startswith("UNFILLED"))
     cold, weak = (decisions.get(reason.name, 0) for reason in (Reason.NOT_WARM, Reason.NO_SIGNAL))
     lines = [
         headline("Why not more: decisions that refused an entry, and orders not filled"),

@@ -64,8 +64,13 @@ class Settings(BacktestSettings):
     data: DataSettings = DataSettings()
 
     @property
+    def hash(self) -> str:
+        """Return the hash of what decides and fills: the name of a run does not change with where its bars lie."""
+        return self.backtest.hash
+
+    @property
     def backtest(self) -> BacktestSettings:
-        """Return what decides and fills, without where the bars come from: its hash names a run."""
+        """Return what decides and fills, without where the bars come from."""
         return BacktestSettings(**{name: getattr(self, name) for name in BacktestSettings.model_fields})
 
 

@@ -230,6 +230,7 @@ POSITION = _record(
     ("best_price", "f8"),
     ("worst_price", "f8"),
     ("entry_price", "f8"),  # average
+    ("exit_price", "f8"),  # average
     ("entry_units", "i8"),  # cash units paid for the quantity, fees apart
     ("entered_units", "i8"),  # quantity units bought (or sold short) so far
     ("exit_units", "i8"),

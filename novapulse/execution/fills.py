@@ -4,10 +4,11 @@ Invariants:
 - nothing fills on the bar that decided: an order is active on bars that close after its decision and latency;
 - a limit order fills at its limit as maker when the bar trades through it, by chance (`touch_probability`) when the bar
   only touches it, and never better than its limit;
-- a market order and a triggered stop fill at the open or at the trigger, worsened by half the spread and slippage, as taker;
+- a market order and a triggered stop fill at the open or at the trigger, worsened by half the spread and slippage, as
+  taker;
 - a bar with a stop and a target inside it fills the stop;
-- no more than `participation_max` of the bar's volume fills, over all orders together; a bar without volume fills nothing
-  while that cap is on, and a stop that it triggers is a market order from then on.
+- no more than `participation_max` of the bar's volume fills, over all orders together; a bar without volume fills
+  nothing while that cap is on, and a stop that it triggers is a market order from then on.
 """
 
 import enum
@@ -68,7 +69,7 @@ def write_fill(
     ts_ns: int,
     reason: int,
 ) -> None:
-    """Write a fill at a price on the grid: cash and fee in whole units, and what it lost against the reference price."""
+    """Write a fill at a price on the grid: cash and fee in whole units, and what it lost against the reference."""
     fill.ts_ns = ts_ns
     fill.side = side
     fill.liquidity = liquidity
@@ -166,11 +167,11 @@ def stop_reason(position: Record) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def touches_protection(position: Record, bar: Record) -> bool:
+def touches_protection(position: Record, low: float, high: float) -> bool:
     """Tell whether a bar reaches the stop or the target of an open position; a flat position has neither."""
     if position.direction >= 0:
-        return bar.low <= position.stop_price or 0.0 < position.target_price <= bar.high
-    return bar.high >= position.stop_price or bar.low <= position.target_price
+        return low <= position.stop_price or 0.0 < position.target_price <= high
+    return high >= position.stop_price or low <= position.target_price
 
 
 @kernel(allocates=False)

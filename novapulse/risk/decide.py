@@ -1,7 +1,7 @@
 """The decision: stops, sizing and limits composed in one function that backtest, replay, paper and live all call.
 
-`decide` reads records and writes one: the action. It moves no money and keeps no state, so calling it twice changes nothing.
-The order in which rules are applied is part of the contract, because a reason is an answer to "why not".
+`decide` reads records and writes one: the action. It moves no money and keeps no state, so calling it twice changes
+nothing. The order in which rules are applied is part of the contract, because a reason is an answer to "why not".
 """
 
 import math
@@ -50,7 +50,7 @@ def decide(
 
 @kernel(inline=True, allocates=False)
 def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
-    """Return why there is nothing to enter on at all, or NONE: the first question of every decision on a flat position."""
+    """Return why there is nothing to enter on at all, or NONE: the first question of a decision on a flat position."""
     if not warm:
         return Reason.NOT_WARM
     if abs(consensus) >= rules.entry_forecast_min:
@@ -59,20 +59,31 @@ def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
 
 
 @kernel(inline=True, allocates=False)
+def no_change(account: Record, position: Record, consensus: float, rules: Record) -> int:
+    """Return why an open position stays as it is, or NONE when it is to be left: the first question while one is held."""
+    if position.exiting:
+        return Reason.ORDER_WORKING
+    if account.flattening or position.direction * consensus <= -rules.exit_forecast_min:
+        return Reason.NONE
+    if rules.time_stop_bars > 0 and position.bars_held >= rules.time_stop_bars:
+        return Reason.NONE
+    return Reason.HOLDING
+
+
+@kernel(inline=True, allocates=False)
 def _decide_held(
     account: Record, position: Record, instrument: Record, price: float, signal: Record, rules: Record, action: Record
 ) -> None:
     action.verb = Verb.HOLD
-    if position.exiting:
-        action.reason = Reason.ORDER_WORKING
-    elif account.flattening:
+    action.reason = no_change(account, position, signal.consensus, rules)
+    if action.reason != Reason.NONE:
+        return
+    if account.flattening:
         _leave(position, instrument, price, rules, Reason.EXIT_MODE, action)
     elif rules.time_stop_bars > 0 and position.bars_held >= rules.time_stop_bars:
         _leave(position, instrument, price, rules, Reason.EXIT_TIME, action)
-    elif position.direction * signal.consensus <= -rules.exit_forecast_min:
-        _leave(position, instrument, price, rules, Reason.EXIT_OPPOSITE, action)
     else:
-        action.reason = Reason.HOLDING
+        _leave(position, instrument, price, rules, Reason.EXIT_OPPOSITE, action)
 
 
 @kernel(allocates=False)

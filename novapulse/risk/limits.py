@@ -1,4 +1,7 @@
-"""What forbids an entry, and how much room every limit leaves. Limits count positions, open orders and UNKNOWN orders."""
+"""What forbids an entry, and how much room every limit leaves.
+
+Limits count positions, open orders and UNKNOWN orders.
+"""
 
 import math
 
@@ -80,9 +83,9 @@ def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
         return Reason.LOSS_STREAK
     if ts_close_ns < account.loss_ready_ns:
         return Reason.LOSS_COOLDOWN
-    if rules.ruin_trades_min > 0 and account.trades >= rules.ruin_trades_min:
-        if ruin_probability(account, rules) > rules.ruin_probability_max:
-            return Reason.RISK_OF_RUIN
+    judged = rules.ruin_trades_min > 0 and account.trades >= rules.ruin_trades_min
+    if judged and ruin_probability(account, rules) > rules.ruin_probability_max:
+        return Reason.RISK_OF_RUIN
     return Reason.NONE
 
 

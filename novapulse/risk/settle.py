@@ -35,6 +35,7 @@ def apply_fill(account: Record, position: Record, instrument: Record, fill: Reco
     if fill.side == position.direction:
         _add(account, position, instrument, fill, rules)
     else:
+        position.exit_price = blended_price(position.exit_price, position.exited_units, fill.price, fill.qty_units)
         position.exited_units += fill.qty_units
         position.exit_units += fill.cash_units
     position.qty_units += signed
@@ -57,16 +58,18 @@ def _add(account: Record, position: Record, instrument: Record, fill: Record, ru
         position.worst_price = fill.price
         position.mark_price = fill.price
         account.strategy_ready_ns[position.lead] = fill.ts_ns + rules.strategy_cooldown_ns
+    position.entry_price = blended_price(position.entry_price, position.entered_units, fill.price, fill.qty_units)
     position.entered_units += fill.qty_units
     position.entry_units += fill.cash_units
-    position.entry_price = average_price(instrument, position.entry_units, position.entered_units)
     place_stops(position, instrument)
 
 
 @kernel(allocates=False)
-def average_price(instrument: Record, cash_units: int, qty_units: int) -> float:
-    """Return cash per quantity as a price; equal fills give their own price back, without the noise of a second rounding."""
-    return float(cash_units * instrument.qty_factor / (qty_units * instrument.cash_factor))
+def blended_price(average: float, before_units: int, price: float, units: int) -> float:
+    """Return the average price after one more fill; taken from prices, because cash of few digits is too coarse."""
+    if before_units == 0 or price == average:
+        return price
+    return float((average * before_units + price * units) / (before_units + units))
 
 
 @kernel(allocates=False)
@@ -111,6 +114,7 @@ def clear_position(position: Record) -> None:
     position.stop_distance = 0.0
     position.target_distance = 0.0
     position.entry_price = 0.0
+    position.exit_price = 0.0
     position.entry_units = 0
     position.entered_units = 0
     position.exit_units = 0

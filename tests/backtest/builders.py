@@ -1,4 +1,4 @@
-"""What the tests of the decision core are built from: instruments, rules, markets, a fold, and the fold again in plain Python."""
+"""What the tests of the decision core are built from: instruments, rules, markets and a fold of them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from novapulse.backtest.columns import (
     FILLS_PER_BAR,
@@ -224,7 +225,7 @@ def real_bars(folder: Path, name: str, first: int, count: int) -> BarColumns:
 
 
 def lively_signals(bars: BarColumns) -> Signals:
-    """Return an opinion that follows two moving averages of real bars, and their range as ATR: plain arithmetic only."""
+    """Return an opinion that follows two moving averages, and the bars' mean range as ATR: plain arithmetic only."""
     close = bars.close
     total = np.concatenate(([0.0], np.cumsum(close)))
     fast, slow = np.zeros(close.size), np.zeros(close.size)
@@ -236,6 +237,32 @@ def lively_signals(bars: BarColumns) -> Signals:
     known = np.nan_to_num(atr, nan=1.0) + 1e-9
     consensus = np.where(slow > 0, np.clip(8.0 * (fast - slow) / known, -20.0, 20.0), 0.0)
     return signals_of(consensus, atr, warm=slow > 0)
+
+
+def facts(count: int) -> list[Instrument]:
+    """Return instruments that differ in grid, fees, minimum, group and whether they can be sold short."""
+    grids = [("0.01", "0.001"), ("0.05", "0.01"), ("0.1", "0.5")]
+    return [
+        instrument(
+            f"A{j}/USD",
+            tick=Decimal(grids[j % 3][0]),
+            lot=Decimal(grids[j % 3][1]),
+            qty_min=Decimal("0.02"),
+            notional_min=Decimal(5 * j),
+            maker_fee_bps=Decimal("1.5") - j,
+            taker_fee_bps=Decimal("2.5"),
+            shortable=j != 1,
+            group="majors" if j else "",
+            cash_scale=2 + 2 * (count % 2),
+        )
+        for j in range(count)
+    ]
+
+
+def market(seed: int, count: int, rows: int) -> tuple[list[BarColumns], list[Signals]]:
+    """Return random bars and opinions for each of `facts(count)`."""
+    bars = [random_bars(seed + 7 * j, rows + 11 * j, tick=float(f.tick)) for j, f in enumerate(facts(count))]
+    return bars, [random_signals(seed + 7 * j, b) for j, b in enumerate(bars)]
 
 
 class Book(NamedTuple):
@@ -286,14 +313,16 @@ def opened_state(capital: float, instruments: Sequence[Instrument]) -> State:
     return state
 
 
-def book_of(output: Output, state: State) -> Book:
+def book_of(output: Output, state: State, stamps: NDArray[np.int64]) -> Book:
+    """Cut the output to what was written; `stamps` are those of the curve of a single instrument, which keeps none."""
     counts = output.counts
+    stamps = output.equity_ts_ns if output.equity_ts_ns.size else stamps
     return Book(
         output.fills[: counts[N_FILLS]].view(np.recarray),
         output.round_trips[: counts[N_ROUND_TRIPS]].view(np.recarray),
         output.denials[: counts[N_DENIALS]].view(np.recarray),
         output.equity[: counts[N_EQUITY]],
-        output.equity_ts_ns[: counts[N_EQUITY]],
+        stamps[: counts[N_EQUITY]],
         output.reasons,
         state,
     )
@@ -312,18 +341,18 @@ def folded(
     room: int = 4096,
 ) -> Book:
     """Run the compiled fold; `room` is the first size of the event arrays (0: metrics only)."""
-    market = market_of(bars)
+    columns = market_of(bars)
     records = instrument_records(instruments)
     state = opened_state(capital, instruments) if state is None else state
-    rows = int(market.starts[-1])
+    rows = int(columns.starts[-1])
     output = new_output(rows, len(bars), curve=True, events=room) if output is None else output
     inner = int((fine.stops - fine.starts).max(initial=1))
     events = len(bars) * (FILLS_PER_BAR * max(inner, 1) + 2)
-    cursor = np.array(market.starts[:-1])
-    args = (market, joined_signals(signals), fine, records, rules, state, cursor, new_scratch())
+    cursor = np.array(columns.starts[:-1])
+    args = (columns, joined_signals(signals), fine, records, rules, state, cursor, new_scratch())
     while fold(*args, output, events) == OUTPUT_FULL:
         output = grown(output, output.fills.size + events)
-    return book_of(output, state)
+    return book_of(output, state, columns.ts_close_ns)
 
 
 def grown(output: Output, room: int) -> Output:

@@ -84,8 +84,8 @@ class PlainFold:
         fills, trip, gone = np.zeros(3, FILL), np.zeros(1, ROUND_TRIP), np.zeros(1, DENIAL)
         written = np.zeros(1, WRITTEN)
         trade_bar(
-            j, bar, self.records[j], self.rules, self.account, self.state.positions[j], self.state.orders[j], self.tally,
-            written[0], fills[0], fills[1], fills[2], trip[0], gone[0],
+            j, bar, self.records[j], self.rules, self.account, self.state.positions[j], self.state.orders[j],
+            self.tally, written[0], fills[0], fills[1], fills[2], trip[0], gone[0],
         )  # fmt: skip
         self.fills += [fills[k : k + 1] for k in range(written[0].fills)]
         self.trips += [trip] * int(written[0].round_trips)

@@ -12,14 +12,15 @@ from tests.backtest.builders import (
     LIVELY,
     bare_rules,
     busy_rules,
+    facts,
     folded,
     instrument,
     lively_signals,
+    market,
     one,
     real_bars,
     rules_of,
 )
-from tests.backtest.test_kernel import facts, market
 
 MAKER = int(Liquidity.MAKER)
 

@@ -1,4 +1,4 @@
-"""One working order inside the fold, by hand-made bars: one unit bought or sold around 100, ATR 1, stop 2, target 3 away."""
+"""One working order inside the fold, by hand-made bars: one unit around 100, ATR 1, stop 2 and target 3 away."""
 
 from decimal import Decimal
 
@@ -87,7 +87,7 @@ def test_an_order_that_expired_in_a_gap_does_not_fill_behind_it():
 
 
 def test_a_gap_hits_what_was_held_at_the_open_even_when_more_was_bought_inside():
-    # Half is bought at 100 on bar 1; bar 2 opens at 90, far below the stop at 98, and fills the other half at its limit.
+    # Half is bought at 100 on bar 1; bar 2 opens at 90, far below the stop at 98, and fills the rest at its limit.
     rows = [FLAT, (100.0, 100.0, 99.5, 100.0, 5.0), (90.0, 91.0, 89.0, 90.0, 100.0)]
     book = one(rows, [10], bare_rules(participation_max=0.1, **PATIENT, **UNIT))
     assert story(book) == [
@@ -228,3 +228,13 @@ def test_shorts_mirror_longs():
         assert a.equity.tolist() == b.equity.tolist()
         checked += a.fills.size
     assert checked > 500
+
+
+def test_the_average_price_comes_from_prices_and_not_from_rounded_cash():
+    # 0.0001 at 98,765.43 costs 9.88 in cents: that would be a price of 98,800 and a stop 35 too high.
+    fact = instrument(lot=Decimal("0.0001"), cash_scale=2)
+    rows = [(98765.43,) * 4, (98765.43,) * 4, (98765.43, 98765.43, 98000.0, 98000.0)]
+    book = one(rows, [10], bare_rules(fixed_units=1, target_atr=0.0), facts=fact, atr=50.0)
+    (trip,) = book.round_trips
+    assert (trip.entry_price, trip.exit_price) == (98765.43, 98665.43)
+    assert trip.mae_r == pytest.approx(-1.0)

@@ -10,8 +10,7 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import TALLY, tally_tick
 from novapulse.core.bars import DAY_NS
 from novapulse.core.records import Liquidity, Reason
-from tests.backtest.builders import START_NS, bare_rules, busy_rules, folded, one
-from tests.backtest.test_kernel import facts, market
+from tests.backtest.builders import START_NS, bare_rules, busy_rules, facts, folded, market, one
 
 DAYS = 365.25
 

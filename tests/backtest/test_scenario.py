@@ -1,6 +1,6 @@
 """One small market from the first bar to the last, every number worked out by hand.
 
-Capital 1,000, tick 0.01, lot 0.01, fees 10 bps maker and 20 bps taker, half spread plus slippage 10 bps, one per cent of
+Capital 1,000, tick 0.01, lot 0.01, fees 10 bps maker and 20 bps taker, half spread plus slippage 10 bps, 1 % of the
 equity at risk, stop 2 ATR and target 4 ATR away with ATR 1, break-even at 1 R. Entries rest as limits at the close.
 """
 

@@ -14,7 +14,7 @@ DTYPES = {name: value for name, value in vars(records).items() if isinstance(val
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_no_field_hides_behind_an_attribute_of_numpy(name):
-    """Uncompiled code would read numpy's own attribute of that name (`flatten`, `sort`, `mean`) instead of the field."""
+    """Uncompiled code would read numpy's own attribute of that name (`flatten`, `sort`) instead of the field."""
     assert not set(DTYPES[name].names) & set(dir(np.record))
 
 

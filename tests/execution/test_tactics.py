@@ -10,7 +10,8 @@ RECORD = instrument_records([instrument()])[0]
 
 def working(side=1, **changes):
     base = {
-        "intent": Intent.ENTRY, "kind": OrderKind.LIMIT, "side": side, "units": 1000, "limit_price": 100.0, "decision_price": 100.0,
+        "intent": Intent.ENTRY, "kind": OrderKind.LIMIT, "side": side, "units": 1000,
+        "limit_price": 100.0, "decision_price": 100.0,
         "target_distance": 3.0, "stop_distance": 2.0, "consensus": 10.0 * side, "hold": 100.1, "notional": 100.0,
     }  # fmt: skip
     return record_of(ORDER, **(base | changes))

@@ -88,7 +88,7 @@ WHY_NOT = [
         {"rules": {"volatility_target": 0.5}, "signal": {"volatility": 0.5}},
     ),
     (
-        # A round trip costs 0.2 %: 0.2 at 100, times 15 is a target of 3; the range puts it at 3 ATR and may stretch once.
+        # A round trip costs 0.2 %: 0.2 at 100, times 15 is a target of 3; the range puts it at 3 ATR, without stretch.
         Reason.TARGET_BELOW_COSTS,
         {
             "rules": {"half_spread_fraction": 0.001, "target_cost_multiple_min": 15.0, "target_stretch_max": 1.0},

@@ -180,8 +180,9 @@ def test_a_size_never_grows_with_drawdown_volatility_range_or_what_is_out_alread
 
 def test_each_cap_binds_where_it_is_the_smallest():
     base = {
-        "equity": 10_000.0, "peak": 1.0, "spent": 1.0, "hold": 0.0, "gross": 0.0, "pending": 0.0, "group": 0.0, "price": 100.0,
-        "atr": 0.15, "volatility": 0.1, "consensus": 10.0, "trades": 0, "mean": 0.0, "fixed": 0, "entry_kind": 0,
+        "equity": 10_000.0, "peak": 1.0, "spent": 1.0, "hold": 0.0, "gross": 0.0, "pending": 0.0, "group": 0.0,
+        "price": 100.0, "atr": 0.15, "volatility": 0.1, "consensus": 10.0, "trades": 0, "mean": 0.0, "fixed": 0,
+        "entry_kind": 0,
     }  # fmt: skip
     cases = {
         "risk": ({}, 50 / 30),
