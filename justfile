@@ -132,13 +132,15 @@ lock-check:
 
 export RESEARCH := '''
 import os
-from pathlib import Path
 import numpy as np
 import polars as pl
 import novapulse
+from novapulse import backtest
+from novapulse.config import lake_folder
 from novapulse.market.lake import Lake
-lake = Lake(Path(os.environ.get("NOVAPULSE_DATA_DIR", "data/lake")))
-print(f"NovaPulse {novapulse.__version__}: np, pl, novapulse and lake ({lake}) are at hand; vectorbt when imported.")
+lake = Lake(lake_folder(os.environ))
+print(f"NovaPulse {novapulse.__version__}: np, pl, novapulse, backtest and lake are at hand, vectorbt when imported.")
+print(f"lake: {lake.path}, {len(lake.series())} series")
 '''
 
 export NO_RESEARCH := '''

@@ -13,10 +13,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -78,6 +82,29 @@ def kernel(function: Function | None = None, *, inline: bool = False, allocates:
             numba.config.CACHE_DIR = before
 
     return compile_ if function is None else compile_(function)
+
+
+@intrinsic
+def _prefetch(context: Any, array: Any, index: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        column = context.make_array(kind)(context, builder, arguments[0])
+        element = cgutils.get_item_pointer(context, builder, kind, column, [arguments[1]], wraparound=False)
+        address, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        hint = ir.FunctionType(ir.VoidType(), [address, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, hint, "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(element, address), flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), emit
+
+
+def _prefetch_nothing(array: NDArray[Any], index: int) -> None:
+    return
+
+
+prefetch = _prefetch_nothing if numba.config.DISABLE_JIT else _prefetch
+"""Ask the processor to fetch an element of a column that will be needed soon: a hint that changes no result."""
 
 
 def _compile_all() -> None:

@@ -27,6 +27,7 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import TALLY
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
+from novapulse.core.memory import keep_the_heap
 from novapulse.core.records import OrderKind, Record
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.market.calendars import calendar
@@ -103,6 +104,7 @@ class Plan:
     @classmethod
     def of(cls, settings: BacktestSettings, facts: tuple[Instrument, ...], table: Bars) -> Self:
         """Plan folds of checked bars."""
+        keep_the_heap()
         width = next(iter(table.values())).timeframe_ns
         rules = rules_record(settings.risk, settings.execution, width, facts[0] if len(facts) == 1 else None)
         rows = sum(len(columns) for columns in table.values())
@@ -189,6 +191,6 @@ class Books:
 
 
 def _longer(events: Records, room: int) -> Records:
-    longer = np.zeros(room, events.dtype)
+    longer = np.empty(room, events.dtype)
     longer[: events.size] = events
     return longer

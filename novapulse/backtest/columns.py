@@ -103,8 +103,8 @@ FILLS_PER_BAR = 3
 
 
 def _read_only(column: NDArray[Any]) -> NDArray[Any]:
-    # One kind of array for one compiled kernel: numba compiles anew for a writeable one.
-    view = column.view()
+    # One kind of array for one compiled kernel: numba compiles anew for a writeable or a strided one.
+    view = np.ascontiguousarray(column).view()
     view.flags.writeable = False
     return view
 
@@ -121,7 +121,8 @@ def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def _are_parts_of(whole: NDArray[Any], columns: Sequence[NDArray[Any]]) -> bool:
     address = whole.ctypes.data
     for column in columns:
-        if column.base is not whole or column.ctypes.data != address or column.dtype != whole.dtype:
+        in_place = column.base is whole and column.ctypes.data == address and column.flags.c_contiguous
+        if not in_place or column.dtype != whole.dtype:
             return False
         address += column.nbytes
     return whole.ndim == 1 and address == whole.ctypes.data + whole.nbytes
@@ -200,12 +201,12 @@ def new_output(rows: int, instruments: int, *, curve: bool, events: int) -> Outp
     return Output(
         int(events > 0),
         np.zeros(4, np.int64),
-        np.zeros(room, FILL),
-        np.zeros(room, ROUND_TRIP),
-        np.zeros(room, DENIAL),
+        np.empty(room, FILL),
+        np.empty(room, ROUND_TRIP),
+        np.empty(room, DENIAL),
         np.zeros((instruments, len(Reason)), np.int64),
-        np.zeros(stamps, np.int64),
-        np.zeros(points),
+        np.empty(stamps, np.int64),
+        np.empty(points),
     )
 
 

@@ -24,7 +24,7 @@ from novapulse.backtest.columns import (
 )
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, widen_excursion, write_denial
 from novapulse.backtest.tally import tally_still, tally_tick
-from novapulse.compiled import kernel
+from novapulse.compiled import kernel, prefetch
 from novapulse.core.bars import Integers
 from novapulse.core.records import Intent, Reason, Record, Verb
 from novapulse.execution.fills import touches_protection
@@ -34,6 +34,8 @@ from novapulse.risk.settle import mark_account, mark_position
 FINISHED, OUTPUT_FULL = 0, 1
 
 _NEVER = 2**63 - 1
+_ROWS_PER_LINE = 8
+_AHEAD = 16
 _FIRST_DENIAL = Reason.SHORT_NOT_ALLOWED.value
 _LAST_DENIAL = Reason.BELOW_MINIMUM.value
 
@@ -123,11 +125,25 @@ def _is_warm(signals: Signals, row: int) -> bool:
 @kernel(inline=True, allocates=False)
 def _quiet_rows(market: Market, signals: Signals, row: int, day_end_ns: int, rules: Record) -> int:
     last = row
-    while last < market.starts[1] and market.ts_close_ns[last] <= day_end_ns:
+    end = market.starts[1]
+    while last < end and market.ts_close_ns[last] <= day_end_ns:
         if no_opinion(signals.consensus[last], _is_warm(signals, last), rules) == Reason.NONE:
             break
         last += 1
+        if last % _ROWS_PER_LINE == 0 and last + _AHEAD < end:
+            _fetch(market, signals, last + _AHEAD)
     return last - row
+
+
+@kernel(inline=True, allocates=False)
+def _fetch(market: Market, signals: Signals, row: int) -> None:
+    # Quiet rows read two columns only; the others would be far away when an opinion comes.
+    prefetch(market.open, row)
+    prefetch(market.high, row)
+    prefetch(market.low, row)
+    prefetch(market.close, row)
+    prefetch(market.volume, row)
+    prefetch(signals.atr, row)
 
 
 @kernel(inline=True, allocates=False)

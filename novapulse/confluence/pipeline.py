@@ -30,6 +30,7 @@ from novapulse.confluence.timeframes import frames_of
 from novapulse.confluence.voices import Rows, heard, weigh
 from novapulse.core.bars import DAY_NS, BarColumns, Floats, format_ns
 from novapulse.core.instruments import InstrumentKey
+from novapulse.core.memory import keep_the_heap
 from novapulse.strategies import STRATEGIES, Strategy
 from novapulse.strategies.votes import FORECAST_MAX
 
@@ -37,7 +38,6 @@ NAMELESS = InstrumentKey("", "")
 """Key of bars that were given alone, without the name of their instrument."""
 
 BLOCK_BARS = 65_536
-_HEAP_HINT_BYTES = 32 * 2**20 - 8192
 _BLOCK_BARS_OF_ALL = 2_000_000
 _BLOCK_BARS_LEAST = 16_384
 
@@ -147,7 +147,7 @@ def blocks(
     from_ns = known[-1].valid_from_ns
     done = {key: int(np.searchsorted(bars[key].ts_close_ns, from_ns, side="right")) for key in keys}
     total = sum(len(bars[key]) for key in keys)
-    _keep_the_heap()
+    keep_the_heap()
     size = block_bars or min(max(_BLOCK_BARS_OF_ALL // len(keys), _BLOCK_BARS_LEAST), BLOCK_BARS)
     while any(done[key] < len(bars[key]) for key in keys):
         rows = _next_rows(bars, done, size)
@@ -235,12 +235,6 @@ def _covering(known: list[Calibration], parts: list[Part]) -> list[Calibration]:
     earliest = min(starts, default=known[-1].valid_from_ns)
     first = bisect_left([row.valid_from_ns for row in known], earliest) - 1
     return known[max(first, 0) :]
-
-
-def _keep_the_heap() -> None:
-    # glibc returns freed columns to the system and faults them in again page by page, a quarter of all time here,
-    # unless a block this large was freed before. It is never written to, so it costs nothing.
-    np.empty(_HEAP_HINT_BYTES, np.uint8)
 
 
 def _next_rows(bars: Bars, done: dict[InstrumentKey, int], size: int) -> dict[InstrumentKey, slice]:

@@ -357,7 +357,7 @@ FILL = _record(
 
 ROUND_TRIP = _record(
     ("number", "i8"),  # in order of the entries of the whole account
-    ("instrument", "i4"),
+    ("instrument", "i8"),
     ("direction", "i4"),
     ("lead", "i4"),
     ("regime", "i4"),
