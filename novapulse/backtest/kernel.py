@@ -3,8 +3,7 @@
 At each close: fills -> mark all -> decide in sorted instrument order. A fold can stop after any tick and go on later
 with the state it left, so a long history is folded in stretches and the live trader is a fold that never ends.
 
-A single flat instrument without an opinion changes nothing but the clock: such rows of one day pass in one step. That
-is an identity, not an approximation, and a test folds `decide` bar by bar to prove it.
+Rows of a single instrument on which nothing can happen pass in one step (`passes`): an identity, not an approximation.
 """
 
 import math
@@ -23,8 +22,9 @@ from novapulse.backtest.columns import (
     State,
 )
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, widen_excursion, write_denial
-from novapulse.backtest.tally import tally_still, tally_tick
-from novapulse.compiled import kernel, prefetch
+from novapulse.backtest.passes import is_warm, pass_flat, pass_held
+from novapulse.backtest.tally import tally_tick
+from novapulse.compiled import kernel
 from novapulse.core.bars import Integers
 from novapulse.core.records import Intent, Reason, Record, Verb
 from novapulse.execution.fills import touches_protection
@@ -34,8 +34,6 @@ from novapulse.risk.settle import mark_account, mark_position
 FINISHED, OUTPUT_FULL = 0, 1
 
 _NEVER = 2**63 - 1
-_ROWS_PER_LINE = 8
-_AHEAD = 16
 _FIRST_DENIAL = Reason.SHORT_NOT_ALLOWED.value
 _LAST_DENIAL = Reason.BELOW_MINIMUM.value
 
@@ -76,11 +74,13 @@ def fold(
     single = instruments.size == 1
     tick = _next_tick(market, cursor)
     while tick != _NEVER:
-        if single and state.positions[0].qty_units == 0 and state.orders[0].intent == Intent.NONE:
-            quiet = _quiet_rows(market, signals, cursor[0], state.account[0].day_end_ns, rules)
-            if quiet > 0:
-                _pass_quietly(market, signals, cursor[0], quiet, state, output)
-                cursor[0] += quiet
+        if single and state.orders[0].intent == Intent.NONE:
+            if state.positions[0].qty_units == 0:
+                passed = pass_flat(market, signals, cursor[0], rules, state, output)
+            else:
+                passed = pass_held(market, signals, fine, cursor[0], instruments[0], rules, state, output)
+            if passed > 0:
+                cursor[0] += passed
                 tick = _next_tick(market, cursor)
                 continue
         if output.keep and _is_full(output, events_per_tick):
@@ -115,55 +115,6 @@ def _next_tick(market: Market, cursor: Integers) -> int:
 def _is_full(output: Output, events_per_tick: int) -> bool:
     counts = output.counts
     return max(counts[N_FILLS], counts[N_ROUND_TRIPS], counts[N_DENIALS]) + events_per_tick > output.fills.size
-
-
-@kernel(inline=True, allocates=False)
-def _is_warm(signals: Signals, row: int) -> bool:
-    return signals.warm[row] if signals.warm.size > 0 else True
-
-
-@kernel(inline=True, allocates=False)
-def _quiet_rows(market: Market, signals: Signals, row: int, day_end_ns: int, rules: Record) -> int:
-    last = row
-    end = market.starts[1]
-    while last < end and market.ts_close_ns[last] <= day_end_ns:
-        if no_opinion(signals.consensus[last], _is_warm(signals, last), rules) == Reason.NONE:
-            break
-        last += 1
-        if last % _ROWS_PER_LINE == 0 and last + _AHEAD < end:
-            _fetch(market, signals, last + _AHEAD)
-    return last - row
-
-
-@kernel(inline=True, allocates=False)
-def _fetch(market: Market, signals: Signals, row: int) -> None:
-    # Quiet rows read two columns only; the others would be far away when an opinion comes.
-    prefetch(market.open, row)
-    prefetch(market.high, row)
-    prefetch(market.low, row)
-    prefetch(market.close, row)
-    prefetch(market.volume, row)
-    prefetch(signals.atr, row)
-
-
-@kernel(inline=True, allocates=False)
-def _pass_quietly(market: Market, signals: Signals, row: int, quiet: int, state: State, output: Output) -> None:
-    cold = 0
-    for k in range(row, min(row + quiet, signals.warm.size)):
-        cold += not signals.warm[k]
-    output.reasons[0, Reason.NOT_WARM] += cold
-    output.reasons[0, Reason.NO_SIGNAL] += quiet - cold
-    state.denials_open[0] = -1
-    account = state.account[0]
-    account.hold = 0.0
-    account.pending_exposure = 0.0
-    tally_still(state.tally[0], quiet, market.ts_close_ns[row + quiet - 1])
-    if output.equity.size == 0:
-        return
-    point = output.counts[N_EQUITY]
-    for k in range(quiet):
-        output.equity[point + k] = account.equity
-    output.counts[N_EQUITY] = point + quiet
 
 
 @kernel(inline=True, allocates=False)
@@ -307,7 +258,7 @@ def _decide(
 ) -> None:
     position = state.positions[j]
     if position.qty_units == 0:
-        why = no_opinion(signals.consensus[row], _is_warm(signals, row), rules)
+        why = no_opinion(signals.consensus[row], is_warm(signals, row), rules)
     else:
         why = no_change(state.account[0], position, signals.consensus[row], rules)
     if why != Reason.NONE:
@@ -347,7 +298,7 @@ def _load_signal(signals: Signals, row: int, signal: Record) -> None:
     signal.gate_probability = signals.gate_probability[row] if signals.gate_probability.size > 0 else math.nan
     signal.lead = signals.lead[row] if signals.lead.size > 0 else 0
     signal.regime = signals.regime[row] if signals.regime.size > 0 else 0
-    signal.warm = _is_warm(signals, row)
+    signal.warm = is_warm(signals, row)
     signal.sure_fire = signals.sure_fire[row] if signals.sure_fire.size > 0 else False
 
 

@@ -14,7 +14,7 @@ from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, r
 from novapulse.risk.stops import stop_distance, target_distance
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def place_entry(
     order: Record, position: Record, account: Record, action: Record, signal: Record, bar: Record, rules: Record
 ) -> None:
@@ -34,7 +34,7 @@ def place_entry(
     account.positions += 1
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def place_exit(order: Record, position: Record, action: Record, bar: Record, rules: Record) -> None:
     """Put an exit to work; it reserves nothing."""
     _place(order, action, bar, rules)
@@ -44,7 +44,7 @@ def place_exit(order: Record, position: Record, action: Record, bar: Record, rul
     position.exiting = 1
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.kind = action.kind
     order.side = action.side
@@ -59,7 +59,7 @@ def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.chases_left = rules.chases_max
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def write_denial(
     j: int, bar: Record, signal: Record, reason: int, instrument: Record, rules: Record, denial: Record
 ) -> None:
@@ -77,7 +77,7 @@ def write_denial(
     denial.consensus = signal.consensus
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def trade_bar(
     j: int,
     bar: Record,
@@ -161,7 +161,7 @@ def _widen_by_bar(position: Record, bar: Record, entered_inside: bool) -> None:
     widen_excursion(position, low, high)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _settle_order(order: Record, position: Record, bar: Record, fill: Record) -> None:
     fill.decision_ts_ns = order.decision_ts_ns
     left = order.units - fill.qty_units
@@ -184,7 +184,7 @@ def _settle_order(order: Record, position: Record, bar: Record, fill: Record) ->
         position.exiting = 0
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _settle_protection(order: Record, position: Record, bar: Record, fill: Record) -> int:
     fill.decision_ts_ns = position.entry_ts_ns
     _widen_by_exit(position, bar, fill, fill.reason == Reason.EXIT_TARGET)
@@ -197,7 +197,7 @@ def _settle_protection(order: Record, position: Record, bar: Record, fill: Recor
     return left
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _widen_by_exit(position: Record, bar: Record, fill: Record, late: bool) -> None:
     # A stop or an open ends the bar for this position; a better exit may come after the bar's worst price.
     direction = position.direction
@@ -210,7 +210,7 @@ def _widen_by_exit(position: Record, bar: Record, fill: Record, late: bool) -> N
         position.best_price = fill.price
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _leave_by_market(order: Record, position: Record, left: int, bar: Record, fill: Record) -> None:
     order.intent = Intent.EXIT
     order.kind = OrderKind.MARKET
@@ -227,7 +227,7 @@ def _leave_by_market(order: Record, position: Record, left: int, bar: Record, fi
     position.exiting = 1
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _book(
     j: int,
     instrument: Record,
@@ -258,7 +258,7 @@ def _book(
         account.positions -= 1
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: Record) -> None:
     trip.number = position.round_trip
     trip.direction = position.direction
@@ -282,7 +282,7 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
     trip.entry_consensus = position.entry_consensus
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def give_up(j: int, reason: int, bar: Record, account: Record, position: Record, order: Record, denial: Record) -> None:
     """End an entry that did not fill (or not wholly), release what it reserved, and write the non-fill."""
     order.intent = Intent.NONE
@@ -302,7 +302,7 @@ def give_up(j: int, reason: int, bar: Record, account: Record, position: Record,
     denial.consensus = order.consensus
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _time_out(
     j: int,
     bar: Record,

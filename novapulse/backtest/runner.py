@@ -92,7 +92,7 @@ def _stamps(written: Output, table: Bars) -> Integers:
 
 
 class _Said:
-    """What the confluence said, as far as it is kept: ready signals, or columns and calibrations once they are there."""
+    """What the confluence said, as far as it is kept: ready signals, or columns and their calibrations."""
 
     def __init__(self, given: Mapping[InstrumentKey, Signals] | None, strategies: Mapping[str, Strategy]) -> None:
         self.given = given

@@ -3,6 +3,8 @@
 All sums run in tick order; adding nothing for a tick that changed nothing is the same as adding its zero.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from novapulse.compiled import kernel
@@ -22,6 +24,7 @@ TALLY = np.dtype(
                 ("equity_sum", "f8"),  # without the ticks of the current run
                 ("run_ticks", "i8"),  # ticks since equity last changed
                 ("equity_peak", "f8"),
+                ("trough", "f8"),  # lowest equity since the peak
                 ("drawdown_max", "f8"),
                 ("drawdown_ticks", "i8"),
                 ("drawdown_ticks_max", "i8"),
@@ -34,7 +37,7 @@ TALLY = np.dtype(
                 ("day_return_sum", "f8"),
                 ("day_return_squares", "f8"),
                 ("day_downside_squares", "f8"),
-                ("exposure_sum", "f8"),
+                ("gross_sum", "f8"),
                 ("ticks_in_market", "i8"),
                 ("fills", "i8"),
                 ("maker_fills", "i8"),
@@ -54,23 +57,126 @@ TALLY = np.dtype(
 )
 
 
+class Sums(NamedTuple):
+    """The totals that every tick changes, as values: a loop keeps them in registers. Names are those of `TALLY`."""
+
+    equity: float
+    equity_sum: float
+    run_ticks: int
+    equity_peak: float
+    trough: float
+    drawdown_max: float
+    drawdown_ticks: int
+    drawdown_ticks_max: int
+    return_sum: float
+    return_squares: float
+    downside_squares: float
+    gross_sum: float
+    ticks_in_market: int
+
+
+@kernel(inline=True, allocates=False)
+def sums_of(tally: Record) -> Sums:
+    """Take the running totals out of the record."""
+    return Sums(
+        tally.equity,
+        tally.equity_sum,
+        tally.run_ticks,
+        tally.equity_peak,
+        tally.trough,
+        tally.drawdown_max,
+        tally.drawdown_ticks,
+        tally.drawdown_ticks_max,
+        tally.return_sum,
+        tally.return_squares,
+        tally.downside_squares,
+        tally.gross_sum,
+        tally.ticks_in_market,
+    )
+
+
+@kernel(inline=True, allocates=False)
+def put_sums(tally: Record, sums: Sums, ticks: int, last_ts_ns: int) -> None:
+    """Put running totals back into the record, `ticks` later."""
+    tally.ticks += ticks
+    tally.last_ts_ns = last_ts_ns
+    tally.equity = sums.equity
+    tally.equity_sum = sums.equity_sum
+    tally.run_ticks = sums.run_ticks
+    tally.equity_peak = sums.equity_peak
+    tally.trough = sums.trough
+    tally.drawdown_max = sums.drawdown_max
+    tally.drawdown_ticks = sums.drawdown_ticks
+    tally.drawdown_ticks_max = sums.drawdown_ticks_max
+    tally.return_sum = sums.return_sum
+    tally.return_squares = sums.return_squares
+    tally.downside_squares = sums.downside_squares
+    tally.gross_sum = sums.gross_sum
+    tally.ticks_in_market = sums.ticks_in_market
+
+
+@kernel(inline=True, allocates=False)
+def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
+    """Return the totals after one more clock tick: the return since the last one, drawdown, exposure."""
+    before, equity_sum, run_ticks, peak, trough = (
+        sums.equity,
+        sums.equity_sum,
+        sums.run_ticks,
+        sums.equity_peak,
+        sums.trough,
+    )
+    drawdown_max, under, under_max = sums.drawdown_max, sums.drawdown_ticks, sums.drawdown_ticks_max
+    returns, squares, downs = sums.return_sum, sums.return_squares, sums.downside_squares
+    held_sum, held = sums.gross_sum, sums.ticks_in_market
+    if gross > 0.0:
+        held += 1
+        held_sum += gross
+    if equity != before:
+        equity_sum += before * run_ticks
+        run_ticks = 0
+        change = equity / before - 1.0 if before > 0.0 else 0.0
+        returns += change
+        squares += change * change
+        if change < 0.0:
+            downs += change * change
+        if equity >= peak:
+            peak, trough = equity, equity
+            under = 0
+        elif equity < trough:
+            trough = equity
+            drawdown_max = max(drawdown_max, 1.0 - equity / peak)
+    run_ticks += 1
+    if equity < peak:
+        under += 1
+        under_max = max(under_max, under)
+    return Sums(
+        equity,
+        equity_sum,
+        run_ticks,
+        peak,
+        trough,
+        drawdown_max,
+        under,
+        under_max,
+        returns,
+        squares,
+        downs,
+        held_sum,
+        held,
+    )
+
+
 @kernel(inline=True, allocates=False)
 def tally_tick(tally: Record, equity: float, gross: float, ts_close_ns: int) -> None:
-    """Add one clock tick: the return since the last one, drawdown, exposure, and the day when it is over."""
+    """Add one clock tick, and the day when it is over."""
     if ts_close_ns > tally.day_end_ns:
         _close_day(tally, ts_close_ns)
-    if gross > 0.0:
-        tally.ticks_in_market += 1
-        if equity > 0.0:
-            tally.exposure_sum += gross / equity
-    if equity != tally.equity:
-        _change_equity(tally, equity)
-    tally_still(tally, 1, ts_close_ns)
+    put_sums(tally, with_tick(sums_of(tally), equity, gross), 1, ts_close_ns)
 
 
 @kernel(inline=True, allocates=False)
 def tally_still(tally: Record, ticks: int, last_ts_ns: int) -> None:
-    """Add ticks of one day on which equity stays as it is."""
+    """Add ticks of one day on which nothing is held and equity stays as it is."""
     tally.ticks += ticks
     tally.run_ticks += ticks
     tally.last_ts_ns = last_ts_ns
@@ -80,23 +186,6 @@ def tally_still(tally: Record, ticks: int, last_ts_ns: int) -> None:
 
 
 @kernel(inline=True, allocates=False)
-def _change_equity(tally: Record, equity: float) -> None:
-    tally.equity_sum += tally.equity * tally.run_ticks
-    tally.run_ticks = 0
-    change = equity / tally.equity - 1.0 if tally.equity > 0.0 else 0.0
-    tally.return_sum += change
-    tally.return_squares += change * change
-    if change < 0.0:
-        tally.downside_squares += change * change
-    tally.equity = equity
-    if equity >= tally.equity_peak:
-        tally.equity_peak = equity
-        tally.drawdown_ticks = 0
-    else:
-        tally.drawdown_max = max(tally.drawdown_max, 1.0 - equity / tally.equity_peak)
-
-
-@kernel(allocates=False)
 def _close_day(tally: Record, ts_close_ns: int) -> None:
     if tally.day_end_ns > 0:
         change = tally.equity / tally.day_equity - 1.0 if tally.day_equity > 0.0 else 0.0
@@ -111,7 +200,7 @@ def _close_day(tally: Record, ts_close_ns: int) -> None:
     tally.day_end_ns = (ts_close_ns - 1) // DAY_NS * DAY_NS + DAY_NS
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def tally_fill(tally: Record, notional: float, fee: float, slippage: float, maker: bool) -> None:
     """Add one fill, all in quote."""
     tally.fills += 1
@@ -122,7 +211,7 @@ def tally_fill(tally: Record, notional: float, fee: float, slippage: float, make
     tally.slippage += slippage
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def tally_round_trip(tally: Record, pnl: float, r_multiple: float) -> None:
     """Add one closed round trip, net of fees."""
     tally.trades += 1

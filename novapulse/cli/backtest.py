@@ -10,6 +10,7 @@ from novapulse.backtest import Result, run
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
 from novapulse.cli.inputs import Markets, checked_strategies, open_lake, read_markets
 from novapulse.cli.render import show_backtest
+from novapulse.cli.warmth import cold_notes
 from novapulse.config import Loaded, load
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import path_symbol
@@ -40,7 +41,7 @@ def backtest(options: argparse.Namespace) -> int:
     )
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
-    show(result, markets, as_json=options.json, metrics_only=options.metrics_only)
+    show(result, markets, strategies, as_json=options.json, metrics_only=options.metrics_only)
     return EXIT_DONE
 
 
@@ -89,16 +90,20 @@ def _refuse_lookahead(loaded: Loaded, strategies: Mapping[str, Strategy], bars: 
                 raise UsageError(checked.complaint)
 
 
-def show(result: Result, markets: Markets, *, as_json: bool, metrics_only: bool) -> None:
+def show(
+    result: Result, markets: Markets, strategies: Mapping[str, Strategy], *, as_json: bool, metrics_only: bool
+) -> None:
     """Print a result as tables or as one JSON object."""
-    values = as_data(result, markets, metrics_only=metrics_only)
+    values = as_data(result, markets, strategies, metrics_only=metrics_only)
     if as_json:
         show_json(values)
     else:
         show_backtest(values, result.decisions(), result.instruments[0].quote, result.settings.capital)
 
 
-def as_data(result: Result, markets: Markets, *, metrics_only: bool) -> dict[str, Any]:
+def as_data(
+    result: Result, markets: Markets, strategies: Mapping[str, Strategy], *, metrics_only: bool
+) -> dict[str, Any]:
     """Return a result as plain data; what is not known is None."""
     values = {
         "data": markets.description,
@@ -108,6 +113,7 @@ def as_data(result: Result, markets: Markets, *, metrics_only: bool) -> dict[str
         "by_strategy": None if metrics_only else result.by_strategy,
         "denials": result.denial_counts(),
         "bands": {name: dict(band) for name, band in result.bands.items()},
+        "notes": cold_notes(result, markets.bars, strategies),
     }
     cleaned: dict[str, Any] = _finite(values)
     return cleaned

@@ -30,7 +30,7 @@ def demo(options: argparse.Namespace) -> int:
     markets = read_markets(lake, exchange, data.symbols, data.timeframe, all_needed=False)
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=False)
-    show(result, markets, as_json=options.json, metrics_only=False)
+    show(result, markets, strategies, as_json=options.json, metrics_only=False)
     if not options.json:
         _show_next(*_worth_explaining(result, markets), data.timeframe)
     return EXIT_DONE

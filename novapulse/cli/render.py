@@ -58,7 +58,7 @@ def good_or_bad(text: str, value: float | None) -> str:
 
 
 def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capital: float) -> None:
-    """Print a backtest: verdict, strategies, refusals, fill bands, data.
+    """Print a backtest: what keeps it from meaning anything, verdict, strategies, refusals, fill bands, data.
 
     Args:
         values: What `--json` prints.
@@ -67,13 +67,14 @@ def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capi
         capital: Opening cash.
     """
     parts = (
+        [line for note in values["notes"] for line in wrapped(note)],
         _verdict(values["summary"], quote, capital),
         _by_strategy(values["by_strategy"], quote),
         _denials(values["denials"], decisions),
         _bands(values["bands"], quote),
         _data(values["data"], values["settings_hash"]),
     )
-    print("\n\n".join("\n".join(part) for part in parts))
+    print("\n\n".join("\n".join(part) for part in parts if part))
 
 
 def _verdict(summary: Values, quote: str, capital: float) -> list[str]:

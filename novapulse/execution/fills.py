@@ -30,7 +30,7 @@ class Protection(enum.IntEnum):
     """The bar had no volume left for the market order that the trigger became."""
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _mix(x: int) -> int:
     x = (x ^ (x >> 16)) & _MASK_31
     x = (x * 0x45D9F3B) & _MASK_31
@@ -39,7 +39,7 @@ def _mix(x: int) -> int:
     return (x ^ (x >> 16)) & _MASK_31
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
     """Return a number in [0, 1) that depends on seed, instrument and time only, never on what was drawn before."""
     x = _mix(seed & _MASK_31)
@@ -49,7 +49,7 @@ def chance(seed: int, instrument_key: int, ts_ns: int) -> float:
     return x / 2147483648.0
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def fillable_units(instrument: Record, volume: float, rules: Record) -> int:
     """Return how much one bar's volume can fill, in quantity units, whole lots."""
     if rules.participation_max <= 0.0:
@@ -57,7 +57,7 @@ def fillable_units(instrument: Record, volume: float, rules: Record) -> int:
     return qty_to_units(instrument, volume * rules.participation_max)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def write_fill(
     fill: Record,
     instrument: Record,
@@ -83,14 +83,14 @@ def write_fill(
     fill.slippage = side * (fill.price - reference) * fill.qty
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def taker_price_units(instrument: Record, reference: float, side: int, rules: Record) -> int:
     """Return the price of a marketable order: the reference worsened by half the spread and slippage, on the grid."""
     price = reference * (1.0 + side * (rules.half_spread_fraction + rules.slippage_fraction))
     return price_to_units(instrument, price, side)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, room: int, fill: Record) -> bool:
     """Try to fill a working order on one bar.
 
@@ -132,7 +132,7 @@ def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, ro
     return True
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def limit_trades(
     limit_price: float, side: int, reached: float, instrument: Record, ts_close_ns: int, rules: Record
 ) -> bool:
@@ -156,7 +156,7 @@ def limit_trades(
     return chance(rules.seed, instrument.chance_key, ts_close_ns) < rules.touch_probability
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def stop_reason(position: Record) -> int:
     """Return which exit a hit of the protective stop is."""
     if position.stop_kind == StopKind.BREAKEVEN:
@@ -174,7 +174,7 @@ def touches_protection(position: Record, low: float, high: float) -> bool:
     return high >= position.stop_price or low <= position.target_price
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def fill_protection(
     position: Record,
     instrument: Record,
@@ -221,7 +221,7 @@ def fill_protection(
     return _fill_resting_target(position, instrument, bar, rules, room, best, fill)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _fill_trigger(
     position: Record,
     instrument: Record,
@@ -239,7 +239,7 @@ def _fill_trigger(
     return Protection.FILLED if units > 0 else Protection.TRIGGERED
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _fill_resting_target(
     position: Record, instrument: Record, bar: Record, rules: Record, room: int, reached: float, fill: Record
 ) -> int:

@@ -21,7 +21,7 @@ class Step(enum.IntEnum):
     GIVE_UP_NO_EDGE = 4
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def edge_left(order: Record, price: float, rules: Record) -> float:
     """Return what the trade may still bring at a price, per unit of base, before costs.
 
@@ -33,7 +33,7 @@ def edge_left(order: Record, price: float, rules: Record) -> float:
     return max(left, 0.0) * rules.fallback_edge_capture * forecast_scale(order.consensus)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def next_step(order: Record, price: float, instrument: Record, rules: Record) -> int:
     """Return the step after the time to live has passed.
 
@@ -57,7 +57,7 @@ def next_step(order: Record, price: float, instrument: Record, rules: Record) ->
     return Step.GIVE_UP_NO_EDGE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def reprice(order: Record, price: float, ts_ns: int, instrument: Record, rules: Record) -> None:
     """Move a chasing order to the passive side of the last price, with what it reserves, and start its clock again."""
     before = order.limit_price
@@ -69,7 +69,7 @@ def reprice(order: Record, price: float, ts_ns: int, instrument: Record, rules: 
     order.expires_ns = ts_ns + rules.time_to_live_ns
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def cross(order: Record, ts_ns: int, rules: Record) -> None:
     """Turn an order into a market order."""
     order.kind = OrderKind.MARKET

@@ -54,20 +54,20 @@ def multiply_divide(a: int, b: int, divisor: int) -> int:
     return sign * result
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def notional_units(instrument: Record, price_units: int, qty_units: int) -> int:
     """Return the cash units of a price times a quantity (signed like the quantity)."""
     return multiply_divide(price_units * instrument.cash_multiplier, qty_units, instrument.cash_divisor)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def fee_units(instrument: Record, notional: int, liquidity: int) -> int:
     """Return the fee of a notional in cash units; positive is paid, negative is a rebate."""
     rate = instrument.maker_fee_e8 if liquidity == Liquidity.MAKER else instrument.taker_fee_e8
     return multiply_divide(abs(notional), rate, FEE_ONE)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def price_to_units(instrument: Record, price: float, direction: int) -> int:
     """Return a price on the tick grid in price units.
 
@@ -91,7 +91,7 @@ def price_to_units(instrument: Record, price: float, direction: int) -> int:
     return max(int(whole), 1) * instrument.tick_units
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def qty_to_units(instrument: Record, qty: float) -> int:
     """Return a quantity in units, rounded down to whole lots; 0 when it is less than one lot or not a number."""
     lots = qty * instrument.qty_factor / instrument.lot_units

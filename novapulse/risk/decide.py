@@ -60,7 +60,7 @@ def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
 
 @kernel(inline=True, allocates=False)
 def no_change(account: Record, position: Record, consensus: float, rules: Record) -> int:
-    """Return why an open position stays as it is, or NONE when it is to be left: the first question while one is held."""
+    """Return why an open position stays as it is, or NONE when it is to be left: the first question on a held one."""
     if position.exiting:
         return Reason.ORDER_WORKING
     if account.flattening or position.direction * consensus <= -rules.exit_forecast_min:
@@ -86,7 +86,7 @@ def _decide_held(
         _leave(position, instrument, price, rules, Reason.EXIT_OPPOSITE, action)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _leave(position: Record, instrument: Record, price: float, rules: Record, reason: int, action: Record) -> None:
     action.verb = Verb.EXIT
     action.reason = reason
@@ -98,7 +98,7 @@ def _leave(position: Record, instrument: Record, price: float, rules: Record, re
     action.limit_price = passive_price(instrument, price, action.side, action.kind, rules)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _decide_entry(
     account: Record,
     position: Record,
@@ -146,7 +146,7 @@ def _cash_per_notional(instrument: Record, rules: Record) -> float:
     return (1.0 + rules.half_spread_fraction + rules.slippage_fraction) * (1.0 + fee)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def passive_price(instrument: Record, price: float, side: int, kind: int, rules: Record) -> float:
     """Return where an order of a kind rests: the passive side of the last price, on the grid; 0 for a market order."""
     if kind == OrderKind.MARKET:
@@ -155,7 +155,7 @@ def passive_price(instrument: Record, price: float, side: int, kind: int, rules:
     return price_to_units(instrument, passive, -side) / instrument.price_factor
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _measure_sizes(
     account: Record,
     price: float,
@@ -183,7 +183,7 @@ def _measure_sizes(
         sizes[SIZE_KELLY] = math.inf
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _bind_size(instrument: Record, price: float, rules: Record, action: Record) -> None:
     binding = 0
     for cap in range(1, len(action.sizes)):
@@ -201,7 +201,7 @@ def _bind_size(instrument: Record, price: float, rules: Record, action: Record) 
     action.reason = _too_small(action.sizes[binding], binding)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _too_small(size: float, binding: int) -> int:
     if size > 0.0:
         return Reason.BELOW_MINIMUM

@@ -12,7 +12,7 @@ from novapulse.risk.sizing import drawdown, ruin_probability
 _NOISE = 1e-12
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def mode_refusal(account: Record) -> int:
     """Return why the account's mode takes no new risk, or NONE. One that is being flattened may only reduce."""
     if account.mode == Mode.HALTED:
@@ -24,7 +24,7 @@ def mode_refusal(account: Record) -> int:
     return Reason.NONE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def daily_loss(account: Record) -> float:
     """Return the loss since the start of the UTC day as a share of the opening equity; negative is a gain."""
     if account.day_opening_equity <= 0.0:
@@ -32,7 +32,7 @@ def daily_loss(account: Record) -> float:
     return 1.0 - account.equity / account.day_opening_equity
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def refuse_entry(
     account: Record,
     position: Record,
@@ -65,13 +65,13 @@ def refuse_entry(
     return Reason.NONE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _reaches(share: float, limit: float) -> bool:
     # 1 - 8000 / 10000 is a hair below 0.2 in floats: at the limit is at the limit.
     return limit > 0.0 and share >= limit - _NOISE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
     if account.equity <= 0.0:
         return Reason.BUYING_POWER
@@ -89,7 +89,7 @@ def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
     return Reason.NONE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _refuse_by_gate(signal: Record, rules: Record) -> int:
     if math.isnan(signal.gate_probability):
         return Reason.GATE_MISSING if rules.gate_required else Reason.NONE
@@ -98,7 +98,7 @@ def _refuse_by_gate(signal: Record, rules: Record) -> int:
     return Reason.NONE
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def position_room(account: Record, rules: Record) -> float:
     """Return the largest notional one position may have, in quote; infinity when nothing caps it."""
     room = math.inf
@@ -109,7 +109,7 @@ def position_room(account: Record, rules: Record) -> float:
     return room
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def exposure_room(account: Record, exposure: float, fraction_max: float) -> float:
     """Return how much notional a cap on exposure still leaves, in quote; infinity when the cap is off."""
     if fraction_max <= 0.0:
@@ -117,7 +117,7 @@ def exposure_room(account: Record, exposure: float, fraction_max: float) -> floa
     return max(fraction_max * account.equity - exposure, 0.0)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def cash_room(account: Record, rules: Record) -> float:
     """Return the cash that may be spent: what is neither spent nor held, in quote."""
     free = max(account.cash - account.hold, 0.0)

@@ -12,7 +12,7 @@ from novapulse.core.records import PEAK_DAYS, Record, StopKind
 from novapulse.risk.stops import place_stops, ratchet_stop
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def apply_fill(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> bool:
     """Book one fill: cash, position, stops, and the cooldowns when the position is flat again.
 
@@ -46,7 +46,7 @@ def apply_fill(account: Record, position: Record, instrument: Record, fill: Reco
     return True
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _add(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
     if position.entered_units == 0:
         position.round_trip = account.entries
@@ -64,7 +64,7 @@ def _add(account: Record, position: Record, instrument: Record, fill: Record, ru
     place_stops(position, instrument)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def blended_price(average: float, before_units: int, price: float, units: int) -> float:
     """Return the average price after one more fill; taken from prices, because cash of few digits is too coarse."""
     if before_units == 0 or price == average:
@@ -72,19 +72,19 @@ def blended_price(average: float, before_units: int, price: float, units: int) -
     return float((average * before_units + price * units) / (before_units + units))
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def round_trip_units(position: Record) -> int:
     """Return the result of a flat position in cash units, fees paid."""
     return int(position.direction * (position.exit_units - position.entry_units) - position.fee_units)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def round_trip_risk(position: Record, instrument: Record) -> float:
     """Return R of a round trip in quote: what the quantity entered loses at the first stop."""
     return float(position.stop_distance * position.entered_units / instrument.qty_factor)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _cool_down(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
     result = round_trip_units(position)
     risk = round_trip_risk(position, instrument)
@@ -104,7 +104,7 @@ def _cool_down(account: Record, position: Record, instrument: Record, fill: Reco
         account.loss_streak = 0
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def clear_position(position: Record) -> None:
     """Forget a closed round trip; the cooldown of the instrument stays."""
     position.qty = 0.0
@@ -156,7 +156,7 @@ def mark_account(account: Record, value: float, gross: float, ts_close_ns: int) 
     account.equity_peak = max(account.equity_peak, account.equity)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _open_day(account: Record, ts_close_ns: int) -> None:
     if account.day_end_ns > 0:
         account.day_index += 1

@@ -17,7 +17,7 @@ KELLY_T_STRONG = 1.0
 """t-statistic of the mean R above which half of Kelly is allowed, below it a quarter."""
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def drawdown(account: Record) -> float:
     """Return 1 - equity / peak of the last 180 days, 0..1."""
     if account.equity_peak <= 0.0:
@@ -25,7 +25,7 @@ def drawdown(account: Record) -> float:
     return min(max(1.0 - account.equity / account.equity_peak, 0.0), 1.0)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def drawdown_scale(depth: float, depth_max: float) -> float:
     """Return the surplus scale `(Dmax - D) / (Dmax (1 - D))`: 1 at the peak, 0 at the limit.
 
@@ -43,13 +43,13 @@ def drawdown_scale(depth: float, depth_max: float) -> float:
     return min((depth_max - depth) / (depth_max * (1.0 - depth)), 1.0)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def forecast_scale(consensus: float) -> float:
     """Return how much of the plain size an opinion deserves: |F| / 10, at most 2."""
     return min(abs(consensus) / FORECAST_AVERAGE, FORECAST_SCALE_MAX)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def kelly_cap(account: Record, rules: Record) -> float:
     """Return the largest share of equity to risk that the account's own round trips justify.
 
@@ -72,13 +72,13 @@ def kelly_cap(account: Record, rules: Record) -> float:
     return max(share * mean / variance, float(rules.kelly_floor_fraction))
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def normal_cdf(x: float) -> float:
     """Return the standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def risk_of_ruin(mean: float, deviation: float, room: float, horizon: float) -> float:
     """Return the probability that a drifting random walk falls by `room` within `horizon` steps.
 
@@ -106,7 +106,7 @@ def risk_of_ruin(mean: float, deviation: float, room: float, horizon: float) -> 
     return min(max(direct + reflected, 0.0), 1.0)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def ruin_probability(account: Record, rules: Record) -> float:
     """Return the chance of losing what is left to the drawdown limit within the horizon, if trades go on as they went.
 
@@ -123,13 +123,13 @@ def ruin_probability(account: Record, rules: Record) -> float:
     return risk_of_ruin(mean, math.sqrt(variance), room, rules.ruin_horizon_trades)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def risk_qty(account: Record, distance: float, share: float) -> float:
     """Return the quantity that loses `share` of the equity at a stop `distance` away."""
     return max(account.equity, 0.0) * share / distance
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def volatility_qty(account: Record, price: float, volatility: float, rules: Record) -> float:
     """Return the quantity that gives the position the target volatility; infinity while the target is off.
 

@@ -6,6 +6,8 @@ Invariants:
 - a target clears the round trip's costs, or there is no trade.
 """
 
+import math
+
 from novapulse.compiled import kernel
 from novapulse.core.records import Record, StopKind
 from novapulse.risk.cash import FEE_ONE, price_to_units
@@ -18,13 +20,13 @@ def round_trip_cost(instrument: Record, rules: Record) -> float:
     return fee + 2.0 * (rules.half_spread_fraction + rules.slippage_fraction)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def stop_distance(instrument: Record, atr: float, rules: Record) -> float:
     """Return the distance of the protective stop from the entry price, in price; at least two ticks."""
     return max(rules.stop_atr * atr, 2.0 * instrument.tick)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def target_distance(instrument: Record, price: float, atr: float, rules: Record) -> float:
     """Return the distance of the take-profit price, fee-aware.
 
@@ -44,7 +46,7 @@ def target_distance(instrument: Record, price: float, atr: float, rules: Record)
     return max(by_range, by_cost)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def place_stops(position: Record, instrument: Record) -> None:
     """Set stop and target prices from the average entry price and the frozen distances, on the tick grid.
 
@@ -61,21 +63,41 @@ def place_stops(position: Record, instrument: Record) -> None:
         position.target_price = price_to_units(instrument, target, direction) / instrument.price_factor
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
+def breakeven_price(position: Record, instrument: Record, rules: Record) -> float:
+    """Return the price at which leaving pays for the round trip."""
+    return position.entry_price * (1.0 + position.direction * round_trip_cost(instrument, rules))
+
+
+@kernel(inline=True, allocates=False)
+def ratchet_gain(position: Record, instrument: Record, rules: Record) -> float:
+    """Return the gain in price below which `ratchet_stop` does nothing; infinity when it can do nothing at all."""
+    gain = math.inf
+    if rules.breakeven_r > 0.0:
+        direction = position.direction
+        price = price_to_units(instrument, breakeven_price(position, instrument, rules), -direction)
+        if direction * (price / instrument.price_factor - position.stop_price) > 0.0:
+            gain = rules.breakeven_r * position.stop_distance
+    if rules.trail_r > 0.0:
+        gain = min(gain, rules.trail_start_r * position.stop_distance)
+    return gain
+
+
+@kernel(inline=True, allocates=False)
 def ratchet_stop(position: Record, instrument: Record, rules: Record) -> None:
     """Move the stop to break-even after `breakeven_r`, and behind the best price after `trail_start_r`; never back."""
     direction = position.direction
     gain = direction * (position.best_price - position.entry_price)
     if rules.breakeven_r > 0.0 and gain >= rules.breakeven_r * position.stop_distance:
-        cost = round_trip_cost(instrument, rules) * position.entry_price
-        if gain > cost:
-            _tighten(position, instrument, position.entry_price + direction * cost, StopKind.BREAKEVEN)
+        price = breakeven_price(position, instrument, rules)
+        if direction * (position.best_price - price) > 0.0:
+            _tighten(position, instrument, price, StopKind.BREAKEVEN)
     if rules.trail_r > 0.0 and gain >= rules.trail_start_r * position.stop_distance:
         trail = position.best_price - direction * rules.trail_r * position.stop_distance
         _tighten(position, instrument, trail, StopKind.TRAIL)
 
 
-@kernel(allocates=False)
+@kernel(inline=True, allocates=False)
 def _tighten(position: Record, instrument: Record, price: float, kind: int) -> None:
     direction = position.direction
     if direction * (price - position.stop_price) <= 0.0 or price <= 0.0:

@@ -38,7 +38,8 @@ def result(cli: Cli, lake: Path) -> dict[str, Any]:
 
 
 def test_json_keeps_its_contract(result: dict[str, Any]) -> None:
-    assert list(result) == ["data", "settings_hash", "summary", "by_strategy", "denials", "bands"]
+    assert list(result) == ["data", "settings_hash", "summary", "by_strategy", "denials", "bands", "notes"]
+    assert result["notes"] == []
     assert {"hash", "bars", "start", "end", "bars_per_year", "gaps"} <= set(result["data"])
     assert set(result["summary"]) >= SUMMARY
     assert set(result["bands"]) == {"pessimistic", "base", "optimistic"}
