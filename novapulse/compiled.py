@@ -84,8 +84,7 @@ def kernel(function: Function | None = None, *, inline: bool = False, allocates:
     return compile_ if function is None else compile_(function)
 
 
-@intrinsic
-def _prefetch(context: Any, array: Any, index: Any) -> Any:
+def _typed_prefetch(context: Any, array: Any, index: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
         column = context.make_array(kind)(context, builder, arguments[0])
@@ -103,7 +102,9 @@ def _prefetch_nothing(array: NDArray[Any], index: int) -> None:
     return
 
 
-prefetch = _prefetch_nothing if numba.config.DISABLE_JIT else _prefetch
+prefetch: Callable[[NDArray[Any], int], None] = (
+    _prefetch_nothing if numba.config.DISABLE_JIT else intrinsic(_typed_prefetch)
+)
 """Ask the processor to fetch an element of a column that will be needed soon: a hint that changes no result."""
 
 

@@ -258,7 +258,7 @@ def _decide(
 ) -> None:
     position = state.positions[j]
     if position.qty_units == 0:
-        why = no_opinion(signals.consensus[row], is_warm(signals, row), rules)
+        why = no_opinion(position, signals.consensus[row], is_warm(signals, row), rules)
     else:
         why = no_change(state.account[0], position, signals.consensus[row], rules)
     if why != Reason.NONE:
@@ -279,13 +279,14 @@ def _decide(
     state.denials_open[j] = -1
     order = state.orders[j]
     if order.intent == Intent.ENTRY:
-        gone = output.denials[output.counts[N_DENIALS]]
-        give_up(j, Reason.UNFILLED_SUPERSEDED, bar, state.account[0], position, order, gone)
-        output.reasons[j, Reason.UNFILLED_SUPERSEDED] += 1
+        turned = action.verb == Verb.WITHDRAW
+        reason = Reason.UNFILLED_TURNED if turned else Reason.UNFILLED_SUPERSEDED
+        give_up(j, reason, bar, state.account[0], position, order, output.denials[output.counts[N_DENIALS]])
+        output.reasons[j, reason] += not turned
         output.counts[N_DENIALS] += output.keep
     if action.verb == Verb.ENTER:
         place_entry(order, position, state.account[0], action, signal, bar, rules)
-    else:
+    elif action.verb == Verb.EXIT:
         place_exit(order, position, action, bar, rules)
 
 

@@ -9,7 +9,9 @@ from novapulse.backtest.tally import tally_fill, tally_round_trip
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
 from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
-from novapulse.execution.tactics import Step, cross, next_step, reprice
+from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
+from novapulse.risk.cash import qty_to_units
+from novapulse.risk.decide import cash_per_notional
 from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -28,7 +30,9 @@ def place_entry(
     order.consensus = signal.consensus
     order.lead = signal.lead
     order.regime = signal.regime
-    position.pending_units = action.units
+    position.pending_units = action.side * action.units
+    if action.kind == OrderKind.MARKET:
+        order.expires_ns = bar.ts_close_ns + patience_ns(rules)
     account.hold += action.hold
     account.pending_exposure += action.notional
     account.positions += 1
@@ -108,7 +112,8 @@ def trade_bar(
     room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
     comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
-    if comes_first and fill_order(order, instrument, bar, rules, room, fill):
+    affordable = _affordable(account, order, room, bar, instrument, rules)
+    if comes_first and fill_order(order, instrument, bar, rules, affordable, fill):
         room -= fill.qty_units
         entered_inside = order.kind == OrderKind.LIMIT
         held_at_open = held_at_open or not entered_inside
@@ -137,6 +142,15 @@ def trade_bar(
     _widen_by_bar(position, bar, not held_at_open)
     if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
+
+
+@kernel(inline=True, allocates=False)
+def _affordable(account: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record) -> int:
+    # A gap can make an entry dearer than the cash that was held for it: no more is bought than there is money for.
+    if order.intent != Intent.ENTRY or order.side < 0:
+        return room
+    price = bar.open if order.kind == OrderKind.MARKET else order.limit_price
+    return min(room, qty_to_units(instrument, account.cash / (price * cash_per_notional(instrument, rules))))
 
 
 @kernel(inline=True, allocates=False)
@@ -175,7 +189,7 @@ def _settle_order(order: Record, position: Record, bar: Record, fill: Record) ->
             position.target_distance = order.target_distance
         order.hold = order.hold * left / order.units
         order.notional = order.notional * left / order.units
-        position.pending_units = left
+        position.pending_units = order.side * left
     else:
         _widen_by_exit(position, bar, fill, order.kind == OrderKind.LIMIT)
     order.units = left

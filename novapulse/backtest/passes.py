@@ -34,7 +34,7 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
     end = market.starts[1]
     cold = 0
     while last < end and market.ts_close_ns[last] <= account.day_end_ns:
-        why = no_opinion(signals.consensus[last], is_warm(signals, last), rules)
+        why = no_opinion(state.positions[0], signals.consensus[last], is_warm(signals, last), rules)
         if why == Reason.NONE:
             break
         cold += why == Reason.NOT_WARM

@@ -81,7 +81,12 @@ class Result:
     def denial_counts(self) -> dict[str, int]:
         """Return bars on which an entry was refused, and entries that were not filled, by reason."""
         first, last = Reason.SHORT_NOT_ALLOWED, Reason.BELOW_MINIMUM
-        unfilled = (Reason.UNFILLED_EXPIRED, Reason.UNFILLED_NO_EDGE, Reason.UNFILLED_SUPERSEDED)
+        unfilled = (
+            Reason.UNFILLED_EXPIRED,
+            Reason.UNFILLED_NO_EDGE,
+            Reason.UNFILLED_SUPERSEDED,
+            Reason.UNFILLED_TURNED,
+        )
         names = {reason.name for reason in REASON_TEXT if first <= reason <= last or reason in unfilled}
         return {name: count for name, count in self.decisions().items() if name in names}
 

@@ -11,6 +11,7 @@ from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.combine import SignalColumns
 from novapulse.core.bars import BarColumns, Integers
 from novapulse.core.instruments import Instrument, InstrumentKey
+from novapulse.core.records import STRATEGIES_MAX
 from novapulse.strategies import STRATEGIES, Strategy
 
 BANDS = {"pessimistic": 0.0, "base": None, "optimistic": 1.0}
@@ -111,6 +112,9 @@ def _by_key(
         if key not in given or given[key].consensus.size != len(bars):
             rows = given[key].consensus.size if key in given else 0
             raise ValueError(f"{key}: there are {rows} rows of signals for {len(bars)} bars")
+        lead = given[key].lead
+        if lead.size and not (-1 <= int(lead.min()) <= int(lead.max()) < STRATEGIES_MAX):
+            raise ValueError(f"{key}: lead names a strategy outside -1..{STRATEGIES_MAX - 1}")
     return given
 
 

@@ -163,11 +163,11 @@ def _lines(report: "BiasReport") -> Iterator[str]:
     caught = sum(mutant.ok for mutant in report.mutants)
     yield f"The proofs can fail: {caught} of {len(report.mutants)} subjects that cheat on purpose were caught."
     yield ""
-    yield from (f"{proof.value:<10} {claim}" for proof, claim in CLAIMS.items())
-    header, *rows = table(
-        ("", *(proof.value for proof in CLAIMS)),
-        [[f"  {subject.name}", *(_mark(subject, finding) for finding in subject.findings)] for subject in report.subjects],
-    )
+    for proof, claim in CLAIMS.items():
+        yield from wrapped(f"{proof.value:<10} {claim}", indent=11)
+    marks = [[_mark(subject, finding) for finding in subject.findings] for subject in report.subjects]
+    cells = [[f"  {subject.name}", *each] for subject, each in zip(report.subjects, marks, strict=True)]
+    header, *rows = table(("", *(proof.value for proof in CLAIMS)), cells)
     yield from ("", header)
     for title, kinds in _SECTIONS.items():
         within = [row for row, subject in zip(rows, report.subjects, strict=True) if subject.kind in kinds]

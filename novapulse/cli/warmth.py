@@ -7,7 +7,7 @@ import numpy as np
 from novapulse.backtest import Result
 from novapulse.confluence.plan import Plan, prepare
 from novapulse.confluence.settings import ConfluenceSettings
-from novapulse.core.bars import BarColumns, timeframe_text
+from novapulse.core.bars import BarColumns, Floats, timeframe_text
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import Reason
 from novapulse.strategies import Strategy
@@ -26,10 +26,11 @@ def cold_notes(
         strategies: Those it ran with.
     """
     cold = _cold_share(result)
-    if not (cold > 1.0 - _WARM_MIN_FRACTION).any():
+    too_cold = cold > 1.0 - _WARM_MIN_FRACTION
+    if not too_cold.any():
         return []
-    chosen = [facts.key for facts, share in zip(result.instruments, cold, strict=True) if share > 1 - _WARM_MIN_FRACTION]
-    some = "No" if (cold[cold > 1.0 - _WARM_MIN_FRACTION] == 1.0).all() else "Almost no"
+    chosen = [result.instruments[number].key for number in np.flatnonzero(too_cold)]
+    some = "No" if (cold[too_cold] == 1.0).all() else "Almost no"
     whose = "" if len(chosen) == len(cold) else f" of {', '.join(key.symbol for key in chosen)}"
     longest = max(_longest_stretch(bars[key]) for key in chosen)
     plan = prepare(result.settings.confluence, strategies)
@@ -41,7 +42,8 @@ def cold_notes(
     ]
 
 
-def _cold_share(result: Result) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+def _cold_share(result: Result) -> Floats:
+    # An order that was not filled is counted beside the decision of its bar.
     unfilled = [reason for reason in Reason if reason.name.startswith("UNFILLED")]
     decided = result.reasons.sum(axis=1) - result.reasons[:, unfilled].sum(axis=1)
     return np.asarray(result.reasons[:, Reason.NOT_WARM] / np.maximum(decided, 1), np.float64)
@@ -74,4 +76,4 @@ def _settings_for(settings: ConfluenceSettings, count: int) -> Iterator[str]:
 
 
 def _listed(values: Sequence[float]) -> str:
-    return f"[{', '.join(f'{value:g}' for value in values)}]"
+    return f"[{','.join(f'{value:g}' for value in values)}]"

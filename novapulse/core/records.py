@@ -36,6 +36,7 @@ class Verb(enum.IntEnum):
     HOLD = 0
     ENTER = 1
     EXIT = 2
+    WITHDRAW = 3
 
 
 class OrderKind(enum.IntEnum):
@@ -108,6 +109,7 @@ class Reason(enum.IntEnum):
     UNFILLED_EXPIRED = 34
     UNFILLED_NO_EDGE = 35
     UNFILLED_SUPERSEDED = 36
+    UNFILLED_TURNED = 37
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -148,6 +150,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNFILLED_EXPIRED: "the limit order expired without a fill",
     Reason.UNFILLED_NO_EDGE: "the limit order was not filled and the price left no edge for a market order",
     Reason.UNFILLED_SUPERSEDED: "the rest of the entry was given up because the position was closed",
+    Reason.UNFILLED_TURNED: "the consensus turned before the entry was filled",
 }
 
 CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")
@@ -221,7 +224,7 @@ POSITION = _record(
     ("qty_units", "i8"),  # signed
     ("qty", "f8"),
     ("mark_price", "f8"),
-    ("pending_units", "i8"),  # entry orders that may still fill
+    ("pending_units", "i8"),  # entry orders that may still fill, signed
     ("exiting", "i4"),  # 1: an exit order is working
     ("stop_price", "f8"),
     ("target_price", "f8"),  # 0: none

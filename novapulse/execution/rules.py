@@ -103,6 +103,11 @@ def _write_execution(rules: Record, execution: ExecutionSettings, timeframe_ns: 
     rules.fallback_market = execution.fallback_market
     rules.fallback_edge_capture = execution.fallback_edge_capture
     rules.latency_ns = round(execution.latency_ms * 1_000_000)
+    if rules.latency_ns >= timeframe_ns:
+        raise ValueError(
+            f"execution.latency_ms is {execution.latency_ms:g}: an order would reach the market after the next bar "
+            f"of {timeframe_ns / _SECOND_NS:g} s, and its fill could not be told"
+        )
     rules.half_spread_fraction = execution.half_spread_bps * _BPS
     rules.slippage_fraction = execution.slippage_bps * _BPS
     rules.participation_max = execution.participation_max_fraction

@@ -38,7 +38,7 @@ def next_step(order: Record, price: float, instrument: Record, rules: Record) ->
     """Return the step after the time to live has passed.
 
     Args:
-        order: ORDER of kind LIMIT.
+        order: ORDER; one of kind MARKET is an entry, for a market exit never expires.
         price: Last price known, quote per base.
         instrument: INSTRUMENT.
         rules: RULES.
@@ -46,6 +46,8 @@ def next_step(order: Record, price: float, instrument: Record, rules: Record) ->
     Returns:
         A `Step`. An exit never gives up: it chases, then crosses.
     """
+    if order.kind == OrderKind.MARKET:
+        return Step.GIVE_UP_EXPIRED
     if order.chases_left > 0:
         return Step.CHASE
     if order.intent == Intent.EXIT:
@@ -71,8 +73,14 @@ def reprice(order: Record, price: float, ts_ns: int, instrument: Record, rules: 
 
 @kernel(inline=True, allocates=False)
 def cross(order: Record, ts_ns: int, rules: Record) -> None:
-    """Turn an order into a market order."""
+    """Turn an order into a market order; an entry waits for a trade only so long, an exit for ever."""
     order.kind = OrderKind.MARKET
     order.limit_price = 0.0
     order.active_ns = ts_ns + rules.latency_ns
-    order.expires_ns = 0
+    order.expires_ns = ts_ns + patience_ns(rules) if order.intent == Intent.ENTRY else 0
+
+
+@kernel(inline=True, allocates=False)
+def patience_ns(rules: Record) -> int:
+    """Return how long a marketable entry waits in a market where nobody trades: as long as a chase would take."""
+    return rules.time_to_live_ns * (1 + rules.chases_max)

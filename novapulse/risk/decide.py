@@ -43,14 +43,29 @@ def decide(
         _decide_held(account, position, instrument, bar.close, signal, rules, action)
         return
     action.verb = Verb.HOLD
-    action.reason = no_opinion(signal.consensus, signal.warm, rules)
-    if action.reason == Reason.NONE:
-        _decide_entry(account, position, instrument, bar, signal, group_exposure, rules, action)
+    action.reason = no_opinion(position, signal.consensus, signal.warm, rules)
+    if action.reason != Reason.NONE:
+        return
+    if has_turned(position, signal.consensus, rules):
+        action.verb = Verb.WITHDRAW
+        action.reason = Reason.UNFILLED_TURNED
+        return
+    _decide_entry(account, position, instrument, bar, signal, group_exposure, rules, action)
 
 
 @kernel(inline=True, allocates=False)
-def no_opinion(consensus: float, warm: bool, rules: Record) -> int:
-    """Return why there is nothing to enter on at all, or NONE: the first question of a decision on a flat position."""
+def has_turned(position: Record, consensus: float, rules: Record) -> bool:
+    """Tell whether the consensus has turned against an entry that is still at work."""
+    if position.pending_units > 0:
+        return consensus <= -rules.exit_forecast_min
+    return position.pending_units < 0 and consensus >= rules.exit_forecast_min
+
+
+@kernel(inline=True, allocates=False)
+def no_opinion(position: Record, consensus: float, warm: bool, rules: Record) -> int:
+    """Return why there is nothing to do on a flat position, or NONE: the first question of its decision."""
+    if has_turned(position, consensus, rules):
+        return Reason.NONE
     if not warm:
         return Reason.NOT_WARM
     if abs(consensus) >= rules.entry_forecast_min:
@@ -137,11 +152,12 @@ def _decide_entry(
     action.target_units = direction * action.units
     action.limit_price = limit_price
     action.notional = action.qty * bar.close
-    action.hold = action.notional * _cash_per_notional(instrument, rules)
+    action.hold = action.notional * cash_per_notional(instrument, rules)
 
 
 @kernel(inline=True, allocates=False)
-def _cash_per_notional(instrument: Record, rules: Record) -> float:
+def cash_per_notional(instrument: Record, rules: Record) -> float:
+    """Return the cash that a unit of notional may cost: spread and slippage, and the taker's fee on all of it."""
     fee = max(instrument.taker_fee_e8, 0) / FEE_ONE
     return (1.0 + rules.half_spread_fraction + rules.slippage_fraction) * (1.0 + fee)
 
@@ -176,7 +192,7 @@ def _measure_sizes(
     sizes[SIZE_GROUP] = math.inf
     if instrument.group >= 0:
         sizes[SIZE_GROUP] = exposure_room(account, group_exposure, rules.group_fraction_max) / price
-    sizes[SIZE_CASH] = cash_room(account, rules) / (price * _cash_per_notional(instrument, rules))
+    sizes[SIZE_CASH] = cash_room(account, rules) / (price * cash_per_notional(instrument, rules))
     if rules.fixed_units > 0:
         sizes[SIZE_RISK] = rules.fixed_units / instrument.qty_factor
         sizes[SIZE_VOLATILITY] = math.inf

@@ -120,12 +120,14 @@ class PlainFold:
         self.running.pop(j, None)
         if order.intent == Intent.ENTRY:
             gone = np.zeros(1, DENIAL)
-            give_up(j, Reason.UNFILLED_SUPERSEDED, bar, self.account, position, order, gone[0])
-            self.reasons[j, Reason.UNFILLED_SUPERSEDED] += 1
+            reason = Reason.UNFILLED_TURNED if action.verb == Verb.WITHDRAW else Reason.UNFILLED_SUPERSEDED
+            give_up(j, reason, bar, self.account, position, order, gone[0])
+            if action.verb != Verb.WITHDRAW:
+                self.reasons[j, reason] += 1
             self.denials.append(gone)
         if action.verb == Verb.ENTER:
             place_entry(order, position, self.account, action, signal, bar, self.rules)
-        else:
+        elif action.verb == Verb.EXIT:
             place_exit(order, position, action, bar, self.rules)
 
     def signal(self, j: int, row: int) -> Record:

@@ -172,7 +172,7 @@ def test_finer_bars_tell_which_of_stop_and_target_came_first(path, reason, price
     steps = [100.0] * 11 + path + [path[1]] * 2
     fine = bars_of([(a, max(a, b), min(a, b), b) for a, b in zip([100.0, *steps[:-1]], steps, strict=True)])
     signals = [signals_of(np.array([10.0, 0, 0]), np.ones(3))]
-    rules = bare_rules(fixed_units=1000)
+    rules = bare_rules(fixed_units=1000, time_to_live_ns=5 * MINUTE_NS)
     blind = folded([coarse], signals, [instrument()], rules)
     assert blind.fills.reason.tolist()[1] == Reason.EXIT_STOP
     book = folded([coarse], signals, [instrument()], rules, fine=fine_of([coarse], [fine]))

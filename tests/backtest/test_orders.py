@@ -238,3 +238,34 @@ def test_the_average_price_comes_from_prices_and_not_from_rounded_cash():
     (trip,) = book.round_trips
     assert (trip.entry_price, trip.exit_price) == (98765.43, 98665.43)
     assert trip.mae_r == pytest.approx(-1.0)
+
+
+def test_an_entry_is_withdrawn_when_the_consensus_turns_before_it_fills():
+    above = (101.0, 101.0, 100.5, 101.0)
+    rules = bare_rules(entry_kind=LIMIT, time_to_live_ns=10 * MINUTE_NS, exit_forecast_min=2.0, target_atr=0.0, **UNIT)
+    book = one([FLAT, above, above, FLAT, FLAT], [10, 10, -3, 0, 0], rules)
+    assert not book.fills.size
+    assert book.denials.reason.tolist() == [Reason.UNFILLED_TURNED]
+    assert book.reasons[0, Reason.UNFILLED_TURNED] == 1
+    assert (book.account.positions, book.state.positions[0].pending_units) == (0, 0)
+    kept = one([FLAT, above, above, (100.0, 100.0, 99.0, 100.0), FLAT], [10, 10, -1, 0, 0], rules)
+    assert kept.fills.size == 1
+
+
+def test_a_gap_never_spends_more_cash_than_there_is():
+    gap = (150.0, 150.0, 150.0, 150.0)
+    rules = bare_rules(fixed_units=100_000, target_atr=0.0, stop_atr=20.0)
+    book = one([FLAT, gap, gap], [10], rules)
+    assert book.fills.qty[0] < 100.0
+    assert book.account.cash_units >= 0
+    assert book.fills.price[0] == 150.0
+
+
+def test_a_market_entry_does_not_wait_for_ever_for_somebody_to_trade():
+    still = (100.0, 100.0, 100.0, 100.0, 0.0)
+    rules = bare_rules(
+        participation_max=0.1, time_to_live_ns=MINUTE_NS, chases_max=2, target_atr=0.0, stop_atr=20.0, **UNIT
+    )
+    book = one([FLAT, still, still, still, FLAT, FLAT], [10], rules)
+    assert not book.fills.size
+    assert book.denials.reason.tolist() == [Reason.UNFILLED_EXPIRED]

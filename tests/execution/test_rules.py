@@ -80,3 +80,8 @@ def test_groups_are_numbered_together_and_loners_have_none():
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValidationError, match=next(iter(bad))):
         ExecutionSettings(**bad)
+
+
+def test_a_latency_of_a_bar_or_more_is_refused():
+    with pytest.raises(ValueError, match=r"latency_ms is 60000.*next bar of 60 s"):
+        rules_record(RiskSettings(), ExecutionSettings(latency_ms=60_000), MINUTE_NS, None)

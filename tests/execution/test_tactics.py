@@ -60,12 +60,12 @@ def test_a_chase_rests_on_the_passive_side_of_the_price_and_starts_its_clock_aga
     assert (order.notional, order.hold) == (pytest.approx(price), pytest.approx(price * 1.001))
 
 
-def test_crossing_makes_a_market_order_that_does_not_expire():
-    order = working(expires_ns=START_NS)
-    cross(order, START_NS, bare_rules(latency_ns=5))
-    assert (order.kind, order.limit_price, order.active_ns, order.expires_ns) == (
-        OrderKind.MARKET,
-        0.0,
-        START_NS + 5,
-        0,
-    )
+@pytest.mark.parametrize(("intent", "patience_ns"), [(Intent.ENTRY, 3 * MINUTE_NS), (Intent.EXIT, None)])
+def test_a_crossed_entry_waits_for_a_trade_only_so_long_and_an_exit_for_ever(intent, patience_ns):
+    order = working(expires_ns=START_NS, intent=intent)
+    rules = bare_rules(latency_ns=5, time_to_live_ns=MINUTE_NS, chases_max=2)
+    cross(order, START_NS, rules)
+    assert (order.kind, order.limit_price, order.active_ns) == (OrderKind.MARKET, 0.0, START_NS + 5)
+    assert order.expires_ns == (START_NS + patience_ns if patience_ns else 0)
+    if patience_ns:
+        assert next_step(order, 100.0, RECORD, rules) == Step.GIVE_UP_EXPIRED
