@@ -33,6 +33,11 @@ format:
 bench *arguments: kernels
     @python -m tests.benchmarks "$@"
 
+# Draw the picture of the README anew: what the demo prints on recorded bars
+[no-exit-message]
+picture: kernels
+    @python docs/images/make_picture.py
+
 # Open an interactive Python with the research packages, the library and the lake at hand
 [no-exit-message]
 research: kernels
@@ -52,7 +57,7 @@ live:
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     export NOVAPULSE_HOME="$scratch"
-    novapulse config check
+    novapulse config check >/dev/null
     novapulse demo --once
 
 # Compile the kernels into the user's cache, if any source has changed since

@@ -33,6 +33,7 @@ PURE = {
 # The rest: `compiled` may ask `warmup` to call every kernel, and only that knows where they are.
 SHELL = {
     "": set[str](),
+    "memory": set[str](),
     "compiled": {"warmup"},
     "warmup": {*PURE, "market", "research"},
     "market": PURE_MARKET,
@@ -42,7 +43,7 @@ SHELL = {
     "cli": {*PURE, "market", "config", "research", "strategies.loader"},
 }
 MAY_IMPORT = {**PURE, **SHELL}
-OPEN_TO_ALL = {"", "core", "compiled"}
+OPEN_TO_ALL = {"", "core", "compiled", "memory"}
 LIBRARIES_OF_PURE_CODE = {"numpy", "pydantic"}
 # Holidays come from a library; both of its bounds are given, so that it does not ask for today's date.
 MORE_LIBRARIES = {"market.sessions": {"exchange_calendars", "pandas"}}

@@ -27,11 +27,11 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import TALLY
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
-from novapulse.core.memory import keep_the_heap
 from novapulse.core.records import OrderKind, Record
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.market.calendars import calendar
 from novapulse.market.facts import inferred
+from novapulse.memory import keep_the_heap
 
 Bars = Mapping[InstrumentKey, BarColumns]
 

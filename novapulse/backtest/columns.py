@@ -57,13 +57,14 @@ class Fine(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a fold carries from one stretch of bars to the next."""
+    """What a fold carries on to the next stretch of bars. `day` serves one fold: a day's end, and the row behind it."""
 
     account: Records
     positions: Records
     orders: Records
     denials_open: Integers
     tally: Records
+    day: Integers
 
 
 WRITTEN = np.dtype((np.record, np.dtype([("fills", "i8"), ("round_trips", "i8"), ("denials", "i8")])))
@@ -223,4 +224,5 @@ def new_state(instruments: int, tally: Records) -> State:
         np.zeros(instruments, ORDER),
         np.full(instruments, -1, np.int64),
         tally,
+        np.zeros(2, np.int64),
     )

@@ -22,7 +22,7 @@ from novapulse.backtest.columns import (
     State,
 )
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, widen_excursion, write_denial
-from novapulse.backtest.passes import is_warm, pass_flat, pass_held
+from novapulse.backtest.passes import fetch_ahead, is_warm, pass_flat, pass_held
 from novapulse.backtest.tally import tally_tick
 from novapulse.compiled import kernel
 from novapulse.core.bars import Integers
@@ -72,6 +72,7 @@ def fold(
     for j in range(instruments.size):
         grouped = grouped or instruments[j].group >= 0
     single = instruments.size == 1
+    state.day[0] = 0
     tick = _next_tick(market, cursor)
     while tick != _NEVER:
         if single and state.orders[0].intent == Intent.NONE:
@@ -95,6 +96,7 @@ def fold(
                 _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
                 row += 1
                 cursor[j] = row
+                fetch_ahead(market, signals, row, rules)
             if row < end:
                 following = min(following, market.ts_close_ns[row])
         tick = following

@@ -17,7 +17,7 @@ from novapulse.risk.decide import no_change, no_opinion
 from novapulse.risk.stops import ratchet_gain
 
 _ROWS_PER_LINE = 8
-_AHEAD = 16
+_AHEAD = 32
 
 
 @kernel(inline=True, allocates=False)
@@ -31,16 +31,15 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
     """Pass rows of a flat single instrument without an opinion; return how many there were."""
     account = state.account[0]
     last = row
-    end = market.starts[1]
+    end = rows_until(market, row, account.day_end_ns, state)
     cold = 0
-    while last < end and market.ts_close_ns[last] <= account.day_end_ns:
+    while last < end:
         why = no_opinion(state.positions[0], signals.consensus[last], is_warm(signals, last), rules)
         if why == Reason.NONE:
             break
         cold += why == Reason.NOT_WARM
         last += 1
-        if last % _ROWS_PER_LINE == 0 and last + _AHEAD < end:
-            _fetch(market, signals, last + _AHEAD)
+        fetch_ahead(market, signals, last, rules)
     passed = last - row
     if passed == 0:
         return 0
@@ -59,14 +58,37 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
 
 
 @kernel(inline=True, allocates=False)
-def _fetch(market: Market, signals: Signals, row: int) -> None:
-    # Quiet rows read two columns only; the others would be far away when an opinion comes.
-    prefetch(market.open, row)
-    prefetch(market.high, row)
-    prefetch(market.low, row)
-    prefetch(market.close, row)
-    prefetch(market.volume, row)
-    prefetch(signals.atr, row)
+def rows_until(market: Market, row: int, day_end_ns: int, state: State) -> int:
+    """Return the row behind the last bar of the account's day, by bisection once a day."""
+    day = state.day
+    if day[0] != day_end_ns:
+        low, high = row, market.starts[1]
+        while low < high:
+            middle = (low + high) // 2
+            if market.ts_close_ns[middle] <= day_end_ns:
+                low = middle + 1
+            else:
+                high = middle
+        day[0] = day_end_ns
+        day[1] = low
+    return day[1]
+
+
+@kernel(inline=True, allocates=False)
+def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
+    """Ask for the columns of a row to come that has an opinion: rows without one are never read, and are far away."""
+    ahead = row + _AHEAD
+    if ahead + _ROWS_PER_LINE >= market.close.size or not abs(signals.consensus[ahead]) >= rules.entry_forecast_min:
+        return
+    prefetch(signals.atr, ahead)
+    prefetch(market.close, ahead)
+    for later in (ahead + 1, ahead + _ROWS_PER_LINE):
+        prefetch(market.open, later)
+        prefetch(market.high, later)
+        prefetch(market.low, later)
+        prefetch(market.close, later)
+        if rules.participation_max > 0.0:
+            prefetch(market.volume, later)
 
 
 @kernel(inline=True, allocates=False)
@@ -91,8 +113,8 @@ def pass_held(
     leaves_at = rules.time_stop_bars if rules.time_stop_bars > 0 else math.inf
     sums = sums_of(tally)
     last = row
-    end = market.starts[1]
-    while last < end and market.ts_close_ns[last] <= account.day_end_ns and held + 1 < leaves_at:
+    end = rows_until(market, row, account.day_end_ns, state)
+    while last < end and held + 1 < leaves_at:
         low, high = market.low[last], market.high[last]
         reached = max(best, high) if direction > 0 else min(best, low)
         if touches_protection(position, low, high) or direction * (reached - position.entry_price) >= moves_stop:

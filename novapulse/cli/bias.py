@@ -165,9 +165,10 @@ def _lines(report: "BiasReport") -> Iterator[str]:
     yield ""
     for proof, claim in CLAIMS.items():
         yield from wrapped(f"{proof.value:<10} {claim}", indent=11)
-    marks = [[_mark(subject, finding) for finding in subject.findings] for subject in report.subjects]
-    cells = [[f"  {subject.name}", *each] for subject, each in zip(report.subjects, marks, strict=True)]
-    header, *rows = table(("", *(proof.value for proof in CLAIMS)), cells)
+    header, *rows = table(
+        ("", *(proof.value for proof in CLAIMS)),
+        [[f"  {subject.name}", *_marks(subject)] for subject in report.subjects],
+    )
     yield from ("", header)
     for title, kinds in _SECTIONS.items():
         within = [row for row, subject in zip(rows, report.subjects, strict=True) if subject.kind in kinds]
@@ -177,6 +178,14 @@ def _lines(report: "BiasReport") -> Iterator[str]:
     yield from ("", *_remarks(report))
     verdict = "every proof that could be tried holds" if report.ok else "NOT EVERY PROOF HOLDS"
     yield good_or_bad(verdict, 1.0 if report.ok else -1.0)
+
+
+def _marks(subject: "SubjectReport") -> list[str]:
+    from novapulse.research.bias import CLAIMS
+
+    if subject.error:
+        return ["NO" for _ in CLAIMS]
+    return [_mark(subject, finding) for finding in subject.findings]
 
 
 def _mark(subject: "SubjectReport", finding: "Finding") -> str:

@@ -119,7 +119,7 @@ def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[s
         for name in order
         for row in [by_strategy[name]]
     ]
-    return [title, *table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows)]
+    return [title, *_dim_header(table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows))]
 
 
 def _denials(denials: Mapping[str, int], decisions: Mapping[str, int]) -> list[str]:
@@ -146,7 +146,11 @@ def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
         ("sharpe", lambda band: number(band["sharpe"])),
     ]
     rows = [[name, *(figure(band) for _, figure in figures)] for name, band in bands.items()]
-    return [title, *table(("", *(name for name, _ in figures)), rows)]
+    return [title, *_dim_header(table(("", *(name for name, _ in figures)), rows))]
+
+
+def _dim_header(lines: Sequence[str]) -> list[str]:
+    return [_painted(lines[0], _DIM), *lines[1:]]
 
 
 def _data(data: Values, settings_hash: str) -> list[str]:

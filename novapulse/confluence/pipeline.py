@@ -30,7 +30,7 @@ from novapulse.confluence.timeframes import frames_of
 from novapulse.confluence.voices import Rows, heard, weigh
 from novapulse.core.bars import DAY_NS, BarColumns, Floats, format_ns
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.memory import keep_the_heap
+from novapulse.memory import keep_the_heap
 from novapulse.strategies import STRATEGIES, Strategy
 from novapulse.strategies.votes import FORECAST_MAX
 

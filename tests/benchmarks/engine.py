@@ -20,6 +20,7 @@ from novapulse.backtest.columns import Signals, signals_of
 from novapulse.backtest.result import Result, summarise
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.sweep import sweep
+from novapulse.compiled import kernel
 from novapulse.core.bars import MINUTE_NS, BarColumns, Floats
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.signals import indicators
@@ -91,12 +92,13 @@ def instrument(common: ModuleType, number: int = 0) -> Instrument:
     )
 
 
+@kernel
 def crossings(fast: Floats, slow: Floats, warm: int) -> Floats:
     """Return an opinion at each close where `fast` has crossed above `slow`, else 0."""
-    above = fast > slow
     opinion = np.zeros(fast.size)
-    opinion[1:][above[1:] & ~above[:-1]] = _OPINION
-    opinion[:warm] = 0.0
+    for i in range(max(warm, 1), fast.size):
+        if fast[i] > slow[i] and not fast[i - 1] > slow[i - 1]:
+            opinion[i] = _OPINION
     return opinion
 
 
