@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from novapulse.backtest.columns import laid_out
 from tests.benchmarks import engine, rivals, rulebook
 from tests.benchmarks.rivals import NoHarnessError
 
@@ -26,12 +27,14 @@ Rows = list[tuple[str, ...]]
 Rival = Callable[[], float]
 
 
-def in_turns(ours: Callable[[], float], others: dict[str, Rival]) -> tuple[float, dict[str, tuple[float, float] | str]]:
+def in_turns(
+    ours: Callable[[], float], others: dict[str, Rival], turns: int = TURNS
+) -> tuple[float, dict[str, tuple[float, float] | str]]:
     """Return our median, and per rival its median seconds and its median ratio to ours, or why there is none."""
     own: list[float] = []
     theirs: dict[str, list[tuple[float, float]]] = {name: [] for name in others}
     missing: dict[str, str] = {}
-    for _ in range(TURNS):
+    for _ in range(turns):
         for name, rival in others.items():
             if name in missing:
                 continue
@@ -44,7 +47,7 @@ def in_turns(ours: Callable[[], float], others: dict[str, Rival]) -> tuple[float
             own.append(mine)
             theirs[name].append((other, other / mine))
     if not own:
-        own = [ours() for _ in range(TURNS)]
+        own = [ours() for _ in range(turns)]
     found: dict[str, tuple[float, float] | str] = {
         name: (median(s for s, _ in pairs), median(r for _, r in pairs)) for name, pairs in theirs.items() if pairs
     }
@@ -98,6 +101,7 @@ def w2() -> Rows:
             "raptorbt": script("peer_raptorbt.py", "W2", repetitions=1),
             "bare compiled loop": script("ref_numba.py", "W2"),
         },
+        turns=1,
     )
     return told("W2 1,000 x 100,000 bars", "{:.3f} s", own, others)
 
@@ -118,7 +122,7 @@ def w5() -> Rows:
     """Measure eight instruments over shared cash."""
     common = rivals.workloads()
     markets = {m.key: m for m in (engine.instrument(common, number) for number in range(8))}
-    bars = {key: engine.columns(made) for key, made in zip(markets, common.pairs(), strict=True)}
+    bars = laid_out({key: engine.columns(made) for key, made in zip(markets, common.pairs(), strict=True)})
     book = engine.settings(common, cash_fraction=0.02)
     own, others = in_turns(
         lambda: engine.seconds(lambda: engine.w5(common, bars, book, markets), 5),

@@ -14,6 +14,7 @@ import polars as pl
 from novapulse import backtest
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import InstrumentKey
+from novapulse.market.facts import inferred
 from novapulse.market.sample import sample_market
 from tests.conftest import SHARED_DATA
 
@@ -40,13 +41,14 @@ def bars_per_second(repetitions: int = 9) -> tuple[str, int, float, float]:
     """Return market, bars, and bars a second of `backtest.run` with and without events and curve (medians)."""
     name, bars = some_bars()
     key = InstrumentKey("bench", "FIL/USDT")
+    facts = {key: inferred(key.exchange, key.symbol, "24/7", (bars.open, bars.high, bars.low, bars.close), bars.volume)}
     rates = []
     for metrics_only in (False, True):
-        backtest.run({key: bars}, metrics_only=metrics_only)
+        backtest.run({key: bars}, instruments=facts, metrics_only=metrics_only)
         times = []
         for _ in range(repetitions):
             began = time.perf_counter()
-            backtest.run({key: bars}, metrics_only=metrics_only)
+            backtest.run({key: bars}, instruments=facts, metrics_only=metrics_only)
             times.append(time.perf_counter() - began)
         rates.append(len(bars) / median(times))
     return name, len(bars), rates[0], rates[1]
