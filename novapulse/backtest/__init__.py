@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novapulse.backtest.result import Result
-    from novapulse.backtest.runner import run
+    from novapulse.backtest.runner import SignalRule, run
     from novapulse.backtest.settings import BacktestSettings
 
-__all__ = ["BacktestSettings", "Result", "run"]
+__all__ = ["BacktestSettings", "Result", "SignalRule", "run"]
 
-_HOMES = {"run": "runner", "Result": "result", "BacktestSettings": "settings"}
+_HOMES = {"run": "runner", "SignalRule": "runner", "Result": "result", "BacktestSettings": "settings"}
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,7 @@
 """From bars and settings to a result: signals once, the fold over them, the three fill bands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from novapulse.backtest.account import Bars, Books, Plan, Stretch, checked
 from novapulse.backtest.columns import NO_FINE, Fine, Output, Signals, fine_of, joined_signals, market_of, signals_of
@@ -17,7 +18,23 @@ from novapulse.strategies import STRATEGIES, Strategy
 BANDS = {"pessimistic": 0.0, "base": None, "optimistic": 1.0}
 """Chance that a touched limit fills; None is the settings' own."""
 
+_RULE_BLOCK_BARS = 32_768
+
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SignalRule:
+    """Signals as a function of bars, asked block by block: its columns never leave the processor's cache.
+
+    Attributes:
+        warmup_bars: Bars before the first row of interest that make a row the same as from the whole history; a block
+            is handed in with that many bars before it, as far as there are.
+        signals: Makes as many rows of signals as it is given bars.
+    """
+
+    warmup_bars: int
+    signals: Callable[[BarColumns], Signals]
 
 
 def run(
@@ -26,7 +43,7 @@ def run(
     *,
     instruments: Mapping[InstrumentKey, Instrument] | None = None,
     strategies: Mapping[str, Strategy] | None = None,
-    signals: Mapping[InstrumentKey, Signals] | Signals | None = None,
+    signals: Mapping[InstrumentKey, Signals] | Signals | SignalRule | None = None,
     finer: Mapping[InstrumentKey, BarColumns] | None = None,
     metrics_only: bool = False,
     progress: Progress | None = None,
@@ -38,7 +55,8 @@ def run(
         settings: What to run; None means the defaults.
         instruments: Facts of each instrument; those missing are read off the bars and marked `inferred`.
         strategies: Strategies by name; None means the built-in ones.
-        signals: Ready signal columns instead of the confluence's, rows as in `bars`.
+        signals: Ready signal columns instead of the confluence's, rows as in `bars`; or, for a single instrument, a
+            rule that makes them block by block.
         finer: Finer bars of some instruments, for fills inside the decision bars.
         metrics_only: Keep no events and no curve, and run long histories in blocks: bounded memory.
         progress: Called with (rows done, rows in all).
@@ -52,14 +70,15 @@ def run(
     settings = settings or BacktestSettings()
     strategies = STRATEGIES if strategies is None else strategies
     table, facts = checked(bars, instruments or {}, settings)
-    given = _by_key(signals, table)
+    given = None if isinstance(signals, SignalRule) else _by_key(signals, table)
+    rule = _for_one(signals, table) if isinstance(signals, SignalRule) else None
     plan = Plan.of(settings, facts, table)
     bands = BANDS if plan.has_resting_orders else {"base": None}
     books = {
         name: Books(plan, keep=chance is None and not metrics_only, touch_probability=chance)
         for name, chance in bands.items()
     }
-    said = _Said(given, strategies)
+    said = _Said(given, rule, strategies)
     for stretch in _stretches(table, settings, strategies, said, finer or {}, metrics_only, progress):
         for book in books.values():
             book.fold(stretch)
@@ -95,8 +114,14 @@ def _stamps(written: Output, table: Bars) -> Integers:
 class _Said:
     """What the confluence said, as far as it is kept: ready signals, or columns and their calibrations."""
 
-    def __init__(self, given: Mapping[InstrumentKey, Signals] | None, strategies: Mapping[str, Strategy]) -> None:
+    def __init__(
+        self,
+        given: Mapping[InstrumentKey, Signals] | None,
+        rule: SignalRule | None,
+        strategies: Mapping[str, Strategy],
+    ) -> None:
         self.given = given
+        self.rule = rule
         self.names: tuple[str, ...] = tuple(strategies)
         self.columns: Mapping[InstrumentKey, SignalColumns] = {}
         self.calibrations: list[Calibration] = []
@@ -128,6 +153,9 @@ def _stretches(
     progress: Progress | None,
 ) -> Iterator[Stretch]:
     keys, bars = list(table), list(table.values())
+    if said.rule is not None:
+        yield from _ruled(said.rule, keys[0], bars[0], finer)
+        return
     if said.given is not None:
         yield Stretch(market_of(bars), joined_signals([said.given[key] for key in keys]), _fine(bars, keys, finer))
         return
@@ -140,6 +168,29 @@ def _stretches(
     columns, calibrations = pipeline.signals(table, settings.confluence, strategies, progress=progress)
     said.columns, said.calibrations, said.names = columns, calibrations, columns[keys[0]].strategies
     yield Stretch(market_of(bars), _kernel_signals(columns, keys), _fine(bars, keys, finer))
+
+
+def _ruled(
+    rule: SignalRule, key: InstrumentKey, bars: BarColumns, finer: Mapping[InstrumentKey, BarColumns]
+) -> Iterator[Stretch]:
+    for start in range(0, len(bars), _RULE_BLOCK_BARS):
+        block = bars[start : start + _RULE_BLOCK_BARS]
+        first = max(start - rule.warmup_bars, 0)
+        made = rule.signals(bars[first : start + len(block)])
+        if made.consensus.size != start + len(block) - first:
+            raise ValueError(
+                f"{key}: the signal rule made {made.consensus.size} rows for {start + len(block) - first} bars"
+            )
+        signals = Signals(*(column[start - first :] for column in made))
+        yield Stretch(market_of([block]), signals, _fine([block], [key], finer))
+
+
+def _for_one(rule: SignalRule, table: Bars) -> SignalRule:
+    if len(table) > 1:
+        raise ValueError(
+            f"a signal rule is for a single instrument, got {len(table)}: give signal columns by instrument"
+        )
+    return rule
 
 
 def _kernel_signals(columns: Mapping[InstrumentKey, SignalColumns], keys: Sequence[InstrumentKey]) -> Signals:

@@ -24,6 +24,7 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import MINUTE_NS, BarColumns, Floats
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.signals import indicators
+from novapulse.strategies.votes import EMA_WARMUP, WILDER_WARMUP
 
 _GRID = Decimal("0.0001")
 _OPINION = 10.0
@@ -104,10 +105,15 @@ def crossings(fast: Floats, slow: Floats, warm: int) -> Floats:
 
 def w1(common: ModuleType, bars: BarColumns, rulebook: BacktestSettings, market: Instrument) -> Result:
     """Run W1: indicators, signals, decisions, trades and equity curve."""
-    fast, slow = indicators.ema(bars.close, common.FAST), indicators.ema(bars.close, common.SLOW)
-    atr = indicators.atr(bars.high, bars.low, bars.close, common.ATR_N)
-    signals = signals_of(crossings(fast, slow, common.WARM), atr)
-    return backtest.run(bars, rulebook, instruments={market.key: market}, signals=signals)
+
+    def signals(part: BarColumns) -> Signals:
+        fast, slow = indicators.ema(part.close, common.FAST), indicators.ema(part.close, common.SLOW)
+        atr = indicators.atr(part.high, part.low, part.close, common.ATR_N)
+        return signals_of(crossings(fast, slow, common.WARM), atr)
+
+    warmup = max(EMA_WARMUP * common.SLOW, WILDER_WARMUP * common.ATR_N) + 1
+    rule = backtest.SignalRule(warmup, signals)
+    return backtest.run(bars, rulebook, instruments={market.key: market}, signals=rule)
 
 
 def w2(
