@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Self
 
 import numpy as np
@@ -62,8 +63,15 @@ def checked(
     if not bars or any(len(columns) == 0 for columns in bars.values()):
         empty = ", ".join(str(key) for key, columns in bars.items() if len(columns) == 0)
         raise ValueError(f"there are no bars to run on{': ' + empty if empty else ''}")
+    for key in bars:
+        if not isinstance(key, InstrumentKey):
+            raise ValueError(f"bars are named by InstrumentKey(exchange, symbol), got {key!r}")
     table = {key: bars[key] for key in sorted(bars)}
     facts = tuple(instruments.get(key) or _inferred(key, columns) for key, columns in table.items())
+    execution = settings.execution
+    if execution.maker_fee_bps is not None and execution.taker_fee_bps is not None:
+        fees = Decimal(str(execution.maker_fee_bps)), Decimal(str(execution.taker_fee_bps))
+        facts = tuple(fact.with_fees(*fees) for fact in facts)
     widths = {columns.timeframe_ns for columns in table.values()}
     if len(widths) > 1:
         raise ValueError(f"bars of one run need one timeframe, got widths of {sorted(w // 10**9 for w in widths)} s")

@@ -175,15 +175,35 @@ def joined_signals(signals: Sequence[Signals]) -> Signals:
 
 
 def fine_of(bars: Sequence[BarColumns], finer: Sequence[BarColumns]) -> Fine:
-    """Assign each finer bar to the decision bar in which it closes: (open, close]; those in a gap belong to none."""
+    """Assign to each decision bar the finer bars that close inside it, (open, close], where they are all of it.
+
+    Finer bars stand for a decision bar only if together they have its open, high, low and close: from a group with a
+    part missing, a stop that was hit might be missing too. Those in a gap belong to no bar.
+    """
     starts, stops, offset = [], [], 0
     for coarse, fine in zip(bars, finer, strict=True):
-        opens = coarse.ts_close_ns - coarse.timeframe_ns
-        starts.append(offset + np.searchsorted(fine.ts_close_ns, opens, side="right").astype(np.int64))
-        stops.append(offset + np.searchsorted(fine.ts_close_ns, coarse.ts_close_ns, side="right").astype(np.int64))
+        first = np.searchsorted(fine.ts_close_ns, coarse.ts_close_ns - coarse.timeframe_ns, side="right")
+        last = np.searchsorted(fine.ts_close_ns, coarse.ts_close_ns, side="right")
+        last = np.where(_are_whole(coarse, fine, first, last), last, first)
+        starts.append(offset + first.astype(np.int64))
+        stops.append(offset + last.astype(np.int64))
         offset += len(fine)
     columns = [_joined([getattr(f, name) for f in finer]) for name in Fine._fields[2:]]
     return Fine(_joined(starts), _joined(stops), *columns)
+
+
+def _are_whole(coarse: BarColumns, fine: BarColumns, first: Integers, last: Integers) -> Flags:
+    whole = last > first
+    if not whole.any():
+        return whole
+    start, stop = first[whole], last[whole]
+    edges = np.column_stack([start, stop]).ravel()
+    highest = np.maximum.reduceat(np.append(fine.high, -np.inf), edges)[::2]
+    lowest = np.minimum.reduceat(np.append(fine.low, np.inf), edges)[::2]
+    made_of = (fine.open[start], highest, lowest, fine.close[stop - 1])
+    wanted = (coarse.open[whole], coarse.high[whole], coarse.low[whole], coarse.close[whole])
+    whole[whole] = np.all([np.isclose(a, b, rtol=1e-9, atol=0.0) for a, b in zip(made_of, wanted, strict=True)], axis=0)
+    return whole
 
 
 def new_output(rows: int, instruments: int, *, curve: bool, events: int) -> Output:

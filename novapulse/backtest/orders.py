@@ -8,10 +8,9 @@ share what the bar's volume can fill. An order that expired in a gap of the bars
 from novapulse.backtest.tally import tally_fill, tally_round_trip
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
-from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
+from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units, taker_price_units
 from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
-from novapulse.risk.cash import qty_to_units
-from novapulse.risk.decide import cash_per_notional
+from novapulse.risk.cash import FEE_ONE, fee_units, notional_units, price_to_units, qty_to_units
 from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -27,6 +26,7 @@ def place_entry(
     order.target_distance = action.target_distance
     order.hold = action.hold
     order.notional = action.notional
+    order.notional_max = action.notional_max
     order.consensus = signal.consensus
     order.lead = signal.lead
     order.regime = signal.regime
@@ -112,8 +112,8 @@ def trade_bar(
     room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
     comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
-    affordable = _affordable(account, order, room, bar, instrument, rules)
-    if comes_first and fill_order(order, instrument, bar, rules, affordable, fill):
+    entry_room = _entry_room(account, position, order, room, bar, instrument, rules)
+    if comes_first and fill_order(order, instrument, bar, rules, entry_room, fill):
         room -= fill.qty_units
         entered_inside = order.kind == OrderKind.LIMIT
         held_at_open = held_at_open or not entered_inside
@@ -145,12 +145,29 @@ def trade_bar(
 
 
 @kernel(inline=True, allocates=False)
-def _affordable(account: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record) -> int:
-    # A gap can make an entry dearer than the cash that was held for it: no more is bought than there is money for.
-    if order.intent != Intent.ENTRY or order.side < 0:
+def _entry_room(
+    account: Record, position: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record
+) -> int:
+    # A gap or a chase can make an entry dearer than it was when it was decided: neither cash nor a cap is overdrawn.
+    if order.intent != Intent.ENTRY:
         return room
-    price = bar.open if order.kind == OrderKind.MARKET else order.limit_price
-    return min(room, qty_to_units(instrument, account.cash / (price * cash_per_notional(instrument, rules))))
+    liquidity = Liquidity.MAKER
+    price_units = price_to_units(instrument, max(order.limit_price, instrument.tick), 0)
+    if order.kind == OrderKind.MARKET:
+        liquidity = Liquidity.TAKER
+        price_units = taker_price_units(instrument, bar.open, order.side, rules)
+    price = price_units / instrument.price_factor
+    capped = order.notional_max - position.entry_units / instrument.cash_factor
+    room = min(room, qty_to_units(instrument, capped / price))
+    if order.side < 0:
+        return room
+    rate = instrument.taker_fee_e8 if liquidity == Liquidity.TAKER else instrument.maker_fee_e8
+    room = min(room, qty_to_units(instrument, account.cash / (price * (1.0 + max(rate, 0) / FEE_ONE))))
+    cost = notional_units(instrument, price_units, room)
+    # Notional and fee are each rounded, which may cost a unit of cash more than there is.
+    if room > 0 and cost + fee_units(instrument, cost, liquidity) > account.cash_units:
+        room -= instrument.lot_units
+    return room
 
 
 @kernel(inline=True, allocates=False)

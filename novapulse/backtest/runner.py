@@ -10,7 +10,7 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence import pipeline
 from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.combine import SignalColumns
-from novapulse.core.bars import BarColumns, Integers
+from novapulse.core.bars import BarColumns, Floats, Integers
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import STRATEGIES_MAX
 from novapulse.strategies import STRATEGIES, Strategy
@@ -45,6 +45,7 @@ def run(
     strategies: Mapping[str, Strategy] | None = None,
     signals: Mapping[InstrumentKey, Signals] | Signals | SignalRule | None = None,
     finer: Mapping[InstrumentKey, BarColumns] | None = None,
+    order_books: Mapping[InstrumentKey, Floats] | None = None,
     metrics_only: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -58,6 +59,7 @@ def run(
         signals: Ready signal columns instead of the confluence's, rows as in `bars`; or, for a single instrument, a
             rule that makes them block by block.
         finer: Finer bars of some instruments, for fills inside the decision bars.
+        order_books: The order book's own forecast at each bar, -20..20, NaN where there is none: the optional vote.
         metrics_only: Keep no events and no curve, and run long histories in blocks: bounded memory.
         progress: Called with (rows done, rows in all).
 
@@ -79,7 +81,7 @@ def run(
         for name, chance in bands.items()
     }
     said = _Said(given, rule, strategies)
-    for stretch in _stretches(table, settings, strategies, said, finer or {}, metrics_only, progress):
+    for stretch in _stretches(table, settings, strategies, said, finer or {}, order_books, metrics_only, progress):
         for book in books.values():
             book.fold(stretch)
     base = books["base"]
@@ -149,6 +151,7 @@ def _stretches(
     strategies: Mapping[str, Strategy],
     said: _Said,
     finer: Mapping[InstrumentKey, BarColumns],
+    order_books: Mapping[InstrumentKey, Floats] | None,
     metrics_only: bool,
     progress: Progress | None,
 ) -> Iterator[Stretch]:
@@ -160,12 +163,14 @@ def _stretches(
         yield Stretch(market_of(bars), joined_signals([said.given[key] for key in keys]), _fine(bars, keys, finer))
         return
     if metrics_only:
-        for block in pipeline.blocks(table, settings.confluence, strategies, progress=progress):
+        for block in pipeline.blocks(table, settings.confluence, strategies, books=order_books, progress=progress):
             part = [table[key][block.rows[key]] for key in keys]
             said.names = block.signals[keys[0]].strategies
             yield Stretch(market_of(part), _kernel_signals(block.signals, keys), _fine(part, keys, finer))
         return
-    columns, calibrations = pipeline.signals(table, settings.confluence, strategies, progress=progress)
+    columns, calibrations = pipeline.signals(
+        table, settings.confluence, strategies, books=order_books, progress=progress
+    )
     said.columns, said.calibrations, said.names = columns, calibrations, columns[keys[0]].strategies
     yield Stretch(market_of(bars), _kernel_signals(columns, keys), _fine(bars, keys, finer))
 
@@ -181,7 +186,7 @@ def _ruled(
             raise ValueError(
                 f"{key}: the signal rule made {made.consensus.size} rows for {start + len(block) - first} bars"
             )
-        signals = Signals(*(column[start - first :] for column in made))
+        signals = made._replace(**{name: column[start - first :] for name, column in made._asdict().items()})
         yield Stretch(market_of([block]), signals, _fine([block], [key], finer))
 
 

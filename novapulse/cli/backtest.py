@@ -3,7 +3,7 @@
 import argparse
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from novapulse.backtest import Result, run
@@ -13,13 +13,24 @@ from novapulse.cli.render import show_backtest
 from novapulse.cli.warmth import cold_notes
 from novapulse.config import Loaded, load
 from novapulse.core.bars import BarColumns
-from novapulse.core.instruments import path_symbol
+from novapulse.core.instruments import InstrumentKey, path_symbol
 from novapulse.strategies import STRATEGIES, Strategy
 
 
 def backtest(options: argparse.Namespace) -> int:
     """Run a backtest on the bars of the lake and print what came out."""
-    loaded = load(
+    loaded = load_run(options)
+    strategies = checked_strategies(loaded)
+    markets = read_run(options, loaded)
+    tell_missing(markets, loaded)
+    result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
+    show(result, markets, strategies, as_json=options.json, metrics_only=options.metrics_only)
+    return EXIT_DONE
+
+
+def load_run(options: argparse.Namespace) -> Loaded:
+    """Return the configuration of the run that options name."""
+    return load(
         os.environ,
         options.config,
         {
@@ -28,9 +39,12 @@ def backtest(options: argparse.Namespace) -> int:
             "capital": ("--capital", options.capital),
         },
     )
-    strategies = checked_strategies(loaded)
+
+
+def read_run(options: argparse.Namespace, loaded: Loaded) -> Markets:
+    """Return the bars of the run that options name; errors as in `read_markets`."""
     data = loaded.settings.data
-    markets = read_markets(
+    return read_markets(
         open_lake(),
         data.exchange,
         options.symbol or data.symbols,
@@ -39,10 +53,6 @@ def backtest(options: argparse.Namespace) -> int:
         options.end,
         all_needed=bool(options.symbol),
     )
-    tell_missing(markets, loaded)
-    result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
-    show(result, markets, strategies, as_json=options.json, metrics_only=options.metrics_only)
-    return EXIT_DONE
 
 
 def tell_missing(markets: Markets, loaded: Loaded) -> None:
@@ -106,7 +116,7 @@ def as_data(
 ) -> dict[str, Any]:
     """Return a result as plain data; what is not known is None."""
     values = {
-        "data": markets.description,
+        "data": {**markets.description, "instruments": _with_fees(markets.description["instruments"], result)},
         "settings_hash": result.settings.hash,
         "summary": result.summary(),
         # Without round trips there is nothing to share out; zeros would be a lie.
@@ -117,6 +127,21 @@ def as_data(
     }
     cleaned: dict[str, Any] = _finite(values)
     return cleaned
+
+
+def _with_fees(described: Sequence[Mapping[str, Any]], result: Result) -> list[dict[str, Any]]:
+    facts = {fact.key: fact for fact in result.instruments}
+    is_configured = result.settings.execution.taker_fee_bps is not None
+    with_fees = []
+    for one in described:
+        fact = facts[InstrumentKey(one["exchange"], one["symbol"])]
+        fees = {
+            "maker_fee_bps": float(fact.maker_fee_bps),
+            "taker_fee_bps": float(fact.taker_fee_bps),
+            "fees_from": "configured" if is_configured else "assumed" if fact.inferred else "venue",
+        }
+        with_fees.append({**one, **fees})
+    return with_fees
 
 
 def _finite(value: Any) -> Any:

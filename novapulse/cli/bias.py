@@ -126,7 +126,7 @@ def _market(loaded: Loaded) -> _Market:
     }
     keys = [InstrumentKey(data.exchange, symbol) for symbol in data.symbols if symbol in there]
     market = _recorded(lake, keys, data.timeframe) if keys else _generated(data.symbols, data.timeframe)
-    source = "real bars" if keys else f"sample market: no configured pair has {data.timeframe} bars in {lake.path}"
+    source = "real bars" if keys else f"sample market: no configured symbol has {data.timeframe} bars in {lake.path}"
     other = "".join(f", beside those of {key.symbol}" for key in market.companions)
     say(f"{source}: the last {len(market.own):,} {data.timeframe} bars of {market.key}{other}")
     return market

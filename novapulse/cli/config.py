@@ -13,10 +13,11 @@ from novapulse.config.schema import dotted, environment_name, leaves
 
 def check(options: argparse.Namespace) -> int:
     """Print every setting with its value and source; a configuration that cannot be used is an error."""
-    from novapulse.cli.inputs import checked_strategies
+    from novapulse.cli.inputs import check_fixed_qty, checked_strategies
 
     loaded = load(os.environ, options.config)
     checked_strategies(loaded)
+    check_fixed_qty(loaded)
     rows = [(path, value, loaded.place(path)) for path, value in leaves(loaded.settings.model_dump(mode="json"))]
     places = {"home": str(home_folder(os.environ)), "lake": str(lake_folder(os.environ))}
     if options.json:

@@ -65,7 +65,8 @@ def decision_at(key: InstrumentKey, markets: Markets, columns: Columns, settings
         "equity": float(account.equity),
         "position_qty": float(position.qty),
         "stop_distance": float(action.stop_distance) or None,
-        "target_distance": float(action.target_distance) or None,
+        # Below zero the rules mean: too far away to be worth it.
+        "target_distance": float(action.target_distance) if action.target_distance > 0.0 else None,
         "sizes": _sizes(action),
         "binding": CAPS[int(action.binding)] if action.sizes.any() else None,
     }

@@ -44,7 +44,7 @@ def _bars_at_hand(lake: Lake, loaded: Loaded) -> str:
         if (info.exchange, info.timeframe) == (data.exchange, data.timeframe) and info.symbol in data.symbols
     }
     if there:
-        say(f"real bars: the lake {lake.path} has {len(there)} of {len(data.symbols)} configured pairs")
+        say(f"real bars: the lake {lake.path} has {len(there)} of {len(data.symbols)} configured symbols")
         return data.exchange
     folder = recordings_folder(os.environ)
     files = _wanted(folder, loaded) if folder else []
@@ -53,7 +53,7 @@ def _bars_at_hand(lake: Lake, loaded: Loaded) -> str:
         _import(lake, files)
         return data.exchange
     say(
-        f"sample market: no recorded bars were found, so {len(data.symbols)} pairs are generated, "
+        f"sample market: no recorded bars were found, so {len(data.symbols)} symbols are generated, "
         f"into the lake {lake.path} as exchange '{SAMPLE_EXCHANGE}'; results on them say nothing about real markets"
     )
     _generate(lake, loaded)
@@ -97,11 +97,11 @@ def _worth_explaining(result: Result, markets: Markets) -> tuple[InstrumentKey, 
 
 
 def _show_next(key: InstrumentKey, moment_ns: int, timeframe: str) -> None:
-    series = f"--exchange {key.exchange} --symbol {path_symbol(key.symbol)}"
+    symbol = path_symbol(key.symbol)
     print(
         "\nNext:\n"
-        f"  novapulse backtest {series} --timeframe {timeframe}\n"
-        f"  novapulse explain {series} --at {iso(moment_ns)}\n"
+        f"  novapulse backtest --exchange {key.exchange} --symbol {symbol} --timeframe {timeframe}\n"
+        f"  novapulse explain --exchange {key.exchange} --of {symbol} --at {iso(moment_ns)}\n"
         "  novapulse bias\n"
         "  novapulse config check\n"
         "  novapulse data import FILE --exchange E --symbol S --timeframe T --stamps open"

@@ -1,13 +1,13 @@
 """`novapulse explain`: why a bar was traded, or why not."""
 
 import argparse
-import os
+from dataclasses import replace
 
+from novapulse.cli.backtest import load_run, read_run
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
 from novapulse.cli.decision import decision_at
-from novapulse.cli.inputs import Markets, checked_strategies, iso, open_lake, read_markets
+from novapulse.cli.inputs import Markets, checked_strategies, iso
 from novapulse.cli.render import UNKNOWN, headline
-from novapulse.config import Loaded, load
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import Record
 from novapulse.confluence.explain import explain as explain_votes
@@ -15,61 +15,95 @@ from novapulse.confluence.narrate import lines
 from novapulse.confluence.plan import prepare
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.core.records import Reason
 from novapulse.market.spelling import stamp_ns, symbol_of
+from novapulse.risk.settings import StopSettings
 
 
 def explain(options: argparse.Namespace) -> int:
     """Print every number between what strategies said of a bar and what was done."""
-    loaded = load(os.environ, options.config)
+    loaded = load_run(options)
+    at_ns = _moment(options)
     strategies = checked_strategies(loaded)
-    key = InstrumentKey(options.exchange, symbol_of(options.symbol))
-    markets = _markets(key, options.at, loaded)
-    bars = markets.bars[key]
-    _refuse_no_bar(bars, options.at)
+    whole = read_run(options, loaded)
+    key = _key(options, whole)
+    markets = _up_to(whole, key, at_ns, options.at)
+    names = ", ".join(path_symbol(one.symbol) for one in whole.bars)
+    since = options.start or "the first recorded bar"
+    say(f"as decided in an account that trades {names} on {key.exchange} from {since} on")
     settings = loaded.settings.backtest
     with progress("explain") as told:
         columns, calibrations = pipeline.signals(markets.bars, settings.confluence, strategies, progress=told)
-    plan = prepare(settings.confluence, strategies)
+    plan, bars = prepare(settings.confluence, strategies), markets.bars[key]
     record = explain_votes(bars, plan, calibrations, key=key, entry_forecast_min=settings.risk.entry_forecast_min)
-    record["decision"] = decision_at(key, markets, columns, settings)
+    try:
+        record["decision"] = decision_at(key, markets, columns, settings)
+    except ValueError as wrong:
+        raise UsageError(str(wrong)) from wrong
     record["settings_hash"] = settings.hash
     if options.json:
         show_json(record)
     else:
-        print("\n".join([*lines(record), "", *_decision_lines(record["decision"])]))
+        print("\n".join([*lines(record), "", *_decision_lines(record["decision"], settings.risk.stops)]))
     return EXIT_DONE
 
 
-def _markets(key: InstrumentKey, at: str, loaded: Loaded) -> Markets:
-    data = loaded.settings.data
-    lake = open_lake()
-    # An unknown symbol is refused before anything long begins.
-    lake.bars(key.exchange, key.symbol, data.timeframe, at, at)
-    if key.exchange == data.exchange and key.symbol in data.symbols:
-        markets = read_markets(lake, key.exchange, data.symbols, data.timeframe, None, at, all_needed=False)
-    else:
-        markets = read_markets(lake, key.exchange, [key.symbol], data.timeframe, None, at, all_needed=True)
-    names = ", ".join(path_symbol(one.symbol) for one in markets.bars)
-    say(f"as decided in an account that trades {names} on {key.exchange} from the first recorded bar on")
-    return markets
+def _moment(options: argparse.Namespace) -> int:
+    at_ns, end_ns = stamp_ns(options.at), stamp_ns(options.end)
+    if at_ns is None:
+        raise UsageError("--at is empty: expected a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
+    if end_ns is not None and at_ns > end_ns:
+        raise UsageError(f"--at {options.at} is after --end {options.end}: the run was over")
+    return at_ns
 
 
-def _refuse_no_bar(bars: BarColumns, at: str) -> None:
-    if bars.ts_close_ns[-1] != stamp_ns(at):
-        raise UsageError(f"--at {at}: no bar closes then; the last one before closes {iso(int(bars.ts_close_ns[-1]))}")
+def _key(options: argparse.Namespace, markets: Markets) -> InstrumentKey:
+    known = {key.symbol: key for key in markets.bars}
+    listed = ", ".join(path_symbol(symbol) for symbol in known)
+    if options.of is None:
+        if len(known) > 1:
+            raise UsageError(f"--of is needed, as the account trades several symbols: {listed}")
+        return next(iter(markets.bars))
+    symbol = symbol_of(options.of)
+    if symbol not in known:
+        raise UsageError(f"--of {options.of}: the account trades {listed}")
+    return known[symbol]
 
 
-def _decision_lines(decision: Record) -> list[str]:
+def _up_to(markets: Markets, key: InstrumentKey, at_ns: int, at: str) -> Markets:
+    bars = {one: columns.between(None, at_ns) for one, columns in markets.bars.items()}
+    _refuse_no_bar(bars[key], markets.bars[key], at_ns, at)
+    return replace(
+        markets,
+        bars={one: columns for one, columns in bars.items() if len(columns)},
+        finer={one: columns.between(None, at_ns) for one, columns in markets.finer.items() if len(bars[one])},
+    )
+
+
+def _refuse_no_bar(before: BarColumns, bars: BarColumns, at_ns: int, at: str) -> None:
+    if len(before) == 0:
+        raise UsageError(f"--at {at}: no bar closes up to then; the first one closes {iso(int(bars.ts_close_ns[0]))}")
+    last_ns = int(before.ts_close_ns[-1])
+    if last_ns != at_ns:
+        raise UsageError(f"--at {at}: no bar closes then; the last one before closes {iso(last_ns)}")
+
+
+def _decision_lines(decision: Record, stops: StopSettings) -> list[str]:
     told = [
         headline(f"decision: {decision['verb']}, {decision['text']}"),
         f"equity {decision['equity']:,.2f}, position {decision['position_qty']:g}",
     ]
     if decision["stop_distance"]:
-        target = decision["target_distance"]
-        told.append(f"stop {decision['stop_distance']:g} away, target {f'{target:g} away' if target else UNKNOWN}")
+        told.append(f"stop {decision['stop_distance']:g} away, {_target(decision, stops)}")
     if decision["sizes"]:
         sizes = ", ".join(
             f"{cap} {UNKNOWN if size is None else f'{size:.6g}'}" for cap, size in decision["sizes"].items()
         )
         told.append(f"sizes allowed: {sizes}; {decision['binding']} binds")
     return told
+
+
+def _target(decision: Record, stops: StopSettings) -> str:
+    if decision["reason"] == Reason.TARGET_BELOW_COSTS.name:
+        return f"the costs would push the target beyond {stops.target_stretch_max:g} times the {stops.target_atr:g} ranges"
+    return f"target {decision['target_distance']:g} away" if decision["target_distance"] else f"target {UNKNOWN}"

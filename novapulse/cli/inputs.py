@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from novapulse.backtest.columns import fine_of
 from novapulse.cli.console import UsageError, say
 from novapulse.config import Loaded, lake_folder
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
 from novapulse.core.bars import BarColumns, format_ns, timeframe_ns
 from novapulse.core.instruments import Instrument, InstrumentKey, path_symbol
+from novapulse.execution.rules import rules_record
 from novapulse.market.calendars import check_bars_per_year
 from novapulse.market.lake import Lake, Reading, SeriesInfo
 from novapulse.market.spelling import stamp_ns, symbol_of
@@ -67,6 +69,25 @@ def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
     return strategies
 
 
+def check_fixed_qty(loaded: Loaded) -> None:
+    """Refuse a fixed quantity that the configured symbols cannot trade.
+
+    Raises:
+        UsageError: There are several symbols, or it is less than one lot.
+    """
+    settings, data, lake = loaded.settings, loaded.settings.data, open_lake()
+    if settings.risk.sizing.fixed_qty == 0:
+        return
+    symbol = data.symbols[0]
+    if len(data.symbols) == 1 and all((one.exchange, one.symbol) != (data.exchange, symbol) for one in lake.series()):
+        return
+    instrument = lake.instrument(data.exchange, symbol) if len(data.symbols) == 1 else None
+    try:
+        rules_record(settings.risk, settings.execution, timeframe_ns(data.timeframe), instrument)
+    except ValueError as wrong:
+        raise UsageError(f"{loaded.place(('risk', 'sizing', 'fixed_qty'))}: risk.{wrong}") from wrong
+
+
 def read_markets(
     lake: Lake,
     exchange: str,
@@ -113,14 +134,15 @@ def read_markets(
         if len(reading.bars) == 0:
             limits = [f"after {start}" if start else "", f"up to {end}" if end else ""]
             raise UsageError(f"no {timeframe} bar of {key} closes {' and '.join(filter(None, limits))}")
-    finer, widths = _finer(lake, readings, series, timeframe, start, end)
+    found = {key: _finest(lake, key, reading.bars, series, start, end) for key, reading in readings.items()}
+    finer = {key: one for key, one in found.items() if one}
     instruments = {key: lake.instrument(key.exchange, key.symbol) for key in readings}
     return Markets(
         {key: reading.bars for key, reading in readings.items()},
         instruments,
-        finer,
+        {key: one.bars for key, one in finer.items()},
         tuple(missing),
-        _described(lake, readings, instruments, widths, timeframe),
+        _described(lake, readings, instruments, finer, timeframe),
     )
 
 
@@ -130,36 +152,36 @@ def _refuse_empty_range(start: str | None, end: str | None) -> None:
         raise UsageError(f"--start {start} is not before --end {end}: no bar closes in between")
 
 
-def _finer(
-    lake: Lake,
-    readings: dict[InstrumentKey, Reading],
-    series: list[SeriesInfo],
-    timeframe: str,
-    start: str | None,
-    end: str | None,
-) -> tuple[dict[InstrumentKey, BarColumns], dict[InstrumentKey, str]]:
-    width = timeframe_ns(timeframe)
-    bars: dict[InstrumentKey, BarColumns] = {}
-    widths: dict[InstrumentKey, str] = {}
-    for key in readings:
-        narrower = [
-            info
-            for info in series
-            if InstrumentKey(info.exchange, info.symbol) == key and timeframe_ns(info.timeframe) < width
-        ]
-        for info in narrower:
-            found = lake.bars(key.exchange, key.symbol, info.timeframe, start, end)
-            if len(found):
-                bars[key], widths[key] = found, info.timeframe
-                break
-    return bars, widths
+@dataclass(frozen=True)
+class _Finer:
+    """Narrower bars of an instrument, and how many of its decision bars they cover without a hole."""
+
+    timeframe: str
+    bars: BarColumns
+    covered: int
+
+
+def _finest(
+    lake: Lake, key: InstrumentKey, bars: BarColumns, series: list[SeriesInfo], start: str | None, end: str | None
+) -> _Finer | None:
+    best: _Finer | None = None
+    for info in sorted(series, key=lambda info: timeframe_ns(info.timeframe)):
+        is_narrower = timeframe_ns(info.timeframe) < bars.timeframe_ns
+        if not is_narrower or InstrumentKey(info.exchange, info.symbol) != key:
+            continue
+        narrow = lake.bars(key.exchange, key.symbol, info.timeframe, start, end)
+        inside = fine_of([bars], [narrow])
+        covered = int((inside.stops > inside.starts).sum())
+        if covered > (best.covered if best else 0):
+            best = _Finer(info.timeframe, narrow, covered)
+    return best
 
 
 def _described(
     lake: Lake,
     readings: dict[InstrumentKey, Reading],
     instruments: dict[InstrumentKey, Instrument],
-    finer: dict[InstrumentKey, str],
+    finer: dict[InstrumentKey, "_Finer"],
     timeframe: str,
 ) -> dict[str, Any]:
     each: list[dict[str, Any]] = []
@@ -177,7 +199,8 @@ def _described(
                 "gaps": int((np.diff(bars.number) != 1).sum()),
                 "made": reading.made,
                 "outside_sessions": reading.outside_sessions,
-                "finer": finer.get(key),
+                "finer": finer[key].timeframe if key in finer else None,
+                "finer_bars": finer[key].covered if key in finer else 0,
                 "inferred": instruments[key].inferred,
                 "hash": reading.content_hash,
             }

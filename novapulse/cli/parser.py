@@ -17,9 +17,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or data.
 
 _DEMO = """\
 Backtest all strategies on the bars at hand and say which these are: the lake
-where it has bars of the configured pairs, else recorded files (NOVAPULSE_DATA_DIR,
+where it has bars of the configured symbols, else recorded files (NOVAPULSE_DATA_DIR,
 or shared/data beside the checkout), else a generated sample market.
 """
+_EXPLAIN = """Say why a bar was traded, or why not.
+
+Name the run with the words that you gave to 'novapulse backtest', then the bar:
+what an account decides depends on everything that it trades."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +101,22 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbol", metavar="S", required=True, help="BTC/USD, BTC-USD, FIL-USDT-PERP or SPY")
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_config_file(parser)
+    parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
+    parser.add_argument(
+        "--symbol",
+        metavar="S",
+        nargs="+",
+        action="extend",
+        help="what the account trades, one or several; without it the configured symbols",
+    )
+    parser.add_argument("--timeframe", metavar="T", help="width of a decision bar, such as 1m or 4h")
+    parser.add_argument("--start", metavar="D", help="first moment, ISO 8601: bars that close after it")
+    parser.add_argument("--end", metavar="D", help="last moment, ISO 8601: bars that close up to it")
+    parser.add_argument("--capital", metavar="N", help="opening cash, in the quote currency")
+
+
 def _add_demo(commands: "Subparsers") -> None:
     parser = _leaf(commands, "demo", "show the whole way: bars, backtest, result", "demo", "demo", _DEMO)
     parser.add_argument(
@@ -116,7 +136,7 @@ def _add_data(commands: "Subparsers") -> None:
         "--stamps", choices=("open", "close"), help="what a time in the file is: a bar's open or its close"
     )
     parser.add_argument("--zone", metavar="Z", help="time zone of times that name none, such as America/New_York")
-    parser.add_argument("--calendar", metavar="C", help="24/7 (pairs) or an exchange calendar (stocks: XNYS)")
+    parser.add_argument("--calendar", metavar="C", help="24/7 (crypto) or an exchange calendar (stocks: XNYS)")
     parser.add_argument("--sort", action="store_true", help="accept rows that are not in time order")
     _add_json(parser)
     _add_json(_leaf(data, "list", "list the series of the lake", "data", "list_"))
@@ -129,13 +149,7 @@ def _add_backtest(commands: "Subparsers") -> None:
     parser = _leaf(
         commands, "backtest", "run the configured strategies and rules over recorded bars", "backtest", "backtest"
     )
-    _add_config_file(parser)
-    parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
-    parser.add_argument("--symbol", metavar="S", nargs="+", action="extend", help="what to trade, one or several")
-    parser.add_argument("--timeframe", metavar="T", help="width of a decision bar, such as 1m or 4h")
-    parser.add_argument("--start", metavar="D", help="first moment, ISO 8601: bars that close after it")
-    parser.add_argument("--end", metavar="D", help="last moment, ISO 8601: bars that close up to it")
-    parser.add_argument("--capital", metavar="N", help="opening cash, in the quote currency")
+    _add_run(parser)
     parser.add_argument(
         "--metrics-only", action="store_true", help="keep no trades and no curve: little memory, long histories"
     )
@@ -150,9 +164,9 @@ def _add_bias(commands: "Subparsers") -> None:
 
 
 def _add_explain(commands: "Subparsers") -> None:
-    parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain")
-    _add_config_file(parser)
-    _add_series(parser)
+    parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain", _EXPLAIN)
+    _add_run(parser)
+    parser.add_argument("--of", metavar="S", help="the symbol whose bar it is, where the account trades several")
     parser.add_argument("--at", metavar="TS", required=True, help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
     _add_json(parser)
 

@@ -171,14 +171,32 @@ def _data(data: Values, settings_hash: str) -> list[str]:
         lines.append(f"{made:,} of them made flat for minutes without trades")
     if outside:
         lines.append(f"{outside:,} recorded bars outside regular sessions left out")
-    finer = sorted({one["finer"] for one in each if one["finer"]})
-    if finer:
-        lines.append(f"fills looked up in {', '.join(finer)} bars inside the decision bars")
+    lines += [*_finer(each), *_fees(each)]
     inferred = [one["symbol"] for one in each if one["inferred"]]
     if inferred:
         which = "all" if len(inferred) == len(each) else ", ".join(inferred)
-        lines += wrapped(f"price and quantity steps inferred from the bars, fees assumed: {which}")
+        lines += wrapped(f"price and quantity steps inferred from the bars: {which}")
     return [*lines, f"data {data['hash'][:16]}, settings {settings_hash}"]
+
+
+def _finer(each: Sequence[Values]) -> list[str]:
+    widths = sorted({one["finer"] for one in each if one["finer"]})
+    if not widths:
+        return []
+    covered, bars = sum(one["finer_bars"] for one in each), sum(one["bars"] for one in each)
+    # Rounded down: 100 % would claim more than there is.
+    share = "all" if covered == bars else f"{100 * covered // bars} % of the" if 100 * covered >= bars else "a few"
+    return [f"fills of {share} bars looked up in {', '.join(widths)} bars"]
+
+
+def _fees(each: Sequence[Values]) -> list[str]:
+    tiers: dict[str, list[str]] = {}
+    for one in each:
+        rates = f"maker {one['maker_fee_bps']:g}, taker {one['taker_fee_bps']:g} bps ({one['fees_from']})"
+        tiers.setdefault(rates, []).append(one["symbol"])
+    if len(tiers) == 1:
+        return [f"fees: {rates}" for rates in tiers]
+    return [line for rates, symbols in tiers.items() for line in wrapped(f"fees: {rates}: {', '.join(symbols)}", 2)]
 
 
 def moment(iso: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from novapulse.config import schema
+from novapulse.config.contradictions import contradictions
 from novapulse.config.places import CONFIG, home_folder
 from novapulse.config.settings import Settings
 from novapulse.config.sources import ConfigError, Source, from_environment, from_file, put
@@ -69,6 +70,10 @@ def load(
     except ValidationError as wrong:
         problems = [_sentence(error, places, sources) for error in wrong.errors()]
         raise ConfigError("\n".join(dict.fromkeys(problems))) from wrong
+    if clashes := list(contradictions(settings)):
+        raise ConfigError(
+            "\n".join(f"{_place(path, places, sources)}{schema.dotted(path)} {clash}" for path, clash in clashes)
+        )
     return Loaded(_with_folder_beside(settings, places, found), found, named_by, places)
 
 

@@ -47,7 +47,7 @@ def _sure_fire_lines(sure_fire: Record) -> list[str]:
     strategies, confidence, book = conditions["strategies"], conditions["confidence"], conditions["book"]
     told = ["sure-fire" if sure_fire["label"] else "not sure-fire"]
     names = ", ".join(strategies["agree"]) or "none"
-    told.append(f"  {_mark(strategies)} {len(strategies['agree'])} of {strategies['needed']} strategies agree: {names}")
+    told.append(f"  {_mark(strategies)} {_agree(len(strategies['agree']), strategies['needed'])}: {names}")
     told.append(f"  {_mark(confidence)} confidence {confidence['is']:.2f}, needed {confidence['needed']:.2f}")
     told.append(f"  {_mark(book)} order book: {'none' if book['is'] is None else format(book['is'], '+.2f')}")
     return told
@@ -65,6 +65,11 @@ def _entry_lines(entry: Record) -> list[str]:
 
 def _mark(condition: Record) -> str:
     return "yes" if condition["met"] else "no "
+
+
+def _agree(count: int, needed: int) -> str:
+    agree = "1 strategy agrees" if count == 1 else f"{count} strategies agree"
+    return f"{agree}, {needed} {'is' if needed == 1 else 'are'} needed"
 
 
 def _text(value: float | None) -> str:

@@ -210,6 +210,7 @@ ACCOUNT = _record(
     ("streak_ready_ns", "i8"),
     ("trades", "i8"),  # closed round trips
     ("entries", "i8"),  # opened round trips
+    ("evidence", "f8"),  # closed round trips, each counting less the older it is; so do the three sums
     ("r_sum", "f8"),
     ("r_squares", "f8"),
     ("risk_sum", "f8"),  # R of the closed round trips, in quote
@@ -268,6 +269,7 @@ ORDER = _record(
     ("target_distance", "f8"),
     ("hold", "f8"),
     ("notional", "f8"),
+    ("notional_max", "f8"),  # what the position may be worth at its fills; infinity for no cap
     ("consensus", "f8"),
     ("lead", "i4"),
     ("regime", "i4"),
@@ -285,6 +287,7 @@ ACTION = _record(
     ("stop_distance", "f8"),
     ("target_distance", "f8"),
     ("notional", "f8"),
+    ("notional_max", "f8"),
     ("hold", "f8"),
     ("binding", "i4"),  # index into CAPS
     ("sizes", "f8", (len(CAPS),)),  # base units each cap allows

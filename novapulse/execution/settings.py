@@ -31,7 +31,28 @@ class ExecutionSettings(BaseModel):
         0.1, ge=0, le=1, description="Share of a bar's volume one order may fill; 0 for no cap."
     )
     touch_probability: float = Field(0.25, ge=0, le=1, description="Chance that a touched limit fills (base band).")
+    maker_fee_bps: float | None = Field(
+        None, ge=-100, lt=1000, description="Instead of the instrument's own fee; null for that one."
+    )
+    taker_fee_bps: float | None = Field(
+        None, ge=-100, lt=1000, description="Instead of the instrument's own fee; null for that one."
+    )
+    maker_fee_bps: float | None = Field(
+        None, ge=-100, lt=1000, description="Fee of an order that added liquidity; null for the instrument's own."
+    )
+    taker_fee_bps: float | None = Field(
+        None, ge=-100, lt=1000, description="Fee of an order that removed liquidity; null for the instrument's own."
+    )
     seed: int = Field(7, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _fees_come_in_pairs(self) -> Self:
+        if (self.maker_fee_bps is None) != (self.taker_fee_bps is None):
+            given, missing = (
+                ("taker_fee_bps", "maker_fee_bps") if self.maker_fee_bps is None else ("maker_fee_bps", "taker_fee_bps")
+            )
+            raise ValueError(f"{given} is set and {missing} is not: set both, or neither for the instrument's own fees")
+        return self
 
     @model_validator(mode="after")
     def _fallback_can_happen(self) -> Self:

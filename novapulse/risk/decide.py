@@ -187,11 +187,15 @@ def _measure_sizes(
     sizes[SIZE_RISK] = risk_qty(account, action.stop_distance, rules.risk_fraction) * scale
     sizes[SIZE_VOLATILITY] = volatility_qty(account, price, signal.volatility, rules) * scale
     sizes[SIZE_KELLY] = risk_qty(account, action.stop_distance, kelly_cap(account, rules))
-    sizes[SIZE_POSITION] = position_room(account, rules) / price
-    sizes[SIZE_GROSS] = exposure_room(account, gross, rules.gross_fraction_max) / price
-    sizes[SIZE_GROUP] = math.inf
+    position_most = position_room(account, rules)
+    gross_most = exposure_room(account, gross, rules.gross_fraction_max)
+    group_most = math.inf
     if instrument.group >= 0:
-        sizes[SIZE_GROUP] = exposure_room(account, group_exposure, rules.group_fraction_max) / price
+        group_most = exposure_room(account, group_exposure, rules.group_fraction_max)
+    action.notional_max = min(position_most, gross_most, group_most)
+    sizes[SIZE_POSITION] = position_most / price
+    sizes[SIZE_GROSS] = gross_most / price
+    sizes[SIZE_GROUP] = group_most / price
     sizes[SIZE_CASH] = cash_room(account, rules) / (price * cash_per_notional(instrument, rules))
     if rules.fixed_units > 0:
         sizes[SIZE_RISK] = rules.fixed_units / instrument.qty_factor

@@ -83,7 +83,7 @@ def _refuse_by_losses(account: Record, ts_close_ns: int, rules: Record) -> int:
         return Reason.LOSS_STREAK
     if ts_close_ns < account.loss_ready_ns:
         return Reason.LOSS_COOLDOWN
-    judged = rules.ruin_trades_min > 0 and account.trades >= rules.ruin_trades_min
+    judged = rules.ruin_trades_min > 0 and account.evidence >= rules.ruin_trades_min
     if judged and ruin_probability(account, rules) > rules.ruin_probability_max:
         return Reason.RISK_OF_RUIN
     return Reason.NONE

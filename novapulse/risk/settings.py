@@ -113,7 +113,7 @@ class RiskSettings(BaseModel):
     model_config = FROZEN
 
     entry_forecast_min: float = Field(5.0, gt=0, le=20, description="Smallest |consensus| that opens a position.")
-    exit_forecast_min: float = Field(2.0, ge=0, le=20, description="Consensus against the position that closes it.")
+    exit_forecast_min: float = Field(2.0, gt=0, le=20, description="Consensus against the position that closes it.")
     sizing: SizingSettings = SizingSettings()
     limits: LimitSettings = LimitSettings()
     stops: StopSettings = StopSettings()

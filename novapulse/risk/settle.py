@@ -6,10 +6,15 @@ Invariants:
 - a fill never turns a position through zero: an exit is at most as large as what it closes.
 """
 
+import math
+
 from novapulse.compiled import kernel
 from novapulse.core.bars import DAY_NS
 from novapulse.core.records import PEAK_DAYS, Record, StopKind
 from novapulse.risk.stops import place_stops, ratchet_stop
+
+EVIDENCE_HALF_LIFE_DAYS = 90.0
+"""Age at which a round trip counts half in what Kelly's cap and the risk of ruin are judged by."""
 
 
 @kernel(inline=True, allocates=False)
@@ -90,6 +95,7 @@ def _cool_down(account: Record, position: Record, instrument: Record, fill: Reco
     risk = round_trip_risk(position, instrument)
     r = result / instrument.cash_factor / risk if risk > 0.0 else 0.0
     account.trades += 1
+    account.evidence += 1.0
     account.r_sum += r
     account.r_squares += r * r
     account.risk_sum += risk
@@ -158,13 +164,26 @@ def mark_account(account: Record, value: float, gross: float, ts_close_ns: int) 
 
 @kernel(inline=True, allocates=False)
 def _open_day(account: Record, ts_close_ns: int) -> None:
+    day_end_ns = (ts_close_ns - 1) // DAY_NS * DAY_NS + DAY_NS
     if account.day_end_ns > 0:
-        account.day_index += 1
-        account.day_peaks[account.day_index % PEAK_DAYS] = account.day_peak
+        days = (day_end_ns - account.day_end_ns) // DAY_NS
+        _forget(account, days)
+        for passed in range(min(days, PEAK_DAYS)):
+            account.day_index += 1
+            account.day_peaks[account.day_index % PEAK_DAYS] = account.day_peak if passed == 0 else 0.0
         peak = 0.0
         for day in range(PEAK_DAYS):
             peak = max(peak, account.day_peaks[day])
         account.equity_peak = peak
-    account.day_end_ns = (ts_close_ns - 1) // DAY_NS * DAY_NS + DAY_NS
+    account.day_end_ns = day_end_ns
     account.day_opening_equity = account.equity
     account.day_peak = account.equity
+
+
+@kernel(inline=True, allocates=False)
+def _forget(account: Record, days: int) -> None:
+    kept = math.pow(0.5, days / EVIDENCE_HALF_LIFE_DAYS)
+    account.evidence *= kept
+    account.r_sum *= kept
+    account.r_squares *= kept
+    account.risk_sum *= kept

@@ -60,7 +60,7 @@ def kelly_cap(account: Record, rules: Record) -> float:
     Returns:
         Share of equity, >= 0; infinity while the cap is off or there are too few trades.
     """
-    n = account.trades
+    n = account.evidence
     if rules.kelly_trades_min <= 0 or n < rules.kelly_trades_min:
         return math.inf
     mean = account.r_sum / n
@@ -110,10 +110,11 @@ def risk_of_ruin(mean: float, deviation: float, room: float, horizon: float) -> 
 def ruin_probability(account: Record, rules: Record) -> float:
     """Return the chance of losing what is left to the drawdown limit within the horizon, if trades go on as they went.
 
-    Mean and spread of R, and the size of R in quote, are those of the account's own closed round trips.
+    Mean and spread of R, and the size of R in quote, are those of the account's own closed round trips, old ones
+    counting less: evidence fades, so that a refusal is never for ever.
     """
-    n = account.trades
-    if n == 0 or account.risk_sum <= 0.0:
+    n = account.evidence
+    if n <= 0.0 or account.risk_sum <= 0.0:
         return 0.0
     mean = account.r_sum / n
     variance = max(account.r_squares / n - mean * mean, 0.0)

@@ -1,4 +1,8 @@
-"""Moving averages of one series, and what is built from them alone."""
+"""Moving averages of one series, and what is built from them alone.
+
+A MACD is the difference of two nearly equal averages, so the last bits of these are its leading ones near zero. It is
+therefore evaluated in the plain order, `average += gain * (value - average)`, which is TA-Lib's own.
+"""
 
 import math
 from typing import NamedTuple
@@ -9,7 +13,7 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import Floats
 from novapulse.signals._columns import all_known, columns, evaluate, period
 from novapulse.signals._recursion import ema_from
-from novapulse.signals._tiles import carry_over, lead_of, new_tile, smooth_tile, tile_part, tile_rows
+from novapulse.signals._tiles import lead_of, new_tile, smooth_tile, tile_rows
 from novapulse.signals._windows import window_sums, window_weighted
 
 
@@ -129,25 +133,33 @@ def _ema(close: Floats, n: int, averages: Floats) -> bool:
 
 @kernel
 def _macd(close: Floats, fast: int, slow: int, signal: int, line: Floats, signals: Floats, histogram: Floats) -> bool:
-    rows = tile_rows(slow + signal, close.size)
-    tile = new_tile(3, rows)
-    scratch = tile[2]
-    for start in range(0, close.size, rows):
-        stop, lead = min(start + rows, close.size), lead_of(start)
-        if not all_known(close[start:stop]):
-            return False
-        fasts, slows = tile_part(tile, 0, start, stop), tile_part(tile, 1, start, stop)
-        smooth_tile(close[start - lead : stop], lead, ema_from(slow - fast, fast), fasts, scratch)
-        smooth_tile(close[start - lead : stop], lead, ema_from(0, slow), slows, scratch)
-        _subtract(fasts[lead:], slows[lead:], line[start:stop])
-        smooth_tile(line[start - lead : stop], lead, ema_from(slow - 1, signal), signals[start - lead : stop], scratch)
-        _subtract(line[start:stop], signals[start:stop], histogram[start:stop])
-        carry_over(tile, stop - start)
-    line[: min(slow + signal - 2, close.size)] = math.nan
+    if not all_known(close):
+        return False
+    known_at = min(slow + signal - 2, close.size)
+    line[:known_at] = signals[:known_at] = histogram[:known_at] = math.nan
+    if known_at == close.size:
+        return True
+    gain_fast, gain_slow, gain_signal = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0), 2.0 / (signal + 1.0)
+    quick, calm = _mean(close[slow - fast : slow]), _mean(close[:slow])
+    total = quick - calm
+    for i in range(slow, known_at + 1):
+        quick = (close[i] - quick) * gain_fast + quick
+        calm = (close[i] - calm) * gain_slow + calm
+        total += quick - calm
+    smooth = total / signal
+    line[known_at], signals[known_at], histogram[known_at] = quick - calm, smooth, quick - calm - smooth
+    for i in range(known_at + 1, close.size):
+        quick = (close[i] - quick) * gain_fast + quick
+        calm = (close[i] - calm) * gain_slow + calm
+        apart = quick - calm
+        smooth = (apart - smooth) * gain_signal + smooth
+        line[i], signals[i], histogram[i] = apart, smooth, apart - smooth
     return True
 
 
 @kernel
-def _subtract(minuend: Floats, subtrahend: Floats, result: Floats) -> None:
-    for j in range(result.size):
-        result[j] = minuend[j] - subtrahend[j]
+def _mean(values: Floats) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total / values.size

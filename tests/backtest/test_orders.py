@@ -269,3 +269,16 @@ def test_a_market_entry_does_not_wait_for_ever_for_somebody_to_trade():
     book = one([FLAT, still, still, still, FLAT, FLAT], [10], rules)
     assert not book.fills.size
     assert book.denials.reason.tolist() == [Reason.UNFILLED_EXPIRED]
+
+
+def test_a_gap_and_a_chase_never_carry_a_position_over_its_cap():
+    gap = (130.0, 130.0, 130.0, 130.0)
+    capped = {"position_notional_max": 200.0, "risk_fraction": 0.1, "target_atr": 0.0, "stop_atr": 20.0}
+    market = one([FLAT, gap, gap], [10], bare_rules(**capped))
+    assert 190.0 < market.fills.qty[0] * market.fills.price[0] <= 200.0
+    away = (110.0, 110.0, 109.0, 110.0)
+    back = (110.0, 110.0, 100.0, 100.0)
+    chased = bare_rules(entry_kind=LIMIT, time_to_live_ns=MINUTE_NS, chases_max=1, **capped)
+    book = one([FLAT, away, back], [10], chased)
+    assert book.fills.price.tolist() == [110.0]
+    assert 190.0 < book.fills.qty[0] * book.fills.price[0] <= 200.0

@@ -77,8 +77,8 @@ WHY_NOT = [
     ),
     (
         Reason.RISK_OF_RUIN,
-        {"account": {"trades": 50, **LOSING}, "rules": {"ruin_trades_min": 50}},
-        {"account": {"trades": 49, **LOSING}, "rules": {"ruin_trades_min": 50}},
+        {"account": {"evidence": 50, **LOSING}, "rules": {"ruin_trades_min": 50}},
+        {"account": {"evidence": 49, **LOSING}, "rules": {"ruin_trades_min": 50}},
     ),
     (Reason.VOLATILITY_UNKNOWN, {"signal": {"atr": math.nan}}, {}),
     (Reason.VOLATILITY_UNKNOWN, {"signal": {"atr": 0.0}}, {}),
@@ -118,8 +118,8 @@ WHY_NOT = [
     (Reason.BUYING_POWER, {"account": {"equity": 0.0}}, {}),
     (
         Reason.KELLY_ZERO,
-        {"account": {"trades": 100, **LOSING}, "rules": {"kelly_trades_min": 100, "kelly_floor_fraction": 0.0}},
-        {"account": {"trades": 99, **LOSING}, "rules": {"kelly_trades_min": 100, "kelly_floor_fraction": 0.0}},
+        {"account": {"evidence": 100, **LOSING}, "rules": {"kelly_trades_min": 100, "kelly_floor_fraction": 0.0}},
+        {"account": {"evidence": 99, **LOSING}, "rules": {"kelly_trades_min": 100, "kelly_floor_fraction": 0.0}},
     ),
     (Reason.BELOW_MINIMUM, {"rules": {"position_notional_max": 0.0999}}, {"rules": {"position_notional_max": 0.1}}),
 ]

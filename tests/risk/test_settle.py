@@ -100,3 +100,12 @@ def test_the_peak_is_forgotten_after_its_days_so_that_no_drawdown_lasts_for_ever
         expected = 20_000.0 if day <= PEAK_DAYS + 1 else 10_000.0
         assert account.equity_peak == expected, day
     assert drawdown(account) == 0.0
+
+
+def test_evidence_fades_by_half_in_ninety_days_and_the_peak_by_calendar_days():
+    account = account_of(evidence=60.0, r_sum=-30.0, r_squares=90.0, risk_sum=600.0, day_end_ns=DAY_NS, day_peak=2e4)
+    mark_account(account, 0.0, 0.0, 91 * DAY_NS)
+    assert (account.evidence, account.r_sum, account.r_squares, account.risk_sum) == (30.0, -15.0, 45.0, 300.0)
+    assert account.equity_peak == 20_000.0
+    mark_account(account, 0.0, 0.0, 182 * DAY_NS)
+    assert account.equity_peak == account.equity == 10_000.0

@@ -56,7 +56,7 @@ def test_risk_of_ruin_falls_with_room_and_rises_with_time(mean, deviation, room,
 
 def trades(rs, **changes):
     rs = np.asarray(rs, float)
-    return account_of(trades=rs.size, r_sum=rs.sum(), r_squares=(rs**2).sum(), **changes)
+    return account_of(evidence=rs.size, r_sum=rs.sum(), r_squares=(rs**2).sum(), **changes)
 
 
 def test_kelly_is_half_when_the_edge_is_clear_a_quarter_when_not_and_the_floor_without_one():
@@ -124,7 +124,7 @@ def decided(s, **changes):
         equity_peak=equity * s["peak"],
         gross_exposure=equity * s["gross"],
         pending_exposure=equity * s["pending"],
-        trades=s["trades"],
+        evidence=s["trades"],
         r_sum=s["mean"] * s["trades"],
         r_squares=1.2 * s["trades"],
     )
