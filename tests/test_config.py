@@ -134,6 +134,13 @@ def test_a_file_is_looked_for_in_the_stated_order(tmp_path: Path) -> None:
     assert found(asked, NOVAPULSE_CONFIG=str(named)) == asked
 
 
+def test_a_few_strategies_need_no_word_about_the_label(tmp_path: Path) -> None:
+    off = ", ".join(f"{name}: 0" for name in Settings().confluence.weights if name != "trend")
+    load(nowhere(), written(tmp_path, f"confluence: {{weights: {{{off}}}}}\n"))
+    with pytest.raises(ConfigError, match=r"strategies_min is 2, and only 1 of the strategies"):
+        load(nowhere(), written(tmp_path, f"confluence: {{sure_fire: {{strategies_min: 2}}, weights: {{{off}}}}}\n"))
+
+
 def test_settings_cannot_be_changed_after_loading() -> None:
     settings = load(nowhere()).settings
     with pytest.raises(ValueError, match="frozen"):

@@ -11,6 +11,7 @@ from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
 from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units, taker_price_units
 from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
 from novapulse.risk.cash import FEE_ONE, fee_units, notional_units, price_to_units, qty_to_units
+from novapulse.risk.decide import cash_per_notional
 from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -151,6 +152,20 @@ def _entry_room(
     # A gap or a chase can make an entry dearer than it was when it was decided: neither cash nor a cap is overdrawn.
     if order.intent != Intent.ENTRY:
         return room
+    price = order.limit_price
+    if order.kind == OrderKind.MARKET:
+        price = bar.open * (1.0 + rules.half_spread_fraction + rules.slippage_fraction) + instrument.tick
+    worth = order.units / instrument.qty_factor * price
+    spent = position.entry_units / instrument.cash_factor
+    if worth + spent <= order.notional_max and worth * cash_per_notional(instrument, rules) < account.cash:
+        return room
+    return _scant_room(account, position, order, room, bar, instrument, rules)
+
+
+@kernel(allocates=False)
+def _scant_room(
+    account: Record, position: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record
+) -> int:
     liquidity = Liquidity.MAKER
     price_units = price_to_units(instrument, max(order.limit_price, instrument.tick), 0)
     if order.kind == OrderKind.MARKET:

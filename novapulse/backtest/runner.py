@@ -18,7 +18,7 @@ from novapulse.strategies import STRATEGIES, Strategy
 BANDS = {"pessimistic": 0.0, "base": None, "optimistic": 1.0}
 """Chance that a touched limit fills; None is the settings' own."""
 
-_RULE_BLOCK_BARS = 32_768
+_RULE_BLOCK_BARS = 65_536
 
 Progress = Callable[[int, int], None]
 

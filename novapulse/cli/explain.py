@@ -105,5 +105,5 @@ def _decision_lines(decision: Record, stops: StopSettings) -> list[str]:
 
 def _target(decision: Record, stops: StopSettings) -> str:
     if decision["reason"] == Reason.TARGET_BELOW_COSTS.name:
-        return f"the costs would push the target beyond {stops.target_stretch_max:g} times the {stops.target_atr:g} ranges"
+        return f"the costs would push the target beyond {stops.target_stretch_max:g} times where the range puts it"
     return f"target {decision['target_distance']:g} away" if decision["target_distance"] else f"target {UNKNOWN}"

@@ -20,10 +20,13 @@ Backtest all strategies on the bars at hand and say which these are: the lake
 where it has bars of the configured symbols, else recorded files (NOVAPULSE_DATA_DIR,
 or shared/data beside the checkout), else a generated sample market.
 """
-_EXPLAIN = """Say why a bar was traded, or why not.
+
+_EXPLAIN = """\
+Say why a bar was traded, or why not.
 
 Name the run with the words that you gave to 'novapulse backtest', then the bar:
-what an account decides depends on everything that it trades."""
+what an account decides depends on everything that it trades.
+"""
 
 
 class _Parser(argparse.ArgumentParser):

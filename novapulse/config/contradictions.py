@@ -21,9 +21,10 @@ def contradictions(settings: Settings) -> Iterator[tuple[Path, str]]:
     needed, count = settings.confluence.sure_fire.strategies_min, len(settings.confluence.shares)
     # Whoever switches strategies off needs no word about a label: the shipped minimum stays allowed.
     if needed > count and needed != SureFireSettings().strategies_min:
+        have = "has" if count == 1 else "have"
         yield (
             ("confluence", "sure_fire", "strategies_min"),
-            f"is {needed}, and {count} strategies have a weight: nothing could ever be called sure-fire",
+            f"is {needed}, and only {count} of the strategies {have} a weight: nothing could ever be called sure-fire",
         )
     calibration = settings.confluence.calibration
     if calibration.diversification_default > calibration.diversification_max:

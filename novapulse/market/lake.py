@@ -3,7 +3,9 @@
 Invariants:
 - only what was recorded is stored; flat bars for quiet intervals are made when reading, and flagged;
 - a range is (start, end] on closes, and reading a range equals reading everything and cutting it;
-- a stored bar never changes: an append whose overlap differs is refused, and then nothing is written;
+- a stored bar never changes: an append whose overlap differs is refused, and then nothing is written; extra columns
+  that a stored bar lacks are added to it;
+- appends to one series wait for each other, so none of two at once is lost; readers never wait;
 - `content_hash` depends on the bars alone, not on files, chunks or the order of appends.
 """
 
@@ -21,9 +23,10 @@ from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns, BarError, Integer
 from novapulse.core.instruments import Instrument, path_symbol
 from novapulse.market import facts
 from novapulse.market.calendars import CONTINUOUS, Calendar, CalendarError, calendar
+from novapulse.market.locks import writing
 from novapulse.market.resample import fill_flat
 from novapulse.market.sessions import Exchange, load_sessions
-from novapulse.market.spelling import stamp_ns, symbol_of
+from novapulse.market.spelling import When, stamp_ns, symbol_of
 from novapulse.market.storage import (
     BAR_COLUMNS,
     PRICE_COLUMNS,
@@ -76,7 +79,7 @@ class SeriesInfo:
 
 @dataclass(frozen=True, slots=True)
 class AppendReport:
-    """What an append did: bars added, and bars that were there already, equal to the bit."""
+    """What an append did: bars added, and bars that were there already, equal to the bit in what both know."""
 
     added: int
     already_there: int
@@ -113,8 +116,8 @@ class Lake:
         exchange: str,
         symbol: str,
         timeframe: str,
-        start: int | str | None = None,
-        end: int | str | None = None,
+        start: When = None,
+        end: When = None,
         flat_fill_max_bars: int | None = None,
     ) -> BarColumns:
         """Return the bars that close in (start, end]; arguments and errors as in `read`."""
@@ -125,8 +128,8 @@ class Lake:
         exchange: str,
         symbol: str,
         timeframe: str,
-        start: int | str | None = None,
-        end: int | str | None = None,
+        start: When = None,
+        end: When = None,
         flat_fill_max_bars: int | None = None,
     ) -> Reading:
         """Read the bars that close in (start, end].
@@ -135,7 +138,8 @@ class Lake:
             exchange: Lower-case id.
             symbol: `BTC/USD`, `BTC-USD`, `FIL-USDT-PERP` or `SPY`.
             timeframe: Width, e.g. `1m`.
-            start: Close before the first bar, ns UTC or ISO 8601 (UTC unless it names a zone); None for all.
+            start: Close before the first bar, ns UTC, ISO 8601 (UTC unless it names a zone), a datetime with a time
+                zone, a date (its 00:00 UTC) or np.datetime64 (UTC); None for all.
             end: Close of the last bar, in the same forms; None for all.
             flat_fill_max_bars: Longest run without trades that is filled with flat bars; None is as many as fit into
                 two hours (none for daily bars). Longer runs stay gaps.
@@ -247,23 +251,28 @@ class Lake:
         symbol = symbol_of(symbol)
         if bars.timeframe_ns != timeframe_ns(timeframe):
             raise DataError(f"bars of {bars.timeframe_ns / 1e9:g} s cannot go into a {timeframe} series")
+        fresh = _frame(bars, extras or {})
         folder = self._symbol_folder(exchange, symbol) / timeframe
+        with writing(folder):
+            return self._append(folder, (exchange, symbol, timeframe), fresh, calendar_name, source)
+
+    def _append(
+        self, folder: Path, key: tuple[str, str, str], fresh: pl.DataFrame, calendar_name: str, source: str
+    ) -> AppendReport:
         facts_before = read_json(folder / _SERIES) if (folder / _SERIES).is_file() else {"years": {}}
         if facts_before.get("calendar", calendar_name) != calendar_name:
             raise DataError(f"{folder}: the series has calendar {facts_before['calendar']}, not {calendar_name}")
-        fresh = _frame(bars, extras or {})
         years = dict(facts_before["years"])
         frames: dict[Path, pl.DataFrame] = {}
         for year, part in by_year(fresh):
             path = folder / f"{year}.parquet"
-            merged = merge(read_year(path), part, path) if path.is_file() else part
-            if str(year) not in years or merged.height > years[str(year)]["bars"]:
+            stored = read_year(path) if path.is_file() else None
+            merged = part if stored is None else merge(stored, part, path)
+            if str(year) not in years or merged is not stored:
                 frames[path] = merged
                 years[str(year)] = describe(merged)
         after = {
-            "exchange": exchange,
-            "symbol": symbol,
-            "timeframe": timeframe,
+            **dict(zip(("exchange", "symbol", "timeframe"), key, strict=True)),
             "calendar": calendar_name,
             "source": source or facts_before.get("source", ""),
             "years": years,

@@ -9,6 +9,7 @@ Invariants:
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -95,7 +96,7 @@ def by_year(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
 
 
 def merge(stored: pl.DataFrame, fresh: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Return stored rows and new ones in time order.
+    """Return stored rows and new ones in time order; `stored` itself where nothing comes that it lacks.
 
     Args:
         stored: What the file holds.
@@ -103,22 +104,26 @@ def merge(stored: pl.DataFrame, fresh: pl.DataFrame, path: Path) -> pl.DataFrame
         path: The file, for the message.
 
     Raises:
-        DataError: A bar is in both and differs.
+        DataError: A bar is in both and differs, in its prices or in an extra column that both know.
     """
     stamps, known = fresh["ts_close_ns"].to_numpy(), stored["ts_close_ns"].to_numpy()
     at = np.minimum(np.searchsorted(known, stamps), known.size - 1)
     there = known[at] == stamps
     for name in sorted(set(stored.columns) & set(fresh.columns)):
         before, now = stored[name].to_numpy()[at[there]], fresh[name].to_numpy()[there]
-        differs = ~((before == now) | (np.isnan(before) & np.isnan(now)))
+        differs = before != now
+        if name not in BAR_COLUMNS:
+            differs &= ~(np.isnan(before) | np.isnan(now))
         if differs.any():
             row = int(np.argmax(differs))
             raise DataError(
                 f"{path}: bar closing {format_ns(int(stamps[there][row]))} is stored with {name} {before[row]} and "
                 f"comes with {now[row]}"
             )
+    gained = _gained(stored, fresh.filter(pl.Series(there)), at[there])
+    completed = stored.with_columns(gained) if gained else stored
     added = fresh.filter(pl.Series(~there))
-    return pl.concat([stored, added], how="diagonal").sort("ts_close_ns") if added.height else stored
+    return pl.concat([completed, added], how="diagonal").sort("ts_close_ns") if added.height else completed
 
 
 def describe(frame: pl.DataFrame) -> dict[str, Any]:
@@ -198,9 +203,21 @@ def read_sessions(path: Path) -> Sessions:
         raise DataError(f"{path}: cannot be read as sessions ({_first_line(wrong)})") from wrong
 
 
+def _gained(stored: pl.DataFrame, again: pl.DataFrame, rows: Integers) -> list[pl.Series]:
+    columns = []
+    for name in sorted(set(again.columns) - set(BAR_COLUMNS)):
+        values = stored[name].to_numpy().copy() if name in stored.columns else np.full(stored.height, np.nan)
+        comes = again[name].to_numpy()
+        lacking = np.isnan(values[rows]) & ~np.isnan(comes)
+        if lacking.any():
+            values[rows[lacking]] = comes[lacking]
+            columns.append(pl.Series(name, values).fill_nan(None))
+    return columns
+
+
 def _beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
 
 
 def _sync(path: Path) -> None:

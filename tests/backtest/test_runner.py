@@ -68,7 +68,7 @@ def test_fees_of_the_settings_take_the_place_of_the_instruments(bars):
     )
     result = backtest.run({KEY: bars}, free, signals=opinions(bars))
     assert result.fills.size
-    assert not result.fills.fee_units.any()
+    assert not result.fills["fee_units"].any()
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,12 @@ def instrument(common: ModuleType, number: int = 0) -> Instrument:
 @kernel
 def crossings(fast: Floats, slow: Floats, warm: int) -> Floats:
     """Return an opinion at each close where `fast` has crossed above `slow`, else 0."""
-    opinion = np.zeros(fast.size)
-    for i in range(max(warm, 1), fast.size):
-        if fast[i] > slow[i] and not fast[i - 1] > slow[i - 1]:
-            opinion[i] = _OPINION
+    opinion = np.empty(fast.size)
+    was_above = True
+    for i in range(fast.size):
+        above = fast[i] > slow[i]
+        opinion[i] = _OPINION if above and not was_above and i >= warm else 0.0
+        was_above = above
     return opinion
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from novapulse.cli import main
-from novapulse.core.bars import MINUTE_NS
 from novapulse.market.lake import Lake
+from novapulse.market.resample import resample
 from novapulse.market.sample import sample_market
 
 BARS = 24 * 1440
@@ -31,12 +31,12 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(scope="session")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with two pairs of 24 days; only to be read."""
+    """A lake with two symbols of 24 days, and the first of these days in wider bars; only to be read."""
     lake = Lake(tmp_path_factory.mktemp("stocked"))
-    for symbol, bars in sample_market(SYMBOLS, BARS, seed=3).items():
+    market = sample_market(SYMBOLS, BARS, seed=3)
+    for symbol, bars in market.items():
         lake.append("binance", symbol, "1m", bars, source="a test")
-    coarse = sample_market(SYMBOLS[:1], 300, seed=3, timeframe_ns=5 * MINUTE_NS)
-    lake.append("binance", SYMBOLS[0], "5m", coarse[SYMBOLS[0]])
+    lake.append("binance", SYMBOLS[0], "5m", resample(market[SYMBOLS[0]][:1500], 5))
     return lake.path
 
 

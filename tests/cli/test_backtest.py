@@ -1,6 +1,8 @@
 """`novapulse backtest`: its JSON contract, and that it is the library's own `run` on the lake's own bars."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from novapulse.backtest import BacktestSettings, run
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.market.lake import Lake
+from novapulse.market.resample import resample
+from novapulse.market.sample import sample_market
 from tests.cli.conftest import BARS, SYMBOLS, Cli
 
 SUMMARY = set(
@@ -91,10 +95,57 @@ def test_capital_is_what_the_account_opens_with(cli: Cli, lake: Path) -> None:
 
 def test_narrower_bars_are_used_inside_a_decision_bar(cli: Cli, lake: Path) -> None:
     data = parsed(cli("backtest", "--json", "--symbol", "BTC-USDT", "--timeframe", "5m").out)["data"]
-    assert (data["timeframe"], data["instruments"][0]["finer"]) == ("5m", "1m")
+    one = data["instruments"][0]
+    assert (data["timeframe"], one["finer"], one["finer_bars"]) == ("5m", "1m", data["bars"])
 
 
-def test_pairs_without_bars_are_named_and_left_out(cli: Cli, lake: Path) -> None:
+def test_the_series_that_covers_most_is_used_and_its_share_told(cli: Cli, home: Path) -> None:
+    """Two hours of 1m bars do not speak for a day, and a group with a hole is not complete."""
+    minutes = sample_market(["A/USD"], 1440, seed=3)["A/USD"]
+    wide, fifteen, five = (resample(minutes, multiple) for multiple in (60, 15, 5))
+    lake = Lake(home / "lake")
+    lake.append("binance", "A/USD", "1m", minutes[:130])
+    lake.append("binance", "A/USD", "1h", wide)
+    words = ("backtest", "--symbol", "A-USD", "--timeframe", "1h")
+
+    def told() -> tuple[str, int, str]:
+        one = parsed(cli(*words, "--json").out)["data"]["instruments"][0]
+        (line,) = [line for line in cli(*words).out.splitlines() if "looked up" in line]
+        return one["finer"], one["finer_bars"], line
+
+    assert told() == ("1m", 2, "fills of 8 % of the bars looked up in 1m bars")
+    lake.append("binance", "A/USD", "15m", fifteen)
+    lake.append("binance", "A/USD", "5m", five[: 23 * 12 + 5])
+    assert told() == ("15m", 24, "fills of all bars looked up in 15m bars")
+
+
+def test_fees_are_told_and_can_be_set(cli: Cli, lake: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("execution: {maker_fee_bps: -0.5, taker_fee_bps: 4}\n")
+    shelf, key = Lake(lake), InstrumentKey("binance", SYMBOLS[0])
+    facts = shelf.instrument(key.exchange, key.symbol)
+    words = ("backtest", "--symbol", "BTC-USDT", "--metrics-only")
+
+    def told(*more: str | Path) -> tuple[list[Any], str, float]:
+        values = parsed(cli(*words, *more, "--json").out)
+        (line,) = [line for line in cli(*words, *more).out.splitlines() if line.startswith("fees: ")]
+        one = values["data"]["instruments"][0]
+        rates = [one[name] for name in ("maker_fee_bps", "taker_fee_bps", "fees_from")]
+        return rates, line, values["summary"]["fees"]
+
+    rates, line, assumed = told()
+    assert (rates, line) == ([16, 26, "assumed"], "fees: maker 16, taker 26 bps (assumed)")
+    rates, line, configured = told("--config", file)
+    assert (rates, line) == ([-0.5, 4, "configured"], "fees: maker -0.5, taker 4 bps (configured)")
+    assert configured < assumed / 4
+    shelf.set_instrument(
+        replace(facts, inferred=False, maker_fee_bps=Decimal(10), taker_fee_bps=Decimal("10.5")), "2024-01-01", "a test"
+    )
+    rates, line, _ = told()
+    assert (rates, line) == ([10, 10.5, "venue"], "fees: maker 10, taker 10.5 bps (venue)")
+
+
+def test_symbols_without_bars_are_named_and_left_out(cli: Cli, lake: Path) -> None:
     outcome = cli("backtest")
     assert outcome.code == 0
     for name in ("SOL-USDT", "ATOM-USDT"):

@@ -148,6 +148,20 @@ CONFIGURATIONS = {
         + "}\n",
         ["weights are all zero"],
     ),
+    "an order that is later than the next bar": (
+        "data: {timeframe: 5m}\nexecution:\n  latency_ms: 300000\n",
+        ["line 3", "execution.latency_ms", "300000", "5m"],
+    ),
+    "a label that nothing earns": (
+        "confluence:\n  sure_fire: {strategies_min: 9}\n",
+        ["line 2", "strategies_min is 9", "only 8 of the strategies have a weight"],
+    ),
+    "an estimate above its cap": (
+        "confluence:\n  calibration:\n    diversification_max: 1.5\n",
+        ["diversification_default is 1.8", "diversification_max (1.5)"],
+    ),
+    "one fee alone": ("execution:\n  maker_fee_bps: 1\n", ["line 2", "maker_fee_bps", "taker_fee_bps"]),
+    "an exit at no opinion": ("risk:\n  exit_forecast_min: 0\n", ["line 2", "exit_forecast_min is 0"]),
     "a folder that is not there": ("data: {strategies_folder: nowhere}\n", ["nowhere", "does not exist"]),
 }
 
@@ -163,6 +177,23 @@ def test_a_bad_configuration_runs_nothing(
     words = ["config", "check"] if command == "config" else [command]
     refused(cli(*words, "--config", file), named)
     assert tree(lake.parent) == before
+
+
+@pytest.mark.parametrize("words", [("config", "check"), ("backtest",)], ids=["config", "backtest"])
+@pytest.mark.parametrize(
+    ("symbols", "qty", "named"),
+    [
+        ("BTC/USDT, ETH/USDT", 0.1, ["line 1", "one instrument only"]),
+        ("BTC/USDT", 1e-12, ["line 1", "less than one lot"]),
+    ],
+    ids=["several symbols", "less than a lot"],
+)
+def test_a_fixed_quantity_that_cannot_be_is_refused_before_a_run(
+    cli: Cli, lake: Path, tmp_path: Path, words: tuple[str, ...], symbols: str, qty: float, named: list[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"risk: {{sizing: {{fixed_qty: {qty}}}}}\ndata: {{symbols: [{symbols}]}}\n")
+    refused(cli(*words, "--config", file), [*named[words[0] == "backtest" :], "sizing.fixed_qty"])
 
 
 @pytest.mark.parametrize("command", ["backtest", "demo", "bias"])

@@ -1,13 +1,14 @@
 """`novapulse explain`: what it says of a bar is what the backtest did there."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from novapulse.backtest import Result, run
+from novapulse.backtest import BacktestSettings, Result, run
 from novapulse.core.bars import format_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import Reason
@@ -25,7 +26,7 @@ def result(stocked: Path) -> Result:
 
 def explained(cli: Cli, symbol: str, moment_ns: int) -> dict[str, Any]:
     at = format_ns(moment_ns).replace(" ", "T")
-    outcome = cli("explain", "--exchange", "binance", "--symbol", symbol, "--at", at, "--json")
+    outcome = cli("explain", "--exchange", "binance", "--of", symbol, "--at", at, "--json")
     assert outcome.code == 0, outcome.err
     values: dict[str, Any] = json.loads(outcome.out)
     return values
@@ -87,6 +88,72 @@ def test_a_bar_that_is_not_there_is_refused(cli: Cli, lake: Path, at: str, named
 
 @pytest.mark.parametrize("symbol", ["SOL-USDT", "DOGE-USDT"])
 def test_a_symbol_without_bars_is_refused(cli: Cli, lake: Path, symbol: str) -> None:
-    outcome = cli("explain", "--exchange", "binance", "--symbol", symbol, "--at", "2024-01-20")
-    assert outcome.code == 2
-    assert symbol in outcome.err
+    for words in (["--of", symbol], ["--symbol", symbol]):
+        outcome = cli("explain", "--exchange", "binance", *words, "--at", "2024-01-20")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert symbol in outcome.err
+
+
+RUN = ("--symbol", "BTC-USDT", "ETH-USDT", "--start", "2024-01-02", "--end", "2024-01-24", "--capital", "700")
+
+
+def test_the_words_of_a_backtest_name_the_run_that_is_explained(cli: Cli, lake: Path) -> None:
+    """Start and capital decide too: the last entry of that very run is one here, and refused in another account."""
+    shelf = Lake(lake)
+    keys = [InstrumentKey("binance", symbol) for symbol in SYMBOLS]
+    ran = run(
+        {key: shelf.bars(key.exchange, key.symbol, "1m", "2024-01-02", "2024-01-24") for key in keys},
+        BacktestSettings(capital=700),
+        instruments={key: shelf.instrument(key.exchange, key.symbol) for key in keys},
+    )
+    trip = ran.round_trips[-1]
+    fills = ran.fills[ran.fills["round_trip"] == trip["number"]]
+    at = format_ns(int(fills["decision_ts_ns"].min())).replace(" ", "T")
+    outcome = cli("explain", *RUN, "--of", SYMBOLS[int(trip["instrument"])], "--at", at, "--json")
+    assert outcome.code == 0, outcome.err
+    said = json.loads(outcome.out)
+    assert (said["decision"]["verb"], said["settings_hash"]) == ("ENTER", ran.settings.hash)
+    before = ran.equity[ran.equity_ts_ns <= fills["decision_ts_ns"].min()][-1]
+    assert said["decision"]["equity"] == pytest.approx(before, rel=1e-3)
+    assert "2024-01-02" in outcome.err
+
+
+def test_another_timeframe_is_explained(cli: Cli, lake: Path) -> None:
+    words = ("--symbol", "BTC-USDT", "--timeframe", "5m", "--at", "2024-01-01T20:00Z")
+    outcome = cli("explain", *words)
+    assert outcome.code == 0, outcome.err
+    assert "5m, 25m, 75m not warm" in outcome.out
+
+
+RUNS = {
+    "which of several": (["--at", "2024-01-20"], ["--of", "BTC-USDT, ETH-USDT"]),
+    "one that is not traded": (["--symbol", "BTC-USDT", "--of", "ETH-USDT", "--at", "2024-01-20"], ["--of ETH-USDT"]),
+    "after the end": (
+        ["--symbol", "BTC-USDT", "--end", "2024-01-05", "--at", "2024-01-20"],
+        ["--at 2024-01-20", "--end 2024-01-05"],
+    ),
+    "before the start": (["--symbol", "BTC-USDT", "--start", "2024-01-21", "--at", "2024-01-20"], ["--at 2024-01-20"]),
+}
+
+
+@pytest.mark.parametrize(("words", "named"), RUNS.values(), ids=RUNS)
+def test_a_bar_outside_the_run_is_refused(cli: Cli, lake: Path, words: list[str], named: list[str]) -> None:
+    outcome = cli("explain", *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    for part in named:
+        assert part in outcome.err
+
+
+def test_people_read_no_sentinel_and_no_count_above_its_total(
+    cli: Cli, lake: Path, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an entry was, costs that no target can pay for refuse it."""
+    monkeypatch.setenv("NOVAPULSE_EXECUTION__SLIPPAGE_BPS", "900")
+    entry = result.fills[0]
+    at = format_ns(int(entry["decision_ts_ns"])).replace(" ", "T")
+    words = ("explain", "--of", SYMBOLS[int(entry["instrument"])], "--at", at)
+    out = cli(*words).out
+    assert f"push the target beyond {result.settings.risk.stops.target_stretch_max:g} times where the range" in out
+    assert "-1 away" not in out
+    assert re.search(r"\d+ strateg(y agrees|ies agree), 3 are needed", out)
+    assert json.loads(cli(*words, "--json").out)["decision"]["target_distance"] is None

@@ -1,4 +1,8 @@
+import subprocess
+import sys
+import threading
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,8 +14,10 @@ from hypothesis import strategies as st
 
 from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns
 from novapulse.core.instruments import Instrument, Kind
+from novapulse.market import lake as lake_module
 from novapulse.market.calendars import calendar
 from novapulse.market.lake import Lake, content_hash
+from novapulse.market.locks import writing
 from novapulse.market.sample import START_NS, sample_market
 from novapulse.market.spelling import stamp_ns
 from novapulse.market.storage import DataError
@@ -41,6 +47,7 @@ def test_what_was_written_is_read_bit_for_bit_over_years(lake: Lake) -> None:
     done = lake.append("demo", "btc-usd", "6h", bars, source="sample")
     assert (done.added, done.already_there) == (3_000, 0)
     assert sorted(path.name for path in (lake.path / "demo" / "BTC-USD" / "6h").iterdir()) == [
+        ".lock",
         "2024.parquet",
         "2025.parquet",
         "2026.parquet",
@@ -127,6 +134,75 @@ def test_a_write_that_fails_changes_nothing(lake: Lake, monkeypatch: pytest.Monk
         lake.append("demo", "A", "1d", bars)
     assert len(written) == 2
     assert tree(lake) == before
+
+
+def test_two_appends_at_once_lose_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one begins while the first has read and not yet written."""
+    bars = sample_market(["A"], 300, 1)["A"]
+    lake.append("demo", "A", "1m", bars[:100])
+    second = threading.Thread(target=lambda: lake.append("demo", "A", "1m", bars[200:], source="second"))
+    replace_all, waited = lake_module.replace_all, []
+
+    def slow(*arguments: object) -> None:
+        if second.ident is None:
+            second.start()
+            second.join(0.3)
+            waited.append(second.is_alive())
+        replace_all(*arguments)
+
+    monkeypatch.setattr(lake_module, "replace_all", slow)
+    lake.append("demo", "A", "1m", bars[100:200], source="first")
+    second.join(10.0)
+    assert waited == [True]
+    assert same(lake.bars("demo", "A", "1m"), bars)
+    assert (lake.series()[0].bars, lake.verify("demo", "A", "1m"), lake.series()[0].source) == (300, 300, "second")
+
+
+def test_a_process_waits_for_the_writer_of_another(lake: Lake) -> None:
+    program = (
+        "import sys; from novapulse.market.lake import Lake; from novapulse.market.sample import sample_market\n"
+        "bars, lake = sample_market(['A'], 60, 1)['A'], Lake(sys.argv[1])\n"
+        "print('ready', flush=True); print(lake.append('demo', 'A', '1m', bars[30:]).added)"
+    )
+    bars = sample_market(["A"], 60, 1)["A"]
+    with writing(lake.path / "demo" / "A" / "1m"):
+        command = [sys.executable, "-c", program, str(lake.path)]
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.5)
+        assert not (lake.path / "demo" / "A" / "1m" / "series.json").exists()
+    assert other.communicate(timeout=60) == ("30\n", None)
+    assert lake.append("demo", "A", "1m", bars).added == 30
+
+
+def test_a_platform_without_locks_is_named(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(DataError, match=r"A/1m: cannot be written, this platform has no file locks"):
+        lake.append("demo", "A", "1m", sample_market(["A"], 5, 1)["A"])
+
+
+def test_a_range_is_given_as_any_kind_of_time(lake: Lake) -> None:
+    bars = sample_market(["A"], 4_000, 1)["A"]
+    lake.append("demo", "A", "1m", bars)
+    day = bars.between(stamp_ns("2024-01-02"), stamp_ns("2024-01-02T06:30Z"))
+    assert len(day) == 390
+    east = timezone(timedelta(hours=2))
+    for start, end in (
+        (date(2024, 1, 2), datetime(2024, 1, 2, 8, 30, tzinfo=east)),
+        (np.datetime64("2024-01-02"), np.datetime64("2024-01-02T06:30:00.000")),
+        (bars.ts_close_ns[0] + 1_439 * MINUTE_NS, datetime(2024, 1, 2, 6, 30, tzinfo=UTC)),
+    ):
+        assert same(lake.bars("demo", "A", "1m", start, end), day)
+    for wrong, why in (
+        (datetime(2024, 1, 2), "a datetime needs a time zone"),
+        (np.datetime64("NaT"), "NaT"),
+        (np.datetime64("3000-01-01"), "between the years"),
+        (1.5, "expected ns UTC"),
+    ):
+        with pytest.raises(DataError, match=why):
+            lake.bars("demo", "A", "1m", wrong)
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty", "text", "other"])
@@ -240,5 +316,18 @@ def test_extra_columns_are_kept(lake: Lake) -> None:
     stored = pl.read_parquet(lake.path / "demo" / "A" / "1m" / "2024.parquet")
     assert stored["trades"].to_list() == [0.0, 1.0, 2.0, 3.0, 4.0, None, None, None, None, None]
     assert lake.verify("demo", "A", "1m") == 10
+    before = tree(lake)
+    with pytest.raises(DataError, match=r"00:01:00Z is stored with trades 0\.0 and comes with 7\.0"):
+        lake.append("demo", "A", "1m", bars, extras={"trades": np.full(10, 7.0), "vwap": bars.close})
+    assert tree(lake) == before
+    done = lake.append("demo", "A", "1m", bars[3:], extras={"trades": np.arange(3, 10), "vwap": bars.close[3:]})
+    assert (done.added, done.already_there) == (0, 7)
+    stored = pl.read_parquet(lake.path / "demo" / "A" / "1m" / "2024.parquet")
+    assert stored["trades"].to_list() == list(range(10))
+    assert stored["vwap"].to_list() == [None, None, None, *bars.close[3:].tolist()]
+    assert lake.verify("demo", "A", "1m") == 10
+    before = tree(lake)
+    lake.append("demo", "A", "1m", bars, extras={"vwap": np.full(10, np.nan)})
+    assert tree(lake) == before
     with pytest.raises(DataError, match="extra column close"):
         lake.append("demo", "A", "1m", bars, extras={"close": bars.close})
