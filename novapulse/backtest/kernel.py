@@ -96,7 +96,7 @@ def fold(
                 _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
                 row += 1
                 cursor[j] = row
-                fetch_ahead(market, signals, row, rules)
+                fetch_ahead(market, signals, row)
             if row < end:
                 following = min(following, market.ts_close_ns[row])
         tick = following

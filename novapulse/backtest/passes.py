@@ -39,7 +39,7 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
             break
         cold += why == Reason.NOT_WARM
         last += 1
-        fetch_ahead(market, signals, last, rules)
+        fetch_ahead(market, signals, last)
     passed = last - row
     if passed == 0:
         return 0
@@ -75,7 +75,7 @@ def rows_until(market: Market, row: int, day_end_ns: int, state: State) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
+def fetch_ahead(market: Market, signals: Signals, row: int) -> None:
     """Once per cache line, ask for columns of rows to come: a quiet row reads one of them, an entry needs them all."""
     ahead = row + _AHEAD
     if row % _ROWS_PER_LINE != 0 or ahead >= market.close.size:
@@ -84,9 +84,9 @@ def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> No
     prefetch(market.high, ahead)
     prefetch(market.low, ahead)
     prefetch(market.close, ahead)
+    prefetch(market.volume, ahead)
+    prefetch(market.ts_close_ns, ahead)
     prefetch(signals.atr, ahead)
-    if rules.participation_max > 0.0:
-        prefetch(market.volume, ahead)
 
 
 @kernel(inline=True, allocates=False)

@@ -18,7 +18,7 @@ from novapulse.strategies import STRATEGIES, Strategy
 BANDS = {"pessimistic": 0.0, "base": None, "optimistic": 1.0}
 """Chance that a touched limit fills; None is the settings' own."""
 
-_RULE_BLOCK_BARS = 65_536
+_RULE_BLOCK_BARS = 131_072
 
 Progress = Callable[[int, int], None]
 
@@ -86,6 +86,7 @@ def run(
             book.fold(stretch)
     base = books["base"]
     written, days_per_year = base.written, plan.days_per_year
+    summaries = {name: summarise(book.state.tally[0], settings.capital, days_per_year) for name, book in books.items()}
     return Result(
         settings=settings,
         instruments=facts,
@@ -98,9 +99,7 @@ def run(
         reasons=written.reasons,
         tally=base.state.tally[0],
         days_per_year=days_per_year,
-        bands={
-            name: summarise(books.get(name, base).state.tally[0], settings.capital, days_per_year) for name in BANDS
-        },
+        bands={name: summaries.get(name, summaries["base"]) for name in BANDS},
         signals=said.columns,
         calibrations=tuple(said.calibrations),
     )

@@ -137,8 +137,9 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
         change = equity / before - 1.0 if before > 0.0 else 0.0
         returns += change
         squares += change * change
-        if change < 0.0:
-            downs += change * change
+        # Signs come in no order: a branch would be guessed wrong every other time.
+        downward = min(change, 0.0)
+        downs += downward * downward
         if equity >= peak:
             peak, trough = equity, equity
             under = 0

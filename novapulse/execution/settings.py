@@ -32,12 +32,6 @@ class ExecutionSettings(BaseModel):
     )
     touch_probability: float = Field(0.25, ge=0, le=1, description="Chance that a touched limit fills (base band).")
     maker_fee_bps: float | None = Field(
-        None, ge=-100, lt=1000, description="Instead of the instrument's own fee; null for that one."
-    )
-    taker_fee_bps: float | None = Field(
-        None, ge=-100, lt=1000, description="Instead of the instrument's own fee; null for that one."
-    )
-    maker_fee_bps: float | None = Field(
         None, ge=-100, lt=1000, description="Fee of an order that added liquidity; null for the instrument's own."
     )
     taker_fee_bps: float | None = Field(

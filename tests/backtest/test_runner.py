@@ -27,7 +27,7 @@ def opinions(bars):
 
 @pytest.fixture(scope="module")
 def bars():
-    return sample_market(["AAA/USD"], 70_000, seed=5)["AAA/USD"]
+    return sample_market(["AAA/USD"], 140_000, seed=5)["AAA/USD"]
 
 
 def test_a_signal_rule_asked_block_by_block_is_the_whole_to_the_bit(bars):
@@ -82,7 +82,7 @@ def test_what_cannot_be_run_is_named(bars, table, complaint):
 
 
 def test_signals_that_do_not_fit_are_named(bars):
-    with pytest.raises(ValueError, match="AAA/USD on sample: there are 9 rows of signals for 70000 bars"):
+    with pytest.raises(ValueError, match="AAA/USD on sample: there are 9 rows of signals for 140000 bars"):
         backtest.run({KEY: bars}, SETTINGS, signals=signals_of(np.zeros(9), np.ones(9)))
     strange = signals_of(np.zeros(len(bars)), np.ones(len(bars)), lead=np.full(len(bars), 40, np.int8))
     with pytest.raises(ValueError, match="lead names a strategy outside"):
