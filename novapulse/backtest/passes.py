@@ -17,7 +17,7 @@ from novapulse.risk.decide import no_change, no_opinion
 from novapulse.risk.stops import ratchet_gain
 
 _ROWS_PER_LINE = 8
-_AHEAD = 16
+_AHEAD = 24
 
 
 @kernel(inline=True, allocates=False)
