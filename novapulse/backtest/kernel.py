@@ -96,7 +96,7 @@ def fold(
                 _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
                 row += 1
                 cursor[j] = row
-                fetch_ahead(market, signals, row)
+                fetch_ahead(market, signals, row, rules)
             if row < end:
                 following = min(following, market.ts_close_ns[row])
         tick = following
@@ -139,13 +139,13 @@ def _trade(
 
 
 @kernel(inline=True, allocates=False)
-def _load_bar(columns: Market | Fine, row: int, bar: Record) -> None:
+def _load_bar(columns: Market | Fine, row: int, rules: Record, bar: Record) -> None:
     bar.ts_close_ns = columns.ts_close_ns[row]
     bar.open = columns.open[row]
     bar.high = columns.high[row]
     bar.low = columns.low[row]
     bar.close = columns.close[row]
-    bar.volume = columns.volume[row]
+    bar.volume = columns.volume[row] if rules.participation_max > 0.0 else math.inf
 
 
 @kernel(inline=True, allocates=False)
@@ -165,7 +165,7 @@ def _trade_one(
         widen_excursion(position, columns.low[row], columns.high[row])
         return
     bar = scratch.bar[0]
-    _load_bar(columns, row, bar)
+    _load_bar(columns, row, rules, bar)
     counts = output.counts
     written = scratch.written[0]
     fill = counts[N_FILLS]
@@ -270,7 +270,7 @@ def _decide(
     bar = scratch.bar[0]
     signal = scratch.signal[0]
     action = scratch.action[0]
-    _load_bar(market, row, bar)
+    _load_bar(market, row, rules, bar)
     _load_signal(signals, row, signal)
     group = _group_exposure(j, instruments, state.positions, state.orders) if grouped else 0.0
     decide(state.account[0], position, instruments[j], bar, signal, group, rules, action)

@@ -11,9 +11,10 @@ import math
 from novapulse.backtest.columns import N_EQUITY, Fine, Market, Output, Signals, State
 from novapulse.backtest.tally import put_sums, sums_of, tally_still, with_tick
 from novapulse.compiled import kernel, prefetch
+from novapulse.core.bars import Floats
 from novapulse.core.records import Reason, Record
 from novapulse.execution.fills import touches_protection
-from novapulse.risk.decide import no_change, no_opinion
+from novapulse.risk.decide import is_strong, no_change, no_opinion
 from novapulse.risk.stops import ratchet_gain
 
 _ROWS_PER_LINE = 8
@@ -33,13 +34,17 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
     last = row
     end = rows_until(market, row, account.day_end_ns, state)
     cold = 0
+    if signals.warm.size == 0:
+        while last + _ROWS_PER_LINE <= end and _are_weak(signals.consensus, last, rules):
+            fetch(market, signals, last + _AHEAD, rules)
+            last += _ROWS_PER_LINE
     while last < end:
         why = no_opinion(state.positions[0], signals.consensus[last], is_warm(signals, last), rules)
         if why == Reason.NONE:
             break
         cold += why == Reason.NOT_WARM
         last += 1
-        fetch_ahead(market, signals, last)
+        fetch_ahead(market, signals, last, rules)
     passed = last - row
     if passed == 0:
         return 0
@@ -75,18 +80,33 @@ def rows_until(market: Market, row: int, day_end_ns: int, state: State) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def fetch_ahead(market: Market, signals: Signals, row: int) -> None:
+def _are_weak(consensus: Floats, row: int, rules: Record) -> bool:
+    strong = 0
+    for k in range(row, row + _ROWS_PER_LINE):
+        strong += is_strong(consensus[k], rules)
+    return strong == 0
+
+
+@kernel(inline=True, allocates=False)
+def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
     """Once per cache line, ask for columns of rows to come: a quiet row reads one of them, an entry needs them all."""
-    ahead = row + _AHEAD
-    if row % _ROWS_PER_LINE != 0 or ahead >= market.close.size:
+    if row % _ROWS_PER_LINE == 0:
+        fetch(market, signals, row + _AHEAD, rules)
+
+
+@kernel(inline=True, allocates=False)
+def fetch(market: Market, signals: Signals, row: int, rules: Record) -> None:
+    """Ask for one row of every column that a decision or a fill may need, as far as there is such a row."""
+    if row >= market.close.size:
         return
-    prefetch(market.open, ahead)
-    prefetch(market.high, ahead)
-    prefetch(market.low, ahead)
-    prefetch(market.close, ahead)
-    prefetch(market.volume, ahead)
-    prefetch(market.ts_close_ns, ahead)
-    prefetch(signals.atr, ahead)
+    prefetch(market.open, row)
+    prefetch(market.high, row)
+    prefetch(market.low, row)
+    prefetch(market.close, row)
+    if rules.participation_max > 0.0:
+        prefetch(market.volume, row)
+    prefetch(market.ts_close_ns, row)
+    prefetch(signals.atr, row)
 
 
 @kernel(inline=True, allocates=False)

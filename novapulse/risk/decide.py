@@ -68,9 +68,13 @@ def no_opinion(position: Record, consensus: float, warm: bool, rules: Record) ->
         return Reason.NONE
     if not warm:
         return Reason.NOT_WARM
-    if abs(consensus) >= rules.entry_forecast_min:
-        return Reason.NONE
-    return Reason.NO_SIGNAL
+    return Reason.NONE if is_strong(consensus, rules) else Reason.NO_SIGNAL
+
+
+@kernel(inline=True, allocates=False)
+def is_strong(consensus: float, rules: Record) -> bool:
+    """Tell whether a consensus is strong enough to open a position; an unknown one (NaN) is not."""
+    return abs(consensus) >= rules.entry_forecast_min
 
 
 @kernel(inline=True, allocates=False)

@@ -175,7 +175,10 @@ def command_line() -> Rows:
         if recorded.is_file():
             series = ["--exchange", "binance", "--symbol", "BTC/USDT", "--timeframe", "1m"]
             subprocess.run(
-                [program, "data", "import", str(recorded), *series], env=surroundings, check=True, capture_output=True
+                [program, "data", "import", str(recorded), *series, "--stamps", "open"],
+                env=surroundings,
+                check=True,
+                capture_output=True,
             )
             timed["novapulse backtest, 43,199 bars"] = [program, "backtest", *series, "--json"]
         for name, command in timed.items():
