@@ -28,9 +28,6 @@ TALLY = np.dtype(
                 ("drawdown_max", "f8"),
                 ("drawdown_ticks", "i8"),
                 ("drawdown_ticks_max", "i8"),
-                ("return_sum", "f8"),
-                ("return_squares", "f8"),
-                ("downside_squares", "f8"),
                 ("day_end_ns", "i8"),
                 ("day_equity", "f8"),
                 ("days", "i8"),
@@ -68,9 +65,6 @@ class Sums(NamedTuple):
     drawdown_max: float
     drawdown_ticks: int
     drawdown_ticks_max: int
-    return_sum: float
-    return_squares: float
-    downside_squares: float
     gross_sum: float
     ticks_in_market: int
 
@@ -87,9 +81,6 @@ def sums_of(tally: Record) -> Sums:
         tally.drawdown_max,
         tally.drawdown_ticks,
         tally.drawdown_ticks_max,
-        tally.return_sum,
-        tally.return_squares,
-        tally.downside_squares,
         tally.gross_sum,
         tally.ticks_in_market,
     )
@@ -108,16 +99,13 @@ def put_sums(tally: Record, sums: Sums, ticks: int, last_ts_ns: int) -> None:
     tally.drawdown_max = sums.drawdown_max
     tally.drawdown_ticks = sums.drawdown_ticks
     tally.drawdown_ticks_max = sums.drawdown_ticks_max
-    tally.return_sum = sums.return_sum
-    tally.return_squares = sums.return_squares
-    tally.downside_squares = sums.downside_squares
     tally.gross_sum = sums.gross_sum
     tally.ticks_in_market = sums.ticks_in_market
 
 
 @kernel(inline=True, allocates=False)
 def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
-    """Return the totals after one more clock tick: the return since the last one, drawdown, exposure."""
+    """Return the totals after one more clock tick: equity, drawdown, exposure."""
     before, equity_sum, run_ticks, peak, trough = (
         sums.equity,
         sums.equity_sum,
@@ -126,7 +114,6 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
         sums.trough,
     )
     drawdown_max, under, under_max = sums.drawdown_max, sums.drawdown_ticks, sums.drawdown_ticks_max
-    returns, squares, downs = sums.return_sum, sums.return_squares, sums.downside_squares
     held_sum, held = sums.gross_sum, sums.ticks_in_market
     if gross > 0.0:
         held += 1
@@ -134,12 +121,6 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
     if equity != before:
         equity_sum += before * run_ticks
         run_ticks = 0
-        change = equity / before - 1.0 if before > 0.0 else 0.0
-        returns += change
-        squares += change * change
-        # Signs come in no order: a branch would be guessed wrong every other time.
-        downward = min(change, 0.0)
-        downs += downward * downward
         if equity >= peak:
             peak, trough = equity, equity
             under = 0
@@ -159,9 +140,6 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
         drawdown_max,
         under,
         under_max,
-        returns,
-        squares,
-        downs,
         held_sum,
         held,
     )
