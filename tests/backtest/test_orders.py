@@ -282,3 +282,15 @@ def test_a_gap_and_a_chase_never_carry_a_position_over_its_cap():
     book = one([FLAT, away, back], [10], chased)
     assert book.fills.price.tolist() == [110.0]
     assert 190.0 < book.fills.qty[0] * book.fills.price[0] <= 200.0
+
+
+def test_a_partial_fill_releases_its_share_of_the_cash_that_was_held():
+    half = (100.0, 100.0, 100.0, 100.0, 5.0)
+    rules = bare_rules(participation_max=0.1, target_atr=0.0, stop_atr=20.0, time_to_live_ns=10 * MINUTE_NS, **UNIT)
+    waiting = one([FLAT], [10], rules).state.orders[0]
+    book = one([FLAT, half], [10], rules)
+    assert book.fills.qty.tolist() == [0.5]
+    assert waiting.hold > 0
+    assert book.state.orders[0].hold == pytest.approx(waiting.hold / 2)
+    assert book.account.hold == book.state.orders[0].hold
+    assert book.account.pending_exposure == pytest.approx(waiting.notional / 2)
