@@ -55,7 +55,6 @@ def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.side = action.side
     order.reason = action.reason
     order.units = action.units
-    order.asked_units = action.units
     order.limit_price = action.limit_price
     order.decision_price = bar.close
     order.decision_ts_ns = bar.ts_close_ns
@@ -263,7 +262,6 @@ def _leave_by_market(order: Record, position: Record, left: int, bar: Record, fi
     order.side = fill.side
     order.reason = fill.reason
     order.units = left
-    order.asked_units = left
     order.hold = 0.0
     order.notional = 0.0
     order.decision_price = fill.price

@@ -19,7 +19,6 @@ TALLY = np.dtype(
                 ("ticks", "i8"),
                 ("first_ts_ns", "i8"),
                 ("last_ts_ns", "i8"),
-                ("opening_equity", "f8"),
                 ("equity", "f8"),
                 ("equity_sum", "f8"),  # without the ticks of the current run
                 ("run_ticks", "i8"),  # ticks since equity last changed
@@ -46,7 +45,6 @@ TALLY = np.dtype(
                 ("profit", "f8"),
                 ("loss", "f8"),
                 ("r_sum", "f8"),
-                ("r_squares", "f8"),
             ],
             align=True,
         ),
@@ -195,7 +193,6 @@ def tally_round_trip(tally: Record, pnl: float, r_multiple: float) -> None:
     """Add one closed round trip, net of fees."""
     tally.trades += 1
     tally.r_sum += r_multiple
-    tally.r_squares += r_multiple * r_multiple
     if pnl > 0.0:
         tally.wins += 1
         tally.profit += pnl

@@ -258,7 +258,6 @@ ORDER = _record(
     ("side", "i4"),  # +1 buys, -1 sells
     ("reason", "i4"),
     ("units", "i8"),  # quantity units still to fill
-    ("asked_units", "i8"),
     ("limit_price", "f8"),
     ("decision_price", "f8"),
     ("decision_ts_ns", "i8"),

@@ -309,7 +309,7 @@ def opened_state(capital: float, instruments: Sequence[Instrument]) -> State:
     account.cash_units = round(capital * factor)
     account.cash = account.cash_units / factor
     account.equity = account.equity_peak = account.day_opening_equity = account.day_peak = account.cash
-    tally.equity = tally.opening_equity = tally.equity_peak = tally.trough = tally.day_equity = account.cash
+    tally.equity = tally.equity_peak = tally.trough = tally.day_equity = account.cash
     return state
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_known_is_none_and_never_zero():
 
 def curve(closes, step_ns=DAY_NS):
     tally = np.zeros(1, TALLY)[0]
-    tally.equity = tally.opening_equity = tally.equity_peak = tally.day_equity = 10_000.0
+    tally.equity = tally.equity_peak = tally.day_equity = 10_000.0
     for k, equity in enumerate(closes):
         tally_tick(tally, float(equity), 0.0, START_NS + step_ns * (k + 1))
     return summarise(tally, 10_000.0, DAYS)
