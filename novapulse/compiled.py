@@ -86,26 +86,46 @@ def kernel(function: Function | None = None, *, inline: bool = False, allocates:
 
 def _typed_prefetch(context: Any, array: Any, index: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        column = context.make_array(kind)(context, builder, arguments[0])
-        element = cgutils.get_item_pointer(context, builder, kind, column, [arguments[1]], wraparound=False)
         address, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         hint = ir.FunctionType(ir.VoidType(), [address, flag, flag, flag])
         function = cgutils.get_or_insert_function(builder.module, hint, "llvm.prefetch.p0")
-        builder.call(function, [builder.bitcast(element, address), flag(0), flag(3), flag(1)])
+        element = builder.bitcast(_pointer(context, builder, signature, arguments, checked=False), address)
+        builder.call(function, [element, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.int64), emit
+
+
+def _typed_at(context: Any, array: Any, index: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        element = _pointer(context, builder, signature, arguments, checked=context.enable_boundscheck)
+        return context.unpack_value(builder, signature.args[0].dtype, element)
+
+    return array.dtype(array, types.int64), emit
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, checked: bool) -> Any:
+    kind = signature.args[0]
+    column = context.make_array(kind)(context, builder, arguments[0])
+    index = [arguments[1]]
+    return cgutils.get_item_pointer(context, builder, kind, column, index, wraparound=False, boundscheck=checked)
 
 
 def _prefetch_nothing(array: NDArray[Any], index: int) -> None:
     return
 
 
+def _at(array: NDArray[Any], index: int) -> Any:
+    return array[index]
+
+
 prefetch: Callable[[NDArray[Any], int], None] = (
     _prefetch_nothing if numba.config.DISABLE_JIT else intrinsic(_typed_prefetch)
 )
 """Ask the processor to fetch an element of a column that will be needed soon: a hint that changes no result."""
+
+at: Callable[[NDArray[Any], int], Any] = _at if numba.config.DISABLE_JIT else intrinsic(_typed_at)
+"""Return `array[index]` for an index that is never negative: a loop over bars is spared asking whether it is."""
 
 
 def _compile_all() -> None:

@@ -28,7 +28,7 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import TALLY
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
-from novapulse.core.records import OrderKind, Record
+from novapulse.core.records import Record
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.market.calendars import calendar
 from novapulse.market.facts import inferred
@@ -101,6 +101,8 @@ class Plan:
         records: INSTRUMENT[P].
         rules: RULES record of the settings.
         rows: Bars of all instruments together.
+        has_resting_orders: Whether any order rests: without one nothing depends on touched limits, and the fill bands
+            are one.
     """
 
     capital: float
@@ -108,20 +110,18 @@ class Plan:
     records: Records
     rules: Record
     rows: int
+    has_resting_orders: bool
 
     @classmethod
     def of(cls, settings: BacktestSettings, facts: tuple[Instrument, ...], table: Bars) -> Self:
         """Plan folds of checked bars."""
         keep_the_heap()
         width = next(iter(table.values())).timeframe_ns
-        rules = rules_record(settings.risk, settings.execution, width, facts[0] if len(facts) == 1 else None)
+        execution = settings.execution
+        rules = rules_record(settings.risk, execution, width, facts[0] if len(facts) == 1 else None)
         rows = sum(len(columns) for columns in table.values())
-        return cls(settings.capital, facts, instrument_records(facts), rules, rows)
-
-    @property
-    def has_resting_orders(self) -> bool:
-        """Tell whether any order rests: without one nothing depends on touched limits, and the fill bands are one."""
-        return OrderKind.LIMIT in (self.rules.entry_kind, self.rules.exit_kind, self.rules.target_kind)
+        rests = "limit" in (execution.entry_order, execution.exit_order, execution.target_order)
+        return cls(settings.capital, facts, instrument_records(facts), rules, rows, rests)
 
     @property
     def days_per_year(self) -> float:
@@ -131,12 +131,13 @@ class Plan:
     def opening_state(self) -> State:
         """Return the state of the account before its first bar."""
         state = new_state(len(self.facts), np.zeros(1, TALLY))
-        account, tally = state.account[0], state.tally[0]
-        factor = 10.0 ** self.facts[0].cash_scale
-        account.cash_units = round(self.capital * factor)
-        account.cash = account.cash_units / factor
-        account.equity = account.equity_peak = account.day_opening_equity = account.day_peak = account.cash
-        tally.equity = tally.equity_peak = tally.trough = tally.day_equity = account.cash
+        factor = 10 ** self.facts[0].cash_scale
+        cash_units = round(self.capital * factor)
+        state.account["cash_units"] = cash_units
+        for name in ("cash", "equity", "equity_peak", "day_opening_equity", "day_peak"):
+            state.account[name] = cash_units / factor
+        for name in ("equity", "equity_peak", "trough", "day_equity"):
+            state.tally[name] = cash_units / factor
         return state
 
 

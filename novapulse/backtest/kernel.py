@@ -80,10 +80,10 @@ def fold(
                 passed = pass_flat(market, signals, cursor[0], rules, state, output)
             else:
                 passed = pass_held(market, signals, fine, cursor[0], instruments[0], rules, state, output)
-            if passed > 0:
-                cursor[0] += passed
-                tick = _next_tick(market, cursor)
-                continue
+            cursor[0] += passed
+            tick = _next_tick(market, cursor)
+            if tick == _NEVER:
+                break
         if output.keep and _is_full(output, events_per_tick):
             return OUTPUT_FULL
         _trade_and_mark(tick, market, fine, instruments, rules, state, cursor, scratch, output)

@@ -10,7 +10,7 @@ import math
 
 from novapulse.backtest.columns import N_EQUITY, Fine, Market, Output, Signals, State
 from novapulse.backtest.tally import put_sums, sums_of, tally_still, with_tick
-from novapulse.compiled import kernel, prefetch
+from novapulse.compiled import at, kernel, prefetch
 from novapulse.core.bars import Floats
 from novapulse.core.records import Reason, Record
 from novapulse.execution.fills import touches_protection
@@ -38,8 +38,10 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
         while last + _ROWS_PER_LINE <= end and _are_weak(signals.consensus, last, rules):
             fetch(market, signals, last + _AHEAD, rules)
             last += _ROWS_PER_LINE
+        if last + _ROWS_PER_LINE <= end:
+            last += _weak_rows(signals.consensus, last, rules)
     while last < end:
-        why = no_opinion(state.positions[0], signals.consensus[last], is_warm(signals, last), rules)
+        why = no_opinion(state.positions[0], at(signals.consensus, last), is_warm(signals, last), rules)
         if why == Reason.NONE:
             break
         cold += why == Reason.NOT_WARM
@@ -64,27 +66,45 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
 
 @kernel(inline=True, allocates=False)
 def rows_until(market: Market, row: int, day_end_ns: int, state: State) -> int:
-    """Return the row behind the last bar of the account's day, by bisection once a day."""
+    """Return the row behind the last bar of the account's day, looked for once a day."""
     day = state.day
     if day[0] != day_end_ns:
-        low, high = row, market.starts[1]
-        while low < high:
-            middle = (low + high) // 2
-            if market.ts_close_ns[middle] <= day_end_ns:
-                low = middle + 1
-            else:
-                high = middle
         day[0] = day_end_ns
-        day[1] = low
+        day[1] = _rows_by_guess(market, row, day_end_ns)
     return day[1]
+
+
+@kernel(allocates=False)
+def _rows_by_guess(market: Market, row: int, day_end_ns: int) -> int:
+    # Where no bar is missing, the guess is right; else bisection finds the row.
+    closes, low, high = market.ts_close_ns, row, market.starts[1]
+    if row + 1 < high:
+        guess = row + (day_end_ns - closes[row]) // (closes[row + 1] - closes[row]) + 1
+        if row < guess < high and closes[guess - 1] <= day_end_ns < closes[guess]:
+            return guess
+    while low < high:
+        middle = (low + high) // 2
+        if closes[middle] <= day_end_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel(inline=True, allocates=False)
 def _are_weak(consensus: Floats, row: int, rules: Record) -> bool:
     strong = 0
-    for k in range(row, row + _ROWS_PER_LINE):
-        strong += is_strong(consensus[k], rules)
+    for k in range(_ROWS_PER_LINE):
+        strong += is_strong(at(consensus, row + k), rules)
     return strong == 0
+
+
+@kernel(inline=True, allocates=False)
+def _weak_rows(consensus: Floats, row: int, rules: Record) -> int:
+    weak = _ROWS_PER_LINE
+    for k in range(_ROWS_PER_LINE):
+        weak = min(weak, k if is_strong(at(consensus, row + k), rules) else _ROWS_PER_LINE)
+    return weak
 
 
 @kernel(inline=True, allocates=False)
@@ -133,16 +153,16 @@ def pass_held(
     last = row
     end = rows_until(market, row, account.day_end_ns, state)
     while last < end and held + 1 < leaves_at:
-        low, high = market.low[last], market.high[last]
+        low, high = at(market.low, last), at(market.high, last)
         reached = max(best, high) if direction > 0 else min(best, low)
         if touches_protection(position, low, high) or direction * (reached - position.entry_price) >= moves_stop:
             break
-        if direction * signals.consensus[last] <= -rules.exit_forecast_min:
+        if direction * at(signals.consensus, last) <= -rules.exit_forecast_min:
             break
         best = reached
         worst = min(worst, low) if direction > 0 else max(worst, high)
         held += 1
-        worth = qty * market.close[last]
+        worth = qty * at(market.close, last)
         equity = cash + worth
         day_peak = max(day_peak, equity)
         peak = max(peak, equity)

@@ -94,7 +94,7 @@ def put_sums(tally: Record, sums: Sums, ticks: int, last_ts_ns: int) -> None:
     tally.run_ticks = sums.run_ticks
     tally.equity_peak = sums.equity_peak
     tally.trough = sums.trough
-    tally.drawdown_max = sums.drawdown_max
+    tally.drawdown_max = _deepest(sums.drawdown_max, sums.trough, sums.equity_peak)
     tally.drawdown_ticks = sums.drawdown_ticks
     tally.drawdown_ticks_max = sums.drawdown_ticks_max
     tally.gross_sum = sums.gross_sum
@@ -120,11 +120,10 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
         equity_sum += before * run_ticks
         run_ticks = 0
         if equity >= peak:
+            drawdown_max = _deepest(drawdown_max, trough, peak)
             peak, trough = equity, equity
             under = 0
-        elif equity < trough:
-            trough = equity
-            drawdown_max = max(drawdown_max, 1.0 - equity / peak)
+        trough = min(trough, equity)
     run_ticks += 1
     if equity < peak:
         under += 1
@@ -141,6 +140,12 @@ def with_tick(sums: Sums, equity: float, gross: float) -> Sums:
         held_sum,
         held,
     )
+
+
+@kernel(inline=True, allocates=False)
+def _deepest(drawdown_max: float, trough: float, peak: float) -> float:
+    # The trough of a peak is its deepest drawdown: one division for all the ticks in between.
+    return max(drawdown_max, 1.0 - trough / peak) if trough < peak else drawdown_max
 
 
 @kernel(inline=True, allocates=False)

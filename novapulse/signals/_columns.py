@@ -109,5 +109,5 @@ def all_known(values: Floats | Integers) -> bool:
     """Return whether every value is finite."""
     unknown = 0
     for i in range(values.size):
-        unknown += 0 if -_LARGEST <= values[i] <= _LARGEST else 1
+        unknown += 0 if abs(values[i]) <= _LARGEST else 1
     return unknown == 0
