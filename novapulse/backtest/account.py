@@ -1,6 +1,6 @@
 """What one fold needs around the kernel: checked bars, opening state, and outputs that grow when they are full."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
@@ -25,7 +25,7 @@ from novapulse.backtest.columns import (
 )
 from novapulse.backtest.kernel import OUTPUT_FULL, fold
 from novapulse.backtest.settings import BacktestSettings
-from novapulse.backtest.tally import TALLY
+from novapulse.backtest.tally import new_tally
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import Record
@@ -128,17 +128,16 @@ class Plan:
         """Return the trading days a year of the busiest calendar."""
         return max(calendar(name).bars_per_year(DAY_NS) for name in {fact.calendar for fact in self.facts})
 
-    def opening_state(self) -> State:
-        """Return the state of the account before its first bar."""
-        state = new_state(len(self.facts), np.zeros(1, TALLY))
-        factor = 10 ** self.facts[0].cash_scale
-        cash_units = round(self.capital * factor)
-        state.account["cash_units"] = cash_units
-        for name in ("cash", "equity", "equity_peak", "day_opening_equity", "day_peak"):
-            state.account[name] = cash_units / factor
-        for name in ("equity", "equity_peak", "trough", "day_equity"):
-            state.tally[name] = cash_units / factor
-        return state
+
+def opening_state(capital: float, instruments: Sequence[Instrument]) -> State:
+    """Return the state of an account before its first bar; `capital` in quote is rounded to whole cash units."""
+    factor = 10 ** instruments[0].cash_scale
+    units = round(capital * factor)
+    state = new_state(len(instruments), new_tally(units / factor, factor))
+    state.account["cash_units"] = units
+    for name in ("cash", "equity", "equity_peak", "day_opening_equity", "day_peak"):
+        state.account[name] = units / factor
+    return state
 
 
 class Books:
@@ -154,7 +153,7 @@ class Books:
         """
         count = plan.records.size
         events = _EVENTS_AT_FIRST + plan.rows // _ROWS_PER_EVENT
-        self.state = plan.opening_state()
+        self.state = opening_state(plan.capital, plan.facts)
         self.output = new_output(plan.rows, count, curve=keep, events=events if keep else 0)
         self._plan = plan
         self._rules = plan.rules.copy()

@@ -12,7 +12,7 @@ from novapulse.execution.fills import Protection, fill_order, fill_protection, f
 from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
 from novapulse.risk.cash import FEE_ONE, fee_units, notional_units, price_to_units, qty_to_units
 from novapulse.risk.decide import cash_per_notional
-from novapulse.risk.settle import apply_fill, clear_position, round_trip_risk, round_trip_units
+from novapulse.risk.settle import apply_fill, clear_position
 from novapulse.risk.stops import stop_distance, target_distance
 
 
@@ -287,9 +287,7 @@ def _book(
     fill.instrument = j
     closed = apply_fill(account, position, instrument, fill, rules)
     fill.round_trip = position.round_trip
-    notional = fill.cash_units / instrument.cash_factor
-    fee = fill.fee_units / instrument.cash_factor
-    tally_fill(tally, notional, fee, fill.slippage, fill.liquidity == Liquidity.MAKER)
+    tally_fill(tally, fill.cash_units, fill.fee_units, fill.slippage, fill.liquidity == Liquidity.MAKER)
     written.fills += 1
     if not closed:
         return
@@ -315,10 +313,10 @@ def _write_round_trip(trip: Record, instrument: Record, position: Record, fill: 
     trip.qty = position.entered_units / instrument.qty_factor
     trip.entry_price = position.entry_price
     trip.exit_price = position.exit_price
-    trip.pnl_units = round_trip_units(position)
-    trip.pnl = trip.pnl_units / instrument.cash_factor
-    trip.risk = round_trip_risk(position, instrument)
-    trip.r_multiple = trip.pnl / trip.risk if trip.risk > 0.0 else 0.0
+    trip.pnl_units = position.pnl_units
+    trip.pnl = position.pnl
+    trip.risk = position.risk
+    trip.r_multiple = position.r_multiple
     trip.fees = position.fee_units / instrument.cash_factor
     trip.slippage = position.slippage
     trip.mae_r = position.direction * (position.worst_price - position.entry_price) / position.stop_distance

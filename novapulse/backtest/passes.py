@@ -18,7 +18,7 @@ from novapulse.risk.decide import is_strong, no_change, no_opinion
 from novapulse.risk.stops import ratchet_gain
 
 _ROWS_PER_LINE = 8
-_AHEAD = 24
+_AHEAD = 16
 
 
 @kernel(inline=True, allocates=False)
@@ -36,7 +36,7 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
     cold = 0
     if signals.warm.size == 0:
         while last + _ROWS_PER_LINE <= end and _are_weak(signals.consensus, last, rules):
-            fetch(market, signals, last + _AHEAD, rules)
+            _fetch(market, signals, last + _AHEAD, rules)
             last += _ROWS_PER_LINE
         if last + _ROWS_PER_LINE <= end:
             last += _weak_rows(signals.consensus, last, rules)
@@ -46,7 +46,7 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
             break
         cold += why == Reason.NOT_WARM
         last += 1
-        fetch_ahead(market, signals, last, rules)
+        _fetch_ahead(market, signals, last, rules)
     passed = last - row
     if passed == 0:
         return 0
@@ -108,14 +108,14 @@ def _weak_rows(consensus: Floats, row: int, rules: Record) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
+def _fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
     """Once per cache line, ask for columns of rows to come: a quiet row reads one of them, an entry needs them all."""
     if row % _ROWS_PER_LINE == 0:
-        fetch(market, signals, row + _AHEAD, rules)
+        _fetch(market, signals, row + _AHEAD, rules)
 
 
 @kernel(inline=True, allocates=False)
-def fetch(market: Market, signals: Signals, row: int, rules: Record) -> None:
+def _fetch(market: Market, signals: Signals, row: int, rules: Record) -> None:
     """Ask for one row of every column that a decision or a fill may need, as far as there is such a row."""
     if row >= market.close.size:
         return

@@ -109,7 +109,8 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
     cagr = _annual(growth, years)
     drawdown = float(tally["drawdown_max"])
     mean_equity = (float(tally["equity_sum"]) + equity * int(tally["run_ticks"])) / ticks if ticks else None
-    profit, loss, traded = float(tally["profit"]), float(tally["loss"]), float(tally["traded"])
+    profit, loss = float(tally["profit"]), float(tally["loss"])
+    traded, fees = (float(tally[name]) / float(tally["cash_factor"]) for name in ("traded_units", "fee_units"))
     before_slippage = equity - capital + float(tally["slippage"])
     return {
         "total_return": growth - 1.0,
@@ -126,7 +127,7 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
         "exposure": _over(float(tally["gross_sum"]), mean_equity * ticks if mean_equity else None),
         "time_in_market": _over(int(tally["ticks_in_market"]), ticks),
         "turnover": _over(_over(traded, mean_equity), years),
-        "fees": float(tally["fees"]),
+        "fees": fees,
         "slippage": float(tally["slippage"]),
         "fills": int(tally["fills"]),
         "maker_share": _over(int(tally["maker_fills"]), int(tally["fills"])),

@@ -6,6 +6,7 @@ All sums run in tick order; adding nothing for a tick that changed nothing is th
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from novapulse.compiled import kernel
 from novapulse.core.bars import DAY_NS
@@ -37,8 +38,9 @@ TALLY = np.dtype(
                 ("ticks_in_market", "i8"),
                 ("fills", "i8"),
                 ("maker_fills", "i8"),
-                ("traded", "f8"),
-                ("fees", "f8"),
+                ("cash_factor", "f8"),  # cash units in one of the quote
+                ("traded_units", "f8"),
+                ("fee_units", "i8"),
                 ("slippage", "f8"),
                 ("trades", "i8"),
                 ("wins", "i8"),
@@ -50,6 +52,15 @@ TALLY = np.dtype(
         ),
     )
 )
+
+
+def new_tally(cash: float, cash_factor: float) -> NDArray[np.void]:
+    """Return TALLY[1] of an account that opens with `cash` in quote, counted in units of 1 / `cash_factor`."""
+    tally = np.zeros(1, TALLY)
+    tally["cash_factor"] = cash_factor
+    for name in ("equity", "equity_peak", "trough", "day_equity"):
+        tally[name] = cash
+    return tally
 
 
 class Sums(NamedTuple):
@@ -183,13 +194,13 @@ def _close_day(tally: Record, ts_close_ns: int) -> None:
 
 
 @kernel(inline=True, allocates=False)
-def tally_fill(tally: Record, notional: float, fee: float, slippage: float, maker: bool) -> None:
-    """Add one fill, all in quote."""
+def tally_fill(tally: Record, cash_units: int, fee_units: int, slippage: float, maker: bool) -> None:
+    """Add one fill: notional and fee in cash units, slippage in quote."""
     tally.fills += 1
     if maker:
         tally.maker_fills += 1
-    tally.traded += notional
-    tally.fees += fee
+    tally.traded_units += cash_units
+    tally.fee_units += fee_units
     tally.slippage += slippage
 
 

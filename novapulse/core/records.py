@@ -246,6 +246,10 @@ POSITION = _record(
     ("bars_held", "i8"),
     ("entry_consensus", "f8"),
     ("round_trip", "i8"),  # number of the open round trip, in order of the entries
+    ("pnl_units", "i8"),  # of the round trip that closed last, in cash units, fees paid; so are the next three
+    ("pnl", "f8"),  # quote
+    ("risk", "f8"),  # R in quote
+    ("r_multiple", "f8"),
     ("direction", "i4"),
     ("stop_kind", "i4"),
     ("lead", "i4"),

@@ -47,7 +47,8 @@ def apply_fill(account: Record, position: Record, instrument: Record, fill: Reco
     position.qty = position.qty_units / instrument.qty_factor
     if position.qty_units != 0:
         return False
-    _cool_down(account, position, instrument, fill, rules)
+    _judge(position, instrument)
+    _cool_down(account, position, fill, rules)
     return True
 
 
@@ -78,29 +79,24 @@ def blended_price(average: float, before_units: int, price: float, units: int) -
 
 
 @kernel(inline=True, allocates=False)
-def round_trip_units(position: Record) -> int:
-    """Return the result of a flat position in cash units, fees paid."""
-    return int(position.direction * (position.exit_units - position.entry_units) - position.fee_units)
+def _judge(position: Record, instrument: Record) -> None:
+    # R is what the quantity entered loses at the first stop.
+    position.pnl_units = position.direction * (position.exit_units - position.entry_units) - position.fee_units
+    position.pnl = position.pnl_units / instrument.cash_factor
+    position.risk = position.stop_distance * position.entered_units / instrument.qty_factor
+    position.r_multiple = position.pnl / position.risk if position.risk > 0.0 else 0.0
 
 
 @kernel(inline=True, allocates=False)
-def round_trip_risk(position: Record, instrument: Record) -> float:
-    """Return R of a round trip in quote: what the quantity entered loses at the first stop."""
-    return float(position.stop_distance * position.entered_units / instrument.qty_factor)
-
-
-@kernel(inline=True, allocates=False)
-def _cool_down(account: Record, position: Record, instrument: Record, fill: Record, rules: Record) -> None:
-    result = round_trip_units(position)
-    risk = round_trip_risk(position, instrument)
-    r = result / instrument.cash_factor / risk if risk > 0.0 else 0.0
+def _cool_down(account: Record, position: Record, fill: Record, rules: Record) -> None:
+    r = position.r_multiple
     account.trades += 1
     account.evidence += 1.0
     account.r_sum += r
     account.r_squares += r * r
-    account.risk_sum += risk
+    account.risk_sum += position.risk
     position.ready_ns = fill.ts_ns + rules.instrument_cooldown_ns
-    if result >= 0:
+    if position.pnl_units >= 0:
         account.loss_streak = 0
         return
     account.loss_streak += 1

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from novapulse.backtest.account import opening_state
 from novapulse.backtest.columns import (
     FILLS_PER_BAR,
     N_DENIALS,
@@ -25,11 +26,9 @@ from novapulse.backtest.columns import (
     market_of,
     new_output,
     new_scratch,
-    new_state,
     signals_of,
 )
 from novapulse.backtest.kernel import OUTPUT_FULL, fold
-from novapulse.backtest.tally import TALLY
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import Instrument
 from novapulse.core.records import ACCOUNT, BAR, RULES, SIGNAL, Record
@@ -302,17 +301,6 @@ def raw(records: Any) -> bytes:
     return b"".join(np.ascontiguousarray(records[name]).tobytes() for name in records.dtype.names)
 
 
-def opened_state(capital: float, instruments: Sequence[Instrument]) -> State:
-    state = new_state(len(instruments), np.zeros(1, TALLY))
-    account, tally = state.account[0], state.tally[0]
-    factor = 10.0 ** instruments[0].cash_scale
-    account.cash_units = round(capital * factor)
-    account.cash = account.cash_units / factor
-    account.equity = account.equity_peak = account.day_opening_equity = account.day_peak = account.cash
-    tally.equity = tally.equity_peak = tally.trough = tally.day_equity = account.cash
-    return state
-
-
 def book_of(output: Output, state: State, stamps: NDArray[np.int64]) -> Book:
     """Cut the output to what was written; `stamps` are those of the curve of a single instrument, which keeps none."""
     counts = output.counts
@@ -343,7 +331,7 @@ def folded(
     """Run the compiled fold; `room` is the first size of the event arrays (0: metrics only)."""
     columns = market_of(bars)
     records = instrument_records(instruments)
-    state = opened_state(capital, instruments) if state is None else state
+    state = opening_state(capital, instruments) if state is None else state
     rows = int(columns.starts[-1])
     output = new_output(rows, len(bars), curve=True, events=room) if output is None else output
     inner = int((fine.stops - fine.starts).max(initial=1))

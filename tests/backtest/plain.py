@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from novapulse.backtest.account import opening_state
 from novapulse.backtest.columns import NO_FINE, WRITTEN, Fine, Signals
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, write_denial
 from novapulse.backtest.tally import tally_tick
@@ -14,7 +15,7 @@ from novapulse.core.records import ACTION, BAR, DENIAL, FILL, ROUND_TRIP, SIGNAL
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.decide import decide
 from novapulse.risk.settle import mark_account, mark_position
-from tests.backtest.builders import Book, opened_state
+from tests.backtest.builders import Book
 
 NEUTRAL = {
     "confidence": 1.0,
@@ -41,7 +42,7 @@ class PlainFold:
         self.offsets = np.concatenate(([0], np.cumsum([len(b) for b in bars])))
         self.rows = [{int(t): k for k, t in enumerate(b.ts_close_ns)} for b in bars]
         self.records = instrument_records(instruments)
-        self.state = opened_state(capital, instruments)
+        self.state = opening_state(capital, instruments)
         self.account, self.tally = self.state.account[0], self.state.tally[0]
         self.fills: list[Any] = []
         self.trips: list[Any] = []

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from novapulse.backtest.account import opening_state
 from novapulse.backtest.columns import NO_FINE, fine_of, market_of, new_output, new_scratch, signals_of
 from novapulse.backtest.kernel import fold
 from novapulse.core.bars import MINUTE_NS
@@ -23,7 +24,6 @@ from tests.backtest.builders import (
     instrument,
     lively_signals,
     market,
-    opened_state,
     random_signals,
     raw,
     real_bars,
@@ -72,7 +72,7 @@ def test_a_fold_in_stretches_is_the_fold_in_one_go(seed, cuts):
     (bars,), (signals,) = market(seed, 1, 300)
     rules, names = busy_rules(seed), facts(1)
     whole = folded([bars], [signals], names, rules)
-    state, output = opened_state(10_000.0, names), new_output(300, 1, curve=True, events=4096)
+    state, output = opening_state(10_000.0, names), new_output(300, 1, curve=True, events=4096)
     edges = [0, *sorted(cuts), 300]
     for first, last in pairwise(edges):
         part = signals._replace(**{n: c[first:last] for n, c in signals._asdict().items() if c.size})
@@ -183,7 +183,7 @@ def test_finer_bars_tell_which_of_stop_and_target_came_first(path, reason, price
 def test_an_account_that_is_flattened_leaves_and_stays_out():
     bars, names = bars_of([FLAT] * 6), [instrument()]
     signals = signals_of(np.full(6, 10.0), np.ones(6))
-    state = opened_state(10_000.0, names)
+    state = opening_state(10_000.0, names)
     folded([bars[:3]], [signals_of(np.full(3, 10.0), np.ones(3))], names, bare_rules(fixed_units=1000), state=state)
     state.account[0].flattening = 1
     book = folded(

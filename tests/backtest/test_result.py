@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from novapulse.backtest.result import YEAR_NS, Result, summarise
 from novapulse.backtest.settings import BacktestSettings
-from novapulse.backtest.tally import TALLY, tally_tick
+from novapulse.backtest.tally import new_tally, tally_tick
 from novapulse.core.bars import DAY_NS
 from novapulse.core.records import Liquidity, Reason
 from tests.backtest.builders import START_NS, bare_rules, busy_rules, facts, folded, market, one
@@ -80,7 +80,7 @@ def test_every_figure_equals_its_recomputation(seed, count):
 
 
 def test_what_cannot_be_known_is_none_and_never_zero():
-    nothing = summarise(np.zeros(1, TALLY)[0], 10_000.0, DAYS)
+    nothing = summarise(new_tally(10_000.0, 100.0)[0], 10_000.0, DAYS)
     idle = result_of(one([(100.0, 100.0, 100.0, 100.0)] * 3, [], bare_rules()), []).summary()
     for name in (
         "sharpe",
@@ -100,8 +100,7 @@ def test_what_cannot_be_known_is_none_and_never_zero():
 
 
 def curve(closes, step_ns=DAY_NS):
-    tally = np.zeros(1, TALLY)[0]
-    tally.equity = tally.equity_peak = tally.day_equity = 10_000.0
+    tally = new_tally(10_000.0, 100.0)[0]
     for k, equity in enumerate(closes):
         tally_tick(tally, float(equity), 0.0, START_NS + step_ns * (k + 1))
     return summarise(tally, 10_000.0, DAYS)

@@ -78,13 +78,14 @@ def w1() -> Rows:
     bars, market = engine.columns(common.workload("W1")), engine.instrument(common)
     book = engine.settings(common, fixed_qty=common.SIZE)
     own, others = in_turns(
-        lambda: engine.seconds(lambda: engine.w1(common, bars, book, market)),
+        lambda: engine.seconds(lambda: engine.w1(common, bars, book, market), 41),
         {
             "vectorbt, rust engine": script("peer_vectorbt.py", "W1", "rust"),
             "vectorbt, numba engine": script("peer_vectorbt.py", "W1", "numba"),
             "raptorbt": script("peer_raptorbt.py", "W1"),
             "bare compiled loop": script("ref_numba.py", "W1"),
         },
+        turns=9,
     )
     return told("W1 one backtest, 525,600 bars", "{:.4f} s", own, others)
 
