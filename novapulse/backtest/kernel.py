@@ -22,7 +22,7 @@ from novapulse.backtest.columns import (
     State,
 )
 from novapulse.backtest.orders import give_up, place_entry, place_exit, trade_bar, widen_excursion, write_denial
-from novapulse.backtest.passes import is_warm, pass_flat, pass_held
+from novapulse.backtest.passes import fetch_ahead, is_warm, pass_flat, pass_held
 from novapulse.backtest.tally import tally_tick
 from novapulse.compiled import kernel
 from novapulse.core.bars import Integers
@@ -96,6 +96,8 @@ def fold(
                 _decide(j, row, market, signals, grouped, instruments, rules, state, scratch, output)
                 row += 1
                 cursor[j] = row
+                if not single:
+                    fetch_ahead(market, signals, row, rules)
             if row < end:
                 following = min(following, market.ts_close_ns[row])
         tick = following

@@ -46,7 +46,7 @@ def pass_flat(market: Market, signals: Signals, row: int, rules: Record, state: 
             break
         cold += why == Reason.NOT_WARM
         last += 1
-        _fetch_ahead(market, signals, last, rules)
+        fetch_ahead(market, signals, last, rules)
     passed = last - row
     if passed == 0:
         return 0
@@ -108,7 +108,7 @@ def _weak_rows(consensus: Floats, row: int, rules: Record) -> int:
 
 
 @kernel(inline=True, allocates=False)
-def _fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
+def fetch_ahead(market: Market, signals: Signals, row: int, rules: Record) -> None:
     """Once per cache line, ask for columns of rows to come: a quiet row reads one of them, an entry needs them all."""
     if row % _ROWS_PER_LINE == 0:
         _fetch(market, signals, row + _AHEAD, rules)

@@ -6,21 +6,21 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from novapulse.backtest import Result, run
-from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
-from novapulse.cli.inputs import Markets, checked_strategies, open_lake, read_markets
+from novapulse.backtest import Result
+from novapulse.cli.console import EXIT_DONE, progress, say, show_json
 from novapulse.cli.render import show_backtest
-from novapulse.cli.warmth import cold_notes
 from novapulse.config import Loaded, load
-from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey, path_symbol
-from novapulse.strategies import STRATEGIES, Strategy
+from novapulse.research.inputs import Markets, checked_strategies, open_lake, read_markets
+from novapulse.research.running import backtest_markets
+from novapulse.research.warmth import cold_notes
+from novapulse.strategies import Strategy
 
 
 def backtest(options: argparse.Namespace) -> int:
     """Run a backtest on the bars of the lake and print what came out."""
     loaded = load_run(options)
-    strategies = checked_strategies(loaded)
+    strategies = checked_strategies(loaded, say)
     markets = read_run(options, loaded)
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
@@ -64,40 +64,9 @@ def tell_missing(markets: Markets, loaded: Loaded) -> None:
 
 
 def run_backtest(loaded: Loaded, strategies: Mapping[str, Strategy], markets: Markets, *, metrics_only: bool) -> Result:
-    """Run a backtest, after a look at the user's own strategies.
-
-    Raises:
-        UsageError: A strategy of the user looks ahead, or instruments do not belong into one account.
-        StrategyError: A strategy cannot be used.
-    """
-    _refuse_lookahead(loaded, strategies, next(iter(markets.bars.values())))
+    """Run a backtest and show how far it is; errors as in `backtest_markets`."""
     with progress("backtest") as told:
-        try:
-            return run(
-                markets.bars,
-                loaded.settings.backtest,
-                instruments=markets.instruments,
-                strategies=strategies,
-                finer=markets.finer,
-                metrics_only=metrics_only,
-                progress=told,
-            )
-        except ValueError as wrong:
-            if type(wrong) is ValueError:
-                raise UsageError(str(wrong)) from wrong
-            raise
-
-
-def _refuse_lookahead(loaded: Loaded, strategies: Mapping[str, Strategy], bars: BarColumns) -> None:
-    settings = loaded.settings.confluence
-    for name in settings.shares:
-        if name not in STRATEGIES:
-            from novapulse.research.bias import quick_check
-
-            strategy = strategies[name]
-            checked = quick_check(name, strategy, bars, strategy.Params(**settings.parameters.get(name, {})))
-            if checked.complaint:
-                raise UsageError(checked.complaint)
+        return backtest_markets(markets, loaded.settings.backtest, strategies, metrics_only=metrics_only, told=told)
 
 
 def show(

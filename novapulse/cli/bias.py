@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, UsageError, error, progress, say, show_json
-from novapulse.cli.inputs import checked_strategies, iso, open_lake
 from novapulse.cli.render import UNKNOWN, good_or_bad, headline, moment, table, wrapped
 from novapulse.config import Loaded, load
 from novapulse.config.schema import nearest
@@ -17,6 +16,7 @@ from novapulse.market.calendars import CONTINUOUS
 from novapulse.market.facts import inferred
 from novapulse.market.lake import Lake
 from novapulse.market.sample import sample_market
+from novapulse.research.inputs import checked_strategies, iso, open_lake
 from novapulse.strategies import STRATEGIES, Strategy
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def bias(options: argparse.Namespace) -> int:
     from novapulse.research.bias import prove, self_test
 
     loaded = load(os.environ, options.config)
-    strategies = checked_strategies(loaded)
+    strategies = checked_strategies(loaded, say)
     _refuse_unknown(options.strategy, strategies)
     market = _market(loaded)
     subjects = _subjects(options.strategy, loaded, strategies, market)

@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from novapulse.cli.console import EXIT_DONE, show_json
+from novapulse.cli.console import EXIT_DONE, say, show_json
 from novapulse.config import home_folder, json_schema, lake_folder, load
 from novapulse.config.schema import dotted, environment_name, leaves
 
 
 def check(options: argparse.Namespace) -> int:
     """Print every setting with its value and source; a configuration that cannot be used is an error."""
-    from novapulse.cli.inputs import check_fixed_qty, checked_strategies
+    from novapulse.research.inputs import check_fixed_qty, checked_strategies
 
     loaded = load(os.environ, options.config)
-    checked_strategies(loaded)
+    checked_strategies(loaded, say)
     check_fixed_qty(loaded)
     rows = [(path, value, loaded.place(path)) for path, value in leaves(loaded.settings.model_dump(mode="json"))]
     places = {"home": str(home_folder(os.environ)), "lake": str(lake_folder(os.environ))}

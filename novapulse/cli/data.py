@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, show_json
-from novapulse.cli.inputs import iso, open_lake
 from novapulse.cli.render import moment, table
 from novapulse.core.instruments import path_symbol
 from novapulse.market.calendars import CONTINUOUS
@@ -14,6 +13,7 @@ from novapulse.market.lake import Lake, SeriesInfo
 from novapulse.market.quality import report
 from novapulse.market.spelling import symbol_of
 from novapulse.market.storage import DataError
+from novapulse.research.inputs import iso, open_lake
 
 NEW_YORK = "XNYS"
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 from novapulse.cli.backtest import load_run, read_run
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
-from novapulse.cli.decision import decision_at
-from novapulse.cli.inputs import Markets, checked_strategies, iso
 from novapulse.cli.render import UNKNOWN, headline
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import Record
@@ -17,6 +15,8 @@ from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey, path_symbol
 from novapulse.core.records import Reason
 from novapulse.market.spelling import stamp_ns, symbol_of
+from novapulse.research.decision import decision_at
+from novapulse.research.inputs import Markets, checked_strategies, iso
 from novapulse.risk.settings import StopSettings
 
 
@@ -24,7 +24,7 @@ def explain(options: argparse.Namespace) -> int:
     """Print every number between what strategies said of a bar and what was done."""
     loaded = load_run(options)
     at_ns = _moment(options)
-    strategies = checked_strategies(loaded)
+    strategies = checked_strategies(loaded, say)
     whole = read_run(options, loaded)
     key = _key(options, whole)
     markets = _up_to(whole, key, at_ns, options.at)

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from novapulse.cli import demo
 from novapulse.market.lake import Lake
+from novapulse.research import at_hand
 from tests.cli.conftest import Cli, tree
 
 
@@ -26,7 +26,7 @@ def recordings(tmp_path: Path, stocked: Path) -> Path:
 
 
 def test_an_own_lake_comes_first(cli: Cli, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "recordings_folder", lambda _: pytest.fail("nobody should look for files"))
+    monkeypatch.setattr(at_hand, "recordings_folder", lambda _: pytest.fail("nobody should look for files"))
     before = tree(lake)
     outcome = cli("demo", "--once")
     assert outcome.code == 0, outcome.err
@@ -55,8 +55,8 @@ def test_recorded_files_come_next_and_are_a_lake_the_second_time(
 def test_a_sample_market_is_the_last_resort_and_is_called_one(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "recordings_folder", lambda _: None)
-    monkeypatch.setattr(demo, "_SAMPLE_BARS", 3000)
+    monkeypatch.setattr(at_hand, "recordings_folder", lambda _: None)
+    monkeypatch.setattr(at_hand, "_SAMPLE_BARS", 3000)
     outcome = cli("demo", "--once")
     assert outcome.code == 0, outcome.err
     assert "sample market: no recorded bars were found" in outcome.err

@@ -13,11 +13,11 @@ import numpy as np
 from novapulse.backtest.account import Books, Plan, Stretch, checked
 from novapulse.backtest.columns import NO_FINE, Signals, State, fine_of, joined_signals, market_of, signals_of
 from novapulse.backtest.settings import BacktestSettings
-from novapulse.cli.inputs import Markets
 from novapulse.confluence.combine import SignalColumns
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import ACTION, BAR, CAPS, REASON_TEXT, SIGNAL, Intent, Reason, Verb
+from novapulse.research.inputs import Markets
 from novapulse.risk.decide import decide
 
 Columns = Mapping[InstrumentKey, SignalColumns]

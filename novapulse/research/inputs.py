@@ -1,15 +1,14 @@
-"""What a command works on: the configuration, the strategies that take part, and bars from the lake."""
+"""What a run works on: the configuration, the strategies that take part, and bars from the lake."""
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from novapulse.backtest.columns import fine_of
-from novapulse.cli.console import UsageError, say
 from novapulse.config import Loaded, lake_folder
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
@@ -21,6 +20,17 @@ from novapulse.market.lake import Lake, Reading, SeriesInfo
 from novapulse.market.spelling import stamp_ns, symbol_of
 from novapulse.strategies import STRATEGIES, Strategy
 from novapulse.strategies.loader import load as load_strategies
+
+
+class InputError(ValueError):
+    """Something a person asked for that cannot be had, in one sentence."""
+
+
+Tell = Callable[[str], None]
+"""Takes a remark."""
+
+Told = Callable[[int, int], None]
+"""Takes how far a long task is: steps done, steps in all."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,15 @@ def open_lake() -> Lake:
     return Lake(lake_folder(os.environ))
 
 
-def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
+def checked_strategies(loaded: Loaded, tell: Tell) -> dict[str, Strategy]:
     """Return the strategies there are, the built-in ones and the user's own, checked against the weights.
 
+    Args:
+        loaded: Names the user's folder.
+        tell: Given a sentence about a strategy of the user that takes no part.
+
     Raises:
-        UsageError: A weight, a parameter or another key names something that is not there.
+        InputError: A weight, a parameter or another key names something that is not there.
         StrategyError: A strategy file cannot be used.
     """
     folder = loaded.settings.data.strategies_folder
@@ -59,13 +73,13 @@ def checked_strategies(loaded: Loaded) -> dict[str, Strategy]:
     weights = loaded.settings.confluence.weights
     for name in own:
         if not weights.get(name):
-            say(f"strategy {name} of {folder} has no weight in confluence.weights: it takes no part")
+            tell(f"strategy {name} of {folder} has no weight in confluence.weights: it takes no part")
     strategies = {**STRATEGIES, **own}
     try:
         prepare(loaded.settings.confluence, strategies)
     except ConfluenceError as wrong:
         path = ("confluence", *str(wrong).partition(":")[0].split("."))
-        raise UsageError(f"{loaded.place(path)}: confluence.{wrong}") from wrong
+        raise InputError(f"{loaded.place(path)}: confluence.{wrong}") from wrong
     return strategies
 
 
@@ -73,7 +87,7 @@ def check_fixed_qty(loaded: Loaded) -> None:
     """Refuse a fixed quantity that the configured symbols cannot trade.
 
     Raises:
-        UsageError: There are several symbols, or it is less than one lot.
+        InputError: There are several symbols, or it is less than one lot.
     """
     settings, data, lake = loaded.settings, loaded.settings.data, open_lake()
     if settings.risk.sizing.fixed_qty == 0:
@@ -85,7 +99,7 @@ def check_fixed_qty(loaded: Loaded) -> None:
     try:
         rules_record(settings.risk, settings.execution, timeframe_ns(data.timeframe), instrument)
     except ValueError as wrong:
-        raise UsageError(f"{loaded.place(('risk', 'sizing', 'fixed_qty'))}: risk.{wrong}") from wrong
+        raise InputError(f"{loaded.place(('risk', 'sizing', 'fixed_qty'))}: risk.{wrong}") from wrong
 
 
 def read_markets(
@@ -110,7 +124,7 @@ def read_markets(
         all_needed: Whether a symbol without bars is an error; else it is left out, unless none has any.
 
     Raises:
-        UsageError: No symbol has bars, or not in the range asked for.
+        InputError: No symbol has bars, or not in the range asked for.
         DataError: A symbol is unknown, a time cannot be read or a file is damaged.
         CalendarError: Bars and their calendar contradict each other.
     """
@@ -124,7 +138,7 @@ def read_markets(
         chosen, missing = [symbol for symbol in wanted if symbol in there], [s for s in wanted if s not in there]
     if not chosen:
         listed = ", ".join(path_symbol(symbol) for symbol in wanted)
-        raise UsageError(
+        raise InputError(
             f"there are no {timeframe} bars of {exchange} {listed} in {lake.path}; "
             "'novapulse data list' shows what is there, 'novapulse data import' adds bars, "
             "'novapulse demo' brings its own"
@@ -133,7 +147,7 @@ def read_markets(
     for key, reading in readings.items():
         if len(reading.bars) == 0:
             limits = [f"after {start}" if start else "", f"up to {end}" if end else ""]
-            raise UsageError(f"no {timeframe} bar of {key} closes {' and '.join(filter(None, limits))}")
+            raise InputError(f"no {timeframe} bar of {key} closes {' and '.join(filter(None, limits))}")
     found = {key: _finest(lake, key, reading.bars, series, start, end) for key, reading in readings.items()}
     finer = {key: one for key, one in found.items() if one}
     instruments = {key: lake.instrument(key.exchange, key.symbol) for key in readings}
@@ -149,7 +163,7 @@ def read_markets(
 def _refuse_empty_range(start: str | None, end: str | None) -> None:
     start_ns, end_ns = stamp_ns(start), stamp_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise UsageError(f"--start {start} is not before --end {end}: no bar closes in between")
+        raise InputError(f"--start {start} is not before --end {end}: no bar closes in between")
 
 
 @dataclass(frozen=True)
