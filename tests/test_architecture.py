@@ -30,6 +30,9 @@ PURE = {
     "stats": set[str](),
     "backtest": {"signals", "strategies", "confluence", "risk", "execution", "stats", *PURE_MARKET},
 }
+# The part of research that every run goes through: it needs no research package, so the command line loads it at once.
+_RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
+RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
 # The rest: `compiled` may ask `warmup` to call every kernel, and only that knows where they are.
 SHELL = {
     "": set[str](),
@@ -39,8 +42,10 @@ SHELL = {
     "market": PURE_MARKET,
     "strategies.loader": {"signals", "strategies"},
     "config": set(PURE),
-    "research": {*PURE, "market", "config", "strategies.loader"},
-    "cli": {*PURE, "market", "config", "research", "strategies.loader"},
+    **RUNS,
+    "research": {*PURE, *RUNS, "market", "config", "strategies.loader"},
+    "cli": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+    "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
 }
 MAY_IMPORT = {**PURE, **SHELL}
 OPEN_TO_ALL = {"", "core", "compiled", "memory"}
