@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from novapulse.backtest import BacktestSettings, run
+from novapulse.backtest.account import Plan, checked
+from novapulse.backtest.columns import market_of
+from novapulse.backtest.refused import imagine
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import prepare
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.records import ACCOUNT, ACTION, BAR, INSTRUMENT, POSITION, RULES, SIGNAL
+from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, INSTRUMENT, POSITION, RULES, SIGNAL
 from novapulse.market.calendars import calendar
 from novapulse.market.lake import Lake
 from novapulse.market.quality import report
@@ -41,6 +44,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "backtest", lambda: run(bars, settings)
     yield "backtest of one instrument, metrics only", lambda: run(one, settings, metrics_only=True)
     yield "backtest with finer bars", lambda: run(_coarse(key), settings, finer=one)
+    yield "refused entries", lambda: _imagine_one(bars)
     yield "explanation", lambda: explain(bars[key], plan, pipeline.signals(one)[1], key=key)
     yield "quality report", lambda: report(bars[key], calendar("24/7"))
     yield "votes of a user's strategy", lambda: Votes.made(bars[key].close, 1.0, 0)
@@ -70,6 +74,13 @@ def _through_the_lake() -> dict[InstrumentKey, BarColumns]:
 def _coarse(key: InstrumentKey) -> dict[InstrumentKey, BarColumns]:
     width = 5 * MINUTE_NS
     return {key: sample_market([key.symbol], _COARSE_BARS, _SEED, width)[key.symbol]}
+
+
+def _imagine_one(bars: dict[InstrumentKey, BarColumns]) -> None:
+    settings = BacktestSettings()
+    table, facts = checked(bars, {}, settings)
+    plan = Plan.of(settings, facts, table)
+    imagine(np.zeros(1, DENIAL), market_of(list(table.values())), plan.records, plan.rules)
 
 
 def _decide_once() -> None:

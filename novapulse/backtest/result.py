@@ -17,6 +17,9 @@ from novapulse.core.records import REASON_TEXT, Reason
 
 YEAR_NS = 365.25 * DAY_NS
 
+_DAYS_TOLERANCE_FRACTION, _DAYS_TOLERANCE = 0.03, 3
+"""How far the days with bars may be from the calendar's: first and last day are parts, a week has a weekend."""
+
 _EXPONENT_MAX = 700.0
 """Beyond e^700 a year, a gain within minutes has no annual rate that a number could hold."""
 
@@ -60,7 +63,8 @@ class Result:
     def summary(self) -> dict[str, float | int | None]:
         """Return the figures of the whole account; None where there is too little to know one.
 
-        Ratios come from the returns of UTC days of the whole account, annualised by the calendar's trading days.
+        Ratios come from the returns of UTC days of the whole account, annualised by the calendar's trading days; they
+        are None where the days that have bars contradict the calendar.
         """
         return summarise(self.tally, self.settings.capital, self.days_per_year)
 
@@ -68,7 +72,7 @@ class Result:
     def by_strategy(self) -> dict[str, dict[str, float | int | None]]:
         """Round trips by the strategy that led the entry."""
         return {
-            name: _trip_figures(self.round_trips[self.round_trips["lead"] == number])
+            name: trip_figures(self.round_trips[self.round_trips["lead"] == number])
             for number, name in enumerate(self.strategies)
         }
 
@@ -115,7 +119,7 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
     return {
         "total_return": growth - 1.0,
         "cagr": cagr,
-        **_daily_ratios(tally, days_per_year),
+        **_daily_ratios(tally, days_per_year, years),
         "calmar": _over(cagr, drawdown),
         "max_drawdown": drawdown,
         "max_drawdown_bars": int(tally["drawdown_ticks_max"]),
@@ -145,10 +149,10 @@ def _annual(growth: float, years: float) -> float | None:
     return math.expm1(exponent) if exponent < _EXPONENT_MAX else None
 
 
-def _daily_ratios(tally: Records, days_per_year: float) -> dict[str, float | None]:
+def _daily_ratios(tally: Records, days_per_year: float, years: float) -> dict[str, float | None]:
     last = float(tally["equity"]) / float(tally["day_equity"]) - 1.0 if tally["day_equity"] > 0 else 0.0
     days = int(tally["days"]) + (1 if tally["ticks"] else 0)
-    if days < 2:
+    if days < 2 or _contradict(days, years * days_per_year):
         return {"sharpe": None, "sortino": None, "volatility": None}
     mean = (float(tally["day_return_sum"]) + last) / days
     squares = float(tally["day_return_squares"]) + last * last
@@ -165,7 +169,13 @@ def _daily_ratios(tally: Records, days_per_year: float) -> dict[str, float | Non
     }
 
 
-def _trip_figures(trips: Records) -> dict[str, float | int | None]:
+def _contradict(days: int, expected: float) -> bool:
+    # Days without bars make a year of the calendar into less than a year of returns: no factor is right for both.
+    return abs(days - expected) > max(_DAYS_TOLERANCE_FRACTION * expected, _DAYS_TOLERANCE)
+
+
+def trip_figures(trips: Records) -> dict[str, float | int | None]:
+    """Return what some round trips came to: ROUND_TRIP[R] -> trades, PnL and fees in quote, share won, mean R."""
     pnl = trips["pnl"]
     count = int(pnl.size)
     return {

@@ -1,30 +1,35 @@
 """`novapulse backtest`: bars of the lake through the configured strategies and rules."""
 
 import argparse
-import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
 from novapulse.backtest import Result
-from novapulse.cli.console import EXIT_DONE, progress, say, show_json
+from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
 from novapulse.cli.render import show_backtest
 from novapulse.config import Loaded, load
-from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.core.instruments import path_symbol
+from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.inputs import Markets, checked_strategies, open_lake, read_markets
 from novapulse.research.running import backtest_markets
-from novapulse.research.warmth import cold_notes
 from novapulse.strategies import Strategy
 
 
 def backtest(options: argparse.Namespace) -> int:
     """Run a backtest on the bars of the lake and print what came out."""
+    if options.html:
+        _refuse_unwritable(Path(options.html))
     loaded = load_run(options)
     strategies = checked_strategies(loaded, say)
     markets = read_run(options, loaded)
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
-    show(result, markets, strategies, as_json=options.json, metrics_only=options.metrics_only)
+    analysis = analyse(result, markets, strategies)
+    if options.html:
+        _write_tear_sheet(Path(options.html), analysis, markets)
+    show(analysis, as_json=options.json)
     return EXIT_DONE
 
 
@@ -69,53 +74,29 @@ def run_backtest(loaded: Loaded, strategies: Mapping[str, Strategy], markets: Ma
         return backtest_markets(markets, loaded.settings.backtest, strategies, metrics_only=metrics_only, told=told)
 
 
-def show(
-    result: Result, markets: Markets, strategies: Mapping[str, Strategy], *, as_json: bool, metrics_only: bool
-) -> None:
-    """Print a result as tables or as one JSON object."""
-    values = as_data(result, markets, strategies, metrics_only=metrics_only)
+def show(analysis: Analysis, *, as_json: bool) -> None:
+    """Print an analysis as tables or as one JSON object."""
+    values = analysis.as_data()
     if as_json:
         show_json(values)
     else:
+        result = analysis.result
         show_backtest(values, result.decisions(), result.instruments[0].quote, result.settings.capital)
 
 
-def as_data(
-    result: Result, markets: Markets, strategies: Mapping[str, Strategy], *, metrics_only: bool
-) -> dict[str, Any]:
-    """Return a result as plain data; what is not known is None."""
-    values = {
-        "data": {**markets.description, "instruments": _with_fees(markets.description["instruments"], result)},
-        "settings_hash": result.settings.hash,
-        "summary": result.summary(),
-        # Without round trips there is nothing to share out; zeros would be a lie.
-        "by_strategy": None if metrics_only else result.by_strategy,
-        "denials": result.denial_counts(),
-        "bands": {name: dict(band) for name, band in result.bands.items()},
-        "notes": cold_notes(result, markets.bars, strategies),
-    }
-    cleaned: dict[str, Any] = _finite(values)
-    return cleaned
+def _refuse_unwritable(path: Path) -> None:
+    if find_spec("jinja2") is None:
+        raise UsageError("--html needs the extra 'research' of NovaPulse (Jinja2 is not installed here)")
+    if path.is_dir():
+        raise UsageError(f"--html {path} is a folder: name a file")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--html {path}: there is no folder {path.absolute().parent}")
 
 
-def _with_fees(described: Sequence[Mapping[str, Any]], result: Result) -> list[dict[str, Any]]:
-    facts = {fact.key: fact for fact in result.instruments}
-    is_configured = result.settings.execution.taker_fee_bps is not None
-    with_fees = []
-    for one in described:
-        fact = facts[InstrumentKey(one["exchange"], one["symbol"])]
-        fees = {
-            "maker_fee_bps": float(fact.maker_fee_bps),
-            "taker_fee_bps": float(fact.taker_fee_bps),
-            "fees_from": "configured" if is_configured else "assumed" if fact.inferred else "venue",
-        }
-        with_fees.append({**one, **fees})
-    return with_fees
+def _write_tear_sheet(path: Path, analysis: Analysis, markets: Markets) -> None:
+    from novapulse.research.tearsheet import tear_sheet
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    whole = path.with_name(f"{path.name}.part")
+    whole.write_text(tear_sheet(analysis, markets), encoding="utf-8")
+    whole.replace(path)
+    say(f"tear sheet: {path}")

@@ -8,6 +8,7 @@ from novapulse.cli.backtest import run_backtest, show, tell_missing
 from novapulse.cli.console import EXIT_DONE, progress, say
 from novapulse.config import load
 from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.research.analysis import analyse
 from novapulse.research.at_hand import bars_at_hand
 from novapulse.research.inputs import Markets, checked_strategies, iso, open_lake, read_markets
 
@@ -23,7 +24,7 @@ def demo(options: argparse.Namespace) -> int:
     markets = read_markets(lake, exchange, data.symbols, data.timeframe, all_needed=False)
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=False)
-    show(result, markets, strategies, as_json=options.json, metrics_only=False)
+    show(analyse(result, markets, strategies), as_json=options.json)
     if not options.json:
         _show_next(*_worth_explaining(result, markets), data.timeframe)
     return EXIT_DONE

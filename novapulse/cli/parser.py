@@ -153,6 +153,7 @@ def _add_backtest(commands: "Subparsers") -> None:
         commands, "backtest", "run the configured strategies and rules over recorded bars", "backtest", "backtest"
     )
     _add_run(parser)
+    parser.add_argument("--html", metavar="F", help="write a tear sheet too: one file that opens without a network")
     parser.add_argument(
         "--metrics-only", action="store_true", help="keep no trades and no curve: little memory, long histories"
     )

@@ -15,6 +15,12 @@ UNKNOWN = "-"
 _BOLD, _RED, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 _WIDTH = 80
 _SYMBOLS_SHOWN = 6
+_LUCK = {
+    "as_tested": "as tested",
+    "double_costs": "twice the costs",
+    "one_bar_late": "one bar late",
+    "without_best_five": "without best five",
+}
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
@@ -27,22 +33,22 @@ def number(value: float | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table as lines: the first column to the left, the others to the right, two spaces between."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, first_left: bool = True) -> list[str]:
+    """Return a table as lines, two spaces between columns: all to the right, but the first if `first_left`."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []
     for row in cells:
-        first, *others = (
-            cell.ljust(w) if c == 0 else cell.rjust(w) for c, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
+        placed = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        if first_left:
+            placed[0] = row[0].ljust(widths[0])
+        lines.append("  ".join(placed).rstrip())
     return lines
 
 
 def wrapped(text: str, indent: int = 0) -> list[str]:
     """Return a text as lines that fit, all but the first indented."""
-    return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * indent, drop_whitespace=True, replace_whitespace=False)
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=" " * indent, replace_whitespace=False)
 
 
 def headline(text: str) -> str:
@@ -58,7 +64,7 @@ def good_or_bad(text: str, value: float | None) -> str:
 
 
 def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capital: float) -> None:
-    """Print a backtest: what keeps it from meaning anything, verdict, strategies, refusals, fill bands, data.
+    """Print a backtest: what keeps it from meaning anything, verdict, figures, luck, strategies, refusals, data.
 
     Args:
         values: What `--json` prints.
@@ -68,16 +74,18 @@ def show_backtest(values: Values, decisions: Mapping[str, int], quote: str, capi
     """
     parts = (
         [line for note in values["notes"] for line in wrapped(note)],
-        _verdict(values["summary"], quote, capital),
-        _by_strategy(values["by_strategy"], quote),
-        _denials(values["denials"], decisions),
+        [line for sentence in values["verdict"] for line in wrapped(sentence)],
+        _figures(values["summary"], quote, capital),
+        _stress(values["stress"], quote),
         _bands(values["bands"], quote),
+        _by_strategy(values["by_strategy"], quote),
+        _denials(values["denials"], values["refused"], decisions),
         _data(values["data"], values["settings_hash"]),
     )
     print("\n\n".join("\n".join(part) for part in parts if part))
 
 
-def _verdict(summary: Values, quote: str, capital: float) -> list[str]:
+def _figures(summary: Values, quote: str, capital: float) -> list[str]:
     total, trades = summary["total_return"], summary["trades"]
     won = f"{percent(summary['win_rate'], 0)} won, profit factor {number(summary['profit_factor'])}"
     costs = f"fees {number(summary['fees'])}, slippage {number(summary['slippage'])} {quote}"
@@ -88,18 +96,11 @@ def _verdict(summary: Values, quote: str, capital: float) -> list[str]:
         ("Drawdown", percent(summary["max_drawdown"]), f"longest {summary['max_drawdown_bars']:,} bars"),
         ("Trades", f"{trades:,}", f"{won}, {number(summary['expectancy_r'])} R a trade" if trades else "none"),
         ("Costs", number(summary["fees"] + summary["slippage"]), costs),
-        *([("", "", _break_even(summary["break_even_slippage_bps"]))] if trades else []),
         ("Sharpe", number(summary["sharpe"]), ratios),
         ("Exposure", percent(summary["exposure"]), busy),
     ]
     texts = [f"{name:<10}{value:>12}   {rest}" for name, value, rest in lines]
     return [good_or_bad(texts[0], total), *texts[1:]]
-
-
-def _break_even(slippage_bps: float | None) -> str:
-    if slippage_bps is None or slippage_bps <= 0:
-        return "loses even without any slippage"
-    return f"breaks even at {slippage_bps:.1f} bps of slippage"
 
 
 def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[str]:
@@ -122,31 +123,52 @@ def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[s
     return [title, *_dim_header(table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows))]
 
 
-def _denials(denials: Mapping[str, int], decisions: Mapping[str, int]) -> list[str]:
+def _denials(denials: Mapping[str, int], refused: Sequence[Values], decisions: Mapping[str, int]) -> list[str]:
     taken = sum(count for name, count in decisions.items() if not name.startswith("UNFILLED"))
     cold, weak = (decisions.get(reason.name, 0) for reason in (Reason.NOT_WARM, Reason.NO_SIGNAL))
     lines = [
-        headline("Why not more: decisions that refused an entry, and orders not filled"),
-        f"{taken:,} decisions: {percent(cold / taken, 1)} had too little history, "
-        f"{percent(weak / taken, 1)} a weak consensus",
+        headline("Why not more: what the rules refused, and what it would have made after costs"),
+        *wrapped(
+            f"{taken:,} decisions: {percent(cold / taken, 1)} had too little history, "
+            f"{percent(weak / taken, 1)} a weak consensus"
+        ),
     ]
-    widest = max((len(f"{count:,}") for count in denials.values()), default=0)
-    for name, count in denials.items():
-        lines += wrapped(f"{count:>{widest},}  {REASON_TEXT[Reason[name]]}", indent=widest + 2)
-    return lines
+    if not denials:
+        return lines
+    imagined = {one["reason"]: one for one in refused}
+    rows = []
+    for name, bars in denials.items():
+        one = imagined.get(name)
+        made = [f"{one['entries']:,}", percent(one["win_rate"], 0), number(one["average_r"])] if one else [UNKNOWN] * 3
+        rows.append([f"{bars:,}", *made])
+    header, *figures = table(("bars", "entries", "won", "mean R"), rows, first_left=False)
+    told = [_painted(f"{header}  why", _DIM)]
+    for text, name in zip(figures, denials, strict=True):
+        told += wrapped(f"{text}  {REASON_TEXT[Reason[name]]}", indent=len(header) + 2)
+    return [*lines, *told]
+
+
+def _stress(stress: Mapping[str, Values] | None, quote: str) -> list[str]:
+    title = headline("Under worse luck")
+    if stress is None:
+        return [title, "not worked out in a metrics-only run"]
+    return [title, *_compared({_LUCK[name]: row for name, row in stress.items()}, quote)]
 
 
 def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
-    title = headline("If a touched limit order fills never, as assumed, always")
+    return [headline("If a touched limit order fills never, as assumed, always"), *_compared(bands, quote)]
+
+
+def _compared(results: Mapping[str, Values], quote: str) -> list[str]:
     figures: list[tuple[str, Callable[[Values], str]]] = [
-        ("return", lambda band: percent(band["total_return"])),
-        ("drawdown", lambda band: percent(band["max_drawdown"])),
-        ("trades", lambda band: f"{band['trades']:,}"),
-        (f"fees {quote}", lambda band: number(band["fees"])),
-        ("sharpe", lambda band: number(band["sharpe"])),
+        ("return", lambda one: percent(one["total_return"])),
+        ("drawdown", lambda one: percent(one["max_drawdown"])),
+        ("trades", lambda one: f"{one['trades']:,}"),
+        ("sharpe", lambda one: number(one["sharpe"])),
+        (f"became {quote}", lambda one: number(one["final_equity"])),
     ]
-    rows = [[name, *(figure(band) for _, figure in figures)] for name, band in bands.items()]
-    return [title, *_dim_header(table(("", *(name for name, _ in figures)), rows))]
+    rows = [[name, *(figure(one) for _, figure in figures)] for name, one in results.items()]
+    return _dim_header(table(("", *(name for name, _ in figures)), rows))
 
 
 def _dim_header(lines: Sequence[str]) -> list[str]:

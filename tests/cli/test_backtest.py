@@ -42,7 +42,8 @@ def result(cli: Cli, lake: Path) -> dict[str, Any]:
 
 
 def test_json_keeps_its_contract(result: dict[str, Any]) -> None:
-    assert list(result) == ["data", "settings_hash", "summary", "by_strategy", "denials", "bands", "notes"]
+    assert set(result) >= {"data", "settings_hash", "summary", "by_strategy", "denials", "bands", "notes"}
+    assert set(result) >= {"verdict", "statistics", "attribution", "stress", "months", "monte_carlo", "refused"}
     assert result["notes"] == []
     assert {"hash", "bars", "start", "end", "bars_per_year", "gaps"} <= set(result["data"])
     assert set(result["summary"]) >= SUMMARY
@@ -80,10 +81,10 @@ def test_a_range_is_of_closes_and_half_open(cli: Cli, lake: Path) -> None:
 
 def test_metrics_only_has_the_same_figures_and_no_invented_ones(cli: Cli, lake: Path, result: dict[str, Any]) -> None:
     short = parsed(cli("backtest", "--json", "--metrics-only").out)
-    assert short["by_strategy"] is None
-    assert {name: part for name, part in short.items() if name != "by_strategy"} == {
-        name: part for name, part in result.items() if name != "by_strategy"
-    }
+    for name in ("by_strategy", "attribution", "stress", "monte_carlo"):
+        assert short[name] is None, name
+    for name in ("data", "settings_hash", "summary", "bands", "denials", "notes"):
+        assert short[name] == result[name], name
 
 
 def test_capital_is_what_the_account_opens_with(cli: Cli, lake: Path) -> None:
@@ -157,12 +158,30 @@ def test_the_table_says_what_matters_in_80_columns(cli: Cli, lake: Path, result:
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in out
-    assert [line.split()[0] for line in lines[:4]] == ["Return", "Drawdown", "Trades", "Costs"]
-    assert f"{100 * result['summary']['total_return']:,.2f} %" in lines[0]
+    told = lines[: lines.index("")]
+    assert " ".join(told) == " ".join(result["verdict"])
+    figures = lines[len(told) + 1 :]
+    assert [line.split()[0] for line in figures[:4]] == ["Return", "Drawdown", "Trades", "Costs"]
+    assert f"{100 * result['summary']['total_return']:,.2f} %" in figures[0]
     for name in result["denials"]:
-        assert REASON_TEXT[Reason[name]] in out
+        assert REASON_TEXT[Reason[name]] in " ".join(out.split())
     for name in (*result["by_strategy"], "pessimistic", "base", "optimistic", "inferred", result["settings_hash"]):
         assert name in out
+
+
+def test_a_tear_sheet_is_written_whole_or_not_at_all(cli: Cli, lake: Path, tmp_path: Path) -> None:
+    words = ("backtest", "--symbol", "BTC-USDT", "--html")
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    sheet = folder / "sheet.html"
+    outcome = cli(*words, sheet, "--json")
+    assert (outcome.code, sheet.name in outcome.err) == (0, True)
+    assert parsed(outcome.out)["settings_hash"] in sheet.read_text()
+    assert [path.name for path in folder.iterdir()] == ["sheet.html"]
+    for place, complaint in ((folder, "is a folder"), (folder / "no" / "sheet.html", "there is no folder")):
+        refused = cli(*words, place)
+        assert (refused.code, refused.out) == (2, "")
+        assert complaint in refused.err
 
 
 def test_colours_are_for_terminals_that_want_them(cli: Cli, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
