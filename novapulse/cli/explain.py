@@ -17,6 +17,7 @@ from novapulse.core.records import Reason
 from novapulse.market.spelling import stamp_ns, symbol_of
 from novapulse.research.decision import decision_at
 from novapulse.research.inputs import Markets, checked_strategies, iso
+from novapulse.research.running import refuse_lookahead
 from novapulse.risk.settings import StopSettings
 
 
@@ -32,6 +33,7 @@ def explain(options: argparse.Namespace) -> int:
     since = options.start or "the first recorded bar"
     say(f"as decided in an account that trades {names} on {key.exchange} from {since} on")
     settings = loaded.settings.backtest
+    refuse_lookahead(settings, strategies, whole.bars[key])
     with progress("explain") as told:
         columns, calibrations = pipeline.signals(markets.bars, settings.confluence, strategies, progress=told)
     plan, bars = prepare(settings.confluence, strategies), markets.bars[key]

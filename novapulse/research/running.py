@@ -30,7 +30,7 @@ def backtest_markets(
         InputError: A strategy of the user looks ahead, or instruments do not belong into one account.
         StrategyError: A strategy cannot be used.
     """
-    _refuse_lookahead(settings, strategies, next(iter(markets.bars.values())))
+    refuse_lookahead(settings, strategies, next(iter(markets.bars.values())))
     try:
         return run(
             markets.bars,
@@ -47,7 +47,12 @@ def backtest_markets(
         raise
 
 
-def _refuse_lookahead(settings: BacktestSettings, strategies: Mapping[str, Strategy], bars: BarColumns) -> None:
+def refuse_lookahead(settings: BacktestSettings, strategies: Mapping[str, Strategy], bars: BarColumns) -> None:
+    """Refuse a strategy of the user that a quick look finds looking ahead.
+
+    Raises:
+        InputError: There is one.
+    """
     for name in settings.confluence.shares:
         if name not in STRATEGIES:
             from novapulse.research.bias import quick_check

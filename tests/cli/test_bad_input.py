@@ -248,7 +248,14 @@ def configured(tmp_path: Path, source: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("words", [["backtest"], ["bias", "--strategy", "mine"]], ids=["backtest", "bias"])
+ASKING = [
+    ["backtest"],
+    ["bias", "--strategy", "mine"],
+    ["explain", "--of", "BTC-USDT", "--at", "2024-01-20T00:00Z"],
+]
+
+
+@pytest.mark.parametrize("words", ASKING, ids=["backtest", "bias", "explain"])
 @pytest.mark.parametrize(("votes", "named"), STRATEGIES.values(), ids=STRATEGIES)
 def test_a_bad_strategy_is_named(
     cli: Cli, lake: Path, tmp_path: Path, words: list[str], votes: str, named: list[str]
