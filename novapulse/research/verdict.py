@@ -11,6 +11,8 @@ from novapulse.stats.sharpe import OBSERVATIONS_MIN
 TRADES_MIN = 100
 """Round trips below which a result says little (the promotion gate asks for as many)."""
 
+_COLD_SHOWN_FRACTION = 0.1
+
 _LUCK = {
     "double_costs": "with twice the costs",
     "one_bar_late": "one bar late",
@@ -38,10 +40,11 @@ def _sentences(result: Result, parts: Mapping[str, Any]) -> Iterator[str]:
         return
     total = summary["total_return"]
     yield (
-        f"{'Gained' if total > 0 else 'Lost' if total < 0 else 'Kept'} {abs(total):.2%} {span}: "
-        f"{_count(summary['trades'], 'round trip')}, {summary['win_rate']:.0%} won, "
+        f"{'Gained' if total > 0 else 'Lost' if total < 0 else 'Kept'} {_percent(abs(total))} {span}: "
+        f"{_count(summary['trades'], 'round trip')}, {_percent(summary['win_rate'], 0)} won, "
         f"{summary['expectancy_r']:+.2f} R each after costs."
     )
+    yield from _cold(result)
     yield from _costs(result, summary)
     yield from _bands(parts["bands"])
     if total > 0 and parts["stress"]:
@@ -54,11 +57,19 @@ def _days(result: Result) -> float:
     return float(result.tally["last_ts_ns"] - result.tally["first_ts_ns"]) / DAY_NS
 
 
+def _cold(result: Result) -> Iterator[str]:
+    decisions = result.decisions()
+    cold = decisions.get(Reason.NOT_WARM.name, 0) / max(sum(decisions.values()), 1)
+    if cold >= _COLD_SHOWN_FRACTION:
+        yield f"Nothing could be decided on {_percent(cold, 0)} of the bars: their indicators were not warm yet."
+
+
 def _why_nothing(result: Result) -> Iterator[str]:
     decisions = result.decisions()
     if decisions:
         name, count = next(iter(decisions.items()))
-        yield f"The most frequent reason, on {count / sum(decisions.values()):.0%} of all decisions: {_said(name)}."
+        share = _percent(count / sum(decisions.values()), 0)
+        yield f"The most frequent reason, on {share} of all decisions: {_said(name)}."
 
 
 def _said(name: str) -> str:
@@ -71,7 +82,7 @@ def _costs(result: Result, summary: Mapping[str, Any]) -> Iterator[str]:
     if costs <= 0:
         return
     free = summary["total_return"] + costs / capital
-    yield f"Fees and slippage took {costs:,.2f} {quote}; the same fills free of cost would have made {free:+.2%}."
+    yield f"Fees and slippage took {costs:,.2f} {quote}; the same fills free of cost would have made {_signed(free)}."
     breaks_even = summary["break_even_slippage_bps"]
     if breaks_even is not None and breaks_even <= 0:
         yield "It loses even without any slippage."
@@ -82,7 +93,7 @@ def _costs(result: Result, summary: Mapping[str, Any]) -> Iterator[str]:
 def _bands(bands: Mapping[str, Any]) -> Iterator[str]:
     never, always = bands["pessimistic"]["total_return"], bands["optimistic"]["total_return"]
     if never != always:
-        yield f"If a touched limit order never filled it would be {never:+.2%}, if it always did {always:+.2%}."
+        yield f"If a touched limit order never filled it would be {_signed(never)}, if it always did {_signed(always)}."
 
 
 def _luck(stress: Mapping[str, Any]) -> str:
@@ -94,12 +105,12 @@ def _luck(stress: Mapping[str, Any]) -> str:
 
 
 def _depth(summary: Mapping[str, Any], monte_carlo: Mapping[str, Any] | None) -> Iterator[str]:
-    text = f"The deepest drawdown was {summary['max_drawdown']:.2%}"
+    text = f"The deepest drawdown was {_percent(summary['max_drawdown'])}"
     if monte_carlo is None:
         yield f"{text}."
         return
     likely = monte_carlo["resampled"]["max_drawdown"]["high"]
-    yield f"{text}; of {monte_carlo['paths']:,} resampled histories one in twenty goes beyond {likely:.2%}."
+    yield f"{text}; of {monte_carlo['paths']:,} resampled histories one in twenty goes beyond {_percent(likely)}."
 
 
 def _belief(summary: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterator[str]:
@@ -111,7 +122,7 @@ def _belief(summary: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterat
         between = "" if low is None else f" (95 % interval {low:+.1f} to {high:+.1f})"
         yield (
             f"Sharpe ratio {summary['sharpe']:+.2f} a year{between}; the chance that the true one is above zero is "
-            f"{statistics['psr']:.0%}."
+            f"{_chance(statistics['psr'])}."
         )
     if days is not None and (days < OBSERVATIONS_MIN or trades < TRADES_MIN):
         needed = statistics.get("min_track_record_days") or 0.0
@@ -120,6 +131,21 @@ def _belief(summary: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterat
             f"Too little to judge by: {_count(days, 'day')} and {_count(trades, 'round trip')}, where "
             f"{OBSERVATIONS_MIN} and {TRADES_MIN} are the least{more}."
         )
+
+
+def _percent(fraction: float, digits: int = 2) -> str:
+    return f"{100 * fraction:,.{digits}f} %"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+,.2f} %"
+
+
+def _chance(probability: float) -> str:
+    # 0 % and 100 % would claim what no sample can.
+    if probability < 0.01:
+        return "under 1 %"
+    return "over 99 %" if probability > 0.99 else _percent(probability, 0)
 
 
 def _listed(parts: list[str]) -> str:

@@ -43,14 +43,14 @@ def told(total=0.05, *, days=200.0, trades=150, psr=0.9, stress=None, monte_carl
     return verdict(result, parts)
 
 
-@pytest.mark.parametrize(("total", "word"), [(0.05, "Gained 5.00%"), (-0.05, "Lost 5.00%"), (0.0, "Kept 0.00%")])
+@pytest.mark.parametrize(("total", "word"), [(0.05, "Gained 5.00 %"), (-0.05, "Lost 5.00 %"), (0.0, "Kept 0.00 %")])
 def test_the_headline_is_what_came_out(total, word):
-    assert told(total)[0] == f"{word} in 200 days: 150 round trips, 50% won, +0.10 R each after costs."
+    assert told(total)[0] == f"{word} in 200 days: 150 round trips, 50 % won, +0.10 R each after costs."
 
 
 def test_costs_are_put_beside_what_they_took():
     text = " ".join(told(-0.01))
-    assert "took 30.00 USD; the same fills free of cost would have made +2.00%" in text
+    assert "took 30.00 USD; the same fills free of cost would have made +2.00 %" in text
     assert "loses even without any slippage" in " ".join(told(-0.01, break_even_slippage_bps=-1.0))
 
 
@@ -76,6 +76,15 @@ def test_a_short_record_is_called_short_and_a_long_one_is_not():
     assert any("150 and 100" not in s and "12 round trips" in s for s in told(trades=12)[1:])
 
 
+def test_bars_before_the_indicators_were_warm_are_told():
+    assert "Nothing could be decided on 25 % of the bars: their indicators were not warm yet." in told()
+
+
+@pytest.mark.parametrize(("psr", "said"), [(0.0, "under 1 %"), (0.42, "42 %"), (1.0, "over 99 %")])
+def test_no_sample_is_certain(psr, said):
+    assert f"above zero is {said}." in " ".join(told(psr=psr))
+
+
 def test_no_ratio_is_no_zero():
     text = " ".join(told(sharpe=None, psr=None))
     assert "Sharpe ratio" not in text
@@ -85,4 +94,4 @@ def test_no_ratio_is_no_zero():
 def test_without_a_trade_it_says_why():
     first, why = told(trades=0)
     assert first == "No round trip was closed in 200 days."
-    assert why.startswith("The most frequent reason, on 75% of all decisions:")
+    assert why.startswith("The most frequent reason, on 75 % of all decisions:")
