@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from novapulse import __version__
 from novapulse.research.analysis import Analysis
 from novapulse.research.inputs import InputError, Markets
-from novapulse.research.tearsheet.page import page
+from novapulse.research.tearsheet.page import laid_out
 from novapulse.research.tearsheet.svg import Markup
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def tear_sheet(analysis: Analysis, markets: Markets) -> str:
     """
     template = _environment().get_template("page.html.jinja")
     style = Markup(files(__name__).joinpath("style.css").read_text("utf-8"))
-    return template.render(page=page(analysis.as_data(), analysis.result, markets), style=style, version=__version__)
+    return template.render(
+        page=laid_out(analysis.as_data(), analysis.result, markets), style=style, version=__version__
+    )
 
 
 def _environment() -> "Environment":

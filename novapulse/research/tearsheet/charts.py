@@ -18,7 +18,7 @@ from novapulse.core.instruments import Instrument
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.research.tearsheet.scales import Scale, buckets, number_ticks, scale_of, signed, thinned, time_ticks
 from novapulse.research.tearsheet.svg import Markup, Plot
-from novapulse.research.tearsheet.words import R_RESULT, RESULT, counted, minute_of
+from novapulse.research.tearsheet.words import R_RESULT, RESULT, counted, figure, minute_of
 from novapulse.stats.drawdowns import drawdown_curve, episodes
 
 Trips = Any
@@ -28,6 +28,8 @@ _LINE_BUCKETS = 240
 _PRICE_BUCKETS = 220
 _TRIPS_DRAWN = 150
 _TIME_TICKS = 9
+_CLOSED_WIDTHS = 4
+"""A line is interrupted where a market is closed for this many of its points: on a week's nights, not on a year's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ def equity_charts(result: Result, quote: str) -> list[Chart]:
 def _equity(ts_ns: Integers, equity: Floats, capital: float, quote: str, deepest: Sequence[Any]) -> Chart:
     points = _points(ts_ns, equity)
     scale = scale_of([capital, *(value for _, value in points)], room=0.06)
-    plot = _over_time(ts_ns, scale).y_axis(number_ticks(scale, 6))
+    plot = _over_time(ts_ns, scale).y_axis(number_ticks(scale, 8))
     for one in deepest:
         plot.span(one.peak_ts_ns, one.recovered_ts_ns or int(ts_ns[-1]))
-    floor = [(points[0][0], scale.low), (points[-1][0], scale.low)]
-    plot.rule(capital, "opening capital").area([(points, floor)], "equity-area").line([points], "equity-line")
+    plot.rule(capital, "opening capital").line([points], "equity-line")
+    level = [(points[0][0], capital), (points[-1][0], capital)]
+    plot.area([([(at, max(value, capital)) for at, value in points], level)], "equity-above")
+    plot.area([(level, [(at, min(value, capital)) for at, value in points])], "equity-below")
     last = float(equity[-1])
     description = (
         f"From {signed(capital, 2)} to {signed(last, 2)} {quote}, lowest {signed(float(equity.min()), 2)}, "
@@ -75,7 +79,7 @@ def _drawdown(ts_ns: Integers, equity: Floats, capital: float, deepest: Sequence
         return Chart("Drawdown", "Equity never fell below an earlier peak.")
     points = [(at, -value) for at, value in _points(ts_ns, drawdown_curve(equity, capital))]
     scale = Scale(min(value for _, value in points) * 1.08, 0.0)
-    plot = _over_time(ts_ns, scale).y_axis(number_ticks(scale, 4, " %", 100.0), strong=0.0)
+    plot = _over_time(ts_ns, scale).y_axis(number_ticks(scale, 5, " %", 100.0), strong=0.0)
     top = [(points[0][0], 0.0), (points[-1][0], 0.0)]
     plot.area([(top, points)], "drawdown-area").line([points], "drawdown-line")
     description = (
@@ -115,7 +119,7 @@ def price_chart(
     shown = _most_telling(trips)
     prices = [float(price) for name in ("entry_price", "exit_price") for price in shown[name]]
     scale = scale_of([float(bars.low.min()), float(bars.high.max()), *prices], room=0.05)
-    plot = _over_time(bars.ts_close_ns, scale).y_axis(number_ticks(scale, 6))
+    plot = _over_time(bars.ts_close_ns, scale).y_axis(number_ticks(scale, 8))
     pieces = list(_pieces(bars))
     plot.area([(upper, lower) for upper, lower, _ in pieces], "price-range")
     plot.line([close for *_, close in pieces], "price-line")
@@ -141,8 +145,10 @@ _Line = list[tuple[float, float]]
 
 
 def _pieces(bars: BarColumns) -> Iterator[tuple[_Line, _Line, _Line]]:
-    parts = buckets(bars.ts_close_ns, _PRICE_BUCKETS)
-    width = (int(bars.ts_close_ns[-1]) - int(bars.ts_close_ns[0])) / max(len(parts), 1)
+    span = int(bars.ts_close_ns[-1]) - int(bars.ts_close_ns[0])
+    open_share = min(len(bars) * bars.timeframe_ns / span, 1.0)
+    parts = buckets(bars.ts_close_ns, min(round(_PRICE_BUCKETS / open_share), len(bars)))
+    width = span / len(parts)
     rows = [
         (
             int(bars.ts_close_ns[p.stop - 1]),
@@ -155,8 +161,8 @@ def _pieces(bars: BarColumns) -> Iterator[tuple[_Line, _Line, _Line]]:
     breaks = [
         index
         for index, (before, after) in enumerate(pairwise(parts), 1)
-        if bars.number[after.start] - bars.number[before.stop - 1] > 1
-        and bars.ts_close_ns[after.start] - bars.ts_close_ns[before.stop - 1] > 2 * width
+        if bars.ts_close_ns[after.start] - bars.ts_close_ns[before.stop - 1]
+        > width * (2 if bars.number[after.start] - bars.number[before.stop - 1] > 1 else _CLOSED_WIDTHS)
     ]
     for start, stop in pairwise([0, *breaks, len(rows)]):
         piece = rows[start:stop]
@@ -173,10 +179,11 @@ def _draw_trip(plot: Plot, trip: Any, strategies: Sequence[str]) -> None:
     is_long, tone = int(trip["direction"]) > 0, "gain" if trip["pnl"] > 0 else "loss"
     lead = int(trip["lead"])
     led = strategies[lead] if 0 <= lead < len(strategies) else "no strategy"
+    made = figure("r_multiple", float(trip["r_multiple"]), R_RESULT)
     remark = (
         f"{'long' if is_long else 'short'}, led by {led}: in {minute_of(int(trip['entry_ts_ns']))} at "
         f"{entry[1]:,.8g}, out {minute_of(int(trip['exit_ts_ns']))} at {leave[1]:,.8g}, "
-        f"{R_RESULT.write(float(trip['r_multiple']))} ({REASON_TEXT[Reason(int(trip['exit_reason']))]})"
+        f"{made.text} ({REASON_TEXT[Reason(int(trip['exit_reason']))]})"
     )
     plot.stroke(entry, leave, f"trip {tone}")
     plot.mark(*entry, "up" if is_long else "down", tone, remark)

@@ -15,6 +15,7 @@ Trips = Any
 
 _DRAWN_MAX = 600
 _R_LOW, _R_HIGH = -8.0, 12.0
+_HELD_LABELS = 9
 _HELD_EDGES = {
     0: "0",
     1: "1m",
@@ -76,7 +77,9 @@ def holding_histogram(trips: Trips) -> Chart:
     alls = np.bincount(places - first, minlength=last - first)
     plot = Plot(Scale(0.0, float(last - first)), Scale(0.0, float(alls.max()) * 1.08))
     plot.y_axis(_count_ticks(plot.y), strong=0.0)
-    plot.x_axis([Tick(place - first, names[place]) for place in range(first, min(last + 1, edges.size))], lines=False)
+    step = -(-(last - first) // _HELD_LABELS)
+    labelled = range(first, min(last + 1, edges.size), step)
+    plot.x_axis([Tick(place - first, names[place]) for place in labelled], lines=False)
     for number, (won, every) in enumerate(zip(wins.tolist(), alls.tolist(), strict=True)):
         if every:
             remark = f"from {names[first + number]} on: {counted(every, 'round trip')}, {won:,} with a gain"
@@ -89,7 +92,7 @@ def holding_histogram(trips: Trips) -> Chart:
 
 def excursion_scatter(trips: Trips) -> Chart:
     """Return how far round trips went against their entry beside how far they went for it."""
-    title = "Worst against best moment, in R"
+    title = "Worst (across) and best moment (upwards), R"
     known = np.isfinite(trips["mae_r"]) & np.isfinite(trips["mfe_r"])
     lost, trips = int((~known).sum()), trips[known]
     if trips.size == 0:
@@ -97,7 +100,7 @@ def excursion_scatter(trips: Trips) -> Chart:
     step = -(-trips.size // _DRAWN_MAX)
     shown = trips[::step]
     against, gained = -shown["mae_r"], shown["mfe_r"]
-    plot = Plot(scale_of([0.0, *against.tolist()], room=0.03), scale_of([0.0, *gained.tolist()], room=0.06))
+    plot = Plot(scale_of([0.0, *against.tolist()], room=0.03), scale_of([0.0, *gained.tolist()], room=0.08))
     plot.x_axis(number_ticks(plot.x, 7)).y_axis(number_ticks(plot.y, 6))
     for trip, bad, good in zip(shown, against.tolist(), gained.tolist(), strict=True):
         is_gain = trip["pnl"] > 0

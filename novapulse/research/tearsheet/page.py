@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from novapulse.backtest.result import Result
 from novapulse.research.inputs import Markets
 from novapulse.research.tearsheet import tables
@@ -14,7 +16,8 @@ from novapulse.research.tearsheet.settings import Section, Setting, changed, sec
 from novapulse.research.tearsheet.tables import Table, Year
 from novapulse.research.tearsheet.words import counted, day
 
-_SYMBOLS_NAMED = 4
+_SYMBOLS_NAMED = 6
+_PRICES_DRAWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Page:
     bands: Table | None
     years: list[Year]
     prices: list[Chart]
+    prices_left: str
     attribution: list[Table]
     distributions: list[Chart]
     monte_carlo: list[Table]
@@ -41,7 +45,6 @@ class Page:
     refused: Table | None
     drawdowns: Table | None
     has_events: bool
-    has_trades: bool
     sections: list[Section]
     changed: list[Setting]
     settings_hash: str
@@ -50,7 +53,7 @@ class Page:
     data_words: str
 
 
-def page(data: Mapping[str, Any], result: Result, markets: Markets) -> Page:
+def laid_out(data: Mapping[str, Any], result: Result, markets: Markets) -> Page:
     """Return the parts of a tear sheet.
 
     Args:
@@ -76,6 +79,7 @@ def page(data: Mapping[str, Any], result: Result, markets: Markets) -> Page:
         bands=tables.bands(data["bands"]),
         years=tables.months(data["months"] or []),
         prices=_prices(result, markets) if has_events else [],
+        prices_left=_prices_left(result) if has_events else "",
         attribution=tables.attribution(data["attribution"], quote),
         distributions=_distributions(result) if has_events else [],
         monte_carlo=tables.monte_carlo(data["monte_carlo"]),
@@ -83,7 +87,6 @@ def page(data: Mapping[str, Any], result: Result, markets: Markets) -> Page:
         refused=tables.refused(data["refused"] or [], data["denials"]),
         drawdowns=tables.drawdowns(data["drawdowns"] or []),
         has_events=has_events,
-        has_trades=bool(data["summary"]["trades"]),
         sections=settings,
         changed=changed(settings),
         settings_hash=data["settings_hash"],
@@ -104,10 +107,29 @@ def _title(instruments: list[Mapping[str, Any]]) -> str:
 def _prices(result: Result, markets: Markets) -> list[Chart]:
     trips = result.round_trips
     return [
-        price_chart(number, one, markets.bars[one.key], trips[trips["instrument"] == number], result.strategies)
-        for number, one in enumerate(result.instruments)
-        if one.key in markets.bars
+        price_chart(
+            number,
+            result.instruments[number],
+            markets.bars[result.instruments[number].key],
+            trips[trips["instrument"] == number],
+            result.strategies,
+        )
+        for number in _prices_drawn(result)
     ]
+
+
+def _prices_drawn(result: Result) -> list[int]:
+    counts = np.bincount(result.round_trips["instrument"], minlength=len(result.instruments))
+    return sorted(np.argsort(-counts, kind="stable")[:_PRICES_DRAWN].tolist())
+
+
+def _prices_left(result: Result) -> str:
+    count = len(result.instruments)
+    return (
+        f"Drawn are the {_PRICES_DRAWN} of {count} instruments with the most round trips."
+        if count > _PRICES_DRAWN
+        else ""
+    )
 
 
 def _distributions(result: Result) -> list[Chart]:

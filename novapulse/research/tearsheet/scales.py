@@ -105,7 +105,10 @@ def time_ticks(start_ns: int, end_ns: int, count_max: int) -> list[Tick]:
         moments = [n * step for n in range(first, end_ns // step + 1)]
         return [Tick(moment, _moment_label(moment, step)) for moment in moments]
     months = next((n for n in _MONTH_STEPS if n * _MONTH_NS >= width), _MONTH_STEPS[-1])
-    return [Tick(ns, day.strftime("%Y" if day.month == 1 else "%b")) for ns, day in _months(start_ns, end_ns, months)]
+    return [
+        Tick(ns, day.strftime("%Y" if day.month == 1 else "%b" if number else "%b %Y"))
+        for number, (ns, day) in enumerate(_months(start_ns, end_ns, months))
+    ]
 
 
 def _moment_label(moment_ns: int, step_ns: int) -> str:

@@ -9,18 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.research.tearsheet.figures import Values, meaning, row_figures
 from novapulse.research.tearsheet.scales import Scale, scale_of
 from novapulse.research.tearsheet.svg import Markup, lying_bar, lying_range
 from novapulse.research.tearsheet.words import (
     COUNT,
-    DAYS,
     R_RESULT,
     RESULT,
     Figure,
+    Kind,
     Value,
     day,
+    duration,
     figure,
     minute,
     plain,
@@ -51,7 +53,7 @@ class Table:
 _STRESS = {
     "as_tested": ("As tested", ""),
     "double_costs": ("Double costs", "fees, spread and slippage twice as high"),
-    "one_bar_late": ("One bar late", "every order reaches the market a bar later"),
+    "one_bar_late": ("One bar late", "decided on what was known a bar before"),
     "without_best_five": ("Without the best five", "the five best round trips taken out"),
 }
 _BANDS = {
@@ -102,6 +104,17 @@ _ATTRIBUTION = {
 }
 
 
+_EXITS = {
+    Reason.EXIT_STOP.name: "Protective stop",
+    Reason.EXIT_BREAKEVEN.name: "Stop at break-even",
+    Reason.EXIT_TRAIL.name: "Trailing stop",
+    Reason.EXIT_TARGET.name: "Take-profit",
+    Reason.EXIT_TIME.name: "Time limit",
+    Reason.EXIT_OPPOSITE.name: "Consensus turned",
+    Reason.EXIT_MODE.name: "Told to flatten",
+}
+
+
 def attribution(values: Mapping[str, Mapping[str, Values]] | None, quote: str) -> list[Table]:
     """Return where the result came from; parts with one row only, such as a single instrument, say nothing."""
     tables = []
@@ -132,8 +145,7 @@ def _group_name(part: str, name: str) -> str:
     if part == "hour":
         return f"{name}:00"
     if part == "exit":
-        reason = next((REASON_TEXT[one] for one in Reason if one.name == name), plain(name))
-        return reason[:1].upper() + reason[1:]
+        return _EXITS.get(name, plain(name))
     return plain(name) if part == "direction" else name
 
 
@@ -196,7 +208,7 @@ def refused(rows: Sequence[Values], denials: Mapping[str, int]) -> Table | None:
             cells: list[Cell] = ["", figure(f"denials.{name}", count, COUNT), "not imagined", "", "", ""]
             lines.append(Row(_sentence(text), cells))
     heads = ["Rule", "Entries", "Bars", "Would have made", "", "Average", "Won"]
-    return Table("What the rules refused, and what it would have made", heads, lines)
+    return Table("Entries that were refused or not filled, and what they would have made", heads, lines)
 
 
 def _helped(total: Figure) -> str:
@@ -215,13 +227,13 @@ def drawdowns(rows: Sequence[Values]) -> Table | None:
         path = f"drawdowns.{number}"
         (depth,) = row_figures(path, row, ("depth",))
         recovered = minute(row["recovered"]) if row["recovered"] else "not recovered"
-        length = figure(f"{path}.days", row["days"], DAYS if float(row["days"]).is_integer() else _PART_DAYS)
+        length = figure(f"{path}.days", row["days"], _SPAN)
         lines.append(Row(str(number + 1), [depth, minute(row["peak"]), minute(row["trough"]), recovered, length]))
     heads = ["", "Depth", "From the peak", "Lowest", "Recovered", "Under water"]
-    return Table("Deepest drawdowns, times in UTC", heads, lines) if lines else None
+    return Table("From peak to recovery, times in UTC", heads, lines) if lines else None
 
 
-_PART_DAYS = DAYS._replace(write=lambda value: f"{value:,.1f} days")
+_SPAN = Kind(lambda days: duration(days * DAY_NS))
 
 
 @dataclass(frozen=True, slots=True)
