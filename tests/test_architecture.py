@@ -54,7 +54,7 @@ LIBRARIES_OF_PURE_CODE = {"numpy", "pydantic"}
 MORE_LIBRARIES = {"market.sessions": {"exchange_calendars", "pandas"}}
 
 RESEARCH_ONLY = set(
-    "altair anywidget arch dask ipykernel joblib marimo matplotlib nbval optuna papermill plotly quantstats raptorbt "
+    "altair anywidget arch dask ipykernel jinja2 joblib marimo matplotlib nbval optuna papermill plotly quantstats raptorbt "
     "scipy skfolio skl2onnx sklearn statsmodels talib vectorbt".split()
 )
 MAY_USE_RESEARCH = {"research", "ui"}

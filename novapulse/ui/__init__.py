@@ -1,0 +1,1 @@
+"""What notebooks and apps share: one theme, and the charts that are drawn in it."""
