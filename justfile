@@ -38,6 +38,21 @@ bench *arguments: kernels
 picture: kernels
     @python docs/images/make_picture.py
 
+# Open the backtest notebook in the browser, on this machine only; arguments go to marimo
+[no-exit-message]
+notebook *arguments: kernels
+    @MARIMO_SKIP_UPDATE_CHECK=1 marimo run notebooks/backtest.py --host 127.0.0.1 "$@"
+
+# Measure the notebook in Chromium: first paint, slider to redraw
+[no-exit-message]
+bench-notebook: kernels
+    @python -m tests.benchmarks.notebook
+
+# Edit the notebooks in the browser, on this machine only; arguments go to marimo
+[no-exit-message]
+edit *arguments: kernels
+    @MARIMO_SKIP_UPDATE_CHECK=1 marimo edit notebooks --host 127.0.0.1 "$@"
+
 # Open an interactive Python with the research packages, the library and the lake at hand
 [no-exit-message]
 research: kernels

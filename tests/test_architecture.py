@@ -54,8 +54,8 @@ LIBRARIES_OF_PURE_CODE = {"numpy", "pydantic"}
 MORE_LIBRARIES = {"market.sessions": {"exchange_calendars", "pandas"}}
 
 RESEARCH_ONLY = set(
-    "altair anywidget arch dask ipykernel jinja2 joblib marimo matplotlib nbval optuna papermill plotly quantstats raptorbt "
-    "scipy skfolio skl2onnx sklearn statsmodels talib vectorbt".split()
+    "altair anywidget arch dask ipykernel jinja2 joblib marimo matplotlib nbval optuna papermill plotly quantstats "
+    "raptorbt scipy skfolio skl2onnx sklearn statsmodels talib vectorbt".split()
 )
 MAY_USE_RESEARCH = {"research", "ui"}
 

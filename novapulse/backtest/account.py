@@ -26,6 +26,7 @@ from novapulse.backtest.columns import (
 from novapulse.backtest.kernel import OUTPUT_FULL, fold
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import new_tally
+from novapulse.backtest.warmth import note_warmth
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import Record
@@ -168,6 +169,7 @@ class Books:
         inner = int((stretch.fine.stops - stretch.fine.starts).max(initial=1))
         room = plan.records.size * (FILLS_PER_BAR * max(inner, 1) + 2)
         market, signals, fine = stretch.market, stretch.signals, stretch.fine
+        note_warmth(self.state.tally, market, signals.warm)
         full = OUTPUT_FULL
         while full == OUTPUT_FULL:
             full = fold(

@@ -1,7 +1,8 @@
 """What refused and unfilled entries would have made: each is entered at the next open and left by its own stops.
 
 The account is left out of it: one unit of R is risked on each, nothing is refused for want of cash, and results do not
-add up to an equity curve. It answers one question per rule: did it keep out more than it cost?
+add up to an equity curve. Break-even, trail and the consensus that turns are left out as well, so an imagined entry is
+no measure of a real one: it is compared with the entries that were taken, imagined in the same way.
 """
 
 import math
@@ -12,10 +13,42 @@ import numpy as np
 from novapulse.backtest.columns import Market, Records
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
-from novapulse.core.records import Record
+from novapulse.core.records import DENIAL, Record
 
 HORIZON_BARS = 1_440
-"""Bars after which an imagined position is closed at the close, if neither stop nor target was reached."""
+"""Bars after which an imagined position is closed at the close, where no round trip says how long one lasts."""
+
+_HOLDS, _HORIZON_MIN = 5, 20
+
+
+def horizon_bars(round_trips: Records) -> int:
+    """Return after how many bars an imagined position is closed: five median holds of the run's own, at least 20."""
+    if round_trips.size == 0:
+        return HORIZON_BARS
+    return int(np.clip(_HOLDS * np.median(round_trips["bars_held"]), _HORIZON_MIN, HORIZON_BARS))
+
+
+def taken(result_fills: Records, round_trips: Records, instruments: Records, rules: Record) -> Records:
+    """Return DENIAL[R]: the entries that were taken, as if they had been refused: the control of the experiment.
+
+    Args:
+        result_fills: FILL[F], whose first fill of each round trip names the decision.
+        round_trips: ROUND_TRIP[R].
+        instruments: INSTRUMENT[P].
+        rules: RULES record.
+    """
+    entries = np.zeros(round_trips.size, DENIAL)
+    numbers, first = np.unique(result_fills["round_trip"], return_index=True)
+    fills = result_fills[first[np.searchsorted(numbers, round_trips["number"])]]
+    costs = 2.0 * (instruments["taker_fee_e8"] * 1e-8 + rules.half_spread_fraction + rules.slippage_fraction)
+    distance = round_trips["risk"] / round_trips["qty"]
+    by_range = distance * rules.target_atr / rules.stop_atr
+    by_cost = rules.target_cost_multiple_min * costs[round_trips["instrument"]] * round_trips["entry_price"]
+    entries["instrument"], entries["direction"] = round_trips["instrument"], round_trips["direction"]
+    entries["first_ts_ns"], entries["stop_distance"] = fills["decision_ts_ns"], distance
+    entries["bars"] = 1
+    entries["target_distance"] = np.maximum(by_range, by_cost) if rules.target_atr > 0.0 else 0.0
+    return entries
 
 
 class Imagined(NamedTuple):
@@ -25,7 +58,9 @@ class Imagined(NamedTuple):
     bars_held: Integers
 
 
-def imagine(denials: Records, market: Market, instruments: Records, rules: Record) -> Imagined:
+def imagine(
+    denials: Records, market: Market, instruments: Records, rules: Record, horizon: int = HORIZON_BARS
+) -> Imagined:
     """Return what each denial would have made.
 
     Args:
@@ -33,6 +68,7 @@ def imagine(denials: Records, market: Market, instruments: Records, rules: Recor
         market: The bars they were decided on.
         instruments: INSTRUMENT[P].
         rules: RULES record: spread, slippage, and the target where a denial has none.
+        horizon: Bars after which a position is closed.
 
     Returns:
         R after taker fees, half spreads and slippage on both sides. A bar with stop and target inside it is a stop; a
@@ -41,7 +77,7 @@ def imagine(denials: Records, market: Market, instruments: Records, rules: Recor
     """
     imagined = Imagined(np.full(denials.size, math.nan), np.zeros(denials.size, np.int64))
     if denials.size:
-        _imagine(denials, market, instruments, rules, HORIZON_BARS, imagined.r, imagined.bars_held)
+        _imagine(denials, market, instruments, rules, horizon, imagined.r, imagined.bars_held)
     return imagined
 
 

@@ -11,7 +11,7 @@ from novapulse.backtest.columns import Records
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.combine import SignalColumns
-from novapulse.core.bars import DAY_NS, Floats, Integers
+from novapulse.core.bars import DAY_NS, Flags, Floats, Integers
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
 
@@ -76,6 +76,18 @@ class Result:
             for number, name in enumerate(self.strategies)
         }
 
+    @property
+    def warm_ts_ns(self) -> int | None:
+        """Close of the first bar on which anything could be decided; None where there is none."""
+        return int(self.tally["warm_ts_ns"]) or None
+
+    def is_track(self, ts_ns: Integers) -> Flags:
+        """Return which stamps lie on or behind the day of the first warm bar: bool[N]."""
+        warm_ts_ns = self.warm_ts_ns
+        if warm_ts_ns is None:
+            return np.zeros(ts_ns.size, np.bool_)
+        return np.asarray((ts_ns - 1) // DAY_NS >= (warm_ts_ns - 1) // DAY_NS)
+
     def decisions(self) -> dict[str, int]:
         """Return how often each reason was given, over all instruments, the most frequent first."""
         totals = self.reasons.sum(axis=0)
@@ -104,15 +116,17 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
         days_per_year: Trading days a year.
 
     Returns:
-        Shares as fractions (0.05 is 5 %), money in quote; drawdown is 1 - equity / peak.
+        Shares as fractions (0.05 is 5 %), money in quote; drawdown is 1 - equity / peak. Rates and ratios count from
+        the first bar on which anything could be decided, and are None for an account that lost everything.
     """
     equity = float(tally["equity"])
-    years = float(tally["last_ts_ns"] - tally["first_ts_ns"]) / YEAR_NS
-    ticks, trades = int(tally["ticks"]), int(tally["trades"])
+    years = float(tally["last_ts_ns"] - tally["warm_ts_ns"]) / YEAR_NS if tally["warm_ts_ns"] else 0.0
+    ticks, trades = int(tally["ticks"] - tally["cold_ticks"]), int(tally["trades"])
     growth = equity / capital
     cagr = _annual(growth, years)
     drawdown = float(tally["drawdown_max"])
-    mean_equity = (float(tally["equity_sum"]) + equity * int(tally["run_ticks"])) / ticks if ticks else None
+    all_equity = float(tally["equity_sum"]) + equity * int(tally["run_ticks"])
+    mean_equity = (all_equity - capital * int(tally["cold_ticks"])) / ticks if ticks else None
     profit, loss = float(tally["profit"]), float(tally["loss"])
     traded, fees = (float(tally[name]) / float(tally["cash_factor"]) for name in ("traded_units", "fee_units"))
     before_slippage = equity - capital + float(tally["slippage"])
@@ -151,8 +165,9 @@ def _annual(growth: float, years: float) -> float | None:
 
 def _daily_ratios(tally: Records, days_per_year: float, years: float) -> dict[str, float | None]:
     last = float(tally["equity"]) / float(tally["day_equity"]) - 1.0 if tally["day_equity"] > 0 else 0.0
-    days = int(tally["days"]) + (1 if tally["ticks"] else 0)
-    if days < 2 or _contradict(days, years * days_per_year):
+    days = int(tally["days"] - tally["cold_days"]) + (1 if tally["ticks"] else 0)
+    ruined = tally["trough"] <= 0 or tally["drawdown_max"] >= 1
+    if days < 2 or years == 0.0 or ruined or _contradict(days, years * days_per_year):
         return {"sharpe": None, "sortino": None, "volatility": None}
     mean = (float(tally["day_return_sum"]) + last) / days
     squares = float(tally["day_return_squares"]) + last * last

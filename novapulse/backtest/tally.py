@@ -20,6 +20,10 @@ TALLY = np.dtype(
                 ("ticks", "i8"),
                 ("first_ts_ns", "i8"),
                 ("last_ts_ns", "i8"),
+                ("warm_ts_ns", "i8"),  # first tick on which anything could be decided; 0 while there is none
+                ("cold_ticks", "i8"),  # ticks before it
+                ("cold_days", "i8"),  # whole days of UTC before it
+                ("cold_day", "i8"),  # number of the last of them
                 ("equity", "f8"),
                 ("equity_sum", "f8"),  # without the ticks of the current run
                 ("run_ticks", "i8"),  # ticks since equity last changed

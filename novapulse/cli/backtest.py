@@ -27,9 +27,9 @@ def backtest(options: argparse.Namespace) -> int:
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=options.metrics_only)
     analysis = analyse(result, markets, strategies)
+    show(analysis, as_json=options.json)
     if options.html:
         _write_tear_sheet(Path(options.html), analysis, markets)
-    show(analysis, as_json=options.json)
     return EXIT_DONE
 
 

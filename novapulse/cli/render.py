@@ -7,6 +7,7 @@ from typing import Any
 
 from novapulse.cli.console import is_colourful
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.research.stress import LUCK
 
 Values = Mapping[str, Any]
 
@@ -15,12 +16,6 @@ UNKNOWN = "-"
 _BOLD, _RED, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 _WIDTH = 80
 _SYMBOLS_SHOWN = 6
-_LUCK = {
-    "as_tested": "as tested",
-    "double_costs": "twice the costs",
-    "one_bar_late": "one bar late",
-    "without_best_five": "without best five",
-}
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
@@ -123,7 +118,7 @@ def _by_strategy(by_strategy: Mapping[str, Values] | None, quote: str) -> list[s
     return [title, *_dim_header(table(("strategy", "trades", "won", f"PnL {quote}", "mean R", "fees"), rows))]
 
 
-def _denials(denials: Mapping[str, int], refused: Sequence[Values], decisions: Mapping[str, int]) -> list[str]:
+def _denials(denials: Mapping[str, int], refused: Sequence[Values] | None, decisions: Mapping[str, int]) -> list[str]:
     taken = sum(count for name, count in decisions.items() if not name.startswith("UNFILLED"))
     cold, weak = (decisions.get(reason.name, 0) for reason in (Reason.NOT_WARM, Reason.NO_SIGNAL))
     lines = [
@@ -135,16 +130,20 @@ def _denials(denials: Mapping[str, int], refused: Sequence[Values], decisions: M
     ]
     if not denials:
         return lines
-    imagined = {one["reason"]: one for one in refused}
+    imagined = {one["reason"]: one for one in refused or ()}
+    texts = {name: REASON_TEXT[Reason[name]] for name in denials}
+    if "TAKEN" in imagined:
+        texts = {"TAKEN": f"for comparison: {imagined['TAKEN']['text']}", **texts}
     rows = []
-    for name, bars in denials.items():
+    for name in texts:
+        bars = f"{denials[name]:,}" if name in denials else ""
         one = imagined.get(name)
         made = [f"{one['entries']:,}", percent(one["win_rate"], 0), number(one["average_r"])] if one else [UNKNOWN] * 3
-        rows.append([f"{bars:,}", *made])
+        rows.append([bars, *made])
     header, *figures = table(("bars", "entries", "won", "mean R"), rows, first_left=False)
     told = [_painted(f"{header}  why", _DIM)]
-    for text, name in zip(figures, denials, strict=True):
-        told += wrapped(f"{text}  {REASON_TEXT[Reason[name]]}", indent=len(header) + 2)
+    for text, why in zip(figures, texts.values(), strict=True):
+        told += wrapped(f"{text}  {why}", indent=len(header) + 2)
     return [*lines, *told]
 
 
@@ -152,7 +151,7 @@ def _stress(stress: Mapping[str, Values] | None, quote: str) -> list[str]:
     title = headline("Under worse luck")
     if stress is None:
         return [title, "not worked out in a metrics-only run"]
-    return [title, *_compared({_LUCK[name]: row for name, row in stress.items()}, quote)]
+    return [title, *_compared({LUCK[name].removeprefix("with "): row for name, row in stress.items()}, quote)]
 
 
 def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:
@@ -190,7 +189,7 @@ def _data(data: Values, settings_hash: str) -> list[str]:
     ]
     made, outside = sum(one["made"] for one in each), sum(one["outside_sessions"] for one in each)
     if made:
-        lines.append(f"{made:,} of them made flat for minutes without trades")
+        lines.append(f"{made:,} of them made flat for intervals without trades")
     if outside:
         lines.append(f"{outside:,} recorded bars outside regular sessions left out")
     lines += [*_finer(each), *_fees(each)]

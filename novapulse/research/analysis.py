@@ -16,20 +16,27 @@ import numpy as np
 from novapulse.backtest import Result
 from novapulse.backtest.account import Plan
 from novapulse.backtest.columns import Records, market_of
-from novapulse.backtest.refused import imagine
-from novapulse.backtest.result import trip_figures
-from novapulse.core.bars import DAY_NS, Floats, format_ns
+from novapulse.backtest.refused import horizon_bars, imagine, taken
+from novapulse.backtest.result import YEAR_NS, trip_figures
+from novapulse.core.bars import DAY_NS, Floats
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
-from novapulse.research.inputs import Markets
-from novapulse.research.stress import stress
+from novapulse.research.inputs import Markets, iso
+from novapulse.research.stress import equity_at, stress
 from novapulse.research.verdict import verdict
 from novapulse.research.warmth import cold_notes
 from novapulse.signals.regimes import LABELS
 from novapulse.stats.drawdowns import episodes
 from novapulse.stats.paths import Band, PathBands, trade_paths
 from novapulse.stats.resampling import sharpe_interval
-from novapulse.stats.returns import at_day_ends, monthly_returns, simple_returns
+from novapulse.stats.returns import (
+    EquityCurve,
+    alpha_beta,
+    at_day_ends,
+    monthly_returns,
+    portfolio_curve,
+    simple_returns,
+)
 from novapulse.stats.sharpe import (
     Moments,
     autocorrelations,
@@ -45,7 +52,7 @@ SEED = 20_111
 _DRAWDOWNS_SHOWN = 5
 _HOUR_NS = DAY_NS // 24
 _PATHS, _PATH_CELLS_MAX = 1_000, 2_000_000
-_AUTOCORRELATION_DAYS_MIN = 30
+_AUTOCORRELATION_DAYS_MIN = _INTERVAL_DAYS_MIN = 30
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,18 @@ class Analysis:
         settings_hash: Name of the settings.
         verdict: Sentences; the first is the headline, the others qualify it.
         summary: Figures of the account, as `Result.summary`.
-        statistics: Figures of trades and of how sure one can be.
+        statistics: Figures of round trips, of the market itself, and of how sure one can be; None as above.
         by_strategy: Round trips by the strategy that led the entry; None for a metrics-only run.
         attribution: The same by strategy, regime, hour (UTC, of the entry), exit, instrument and direction.
         stress: Under worse luck, see `research.stress`; None for a metrics-only run.
         bands: Summaries with other chances for a touched limit.
-        months: Return of each month of UTC.
-        drawdowns: The deepest, at most five.
+        months: Return of each month of UTC from the first warm bar on; None for a metrics-only run.
+        years: The months of a year compounded; None for a metrics-only run.
+        drawdowns: The deepest, at most five; None for a metrics-only run.
         monte_carlo: Quantiles over resampled and permuted days of round trips; None where there are too few.
         denials: Bars on which an entry was refused, and orders not filled, by reason.
-        refused: By reason, what the refused entries would have made, in R after costs.
+        refused: By reason, what the refused entries would have made, in R after costs; the first row, `TAKEN`, is the
+            control: the entries that were taken, imagined in the same way. None for a metrics-only run.
         notes: What keeps the result from meaning much.
     """
 
@@ -76,16 +85,17 @@ class Analysis:
     settings_hash: str
     verdict: tuple[str, ...]
     summary: Figures
-    statistics: Figures
+    statistics: Figures | None
     by_strategy: Mapping[str, Figures] | None
     attribution: Mapping[str, Mapping[str, Figures]] | None
     stress: Mapping[str, Figures] | None
     bands: Mapping[str, Figures]
-    months: tuple[Figures, ...]
-    drawdowns: tuple[Mapping[str, Any], ...]
+    months: tuple[Figures, ...] | None
+    years: tuple[Figures, ...] | None
+    drawdowns: tuple[Mapping[str, Any], ...] | None
     monte_carlo: Mapping[str, Any] | None
     denials: Mapping[str, int]
-    refused: tuple[Mapping[str, Any], ...]
+    refused: tuple[Mapping[str, Any], ...] | None
     notes: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
@@ -108,23 +118,24 @@ def analyse(result: Result, markets: Markets, strategies: Mapping[str, Strategy]
         "data": {**markets.description, "instruments": _with_fees(markets, result)},
         "settings_hash": result.settings.hash,
         "summary": result.summary(),
-        "statistics": statistics(result) if kept else {},
+        "statistics": statistics(result, markets) if kept else None,
         "by_strategy": result.by_strategy if kept else None,
         "attribution": attribution(result) if kept else None,
         "stress": stress(result, markets),
         "bands": result.bands,
-        "months": tuple(_months(result)) if kept else (),
-        "drawdowns": tuple(_drawdowns(result)) if kept else (),
+        "months": tuple(_months(result)) if kept else None,
+        "years": tuple(_years_of(result)) if kept else None,
+        "drawdowns": tuple(_drawdowns(result)) if kept else None,
         "monte_carlo": _monte_carlo(result),
         "denials": result.denial_counts(),
-        "refused": tuple(_refused(result, markets)),
+        "refused": tuple(_refused(result, markets)) if kept else None,
         "notes": tuple(cold_notes(result, markets.bars, strategies)),
     }
     return Analysis(**parts, verdict=verdict(result, parts))
 
 
-def statistics(result: Result) -> dict[str, float | int | None]:
-    """Return figures of the round trips, and of how sure the record lets one be of its Sharpe ratio."""
+def statistics(result: Result, markets: Markets) -> dict[str, float | int | None]:
+    """Return figures of the round trips, of the market they were made in, and of how sure the record lets one be."""
     trips = result.round_trips
     pnl, r = _column(trips, "pnl"), _column(trips, "r_multiple")
     excursion, held, streaks = excursions(_column(trips, "mae_r"), _column(trips, "mfe_r")), None, None
@@ -134,7 +145,7 @@ def statistics(result: Result) -> dict[str, float | int | None]:
     return {
         "payoff": payoff_ratio(pnl),
         "average_win": _mean(pnl[pnl > 0]),
-        "average_loss": _mean(pnl[pnl <= 0]),
+        "average_loss": _mean(pnl[pnl < 0]),
         "best_trade": float(pnl.max()) if pnl.size else None,
         "worst_trade": float(pnl.min()) if pnl.size else None,
         "longest_winning_streak": streaks.wins if streaks else None,
@@ -147,30 +158,60 @@ def statistics(result: Result) -> dict[str, float | int | None]:
         "mfe_r_median": excursion.mfe_median if excursion else None,
         "edge_ratio": excursion.edge_ratio if excursion else None,
         **_confidence(result),
+        **_against_the_market(result, markets),
     }
 
 
 def _confidence(result: Result) -> dict[str, float | int | None]:
-    _, equity = at_day_ends(result.equity_ts_ns, result.equity)
+    stamps, equity = at_day_ends(result.equity_ts_ns, result.equity)
+    track = result.is_track(stamps)
     figures: dict[str, float | int | None] = dict.fromkeys(
         ("psr", "min_track_record_days", "sharpe_low", "sharpe_high", "skew", "kurtosis")
     )
-    figures["days"] = int(equity.size)
-    if result.summary()["sharpe"] is None or not (equity > 0).all():
+    figures["days"] = int(track.sum())
+    if result.summary()["sharpe"] is None:
         return figures
-    returns = simple_returns(equity, result.settings.capital)
-    interval = sharpe_interval(returns, result.days_per_year, SEED)
+    returns = simple_returns(equity, result.settings.capital)[track]
+    interval = sharpe_interval(returns, result.days_per_year, SEED) if returns.size >= _INTERVAL_DAYS_MIN else None
     if interval is not None:
         figures |= {"sharpe_low": interval.low, "sharpe_high": interval.high}
-    track = _track(returns)
-    if track is not None:
-        figures |= {"skew": track.skew, "kurtosis": track.kurtosis}
-        figures["psr"] = _or_none(lambda: probabilistic_sharpe_ratio(track))
-        figures["min_track_record_days"] = _or_none(lambda: minimum_track_record_length(track))
+    moments = _moments(returns)
+    if moments is not None:
+        figures |= {"skew": moments.skew, "kurtosis": moments.kurtosis}
+        figures["psr"] = _or_none(lambda: probabilistic_sharpe_ratio(moments))
+        figures["min_track_record_days"] = _or_none(lambda: minimum_track_record_length(moments))
     return figures
 
 
-def _track(returns: Floats) -> Moments | None:
+def _against_the_market(result: Result, markets: Markets) -> dict[str, float | int | None]:
+    """Compare with holding equal shares of the instruments from the first warm bar on, bought without costs."""
+    figures: dict[str, float | int | None] = dict.fromkeys(("market_return", "alpha", "beta"))
+    start = result.warm_ts_ns
+    if start is None:
+        return figures
+    curves = []
+    for fact in result.instruments:
+        bars = markets.bars[fact.key].between(start, None)
+        before = markets.bars[fact.key].between(None, start)
+        if len(bars):
+            opening = float(before.close[-1]) if len(before) else float(bars.open[0])
+            curves.append(EquityCurve(bars.ts_close_ns, bars.close / opening, 1.0))
+    if not curves:
+        return figures
+    held = portfolio_curve(curves)
+    figures["market_return"] = float(held.equity[-1]) / held.opening - 1.0
+    stamps, equity = at_day_ends(result.equity_ts_ns, result.equity)
+    days, market = at_day_ends(held.ts_ns, held.equity)
+    ours, theirs = simple_returns(equity, result.settings.capital), simple_returns(market, held.opening)
+    both, mine, its = np.intersect1d((stamps - 1) // DAY_NS, (days - 1) // DAY_NS, return_indices=True)
+    if result.summary()["sharpe"] is not None and both.size >= _INTERVAL_DAYS_MIN:
+        line = alpha_beta(ours[mine], theirs[its], result.days_per_year)
+        if line is not None:
+            figures |= {"alpha": line.alpha, "beta": line.beta}
+    return figures
+
+
+def _moments(returns: Floats) -> Moments | None:
     lagged = autocorrelations(returns, 1) if returns.size >= _AUTOCORRELATION_DAYS_MIN else None
     return Moments.of(returns, 0.0 if lagged is None else float(lagged[0]))
 
@@ -206,16 +247,27 @@ def _grouped(
 
 
 def _months(result: Result) -> Iterable[dict[str, float | int]]:
-    for year, month, fraction in monthly_returns(result.equity_ts_ns, result.equity, result.settings.capital):
+    track = result.is_track(result.equity_ts_ns)
+    stamps, equity = result.equity_ts_ns[track], result.equity[track]
+    for year, month, fraction in monthly_returns(stamps, equity, result.settings.capital):
         yield {"year": year, "month": month, "total_return": fraction}
+
+
+def _years_of(result: Result) -> Iterable[dict[str, float | int]]:
+    growth: dict[int, float] = {}
+    for month in _months(result):
+        year = int(month["year"])
+        growth[year] = growth.get(year, 1.0) * (1.0 + month["total_return"])
+    for year, factor in growth.items():
+        yield {"year": year, "total_return": factor - 1.0}
 
 
 def _drawdowns(result: Result) -> Iterable[dict[str, Any]]:
     for one in episodes(result.equity_ts_ns, result.equity, result.settings.capital, _DRAWDOWNS_SHOWN):
         yield {
-            "peak": _iso(one.peak_ts_ns),
-            "trough": _iso(one.trough_ts_ns),
-            "recovered": None if one.recovered_ts_ns is None else _iso(one.recovered_ts_ns),
+            "peak": iso(one.peak_ts_ns),
+            "trough": iso(one.trough_ts_ns),
+            "recovered": None if one.recovered_ts_ns is None else iso(one.recovered_ts_ns),
             "depth": one.depth,
             "days": one.under_water_ns / DAY_NS,
         }
@@ -227,10 +279,12 @@ def _monte_carlo(result: Result) -> dict[str, Any] | None:
     if trips.size == 0 or years is None:
         return None
     paths = max(min(_PATHS, _PATH_CELLS_MAX // int(trips.size)), 100)
+    equity = equity_at(result, trips["entry_ts_ns"])
+    if not (equity > 0).all():
+        return None
     drawn = trade_paths(
         trips["exit_ts_ns"],
-        _column(trips, "pnl"),
-        capital=result.settings.capital,
+        _column(trips, "pnl") / equity,
         years=years,
         seed=SEED,
         paths=paths,
@@ -241,6 +295,7 @@ def _monte_carlo(result: Result) -> dict[str, Any] | None:
         "paths": drawn.paths,
         "days": drawn.days,
         "block_days": drawn.block_days,
+        "max_drawdown_at_exits": drawn.max_drawdown,
         "resampled": _quantiles(drawn.resampled),
         "permuted": _quantiles(drawn.permuted),
     }
@@ -260,26 +315,36 @@ def _quantiles(bands: PathBands) -> dict[str, Any]:
 
 
 def _refused(result: Result, markets: Markets) -> Iterable[dict[str, Any]]:
-    denials = result.denials
-    if denials.size == 0:
-        return
+    # The rest of an entry that was partly filled is no entry of its own.
+    denials = result.denials[result.denials["reason"] != Reason.UNFILLED_SUPERSEDED]
     table = {fact.key: markets.bars[fact.key] for fact in result.instruments}
     plan = Plan.of(result.settings, result.instruments, table)
-    outcome = imagine(denials, market_of(list(table.values())), plan.records, plan.rules).r
+    market, horizon = market_of(list(table.values())), horizon_bars(result.round_trips)
+    if result.round_trips.size:
+        control = taken(result.fills, result.round_trips, plan.records, plan.rules)
+        outcome = imagine(control, market, plan.records, plan.rules, horizon).r
+        yield _imagined("TAKEN", "the entries that were taken, imagined in the same way", control, outcome)
+    if denials.size == 0:
+        return
+    outcome = imagine(denials, market, plan.records, plan.rules, horizon).r
     reasons, counts = np.unique(denials["reason"], return_counts=True)
     for number in np.argsort(-counts, kind="stable"):
         chosen = denials["reason"] == reasons[number]
-        known = outcome[chosen & np.isfinite(outcome)]
         reason = Reason(int(reasons[number]))
-        yield {
-            "reason": reason.name,
-            "text": REASON_TEXT[reason],
-            "entries": int(counts[number]),
-            "bars": int(denials["bars"][chosen].sum()),
-            "average_r": _mean(known),
-            "total_r": float(known.sum()) if known.size else None,
-            "win_rate": float((known > 0).mean()) if known.size else None,
-        }
+        yield _imagined(reason.name, REASON_TEXT[reason], denials[chosen], outcome[chosen])
+
+
+def _imagined(name: str, text: str, entries: Records, outcome: Floats) -> dict[str, Any]:
+    known = outcome[np.isfinite(outcome)]
+    return {
+        "reason": name,
+        "text": text,
+        "entries": int(entries.size),
+        "bars": int(entries["bars"].sum()),
+        "average_r": _mean(known),
+        "total_r": float(known.sum()) if known.size else None,
+        "win_rate": float((known > 0).mean()) if known.size else None,
+    }
 
 
 def _with_fees(markets: Markets, result: Result) -> list[dict[str, Any]]:
@@ -298,9 +363,9 @@ def _with_fees(markets: Markets, result: Result) -> list[dict[str, Any]]:
 
 
 def _years(result: Result) -> float | None:
-    if result.equity_ts_ns.size < 2:
+    if result.warm_ts_ns is None or result.equity_ts_ns.size == 0:
         return None
-    return float(result.equity_ts_ns[-1] - result.equity_ts_ns[0]) / (365.25 * DAY_NS)
+    return float(result.equity_ts_ns[-1] - result.warm_ts_ns) / YEAR_NS
 
 
 def _column(trips: Records, name: str) -> Floats:
@@ -309,10 +374,6 @@ def _column(trips: Records, name: str) -> Floats:
 
 def _mean(values: Floats) -> float | None:
     return float(values.mean()) if values.size else None
-
-
-def _iso(ts_ns: int) -> str:
-    return format_ns(ts_ns).replace(" ", "T")
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,7 @@
-"""A backtest in a few plain sentences: what came out, what it cost, and how little one may believe it."""
+"""A backtest in a few plain sentences: what came out, what it cost, and how little one may believe it.
+
+Every sentence gives the number it speaks of, and none is left out because it would please.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,18 +9,14 @@ from typing import Any
 from novapulse.backtest import Result
 from novapulse.core.bars import DAY_NS
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.research.stress import BEST_TRIPS, LUCK
 from novapulse.stats.sharpe import OBSERVATIONS_MIN
 
-TRADES_MIN = 100
+ROUND_TRIPS_MIN = 100
 """Round trips below which a result says little (the promotion gate asks for as many)."""
 
 _COLD_SHOWN_FRACTION = 0.1
-
-_LUCK = {
-    "double_costs": "with twice the costs",
-    "one_bar_late": "one bar late",
-    "without_best_five": "without its best five round trips",
-}
+_DAYS_SHOWN_MAX = 1_000
 
 
 def verdict(result: Result, parts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -32,57 +31,68 @@ def verdict(result: Result, parts: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _sentences(result: Result, parts: Mapping[str, Any]) -> Iterator[str]:
     summary = parts["summary"]
-    days = _days(result)
-    span = f"in {days:,.0f} days" if days >= 2 else f"in {24 * days:,.1f} hours"
-    if summary["trades"] == 0:
-        yield f"No round trip was closed {span}."
-        yield from _why_nothing(result)
+    yield _headline(result, summary)
+    yield from _open(result)
+    yield from _why_so_little(result, summary)
+    if summary["fills"] == 0:
         return
-    total = summary["total_return"]
-    yield (
-        f"{'Gained' if total > 0 else 'Lost' if total < 0 else 'Kept'} {_percent(abs(total))} {span}: "
-        f"{_count(summary['trades'], 'round trip')}, {_percent(summary['win_rate'], 0)} won, "
-        f"{summary['expectancy_r']:+.2f} R each after costs."
-    )
-    yield from _cold(result)
     yield from _costs(result, summary)
     yield from _bands(parts["bands"])
-    if total > 0 and parts["stress"]:
-        yield _luck(parts["stress"])
+    yield from _luck(parts["stress"], summary["trades"])
     yield from _depth(summary, parts["monte_carlo"])
-    yield from _belief(summary, parts["statistics"])
+    yield from _belief(summary, parts["statistics"] or {})
 
 
-def _days(result: Result) -> float:
-    return float(result.tally["last_ts_ns"] - result.tally["first_ts_ns"]) / DAY_NS
+def _headline(result: Result, summary: Mapping[str, Any]) -> str:
+    total, trips = summary["total_return"], summary["trades"]
+    came_out = f"{'Gained' if total > 0 else 'Lost' if total < 0 else 'Kept'} {_percent(abs(total))} {_span(result)}"
+    if total <= -1.0:
+        came_out = f"Lost everything {_span(result)}"
+    if trips == 0:
+        return f"{came_out}: no round trip was closed." if summary["fills"] else f"No order was filled {_span(result)}."
+    each = summary["expectancy_r"]
+    per_trip = f", {_plain(each)} R each after costs" if each is not None else ""
+    return f"{came_out}: {_count(trips, 'round trip')}, {_percent(summary['win_rate'], 0)} won{per_trip}."
 
 
-def _cold(result: Result) -> Iterator[str]:
+def _span(result: Result) -> str:
+    days = float(result.tally["last_ts_ns"] - result.tally["first_ts_ns"]) / DAY_NS
+    if days == 0:
+        return "on a single bar"
+    return f"in {days:,.0f} days" if days >= 2 else f"in {24 * days:,.1f} hours"
+
+
+def _open(result: Result) -> Iterator[str]:
+    held: dict[int, int] = {}
+    for fill in result.fills:
+        held[int(fill.instrument)] = held.get(int(fill.instrument), 0) + int(fill.side) * int(fill.qty_units)
+    names = [result.instruments[number].key.symbol for number, units in sorted(held.items()) if units]
+    if names:
+        yield f"{_listed(names)} {'is' if len(names) == 1 else 'are'} still held and counted at the last close."
+
+
+def _why_so_little(result: Result, summary: Mapping[str, Any]) -> Iterator[str]:
     decisions = result.decisions()
-    cold = decisions.get(Reason.NOT_WARM.name, 0) / max(sum(decisions.values()), 1)
+    taken = max(sum(decisions.values()), 1)
+    cold = decisions.get(Reason.NOT_WARM.name, 0) / taken
     if cold >= _COLD_SHOWN_FRACTION:
-        yield f"Nothing could be decided on {_percent(cold, 0)} of the bars: their indicators were not warm yet."
-
-
-def _why_nothing(result: Result) -> Iterator[str]:
-    decisions = result.decisions()
-    if decisions:
+        yield (
+            f"Nothing could be decided on {_percent(cold, 0)} of the bars, whose indicators were not warm yet; "
+            "rates and ratios begin behind them."
+        )
+    elif summary["fills"] == 0 and decisions:
         name, count = next(iter(decisions.items()))
-        share = _percent(count / sum(decisions.values()), 0)
-        yield f"The most frequent reason, on {share} of all decisions: {_said(name)}."
-
-
-def _said(name: str) -> str:
-    return REASON_TEXT[Reason[name]]
+        share = _percent(count / taken, 0)
+        yield f"The most frequent reason, on {share} of all decisions: {REASON_TEXT[Reason[name]]}."
 
 
 def _costs(result: Result, summary: Mapping[str, Any]) -> Iterator[str]:
-    quote, capital = result.instruments[0].quote, result.settings.capital
-    costs = summary["fees"] + summary["slippage"]
-    if costs <= 0:
-        return
-    free = summary["total_return"] + costs / capital
-    yield f"Fees and slippage took {costs:,.2f} {quote}; the same fills free of cost would have made {_signed(free)}."
+    quote, fees, slippage = result.instruments[0].quote, summary["fees"], summary["slippage"]
+    free = summary["total_return"] + (fees + slippage) / result.settings.capital
+    paid = f"Fees and slippage took {fees + slippage:,.2f} {quote}"
+    if fees < 0:
+        paid = f"Rebates brought {-fees:,.2f} {quote} and slippage took {slippage:,.2f}"
+    yield f"{paid}; the same fills free of both would have made {_signed(free)}."
     breaks_even = summary["break_even_slippage_bps"]
     if breaks_even is not None and breaks_even <= 0:
         yield "It loses even without any slippage."
@@ -96,41 +106,49 @@ def _bands(bands: Mapping[str, Any]) -> Iterator[str]:
         yield f"If a touched limit order never filled it would be {_signed(never)}, if it always did {_signed(always)}."
 
 
-def _luck(stress: Mapping[str, Any]) -> str:
-    stands = [text for name, text in _LUCK.items() if name in stress and stress[name]["total_return"] > 0]
-    falls = [text for name, text in _LUCK.items() if name in stress and stress[name]["total_return"] <= 0]
-    if not falls:
-        return f"It stays above zero {_listed(stands)}."
-    return f"It is gone {_listed(falls)}" + (f"; it stays above zero {_listed(stands)}." if stands else ".")
+def _luck(stress: Mapping[str, Any] | None, trips: int) -> Iterator[str]:
+    told = [
+        f"{_signed(stress[name]['total_return'])} {text}"
+        for name, text in LUCK.items()
+        if stress and name in stress and name != "as_tested" and (name != "without_best_five" or trips > BEST_TRIPS)
+    ]
+    if told:
+        yield f"It would be {_listed(told)}."
 
 
 def _depth(summary: Mapping[str, Any], monte_carlo: Mapping[str, Any] | None) -> Iterator[str]:
-    text = f"The deepest drawdown was {_percent(summary['max_drawdown'])}"
-    if monte_carlo is None:
-        yield f"{text}."
-        return
-    likely = monte_carlo["resampled"]["max_drawdown"]["high"]
-    yield f"{text}; of {monte_carlo['paths']:,} resampled histories one in twenty goes beyond {_percent(likely)}."
+    yield f"The deepest drawdown was {_percent(summary['max_drawdown'])}."
+    if monte_carlo is not None:
+        likely = monte_carlo["resampled"]["max_drawdown"]["high"]
+        yield (
+            f"Seen at the exits of round trips only it was {_percent(monte_carlo['max_drawdown_at_exits'])}, and of "
+            f"{monte_carlo['paths']:,} resampled histories one in twenty goes beyond {_percent(likely)}."
+        )
 
 
 def _belief(summary: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterator[str]:
-    days, trades = statistics.get("days"), summary["trades"]
+    days, trips = statistics.get("days"), summary["trades"]
+    psr, low, high = (statistics.get(name) for name in ("psr", "sharpe_low", "sharpe_high"))
     if summary["sharpe"] is None:
-        yield "There are too few days, or too many without bars, for a yearly ratio."
-    elif statistics.get("psr") is not None:
-        low, high = statistics["sharpe_low"], statistics["sharpe_high"]
-        between = "" if low is None else f" (95 % interval {low:+.1f} to {high:+.1f})"
+        yield "There is no yearly ratio: too few days, too many without bars, or an account that lost everything."
+    elif psr is not None:
+        between = "" if low is None or high is None else f" (95 % interval {low:+.1f} to {high:+.1f})"
         yield (
-            f"Sharpe ratio {summary['sharpe']:+.2f} a year{between}; the chance that the true one is above zero is "
-            f"{_chance(statistics['psr'])}."
+            f"Sharpe ratio {summary['sharpe']:+.2f} a year{between}. Were the true one zero, {_chance(psr)} of such "
+            "records would look worse, if this was the only one tried."
         )
-    if days is not None and (days < OBSERVATIONS_MIN or trades < TRADES_MIN):
-        needed = statistics.get("min_track_record_days") or 0.0
-        more = f"; at this Sharpe ratio {needed:,.0f} days would be needed" if needed > days else ""
+    if days is None:
+        return
+    needed = max(OBSERVATIONS_MIN, statistics.get("min_track_record_days") or 0.0)
+    if days < needed or trips < ROUND_TRIPS_MIN:
         yield (
-            f"Too little to judge by: {_count(days, 'day')} and {_count(trades, 'round trip')}, where "
-            f"{OBSERVATIONS_MIN} and {TRADES_MIN} are the least{more}."
+            f"Too little to judge by: {_count(days, 'daily return')} and {_count(trips, 'round trip')}, where "
+            f"{_length(needed)} and {ROUND_TRIPS_MIN} are the least."
         )
+
+
+def _length(days: float) -> str:
+    return f"{days:,.0f}" if days <= _DAYS_SHOWN_MAX else f"{days:,.0f} ({days / 365.25:,.0f} years of days)"
 
 
 def _percent(fraction: float, digits: int = 2) -> str:
@@ -138,7 +156,12 @@ def _percent(fraction: float, digits: int = 2) -> str:
 
 
 def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+,.2f} %"
+    return f"{_plain(100 * fraction)} %"
+
+
+def _plain(value: float) -> str:
+    # Adding zero turns the -0.00 of a tiny loss into +0.00.
+    return f"{round(value, 2) + 0.0:+,.2f}"
 
 
 def _chance(probability: float) -> str:

@@ -2,8 +2,8 @@
 
 Invariants:
 - round trips of one day stay together and in order, over all instruments: losses that come together are drawn together;
-- profit and loss are amounts in quote and add up: sizes are not worked out anew from the equity of a path, so that a
-  path that lost much still trades as large as the record did, and one that won much no larger;
+- each round trip makes the share of equity that it made in the record, and shares compound: an account that grew is not
+  drawn as one that risked a later year's amounts on the first day's capital;
 - another order (permuted) changes drawdowns and never the final return; drawing days (resampled) changes both;
 - bootstrapped drawdowns are biased low where outcomes are autocorrelated: a block forgets what came before it, and
   the longest bad stretches are cut. The bands say what is easily possible, not the worst that is;
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from novapulse.core.bars import DAY_NS, Floats, Integers
-from novapulse.stats._inputs import column, positive, same_length, share, whole
+from novapulse.stats._inputs import column, same_length, share, whole
 from novapulse.stats.resampling import Seed, generator, optimal_block_length, stationary_indices
 from novapulse.stats.returns import annual_growth
 
@@ -58,6 +58,7 @@ class TradePaths:
     Attributes:
         resampled: Blocks of days drawn with the stationary bootstrap.
         permuted: The days of the record in another order, each once.
+        max_drawdown: Of the record itself, seen at its exits as that of the paths is.
         paths: Paths of either kind.
         trades: Round trips of a path, as many as the record has.
         days: Days of the record with an exit.
@@ -66,6 +67,7 @@ class TradePaths:
 
     resampled: PathBands
     permuted: PathBands
+    max_drawdown: float
     paths: int
     trades: int
     days: int
@@ -74,9 +76,8 @@ class TradePaths:
 
 def trade_paths(
     exit_ts_ns: Integers,
-    pnl: Floats,
+    fractions: Floats,
     *,
-    capital: float,
     years: float,
     seed: Seed,
     paths: int = 1000,
@@ -90,8 +91,7 @@ def trade_paths(
 
     Args:
         exit_ts_ns: int64[N], ns UTC, in any order; rows of one stamp stay in the order given.
-        pnl: float64[N], quote, net of fees.
-        capital: Opening equity, quote, > 0.
+        fractions: float64[N], PnL net of fees over the account's equity at the entry, > -1 where the account survived.
         years: Length of the record, which each path is taken to last, years of 365.25 days.
         seed: Generator, or the seed of one.
         paths: Paths of either kind, > 0.
@@ -105,9 +105,9 @@ def trade_paths(
     Raises:
         ValueError: Lengths differ, a row is not finite, or a number is out of its range.
     """
-    outcomes, exits = column("pnl", pnl), whole("exit_ts_ns", exit_ts_ns)
-    same_length("exit_ts_ns", exits, "pnl", outcomes)
-    level = positive("capital", capital) * (1.0 - share("ruin_fraction", ruin_fraction))
+    outcomes, exits = column("fractions", fractions), whole("exit_ts_ns", exit_ts_ns)
+    same_length("exit_ts_ns", exits, "fractions", outcomes)
+    level = 1.0 - share("ruin_fraction", ruin_fraction)
     if paths < 1:
         raise ValueError(f"paths must be at least 1, got {paths}")
     rng = generator(seed)
@@ -120,6 +120,8 @@ def trade_paths(
         block_days = optimal_block_length(np.add.reduceat(outcomes, first))
     block, days = block_days, first.size
     sizes = np.diff(first, append=outcomes.size)
+    # What is lost with everything cannot be won back.
+    kept: Floats = np.maximum(1.0 + outcomes, 0.0)
 
     def drawn(count: int) -> Integers:
         return stationary_indices(days, block, count, rng, length=_days_enough(sizes))[0]
@@ -129,12 +131,13 @@ def trade_paths(
 
     def bands(draw: Callable[[int], Integers]) -> PathBands:
         measured = [
-            _measured(capital + np.cumsum(outcomes[rows], axis=1), capital)
+            _measured(np.asarray(np.cumprod(kept[rows], axis=1), np.float64))
             for rows in _rows_of_days(draw, first, sizes, paths)
         ]
-        return _bands(np.concatenate(measured, axis=1), capital, level, years)
+        return _bands(np.concatenate(measured, axis=1), level, years)
 
-    return TradePaths(bands(drawn), bands(shuffled), paths, outcomes.size, days, block)
+    own = float(_measured(np.asarray(np.cumprod(kept), np.float64)[None, :])[1, 0])
+    return TradePaths(bands(drawn), bands(shuffled), own, paths, outcomes.size, days, block)
 
 
 def _days_enough(sizes: Integers) -> int:
@@ -154,17 +157,17 @@ def _rows_of_days(draw: Callable[[int], Integers], first: Integers, sizes: Integ
         yield np.repeat(begins.ravel(), counts.ravel()).reshape(-1, trades) + np.arange(trades)
 
 
-def _measured(equity: Floats, capital: float) -> Floats:
+def _measured(equity: Floats) -> Floats:
     """Per path: final equity, deepest drawdown, longest run below the peak, lowest equity."""
-    peak = np.maximum(np.maximum.accumulate(equity, axis=1), capital)
+    peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
     drawdown = 1.0 - (equity / peak).min(axis=1)
     position = np.arange(equity.shape[1], dtype=np.int32)
     at_peak = np.maximum.accumulate(np.where(equity < peak, np.int32(-1), position), axis=1)
     return np.stack((equity[:, -1], drawdown, (position - at_peak).max(axis=1), equity.min(axis=1)))
 
 
-def _bands(measured: Floats, capital: float, level: float, years: float) -> PathBands:
-    growth = _band(measured[0] / capital)
+def _bands(measured: Floats, level: float, years: float) -> PathBands:
+    growth = _band(measured[0])
     rates = [rate for rate in (annual_growth(each, years) for each in growth) if rate is not None]
     return PathBands(
         final_return=Band(*(each - 1.0 for each in growth)),

@@ -29,6 +29,7 @@ from novapulse.backtest.columns import (
     signals_of,
 )
 from novapulse.backtest.kernel import OUTPUT_FULL, fold
+from novapulse.backtest.warmth import note_warmth
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import Instrument
 from novapulse.core.records import ACCOUNT, BAR, RULES, SIGNAL, Record
@@ -289,8 +290,12 @@ class Book(NamedTuple):
         total = hashlib.sha256()
         for name in self._fields[:-1]:
             total.update(raw(getattr(self, name)))
-        for name in ("account", "positions", "orders", "tally"):
+        for name in ("account", "positions", "orders"):
             total.update(raw(getattr(self.state, name)))
+        # Warmth is noted around a fold, not by it.
+        folded = [name for name in self.state.tally.dtype.names if not name.startswith(("warm_", "cold_"))]
+        for name in folded:
+            total.update(raw(self.state.tally[name]))
         return total.hexdigest()
 
 
@@ -338,6 +343,7 @@ def folded(
     events = len(bars) * (FILLS_PER_BAR * max(inner, 1) + 2)
     cursor = np.array(columns.starts[:-1])
     args = (columns, joined_signals(signals), fine, records, rules, state, cursor, new_scratch())
+    note_warmth(state.tally, columns, args[1].warm)
     while fold(*args, output, events) == OUTPUT_FULL:
         output = grown(output, output.fills.size + events)
     return book_of(output, state, columns.ts_close_ns)

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from novapulse.backtest.columns import market_of
 from novapulse.backtest.result import YEAR_NS, Result, summarise
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import new_tally, tally_tick
-from novapulse.core.bars import DAY_NS
+from novapulse.backtest.warmth import note_warmth
+from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.records import Liquidity, Reason
 from tests.backtest.builders import START_NS, bare_rules, busy_rules, facts, folded, market, one
 
@@ -45,7 +47,9 @@ def test_every_figure_equals_its_recomputation(seed, count):
     names = facts(count)
     book = folded(bars, signals, names, busy_rules(seed))
     summary, equity = result_of(book, names).summary(), book.equity
-    returns = day_returns(equity, book.equity_ts_ns)
+    warm_ns = min(int(b.ts_close_ns[s.warm][0]) for b, s in zip(bars, signals, strict=True) if s.warm.any())
+    live = book.equity_ts_ns >= warm_ns
+    returns = day_returns(equity, book.equity_ts_ns)[-np.unique((book.equity_ts_ns[live] - 1) // DAY_NS).size :]
     if returns.size > 1 and returns.std() > 1e-9:
         assert summary["sharpe"] == pytest.approx(returns.mean() / returns.std(ddof=1) * DAYS**0.5)
         assert summary["volatility"] == pytest.approx(returns.std(ddof=1) * DAYS**0.5)
@@ -56,9 +60,9 @@ def test_every_figure_equals_its_recomputation(seed, count):
     below = np.concatenate(([0], (equity < peaks).astype(int), [0]))
     edges = np.flatnonzero(np.diff(below))
     assert summary["max_drawdown_bars"] == max(edges[1::2] - edges[::2], default=0)
-    years = (book.equity_ts_ns[-1] - book.equity_ts_ns[0]) / YEAR_NS
+    years = (book.equity_ts_ns[-1] - warm_ns) / YEAR_NS
     fills = book.fills
-    assert summary["turnover"] == pytest.approx((fills.price * fills.qty).sum() / equity.mean() / years, rel=1e-4)
+    assert summary["turnover"] == pytest.approx((fills.price * fills.qty).sum() / equity[live].mean() / years, rel=1e-4)
     gross = np.zeros(equity.size)
     for j, columns in enumerate(bars):
         mine = fills[fills.instrument == j]
@@ -67,8 +71,8 @@ def test_every_figure_equals_its_recomputation(seed, count):
         ]
         marks = columns.close[np.maximum(np.searchsorted(columns.ts_close_ns, book.equity_ts_ns, "right") - 1, 0)]
         gross += np.abs(np.round(held, 6)) * marks
-    assert summary["exposure"] == pytest.approx(np.mean(gross) / np.mean(equity), abs=1e-12)
-    assert summary["time_in_market"] == pytest.approx(np.mean(gross > 0))
+    assert summary["exposure"] == pytest.approx(np.mean(gross[live]) / np.mean(equity[live]), abs=1e-12)
+    assert summary["time_in_market"] == pytest.approx(np.mean(gross[live] > 0))
     pnl = book.round_trips.pnl
     assert summary["win_rate"] == (pytest.approx(np.mean(pnl > 0)) if pnl.size else None)
     if (pnl < 0).any():
@@ -101,6 +105,7 @@ def test_what_cannot_be_known_is_none_and_never_zero():
 
 def curve(closes, step_ns=DAY_NS):
     tally = new_tally(10_000.0, 100.0)[0]
+    tally.warm_ts_ns = START_NS + step_ns
     for k, equity in enumerate(closes):
         tally_tick(tally, float(equity), 0.0, START_NS + step_ns * (k + 1))
     return summarise(tally, 10_000.0, DAYS)
@@ -118,9 +123,28 @@ def test_equal_gains_every_day_have_no_sharpe_ratio():
     assert curve(np.full(30, 10_000.0))["sharpe"] is None
 
 
+def test_days_before_anything_could_be_decided_are_no_track_record():
+    """Twenty flat cold days in front change nothing but what there is to see."""
+    rng = np.random.default_rng(3)
+    rates = rng.normal(0.001, 0.01, 60)
+    closes = 10_000.0 * np.cumprod(1.0 + rates)
+    warm = curve(closes)
+    tally = new_tally(10_000.0, 100.0)
+    stamps = START_NS + DAY_NS * np.arange(1, 81)
+    bars = BarColumns.checked(stamps, *[np.full(80, 100.0)] * 4, np.ones(80), timeframe_ns=DAY_NS)
+    for part in (slice(0, 7), slice(7, 80)):
+        note_warmth(tally, market_of([bars[part]]), np.arange(80)[part] >= 20)
+    for ts, equity in zip(stamps, np.concatenate([np.full(20, 10_000.0), closes]), strict=True):
+        tally_tick(tally[0], float(equity), 0.0, int(ts))
+    cold = summarise(tally[0], 10_000.0, DAYS)
+    for name in ("sharpe", "sortino", "volatility", "cagr", "calmar"):
+        assert cold[name] == pytest.approx(warm[name]), name
+
+
 def test_a_lost_account_is_lost():
     summary = curve([5_000.0, -100.0, -100.0])
     assert summary["cagr"] == -1.0
+    assert summary["sharpe"] is None
     assert summary["max_drawdown"] == pytest.approx(1.01)
 
 

@@ -111,7 +111,7 @@ def excursion_scatter(trips: Trips) -> Chart:
     words += f"upwards: how many R for it at best (half beyond {signed(float(np.median(trips['mfe_r'])), 2)}). "
     words += f"Filled dots ended with a gain, rings with a loss.{_and_unknown(lost)}"
     if step > 1:
-        words += f" Every {step}th is drawn."
+        words += f" One in {step} is drawn."
     return Chart(title, words, plot.drawn("excursions", title, words, "mid"))
 
 

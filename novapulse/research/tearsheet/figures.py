@@ -43,11 +43,16 @@ MEANINGS: dict[str, Meaning] = {
     "sharpe": Meaning("Sharpe ratio", NUMBER, "daily return by its deviation, a year"),
     "sharpe_low": Meaning("Sharpe, low end", NUMBER, "95 % interval"),
     "sharpe_high": Meaning("Sharpe, high end", NUMBER, "95 % interval"),
-    "psr": Meaning("Chance that Sharpe is above 0", SHARE_FINE, "probabilistic Sharpe ratio"),
-    "min_track_record_days": Meaning("Days needed to be sure", DAYS, "minimum track record length"),
+    "psr": Meaning(
+        "Probabilistic Sharpe ratio", SHARE_FINE, "records of a strategy without edge that would look worse"
+    ),
+    "min_track_record_days": Meaning("Minimum track record", DAYS, "days until that share is 95 %"),
     "days": Meaning("Days", COUNT, "daily returns these ratios rest on"),
     "skew": Meaning("Skew of daily returns", NUMBER, "below 0: losses are the larger ones"),
     "kurtosis": Meaning("Kurtosis of daily returns", NUMBER, "3 is that of a normal spread"),
+    "market_return": Meaning("Market itself", RESULT, "equal shares held from the first warm bar"),
+    "alpha": Meaning("Alpha a year", RESULT, "what the market does not explain"),
+    "beta": Meaning("Beta", NUMBER, "share of the market's moves taken along"),
     "sortino": Meaning("Sortino ratio", NUMBER, "by the deviation of losses only"),
     "calmar": Meaning("Calmar ratio", NUMBER, "return a year by deepest drawdown"),
     "volatility": Meaning("Volatility", SHARE, "a year"),
@@ -64,7 +69,7 @@ MEANINGS: dict[str, Meaning] = {
     "expectancy_r": Meaning("Average result in R", R_RESULT, "R: what is lost at the stop"),
     "average_win": Meaning("Average gain", MONEY_RESULT),
     "average_loss": Meaning("Average loss", MONEY_RESULT),
-    "sqn": Meaning("System quality number", NUMBER, "average R by its deviation, by the root of the count"),
+    "sqn": Meaning("System quality number", NUMBER, "average R by its deviation, times the root of the count"),
     "longest_losing_streak": Meaning("Most losses in a row", COUNT),
     "longest_winning_streak": Meaning("Most gains in a row", COUNT),
     "best_trade": Meaning("Best", MONEY_RESULT),
@@ -119,7 +124,7 @@ class Group:
 
 
 _GROUPS = {
-    "Return": "total_return cagr final_equity volatility sharpe sortino calmar",
+    "Return": "total_return cagr final_equity market_return alpha beta volatility sharpe sortino calmar",
     "How sure": "sharpe_low sharpe_high psr min_track_record_days days skew kurtosis",
     "Round trips": "trades win_rate profit_factor payoff expectancy expectancy_r average_win average_loss sqn "
     "best_trade worst_trade mae_r_median mfe_r_median edge_ratio",

@@ -77,7 +77,7 @@ def laid_out(data: Mapping[str, Any], result: Result, markets: Markets) -> Page:
         groups=groups(data["summary"], data["statistics"] or {}),
         stress=tables.stress(data["stress"]),
         bands=tables.bands(data["bands"]),
-        years=tables.months(data["months"] or []),
+        years=tables.months(data["months"] or [], data["years"] or []),
         prices=_prices(result, markets) if has_events else [],
         prices_left=_prices_left(result) if has_events else "",
         attribution=tables.attribution(data["attribution"], quote),

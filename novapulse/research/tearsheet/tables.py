@@ -6,7 +6,7 @@ Invariants:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from novapulse.core.bars import DAY_NS
@@ -52,7 +52,7 @@ class Table:
 
 _STRESS = {
     "as_tested": ("As tested", ""),
-    "double_costs": ("Double costs", "fees, spread and slippage twice as high"),
+    "double_costs": ("Double costs", "fees, spread and slippage paid twice; rebates as they are"),
     "one_bar_late": ("One bar late", "decided on what was known a bar before"),
     "without_best_five": ("Without the best five", "the five best round trips taken out"),
 }
@@ -199,9 +199,7 @@ def refused(rows: Sequence[Values], denials: Mapping[str, int]) -> Table | None:
         total, average = (figure(f"{path}.{name}", row.get(name), R_RESULT) for name in ("total_r", "average_r"))
         counts = [figure(f"{path}.{name}", row.get(name), COUNT) for name in ("entries", "bars")]
         (won,) = row_figures(path, row, ("win_rate",))
-        lines.append(
-            Row(_sentence(str(row["text"])), [*counts, total, _bar(total, scale), average, won], _helped(total))
-        )
+        lines.append(Row(_sentence(str(row["text"])), [*counts, total, _bar(total, scale), average, won]))
     for name, count in denials.items():
         if name not in listed:
             text = next((REASON_TEXT[one] for one in Reason if one.name == name), plain(name))
@@ -209,11 +207,6 @@ def refused(rows: Sequence[Values], denials: Mapping[str, int]) -> Table | None:
             lines.append(Row(_sentence(text), cells))
     heads = ["Rule", "Entries", "Bars", "Would have made", "", "Average", "Won"]
     return Table("Entries that were refused or not filled, and what they would have made", heads, lines)
-
-
-def _helped(total: Figure) -> str:
-    words = {"loss": "kept a loss away", "gain": "cost a gain"}
-    return words.get(total.tone, "")
 
 
 def _sentence(text: str) -> str:
@@ -257,36 +250,24 @@ class Year:
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-@dataclass
-class _Compound:
-    """Months of a year put together; unknown as soon as one is."""
-
-    growth: float | None = 1.0
-    figures: dict[int, Figure] = field(default_factory=dict)
-
-    def add(self, month: int, one: Figure) -> None:
-        self.figures[month] = one
-        self.growth = None if self.growth is None or one.value is None else self.growth * (1 + one.value)
-
-
-def months(rows: Sequence[Values]) -> list[Year]:
-    """Return years by months, shaded by the size of the return; the total of a year compounds its months."""
-    years: dict[int, _Compound] = {}
+def months(rows: Sequence[Values], totals: Sequence[Values]) -> list[Year]:
+    """Return years by months, shaded by the size of the return, with what each year came to."""
+    years: dict[int, dict[int, Figure]] = {}
     for row in rows:
         path = f"months.{row['year']}-{row['month']:02d}.total_return"
-        years.setdefault(row["year"], _Compound()).add(row["month"], figure(path, row["total_return"], RESULT))
-    strongest = max((abs(one.value or 0.0) for year in years.values() for one in year.figures.values()), default=0.0)
-    return [_year(year, made, strongest) for year, made in sorted(years.items())]
+        years.setdefault(row["year"], {})[row["month"]] = figure(path, row["total_return"], RESULT)
+    total = {row["year"]: row["total_return"] for row in totals}
+    strongest = max((abs(one.value or 0.0) for year in years.values() for one in year.values()), default=0.0)
+    return [_year(year, made, total.get(year), strongest) for year, made in sorted(years.items())]
 
 
-def _year(year: int, made: _Compound, strongest: float) -> Year:
+def _year(year: int, made: Mapping[int, Figure], total: Value, strongest: float) -> Year:
     cells = []
     for number, name in enumerate(MONTHS, 1):
-        one = made.figures.get(number)
+        one = made.get(number)
         shade = abs(one.value) / strongest if one and one.value and strongest else 0.0
         cells.append(Month(name, one, round(shade, 2)))
-    total: Value = None if made.growth is None else made.growth - 1
-    return Year(year, cells, figure(f"months.{year}.total", total, RESULT))
+    return Year(year, cells, figure(f"years.{year}.total_return", total, RESULT))
 
 
 def series(data: Values) -> Table:

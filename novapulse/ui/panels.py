@@ -1,0 +1,297 @@
+"""The parts of a backtest page that are words and figures, as HTML: every number is one of `Analysis.as_data()`.
+
+Invariants:
+- what comes from data or from people is escaped;
+- a figure that is not known reads "unknown".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import marimo as mo
+
+from novapulse.research.saved_runs import SavedRun
+from novapulse.research.tearsheet import words
+from novapulse.research.tearsheet.words import Figure, Kind
+from novapulse.ui.controls import spoken
+from novapulse.ui.jobs import Progress
+
+Data = Mapping[str, Any]
+
+TALL = '<div class="np-card np-empty np-tall"></div>'
+"""Where a chart will be."""
+
+RATIO = Kind(words.NUMBER.write, is_result=True)
+"""A ratio whose sign is a gain or a loss."""
+
+
+class Tile(NamedTuple):
+    """A figure of its own, with smaller ones below it.
+
+    Attributes:
+        label: Its name.
+        path: Where it stands in the data.
+        kind: How it is written.
+        below: Smaller figures: words before, path, kind.
+    """
+
+    label: str
+    path: str
+    kind: Kind
+    below: tuple[tuple[str, str, Kind], ...]
+
+
+TILES = (
+    Tile("Return", "summary.total_return", words.RESULT, (("a year", "summary.cagr", words.RESULT),)),
+    Tile("Final equity", "summary.final_equity", words.MONEY, (("turned over", "summary.turnover", words.TURNS),)),
+    Tile(
+        "Max drawdown", "summary.max_drawdown", words.SHARE, (("under water", "summary.max_drawdown_bars", words.BARS),)
+    ),
+    Tile(
+        "Sharpe ratio",
+        "summary.sharpe",
+        RATIO,
+        (("95 % within", "statistics.sharpe_low", words.NUMBER), ("to", "statistics.sharpe_high", words.NUMBER)),
+    ),
+    Tile("Round trips", "summary.trades", words.COUNT, (("won", "summary.win_rate", words.SHARE_ROUND),)),
+    Tile(
+        "Per trip", "summary.expectancy_r", words.R_RESULT, (("profit factor", "summary.profit_factor", words.NUMBER),)
+    ),
+    Tile("Fees", "summary.fees", words.MONEY, (("slippage", "summary.slippage", words.MONEY),)),
+    Tile(
+        "In the market",
+        "summary.time_in_market",
+        words.SHARE_FINE,
+        (("maker fills", "summary.maker_share", words.SHARE_ROUND),),
+    ),
+)
+
+COMPARED = (
+    ("Return", "total_return", words.RESULT),
+    ("Sharpe ratio", "sharpe", RATIO),
+    ("Max drawdown", "max_drawdown", words.SHARE),
+    ("Round trips", "trades", words.COUNT),
+    ("Won", "win_rate", words.SHARE_ROUND),
+    ("Per trip", "expectancy_r", words.R_RESULT),
+    ("Profit factor", "profit_factor", words.NUMBER),
+    ("Fees", "fees", words.MONEY),
+    ("Final equity", "final_equity", words.MONEY),
+)
+
+
+def figures(data: Data) -> list[Figure]:
+    """Return every figure of the tiles, in their order."""
+    return [
+        words.figure(path, at(data, path), kind)
+        for tile in TILES
+        for path, kind in [(tile.path, tile.kind), *((path, kind) for _, path, kind in tile.below)]
+    ]
+
+
+def at(data: Data, path: str) -> Any:
+    """Return the value that a dotted path names; None where there is none."""
+    value: Any = data
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def card(title: str, chart: Any, note: str = "") -> mo.Html:
+    """Return a chart under its title."""
+    drawn = mo.as_html(chart).text
+    return mo.Html(
+        f'<section class="np-card"><div class="np-card-head"><h2>{escape(title)}</h2>'
+        f'<span class="np-small">{escape(note)}</span></div>{drawn}</section>'
+    )
+
+
+def head(title: str, chips: Sequence[tuple[str, str]]) -> str:
+    """Return the line at the top: the name, and what the page is about as chips of (text, tone)."""
+    shown = "".join(f'<span class="np-chip {escape(tone)}">{escape(text)}</span>' for text, tone in chips)
+    name = f'<h1>Nova<b>Pulse</b></h1><span class="np-title">{escape(title)}</span>'
+    return f'<header class="np-head">{name}{shown}</header>'
+
+
+def remarks(sentences: Iterable[str], tone: str = "") -> str:
+    """Return sentences in a box, nothing for none."""
+    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<div class="np-note {escape(tone)}" role="status">{told}</div>' if told else ""
+
+
+def verdict(data: Data, tone: str) -> str:
+    """Return the verdict: its headline, then what qualifies it."""
+    first, *others = data["verdict"]
+    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in others)
+    return (
+        f'<section class="np-card np-verdict {escape(tone)}"><h2>{escape(first)}</h2>'
+        f"{f'<ul>{told}</ul>' if told else ''}</section>"
+    )
+
+
+def tiles(data: Data) -> str:
+    """Return the tiles."""
+    shown = []
+    for tile in TILES:
+        main = words.figure(tile.path, at(data, tile.path), tile.kind)
+        below = " ".join(
+            f"{escape(before)} {_text(words.figure(path, at(data, path), kind))}" for before, path, kind in tile.below
+        )
+        shown.append(
+            f'<div class="np-tile"><span class="np-label">{escape(tile.label)}</span>'
+            f'<span class="np-value {main.tone}" data-path="{escape(main.path)}">{escape(main.text)}</span>'
+            f'<span class="np-below">{below}</span></div>'
+        )
+    return f'<section class="np-tiles">{"".join(shown)}</section>'
+
+
+def waiting(progress: Progress, seconds: float) -> str:
+    """Return how far a job is."""
+    share = progress.fraction
+    width = "" if share is None else f' style="width:{100 * share:.1f}%"'
+    percent = "" if share is None else f"{100 * share:.0f} %"
+    return (
+        f'<div class="np-progress" role="status" aria-live="polite"><div class="np-progress-text">'
+        f"<span>Recomputing: {escape(progress.phase)}</span><span>{percent} {seconds:.0f} s</span></div>"
+        f'<div class="np-bar {"np-busy" if share is None else ""}"><i{width}></i></div></div>'
+    )
+
+
+def skeleton() -> str:
+    """Return the page's shape before there is anything to show."""
+    empty = '<div class="np-tile np-empty"></div>' * len(TILES)
+    return f'<section class="np-tiles">{empty}</section>'
+
+
+def explanation(record: Data) -> str:
+    """Return why a bar was traded, or why not.
+
+    Args:
+        record: What `Workbench.explained` returns.
+    """
+    decision = record["decision"]
+    parts = [
+        f'<div class="np-when">{escape(record["symbol"])}, bar closing {escape(record["ts_close"])}</div>',
+        f'<h3 class="{_verb_tone(decision)}">{escape(decision["verb"].capitalize())}: {escape(decision["text"])}</h3>',
+    ]
+    if not record["warm"]:
+        return "".join([*parts, *(f"<p>{escape(line)}</p>" for line in record["lines"][1:])])
+    parts += [
+        _gauge(record),
+        _contributions(record),
+        _conditions(record),
+        _sizes(decision),
+        f"<details><summary>Every number</summary><pre>{escape(chr(10).join(record['lines']))}</pre></details>",
+    ]
+    return "".join(parts)
+
+
+def comparison(data: Data, saved: Sequence[SavedRun]) -> str:
+    """Return a table of this run beside saved ones."""
+    columns: list[tuple[str, str, Data]] = [("this page", data["settings_hash"], data["summary"])]
+    columns += [(run.name, run.settings_hash, run.summary) for run in saved]
+    same = {data["data"]["hash"], *(run.data_hash for run in saved)}
+    header = "".join(f"<th>{escape(name)}<small>{escape(settings[:8])}</small></th>" for name, settings, _ in columns)
+    body = "".join(
+        f"<tr><th>{escape(label)}</th>"
+        + "".join(f"<td>{_text(words.figure(key, summary.get(key), kind))}</td>" for _, _, summary in columns)
+        + "</tr>"
+        for label, key, kind in COMPARED
+    )
+    note = "" if len(same) == 1 else remarks(["Not all of these ran on the same bars: their figures do not compare."])
+    return (
+        f'{note}<div class="np-scroll"><table class="np-table"><thead><tr><th></th>{header}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def facts(data: Data) -> str:
+    """Return which bars and settings a run is made of."""
+    rows = [
+        [
+            f"{one['exchange']} {one['symbol']}",
+            f"{one['bars']:,}",
+            words.minute(one["start"]),
+            words.minute(one["end"]),
+            f"{one['gaps']:,}",
+            f"{one['made']:,}",
+            f"{one['maker_fee_bps']:g} / {one['taker_fee_bps']:g} bps, {one['fees_from']}",
+            one["hash"][:12],
+        ]
+        for one in data["data"]["instruments"]
+    ]
+    header = ("Series", "Bars", "From", "To", "Gaps", "Quiet bars made", "Maker / taker fee", "Hash")
+    return (
+        table(header, rows)
+        + f'<p class="np-small">settings {escape(data["settings_hash"])}, data {escape(data["data"]["hash"][:16])}</p>'
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of texts."""
+    names = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="np-scroll"><table class="np-table"><thead><tr>{names}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _text(figure: Figure) -> str:
+    return f'<span class="{figure.tone}" data-path="{escape(figure.path)}">{escape(figure.text)}</span>'
+
+
+def _verb_tone(decision: Data) -> str:
+    return {"ENTER": "np-go", "EXIT": "np-leave"}.get(decision["verb"], "")
+
+
+def _gauge(record: Data) -> str:
+    consensus, needed = record["consensus"], record["entry"]["forecast_min"]
+    left, right = sorted((50.0, 50.0 + 2.5 * consensus))
+    tone = "gain" if consensus > 0 else "loss"
+    marks = "".join(f'<b style="left:{50 + side * 2.5 * needed:.1f}%"></b>' for side in (-1, 1))
+    is_enough, short_by = record["entry"]["reached"], record["entry"]["short_by"]
+    reached = "strong enough for an entry" if is_enough else f"too weak for an entry by {short_by:.2f}"
+    bar = f'<i class="{tone}" style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
+    return (
+        f'<div class="np-gauge"><div><strong class="{tone}">{consensus:+.2f}</strong> consensus of -20 to +20, '
+        f"{reached}; confidence {record['confidence']:.2f}; regime {escape(record['regime'])}</div>"
+        f'<div class="np-track">{bar}{marks}</div></div>'
+    )
+
+
+def _contributions(record: Data) -> str:
+    strategies = sorted(record["strategies"], key=lambda one: -abs(one["contribution"]))
+    most = max((abs(one["contribution"]) for one in strategies), default=0.0) or 1.0
+    lines = []
+    for one in strategies:
+        share = 50.0 * one["contribution"] / most
+        left, width = (50.0 + min(share, 0.0), abs(share))
+        tone = "gain" if share >= 0 else "loss"
+        lines.append(
+            f'<div class="np-vote"><span>{escape(spoken(one["name"]))}</span><span class="np-track">'
+            f'<i class="{tone}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
+            f'<span class="np-num">{one["forecast"]:+.1f} &times; {one["share_of_weight"]:.2f}</span></div>'
+        )
+    return f"<h4>What each strategy added <small>forecast &times; weight</small></h4>{''.join(lines)}"
+
+
+def _conditions(record: Data) -> str:
+    frames = " ".join(
+        f'<span class="np-chip {"gain" if frame["agrees"] else ""}">{escape(frame["timeframe"])} '
+        f"{frame['opinion']:+.1f}{' agrees' if frame['agrees'] else ''}</span>"
+        for frame in record["timeframes"]
+    )
+    label = "sure-fire" if record["sure_fire"]["label"] else "not sure-fire"
+    return f'<h4>Timeframes</h4><div class="np-chips">{frames}<span class="np-chip">{label}</span></div>'
+
+
+def _sizes(decision: Data) -> str:
+    if not decision["sizes"]:
+        return ""
+    lines = "".join(
+        f'<div class="np-size {"np-binds" if cap == decision["binding"] else ""}"><span>{escape(cap)}</span>'
+        f"<span>{'no limit' if size is None else format(size, '.6g')}</span></div>"
+        for cap, size in decision["sizes"].items()
+    )
+    return f"<h4>Size that each limit allows <small>the smallest binds</small></h4>{lines}"
