@@ -33,10 +33,11 @@ format:
 bench *arguments: kernels
     @python -m tests.benchmarks "$@"
 
-# Draw the picture of the README anew: what the demo prints on recorded bars
+# Draw the pictures of the README anew, from recorded bars: what the demo prints, and the notebook in Chromium
 [no-exit-message]
 picture: kernels
     @python docs/images/make_picture.py
+    @python -m docs.images.make_notebook_picture
 
 # Open the backtest notebook in the browser, on this machine only; arguments go to marimo
 [no-exit-message]

@@ -81,6 +81,11 @@ class Result:
         """Close of the first bar on which anything could be decided; None where there is none."""
         return int(self.tally["warm_ts_ns"]) or None
 
+    @property
+    def track_days(self) -> int:
+        """Days of UTC with bars, from that of the first warm bar on."""
+        return int(self.tally["days"] - self.tally["cold_days"]) + 1 if self.warm_ts_ns else 0
+
     def is_track(self, ts_ns: Integers) -> Flags:
         """Return which stamps lie on or behind the day of the first warm bar: bool[N]."""
         warm_ts_ns = self.warm_ts_ns
@@ -117,7 +122,8 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
 
     Returns:
         Shares as fractions (0.05 is 5 %), money in quote; drawdown is 1 - equity / peak. Rates and ratios count from
-        the first bar on which anything could be decided, and are None for an account that lost everything.
+        the first bar on which anything could be decided; ratios of daily returns are None for an account that lost
+        everything.
     """
     equity = float(tally["equity"])
     years = float(tally["last_ts_ns"] - tally["warm_ts_ns"]) / YEAR_NS if tally["warm_ts_ns"] else 0.0

@@ -40,7 +40,7 @@ def _sentences(result: Result, parts: Mapping[str, Any]) -> Iterator[str]:
     yield from _bands(parts["bands"])
     yield from _luck(parts["stress"], summary["trades"])
     yield from _depth(summary, parts["monte_carlo"])
-    yield from _belief(summary, parts["statistics"] or {})
+    yield from _belief(summary, parts["statistics"] or {"days": result.track_days})
 
 
 def _headline(result: Result, summary: Mapping[str, Any]) -> str:
@@ -131,7 +131,9 @@ def _belief(summary: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterat
     psr, low, high = (statistics.get(name) for name in ("psr", "sharpe_low", "sharpe_high"))
     if summary["sharpe"] is None:
         yield "There is no yearly ratio: too few days, too many without bars, or an account that lost everything."
-    elif psr is not None:
+    elif psr is None:
+        yield f"Sharpe ratio {summary['sharpe']:+.2f} a year."
+    else:
         between = "" if low is None or high is None else f" (95 % interval {low:+.1f} to {high:+.1f})"
         yield (
             f"Sharpe ratio {summary['sharpe']:+.2f} a year{between}. Were the true one zero, {_chance(psr)} of such "

@@ -86,8 +86,7 @@ def trade_paths(
 ) -> TradePaths | None:
     """Draw other histories from the round trips of a record, of all its instruments together.
 
-    Amounts in quote are drawn and added up: no size is worked out anew. Resampled drawdowns are biased low where
-    outcomes are autocorrelated.
+    Shares of equity are drawn and compounded. Resampled drawdowns are biased low where outcomes are autocorrelated.
 
     Args:
         exit_ts_ns: int64[N], ns UTC, in any order; rows of one stamp stay in the order given.
@@ -96,8 +95,8 @@ def trade_paths(
         seed: Generator, or the seed of one.
         paths: Paths of either kind, > 0.
         ruin_fraction: Ruin is a loss of this share of the opening equity, between 0 and 1.
-        block_days: Mean length of a block in days with an exit, >= 1; `optimal_block_length` of the days' profit and
-            loss when not given.
+        block_days: Mean length of a block in days with an exit, >= 1; `optimal_block_length` of the days' sums
+            when not given.
 
     Returns:
         None where the exits lie on fewer than two days of UTC.

@@ -135,7 +135,9 @@ def tiles(data: Data) -> str:
     for tile in TILES:
         main = words.figure(tile.path, at(data, tile.path), tile.kind)
         below = " ".join(
-            f"{escape(before)} {_text(words.figure(path, at(data, path), kind))}" for before, path, kind in tile.below
+            f"{escape(before)} {_text(words.figure(path, at(data, path), kind))}"
+            for before, path, kind in tile.below
+            if at(data, path) is not None
         )
         shown.append(
             f'<div class="np-tile"><span class="np-label">{escape(tile.label)}</span>'

@@ -227,21 +227,22 @@ def test_the_table_of_reasons_holds_every_refusal_in_its_words() -> None:
             value = value[part]
 
 
-FIGURE = re.compile(r"`([a-z_]+(?:\.\w+)+) = (-?[\d,]*\.?\d+)( %)?`")
+FIGURE = re.compile(r"`([a-z_]+(?:\.\w+)+) = (-?[\d,]*\.?\d+|null)( %)?`")
 
 
 def test_the_figures_of_the_run_are_those_of_its_result(reader: Reader) -> None:
     result = reader.result(SAMPLE)
     values = {**result, "refused": {row["reason"]: row for row in result["refused"]}}
     claims = FIGURE.findall(prose(pages.NUMBERS).replace("\n", " "))
-    assert len(claims) > 40
+    assert len(claims) > 50
     wrong = []
     for path, claim, percent in claims:
         value: Any = values
         for part in path.split("."):
             value = value[part]
         digits = len(claim.partition(".")[2])
-        if f"{value * (100 if percent else 1):,.{digits}f}" != claim:
+        printed = "null" if value is None else f"{value * (100 if percent else 1):,.{digits}f}"
+        if printed != claim:
             wrong.append(f"{path} is {value}, the page says {claim}{percent}")
     assert not wrong
 
@@ -326,5 +327,7 @@ def test_the_comparison_of_the_chapter_is_that_of_the_runs(reader: Reader) -> No
         for cell, one in zip(cells, runs, strict=True):
             digits, scale = len(cell.removesuffix(" %").partition(".")[2]), 100 if cell.endswith("%") else 1
             assert f"{scale * one['summary'][figure]:.{digits}f}" == cell.removesuffix(" %"), figure
-    interval = [f"{runs[1]['statistics'][name]:.1f}" for name in ("sharpe_low", "sharpe_high")]
-    assert f"from {interval[0]} to {interval[1]}" in prose(pages.OWN)
+    with_it, text = runs[1]["statistics"], " ".join(prose(pages.OWN).split())
+    assert f"{with_it['days']} daily returns" in text
+    assert f"{with_it['min_track_record_days']:.0f} days are the least" in text
+    assert f"{with_it['psr']:.0%}".replace("%", " %") + " of such records would look worse" in text
