@@ -29,6 +29,8 @@ def note_warmth(tally: Records, market: Market, warm: Flags) -> None:
         if whole.size:
             tally["cold_day"] = whole[-1]
     if first_ns != _NEVER:
+        # The day that becomes warm may have been counted at the end of the stretch before.
+        tally["cold_days"] -= tally["cold_day"] == (first_ns - 1) // DAY_NS
         tally["warm_ts_ns"] = first_ns
 
 

@@ -151,7 +151,12 @@ def _stress(stress: Mapping[str, Values] | None, quote: str) -> list[str]:
     title = headline("Under worse luck")
     if stress is None:
         return [title, "not worked out in a metrics-only run"]
-    return [title, *_compared({LUCK[name].removeprefix("with "): row for name, row in stress.items()}, quote)]
+    return [
+        title,
+        *_compared(
+            {LUCK[name].removeprefix("with ").removesuffix(" round trips"): row for name, row in stress.items()}, quote
+        ),
+    ]
 
 
 def _bands(bands: Mapping[str, Values], quote: str) -> list[str]:

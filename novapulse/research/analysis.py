@@ -184,7 +184,7 @@ def _confidence(result: Result) -> dict[str, float | int | None]:
 
 
 def _against_the_market(result: Result, markets: Markets) -> dict[str, float | int | None]:
-    """Compare with holding equal shares of the instruments from the first warm bar on, bought without costs."""
+    """Compare with holding equal shares of the instruments, bought at the close of the first warm bar without costs."""
     figures: dict[str, float | int | None] = dict.fromkeys(("market_return", "alpha", "beta"))
     start = result.warm_ts_ns
     if start is None:

@@ -90,7 +90,9 @@ def _costs(result: Result, summary: Mapping[str, Any]) -> Iterator[str]:
     quote, fees, slippage = result.instruments[0].quote, summary["fees"], summary["slippage"]
     free = summary["total_return"] + (fees + slippage) / result.settings.capital
     paid = f"Fees and slippage took {fees + slippage:,.2f} {quote}"
-    if fees < 0:
+    if fees + slippage < 0 <= fees:
+        paid = f"Fees took {fees:,.2f} {quote} and better prices brought {-slippage:,.2f}"
+    elif fees < 0:
         paid = f"Rebates brought {-fees:,.2f} {quote} and slippage took {slippage:,.2f}"
     yield f"{paid}; the same fills free of both would have made {_signed(free)}."
     breaks_even = summary["break_even_slippage_bps"]
@@ -120,9 +122,11 @@ def _depth(summary: Mapping[str, Any], monte_carlo: Mapping[str, Any] | None) ->
     yield f"The deepest drawdown was {_percent(summary['max_drawdown'])}."
     if monte_carlo is not None:
         likely = monte_carlo["resampled"]["max_drawdown"]["high"]
+        own = _percent(monte_carlo["max_drawdown_at_exits"])
         yield (
-            f"Seen at the exits of round trips only it was {_percent(monte_carlo['max_drawdown_at_exits'])}, and of "
-            f"{monte_carlo['paths']:,} resampled histories one in twenty goes beyond {_percent(likely)}."
+            f"Round trips alone, each counted at its exit, fell by {own}; of "
+            f"{monte_carlo['paths']:,} histories resampled from them one in twenty falls by more than "
+            f"{_percent(likely)}."
         )
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from novapulse.backtest.columns import market_of
-from novapulse.backtest.refused import HORIZON_BARS, imagine
+from novapulse.backtest.refused import HORIZON_BARS, horizon_bars, imagine, taken
 from novapulse.core.bars import MINUTE_NS
-from novapulse.core.records import DENIAL, Reason
+from novapulse.core.records import DENIAL, FILL, ROUND_TRIP, Reason
 from novapulse.execution.rules import instrument_records
-from tests.backtest.builders import START_NS, bare_rules, bars_of, instrument
+from tests.backtest.builders import START_NS, bare_rules, bars_of, instrument, one
 
 FLAT = (100.0, 100.5, 99.5, 100.0)
 
@@ -72,3 +72,78 @@ def test_a_target_beyond_its_costs_is_where_the_range_puts_it_and_none_is_none()
 def test_it_is_closed_at_the_horizon():
     rows = [FLAT] * (HORIZON_BARS + 1) + [(100.0, 110.0, 100.0, 110.0)]
     assert refused(rows) == (pytest.approx(0.0), HORIZON_BARS)
+
+
+@pytest.mark.parametrize(
+    ("held", "horizon"),
+    [
+        ([], HORIZON_BARS),
+        ([1], 20),
+        ([4], 20),
+        ([5], 25),
+        ([7, 100, 9], 45),
+        ([8, 9], 42),
+        ([287], 1435),
+        ([289], 1440),
+    ],
+)
+def test_the_horizon_is_five_median_holds_within_bounds(held, horizon):
+    trips = np.zeros(len(held), ROUND_TRIP)
+    trips["bars_held"] = held
+    assert horizon_bars(trips) == horizon
+
+
+def written(dtype, rows):
+    """Records of the fields that are given."""
+    records = np.zeros(len(rows), dtype)
+    for record, row in zip(records, rows, strict=True):
+        for name, value in row.items():
+            record[name] = value
+    return records
+
+
+TRIPS = [
+    {"number": 7, "instrument": 1, "direction": -1, "risk": 6.0, "qty": 3.0, "entry_price": 500.0},
+    {"number": 4, "instrument": 0, "direction": 1, "risk": 6.0, "qty": 2.0, "entry_price": 100.0},
+]
+FILLS = [
+    {"round_trip": 4, "decision_ts_ns": 40, "ts_ns": 45},
+    {"round_trip": 5, "decision_ts_ns": 50, "ts_ns": 51},  # still open
+    {"round_trip": 7, "decision_ts_ns": 60, "ts_ns": 62},
+    {"round_trip": 4, "decision_ts_ns": 70, "ts_ns": 71},
+    {"round_trip": 7, "decision_ts_ns": 80, "ts_ns": 82},
+]
+
+
+def control(**rules):
+    facts = instrument_records([instrument(taker_fee_bps=Decimal(fee)) for fee in ("10", "40")])
+    worse = {"half_spread_fraction": 0.0002, "slippage_fraction": 0.0003}
+    return taken(written(FILL, FILLS), written(ROUND_TRIP, TRIPS), facts, bare_rules(**worse, **rules))
+
+
+def test_what_was_taken_is_written_as_a_refusal_of_the_decision_behind_its_first_fill():
+    """Round trips come in order of their exits, fills in order of time: they meet by number."""
+    entries = control(stop_atr=2.0, target_atr=3.0, target_cost_multiple_min=4.0)
+    assert entries["first_ts_ns"].tolist() == [60, 40]
+    assert entries["instrument"].tolist() == [1, 0]
+    assert entries["direction"].tolist() == [-1, 1]
+    assert entries["stop_distance"].tolist() == [2.0, 3.0]
+    assert entries["bars"].tolist() == [1, 1]
+    # Costs of both sides four times, 1.8 % of 500 in all; the range is farther for the other.
+    assert entries["target_distance"] == pytest.approx([500.0 * 4 * 0.009, 3.0 * 1.5])
+    assert control(target_atr=0.0, target_cost_multiple_min=4.0)["target_distance"].tolist() == [0.0, 0.0]
+
+
+def test_a_real_entry_that_left_at_its_target_is_imagined_as_it_was():
+    """Without costs, break-even and trail the imagined entry is the real one."""
+    quiet = (100.0, 100.5, 99.5, 100.0)
+    rows = [quiet, quiet, quiet, (100.0, 104.0, 100.0, 103.5), quiet]
+    rules = bare_rules()
+    book = one(rows, [0.0, 10.0, 10.0, 10.0], rules)
+    facts = instrument_records([instrument()])
+    entries = taken(book.fills, book.round_trips[:1], facts, rules)
+    outcome = imagine(entries, market_of([bars_of(rows)]), facts, rules)
+    assert book.round_trips[0].exit_reason == Reason.EXIT_TARGET
+    assert outcome.r.tolist() == pytest.approx([book.round_trips[0].r_multiple])
+    assert outcome.r[0] == pytest.approx(1.5)
+    assert outcome.bars_held.tolist() == [2]

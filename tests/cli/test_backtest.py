@@ -43,7 +43,8 @@ def result(cli: Cli, lake: Path) -> dict[str, Any]:
 
 def test_json_keeps_its_contract(result: dict[str, Any]) -> None:
     assert set(result) >= {"data", "settings_hash", "summary", "by_strategy", "denials", "bands", "notes"}
-    assert set(result) >= {"verdict", "statistics", "attribution", "stress", "months", "monte_carlo", "refused"}
+    assert set(result) >= {"verdict", "statistics", "attribution", "stress", "monte_carlo", "refused"}
+    assert set(result) >= {"months", "years", "drawdowns"}
     assert result["notes"] == []
     assert {"hash", "bars", "start", "end", "bars_per_year", "gaps"} <= set(result["data"])
     assert set(result["summary"]) >= SUMMARY
@@ -81,8 +82,9 @@ def test_a_range_is_of_closes_and_half_open(cli: Cli, lake: Path) -> None:
 
 def test_metrics_only_has_the_same_figures_and_no_invented_ones(cli: Cli, lake: Path, result: dict[str, Any]) -> None:
     short = parsed(cli("backtest", "--json", "--metrics-only").out)
-    for name in ("by_strategy", "attribution", "stress", "monte_carlo"):
+    for name in "statistics by_strategy attribution stress months years drawdowns monte_carlo refused".split():
         assert short[name] is None, name
+        assert result[name] is not None, name
     for name in ("data", "settings_hash", "summary", "bands", "denials", "notes"):
         assert short[name] == result[name], name
 
@@ -165,6 +167,7 @@ def test_the_table_says_what_matters_in_80_columns(cli: Cli, lake: Path, result:
     assert f"{100 * result['summary']['total_return']:,.2f} %" in figures[0]
     for name in result["denials"]:
         assert REASON_TEXT[Reason[name]] in " ".join(out.split())
+    assert "for comparison: the entries that were taken, imagined in the same way" in " ".join(out.split())
     for name in (*result["by_strategy"], "pessimistic", "base", "optimistic", "inferred", result["settings_hash"]):
         assert name in out
 

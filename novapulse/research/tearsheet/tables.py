@@ -192,7 +192,7 @@ def refused(rows: Sequence[Values], denials: Mapping[str, int]) -> Table | None:
         return None
     scale = _bar_scale(row.get("total_r") for row in rows)
     lines, listed = [], set()
-    for row in sorted(rows, key=lambda row: -(row.get("entries") or 0)):
+    for row in sorted(rows, key=lambda row: (row["reason"] != "TAKEN", -(row.get("entries") or 0))):
         reason = str(row["reason"])
         listed.add(reason)
         path = f"refused.{reason}"
