@@ -41,7 +41,7 @@ def _worth_explaining(result: Result, markets: Markets) -> tuple[InstrumentKey, 
 def _show_next(key: InstrumentKey, moment_ns: int, timeframe: str) -> None:
     symbol = path_symbol(key.symbol)
     print(
-        "\nNext:\n"
+        "\nNext, after '. .venv/bin/activate':\n"
         f"  novapulse backtest --exchange {key.exchange} --symbol {symbol} --timeframe {timeframe}\n"
         f"  novapulse explain --exchange {key.exchange} --of {symbol} --at {iso(moment_ns)}\n"
         "  novapulse bias\n"

@@ -163,7 +163,7 @@ def read_markets(
 def _refuse_empty_range(start: str | None, end: str | None) -> None:
     start_ns, end_ns = stamp_ns(start), stamp_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise InputError(f"--start {start} is not before --end {end}: no bar closes in between")
+        raise InputError(f"the start {start} is not before the end {end}: no bar closes in between")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ def _compared(sheet: Sheet, kept: Mapping[str, tuple[Integers, Floats]], y: alt.
     shades = [palette()["accent"], *COMPARED[mode()]]
     hue = alt.Scale(domain=names, range=[shades[min(i, len(shades) - 1)] for i in range(len(names))])
     color = alt.Color("run:N", scale=hue, legend=alt.Legend(title=None, symbolType="stroke", labelLimit=220))
-    lines: alt.Chart = data.mark_line(interpolate="step-after", strokeWidth=1.25).encode(
+    # A saved curve has a point a day: held until the next one it would look better than it was.
+    lines: alt.Chart = data.mark_line(interpolate="linear", strokeWidth=1.5).encode(
         x=_x(), y=y, color=color, tooltip=alt.Tooltip("run:N")
     )
     return lines

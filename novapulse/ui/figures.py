@@ -167,13 +167,16 @@ def monthly(months: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     return sheet.drawn(cells, texts, height=34 * len(years))
 
 
-def attribution(table: Mapping[str, Mapping[str, Any]]) -> alt.LayerChart:
+def attribution(table: Mapping[str, Mapping[str, Any]], *, by_profit: bool = True) -> alt.LayerChart:
     """Draw where profit came from.
 
     Args:
         table: By name, rows of trades, pnl in quote, win_rate and average_r (None where unknown).
+        by_profit: The largest profit first; else in the order given, as hours have one of their own.
     """
-    names = sorted((name for name in table if table[name]["trades"]), key=lambda name: -float(table[name]["pnl"]))
+    names = [name for name in table if table[name]["trades"]]
+    if by_profit:
+        names.sort(key=lambda name: -float(table[name]["pnl"]))
     details = [f"{table[name]['trades']:,} round trips, {_percent(table[name]['win_rate'])} won" for name in names]
     return _bars(
         [name.replace("_", " ") for name in names],
