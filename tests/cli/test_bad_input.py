@@ -111,7 +111,10 @@ BACKTESTS = {
     "endless capital": (["--capital", "inf"], ["--capital", "inf"]),
     "a word for capital": (["--capital", "much"], ["--capital", "much"]),
     "a time that is none": (["--start", "yesterday"], ["yesterday", "ISO 8601"]),
-    "an end before the start": (["--start", "2024-01-05", "--end", "2024-01-03"], ["the start 2024-01-05", "the end 2024-01-03"]),
+    "an end before the start": (
+        ["--start", "2024-01-05", "--end", "2024-01-03"],
+        ["the start 2024-01-05", "the end 2024-01-03"],
+    ),
     "a range without bars": (["--start", "2030-01-01"], ["2030-01-01", "closes"]),
     "a configuration that is not there": (["--config", "no.yaml"], ["no.yaml", "--config"]),
     "an option nobody knows": (["--leverage", "5"], ["--leverage"]),
