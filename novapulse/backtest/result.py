@@ -14,14 +14,10 @@ from novapulse.confluence.combine import SignalColumns
 from novapulse.core.bars import DAY_NS, Flags, Floats, Integers
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
-
-YEAR_NS = 365.25 * DAY_NS
+from novapulse.stats.returns import YEAR_NS, annual_growth
 
 _DAYS_TOLERANCE_FRACTION, _DAYS_TOLERANCE = 0.03, 3
 """How far the days with bars may be from the calendar's: first and last day are parts, a week has a weekend."""
-
-_EXPONENT_MAX = 700.0
-"""Beyond e^700 a year, a gain within minutes has no annual rate that a number could hold."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
     years = float(tally["last_ts_ns"] - tally["warm_ts_ns"]) / YEAR_NS if tally["warm_ts_ns"] else 0.0
     ticks, trades = int(tally["ticks"] - tally["cold_ticks"]), int(tally["trades"])
     growth = equity / capital
-    cagr = _annual(growth, years)
+    cagr = annual_growth(growth, years)
     drawdown = float(tally["drawdown_max"])
     all_equity = float(tally["equity_sum"]) + equity * int(tally["run_ticks"])
     mean_equity = (all_equity - capital * int(tally["cold_ticks"])) / ticks if ticks else None
@@ -158,15 +154,6 @@ def summarise(tally: Records, capital: float, days_per_year: float) -> dict[str,
         "break_even_slippage_bps": _over(before_slippage * 1e4, traded),
         "final_equity": equity,
     }
-
-
-def _annual(growth: float, years: float) -> float | None:
-    if years <= 0:
-        return None
-    if growth <= 0:
-        return -1.0
-    exponent = math.log(growth) / years
-    return math.expm1(exponent) if exponent < _EXPONENT_MAX else None
 
 
 def _daily_ratios(tally: Records, days_per_year: float, years: float) -> dict[str, float | None]:

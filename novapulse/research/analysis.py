@@ -17,7 +17,7 @@ from novapulse.backtest import Result
 from novapulse.backtest.account import Plan
 from novapulse.backtest.columns import Records, market_of
 from novapulse.backtest.refused import horizon_bars, imagine, taken
-from novapulse.backtest.result import YEAR_NS, trip_figures
+from novapulse.backtest.result import trip_figures
 from novapulse.core.bars import DAY_NS, Floats
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
@@ -30,6 +30,7 @@ from novapulse.stats.drawdowns import episodes
 from novapulse.stats.paths import Band, PathBands, trade_paths
 from novapulse.stats.resampling import sharpe_interval
 from novapulse.stats.returns import (
+    YEAR_NS,
     EquityCurve,
     alpha_beta,
     at_day_ends,

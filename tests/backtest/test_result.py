@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novapulse.backtest.columns import market_of
-from novapulse.backtest.result import YEAR_NS, Result, summarise
+from novapulse.backtest.result import Result, summarise
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.backtest.tally import new_tally, tally_tick
 from novapulse.backtest.warmth import note_warmth
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.records import Liquidity, Reason
+from novapulse.stats.returns import YEAR_NS
 from tests.backtest.builders import START_NS, bare_rules, busy_rules, facts, folded, market, one
 
 DAYS = 365.25
