@@ -14,13 +14,13 @@ import numpy as np
 from novapulse.backtest import BacktestSettings, run
 from novapulse.backtest.account import Plan, checked
 from novapulse.backtest.columns import market_of
-from novapulse.backtest.refused import imagine
+from novapulse.backtest.refused import imagine, taken
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import prepare
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, INSTRUMENT, POSITION, RULES, SIGNAL
+from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, FILL, INSTRUMENT, POSITION, ROUND_TRIP, RULES, SIGNAL
 from novapulse.market.calendars import calendar
 from novapulse.market.lake import Lake
 from novapulse.market.quality import report
@@ -81,6 +81,7 @@ def _imagine_one(bars: dict[InstrumentKey, BarColumns]) -> None:
     table, facts = checked(bars, {}, settings)
     plan = Plan.of(settings, facts, table)
     imagine(np.zeros(1, DENIAL), market_of(list(table.values())), plan.records, plan.rules)
+    taken(np.zeros(1, FILL), np.zeros(0, ROUND_TRIP), plan.records, plan.rules)
 
 
 def _decide_once() -> None:

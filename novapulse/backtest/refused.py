@@ -14,6 +14,7 @@ from novapulse.backtest.columns import Market, Records
 from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
 from novapulse.core.records import DENIAL, Record
+from novapulse.risk.stops import round_trip_cost
 
 HORIZON_BARS = 1_440
 """Bars after which an imagined position is closed at the close, where no round trip says how long one lasts."""
@@ -40,7 +41,7 @@ def taken(result_fills: Records, round_trips: Records, instruments: Records, rul
     entries = np.zeros(round_trips.size, DENIAL)
     numbers, first = np.unique(result_fills["round_trip"], return_index=True)
     fills = result_fills[first[np.searchsorted(numbers, round_trips["number"])]]
-    costs = 2.0 * (instruments["taker_fee_e8"] * 1e-8 + rules.half_spread_fraction + rules.slippage_fraction)
+    costs = np.array([round_trip_cost(instrument, rules) for instrument in instruments])
     distance = round_trips["risk"] / round_trips["qty"]
     by_range = distance * rules.target_atr / rules.stop_atr
     by_cost = rules.target_cost_multiple_min * costs[round_trips["instrument"]] * round_trips["entry_price"]

@@ -1,7 +1,6 @@
 """`novapulse explain`: why a bar was traded, or why not."""
 
 import argparse
-from dataclasses import replace
 
 from novapulse.cli.backtest import load_run, read_run
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
@@ -73,13 +72,8 @@ def _key(options: argparse.Namespace, markets: Markets) -> InstrumentKey:
 
 
 def _up_to(markets: Markets, key: InstrumentKey, at_ns: int, at: str) -> Markets:
-    bars = {one: columns.between(None, at_ns) for one, columns in markets.bars.items()}
-    _refuse_no_bar(bars[key], markets.bars[key], at_ns, at)
-    return replace(
-        markets,
-        bars={one: columns for one, columns in bars.items() if len(columns)},
-        finer={one: columns.between(None, at_ns) for one, columns in markets.finer.items() if len(bars[one])},
-    )
+    _refuse_no_bar(markets.bars[key].between(None, at_ns), markets.bars[key], at_ns, at)
+    return markets.up_to(at_ns)
 
 
 def _refuse_no_bar(before: BarColumns, bars: BarColumns, at_ns: int, at: str) -> None:

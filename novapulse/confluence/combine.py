@@ -9,8 +9,9 @@ speak: a lone weak opinion stays weak. `D` is the diversification multiplier, `A
 agree.
 """
 
-from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +66,27 @@ class SignalColumns:
     def __len__(self) -> int:
         return int(self.consensus.size)
 
-    def put(self, rows: slice, part: Self) -> None:
-        """Write the columns of a stretch of rows."""
+    def __getitem__(self, rows: slice) -> Self:
+        """Return a stretch of rows, as views."""
+        cut: dict[str, Any] = {name: column[rows] for name, column in self._columns()}
+        return replace(self, **cut)
+
+    def after(self, before: Self) -> Self:
+        """Return the rows of `before`, then these."""
+        mine = dict(self._columns())
+        joined: dict[str, Any] = {name: np.concatenate([column, mine[name]]) for name, column in before._columns()}
+        return replace(self, **joined)
+
+    def _columns(self) -> Iterator[tuple[str, NDArray[Any]]]:
         for field in fields(self):
             column = getattr(self, field.name)
             if isinstance(column, np.ndarray):
-                column[rows] = getattr(part, field.name)
+                yield field.name, column
+
+    def put(self, rows: slice, part: Self) -> None:
+        """Write the columns of a stretch of rows."""
+        for name, column in self._columns():
+            column[rows] = getattr(part, name)
 
     def to_kernel(self) -> dict[str, NDArray[np.generic]]:
         """Return the columns that a backtest folds over, by the names it gives them."""

@@ -3,8 +3,8 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -50,6 +50,15 @@ class Markets:
     finer: dict[InstrumentKey, BarColumns]
     missing: tuple[str, ...]
     description: dict[str, Any] = field(repr=False)
+
+    def up_to(self, at_ns: int) -> Self:
+        """Return the bars that close at a moment or before it; an instrument without any is left out."""
+        bars = {key: columns.between(None, at_ns) for key, columns in self.bars.items()}
+        return replace(
+            self,
+            bars={key: columns for key, columns in bars.items() if len(columns)},
+            finer={key: columns.between(None, at_ns) for key, columns in self.finer.items() if len(bars[key])},
+        )
 
 
 def open_lake() -> Lake:

@@ -6,7 +6,6 @@ by one bar.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 
 import numpy as np
 
@@ -113,12 +112,7 @@ def _late_summary(result: Result, markets: Markets) -> Mapping[str, float | int 
 
 def _one_bar_late(columns: SignalColumns) -> Signals:
     silent = SignalColumns.empty(1, columns.strategies)
-    moved = {
-        field.name: np.concatenate([getattr(silent, field.name), getattr(columns, field.name)[:-1]])
-        for field in fields(columns)
-        if field.name != "strategies"
-    }
-    return signals_of(**SignalColumns(**moved, strategies=columns.strategies).to_kernel())
+    return signals_of(**columns[:-1].after(silent).to_kernel())
 
 
 def _picked(summary: Mapping[str, float | int | None]) -> Row:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -238,8 +238,8 @@ class Workbench:
             row=row,
             entry_forecast_min=settings.risk.entry_forecast_min,
         )
-        markets = _up_to(outcome.markets, at_ns)
-        columns = {one: _first_rows(outcome.result.signals[one], len(columns)) for one, columns in markets.bars.items()}
+        markets = outcome.markets.up_to(at_ns)
+        columns = {one: outcome.result.signals[one][: len(columns)] for one, columns in markets.bars.items()}
         return {**record, "decision": decision_at(key, markets, columns, settings), "lines": lines(record)}
 
     def _signal_key(self, request: Request, markets: Markets) -> Hashable:
@@ -307,21 +307,3 @@ def open_workbench(told: Told) -> Workbench:
     if key not in _SHARED or not _SHARED[key].lake.series():
         _SHARED[key] = Workbench(loaded, lake, told)
     return _SHARED[key]
-
-
-def _up_to(markets: Markets, at_ns: int) -> Markets:
-    bars = {key: columns.between(None, at_ns) for key, columns in markets.bars.items()}
-    return replace(
-        markets,
-        bars={key: columns for key, columns in bars.items() if len(columns)},
-        finer={key: columns.between(None, at_ns) for key, columns in markets.finer.items() if len(bars[key])},
-    )
-
-
-def _first_rows(columns: SignalColumns, count: int) -> SignalColumns:
-    cut = {
-        one.name: getattr(columns, one.name)[:count]
-        for one in fields(columns)
-        if isinstance(getattr(columns, one.name), np.ndarray)
-    }
-    return replace(columns, **cut)
