@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 
 from novapulse.core.bars import Floats
+from novapulse.research.stress import LUCK
 from novapulse.ui.marks import Sheet, either, nothing
 from novapulse.ui.theme import palette
 
@@ -16,12 +17,6 @@ _BINS_MAX = 40
 _ROW_PX = 30
 _NARROW = "width < 520"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_STRESS = {
-    "as_tested": "as tested",
-    "double_costs": "costs doubled",
-    "one_bar_late": "one bar late",
-    "without_best_five": "without the best five",
-}
 
 
 def r_distribution(r_multiples: Floats, *, height: int = 240) -> alt.LayerChart:
@@ -217,7 +212,7 @@ def stress(table: Mapping[str, Mapping[str, Any]]) -> alt.LayerChart:
         f"drawdown {_percent(table[name]['max_drawdown'], 1)}, {table[name]['trades']:,} round trips" for name in known
     ]
     return _bars(
-        [_STRESS.get(name, name.replace("_", " ")) for name in known],
+        [LUCK[name] for name in known],
         [float(table[name]["total_return"]) for name in known],
         details,
         "+.2%",
