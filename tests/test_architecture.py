@@ -29,7 +29,11 @@ PURE = {
     "execution": {"risk"},
     "stats": set[str](),
     "backtest": {"signals", "strategies", "confluence", "risk", "execution", "stats", *PURE_MARKET},
+    "reconciliation": set[str](),
 }
+# The trader itself is pure; what runs it is not.
+_TRADER = {"risk", "execution", "backtest", "confluence", "reconciliation", "engine", *PURE_MARKET}
+PURE |= {f"engine.{name}": _TRADER for name in "books breakers orders planner protection step trader".split()}
 # The part of research that every run goes through: it needs no research package, so the command line loads it at once.
 _RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
@@ -40,11 +44,22 @@ SHELL = {
     "compiled": {"warmup"},
     "warmup": {*PURE, "market", "research"},
     "market": PURE_MARKET,
+    # Adapters know the vocabulary, never each other; the simulated venue fills by the shared fill model.
+    "ledger": set[str](),
+    "venues": set[str](),
+    "venues.simulated": {"venues", "risk", "execution"},
+    "ops": set[str](),
+    "control": {"ledger"},
+    "engine": {*PURE, "engine", "ops"},
+    "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     "strategies.loader": {"signals", "strategies"},
     "config": set(PURE),
     **RUNS,
     "research": {*PURE, *RUNS, "market", "config", "strategies.loader"},
-    "cli": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+    "cli": {
+        *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+        *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation"},
+    },
     "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
 }
 MAY_IMPORT = {**PURE, **SHELL}

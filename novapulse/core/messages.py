@@ -8,7 +8,6 @@ Invariants:
 """
 
 import hashlib
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,7 +30,9 @@ def decision_id(account: AccountKey, instrument: InstrumentKey, ts_close_ns: int
 def client_order_id(account: AccountKey, decision: str, leg: str, number: int) -> str:
     """Return the client order id (a UUID) of a leg of a decision: the same after a crash, never per attempt."""
     parts = ("order", account.exchange, account.account_id, decision, leg, str(number))
-    return str(uuid.UUID(bytes=hashlib.sha256("\0".join(parts).encode()).digest()[:16], version=8))
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    # Version 8 of a UUID is the one whose content its maker chooses; its variant is the usual one.
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
 
 
 class Outcome(StrEnum):
