@@ -68,6 +68,9 @@ LIBRARIES_OF_PURE_CODE = {"numpy", "pydantic"}
 # Holidays come from a library; both of its bounds are given, so that it does not ask for today's date.
 MORE_LIBRARIES = {"market.sessions": {"exchange_calendars", "pandas"}}
 
+# Says which calls of an adapter wait; it does none of the waiting.
+MAY_WAIT = {"core.ports"}
+
 RESEARCH_ONLY = set(
     "altair anywidget arch dask ipykernel jinja2 joblib marimo matplotlib nbval optuna papermill plotly quantstats "
     "raptorbt scipy skfolio skl2onnx sklearn statsmodels talib vectorbt".split()
@@ -179,7 +182,7 @@ class Reader(ast.NodeVisitor):
         lines = (node.end_lineno or node.lineno) - node.lineno + 1
         if lines > FUNCTION_LINES_MAX:
             self.report(node, f"{node.name} has {lines} lines, more than {FUNCTION_LINES_MAX}")
-        if self.pure and isinstance(node, ast.AsyncFunctionDef):
+        if self.pure and self.module not in MAY_WAIT and isinstance(node, ast.AsyncFunctionDef):
             self.report(node, f"{node.name} is async")
         outside = self.loaded_late, self.in_kernel
         marks = {dotted(mark.func if isinstance(mark, ast.Call) else mark) for mark in node.decorator_list}
