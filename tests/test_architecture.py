@@ -32,8 +32,7 @@ PURE = {
     "reconciliation": set[str](),
 }
 # The trader itself is pure; what runs it is not.
-_TRADER = {"risk", "execution", "backtest", "confluence", "reconciliation", "engine", *PURE_MARKET}
-PURE |= {f"engine.{name}": _TRADER for name in "books breakers orders planner protection step trader".split()}
+PURE["engine"] = {"risk", "execution", "backtest", "confluence", "reconciliation", *PURE_MARKET}
 # The part of research that every run goes through: it needs no research package, so the command line loads it at once.
 _RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
@@ -50,7 +49,7 @@ SHELL = {
     "venues.simulated": {"venues", "risk", "execution"},
     "ops": set[str](),
     "control": {"ledger"},
-    "engine": {*PURE, "engine", "ops"},
+    **{f"engine.{name}": {*PURE, "ops", "engine.runner", "engine.supervisor"} for name in ("runner", "supervisor")},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     "strategies.loader": {"signals", "strategies"},
     "config": set(PURE),

@@ -8,10 +8,9 @@ share what the bar's volume can fill. An order that expired in a gap of the bars
 from novapulse.backtest.tally import tally_fill, tally_round_trip
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
-from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units, taker_price_units
+from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
+from novapulse.execution.room import entry_room
 from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
-from novapulse.risk.cash import FEE_ONE, fee_units, notional_units, price_to_units, qty_to_units
-from novapulse.risk.decide import cash_per_notional
 from novapulse.risk.settle import apply_fill, clear_position
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -112,8 +111,8 @@ def trade_bar(
     room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
     comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
-    entry_room = _entry_room(account, position, order, room, bar, instrument, rules)
-    if comes_first and fill_order(order, instrument, bar, rules, entry_room, fill):
+    its_room = entry_room(account, position, order, room, bar, instrument, rules)
+    if comes_first and fill_order(order, instrument, bar, rules, its_room, fill):
         room -= fill.qty_units
         entered_inside = order.kind == OrderKind.LIMIT
         held_at_open = held_at_open or not entered_inside
@@ -139,49 +138,9 @@ def trade_bar(
     if comes_last and fill_order(order, instrument, bar, rules, room, fill):
         _settle_order(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
-    _widen_by_bar(position, bar, not held_at_open)
+    widen_by_bar(position, bar, not held_at_open)
     if order.intent != Intent.NONE and 0 < order.expires_ns <= bar.ts_close_ns:
         _time_out(j, bar, instrument, rules, account, position, order, written, denial)
-
-
-@kernel(inline=True, allocates=False)
-def _entry_room(
-    account: Record, position: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record
-) -> int:
-    # A gap or a chase can make an entry dearer than it was when it was decided: neither cash nor a cap is overdrawn.
-    if order.intent != Intent.ENTRY:
-        return room
-    price = order.limit_price
-    if order.kind == OrderKind.MARKET:
-        price = bar.open * (1.0 + rules.half_spread_fraction + rules.slippage_fraction) + instrument.tick
-    worth = order.units / instrument.qty_factor * price
-    spent = position.entry_units / instrument.cash_factor
-    if worth + spent <= order.notional_max and worth * cash_per_notional(instrument, rules) < account.cash:
-        return room
-    return _scant_room(account, position, order, room, bar, instrument, rules)
-
-
-@kernel(allocates=False)
-def _scant_room(
-    account: Record, position: Record, order: Record, room: int, bar: Record, instrument: Record, rules: Record
-) -> int:
-    liquidity = Liquidity.MAKER
-    price_units = price_to_units(instrument, max(order.limit_price, instrument.tick), 0)
-    if order.kind == OrderKind.MARKET:
-        liquidity = Liquidity.TAKER
-        price_units = taker_price_units(instrument, bar.open, order.side, rules)
-    price = price_units / instrument.price_factor
-    capped = order.notional_max - position.entry_units / instrument.cash_factor
-    room = min(room, qty_to_units(instrument, capped / price))
-    if order.side < 0:
-        return room
-    rate = instrument.taker_fee_e8 if liquidity == Liquidity.TAKER else instrument.maker_fee_e8
-    room = min(room, qty_to_units(instrument, account.cash / (price * (1.0 + max(rate, 0) / FEE_ONE))))
-    cost = notional_units(instrument, price_units, room)
-    # Notional and fee are each rounded, which may cost a unit of cash more than there is.
-    if room > 0 and cost + fee_units(instrument, cost, liquidity) > account.cash_units:
-        room -= instrument.lot_units
-    return room
 
 
 @kernel(inline=True, allocates=False)
@@ -196,7 +155,8 @@ def widen_excursion(position: Record, low: float, high: float) -> None:
 
 
 @kernel(inline=True, allocates=False)
-def _widen_by_bar(position: Record, bar: Record, entered_inside: bool) -> None:
+def widen_by_bar(position: Record, bar: Record, entered_inside: bool) -> None:
+    """Widen the excursion of an open position by a whole bar, or by what is known of it when it was entered inside."""
     # A limit entry fills on the way to the bar's worst price: of its best side only the close is known to come after.
     low, high = bar.low, bar.high
     if entered_inside and position.direction > 0:

@@ -28,6 +28,28 @@ Name the run with the words that you gave to 'novapulse backtest', then the bar:
 what an account decides depends on everything that it trades.
 """
 
+_HEALTH = """\
+Show how every account is that a trader of this home folder runs: its mode, the
+age of its last bar, its positions and orders, and what is wrong with it. One that
+is missing, old or left behind by a stopped trader is not healthy: exit 1.
+"""
+
+_CONTROL = """\
+Write a command into the inbox of the trader of this home folder and wait for what
+each account answers. Exit 0 when every account did it, 1 when one refused or did
+not answer in time.
+
+  pause             no new risk                resume            take that back
+  reduce-only       only shrink positions      flatten           close everything
+  halt              cancels only               resume-from-halt  end a halt
+  kill              flatten, then halt         cancel            cancel entries
+  close             close one position (--symbol)
+  adopt, ignore     decide about an order that is not ours (--order)
+  reconcile         compare with the venue now
+
+What loosens is obeyed within ten minutes or not at all.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -54,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"novapulse {__version__}")
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_config):
+    for add in (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_config, _add_health, _add_control):
         add(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -173,6 +195,36 @@ def _add_explain(commands: "Subparsers") -> None:
     parser.add_argument("--of", metavar="S", help="the symbol whose bar it is, where the account trades several")
     parser.add_argument("--at", metavar="TS", required=True, help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
     _add_json(parser)
+
+
+def _add_health(commands: "Subparsers") -> None:
+    summary = "show how every account of the trader is; exit 1 when one is not healthy"
+    _add_json(_leaf(commands, "health", summary, "health", "health", _HEALTH))
+
+
+def _add_control(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "control", "tell a running trader something", "control", "control", _CONTROL)
+    verbs = "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore reconcile".split()
+    parser.add_argument("verb", metavar="VERB", choices=verbs)
+    parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
+    parser.add_argument("--account", metavar="A", help="the account there, such as main")
+    parser.add_argument("--all", action="store_true", help="every account of the trader")
+    parser.add_argument("--symbol", metavar="S", help="what to close")
+    parser.add_argument("--order", metavar="ID", help="which foreign order to adopt or to ignore")
+    parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
+    parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
+    parser.add_argument("--key", metavar="K", help="name of this wish: the same key is obeyed once")
+    _add_json(parser)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, from 0 to 86400")
+    return seconds
 
 
 def _add_config(commands: "Subparsers") -> None:

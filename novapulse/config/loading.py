@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from novapulse.config import schema
+from novapulse.config.accounts import account_name, checked, merged
 from novapulse.config.contradictions import contradictions
 from novapulse.config.places import CONFIG, home_folder
-from novapulse.config.settings import Settings
+from novapulse.config.settings import AccountSettings, Settings
 from novapulse.config.sources import ConfigError, Source, from_environment, from_file, put
 
 DEFAULT = "default"
@@ -63,17 +64,24 @@ def load(
     tree: dict[str, Any] = defaults
     places: dict[schema.Path, str] = {}
     for source in sources:
-        tree = _merged(tree, source.tree)
+        tree = merged(tree, source.tree)
+        # What is replaced as a whole, such as the list of accounts, no longer comes from where its parts came from.
+        places = {
+            path: place
+            for path, place in places.items()
+            if not any(path[:n] in source.places for n in range(len(path)))
+        }
         places |= {path: place for path, place in source.places.items() if not _is_mapping_at(source.tree, path)}
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as wrong:
-        problems = [_sentence(error, places, sources) for error in wrong.errors()]
+        problems = [_sentence(error, places, sources, tree) for error in wrong.errors()]
         raise ConfigError("\n".join(dict.fromkeys(problems))) from wrong
     if clashes := list(contradictions(settings)):
         raise ConfigError(
             "\n".join(f"{_place(path, places, sources)}{schema.dotted(path)} {clash}" for path, clash in clashes)
         )
+    _refuse_bad_accounts(settings, places, sources)
     return Loaded(_with_folder_beside(settings, places, found), found, named_by, places)
 
 
@@ -109,36 +117,54 @@ def _from_options(options: Mapping[str, tuple[str, Any]]) -> Source:
     return source
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(below)
-    for key, value in above.items():
-        mappings = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
-        both[key] = _merged(both[key], value) if mappings else value
-    return both
+def _refuse_bad_accounts(settings: Settings, places: Mapping[schema.Path, str], sources: list[Source]) -> None:
+    problems = [
+        f"{_place(('accounts', str(number), 'overrides', *path), places, sources)}{sentence}"
+        for number, account in enumerate(settings.accounts)
+        for path, sentence in checked(settings, account)[1]
+    ]
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
 def _is_mapping_at(tree: Mapping[str, Any], path: schema.Path) -> bool:
     value: Any = tree
     for key in path:
-        value = value[key]
+        value = value[int(key)] if isinstance(value, list) else value[key]
     return isinstance(value, Mapping) and bool(value)
 
 
-def _sentence(error: ErrorDetails, places: Mapping[schema.Path, str], sources: list[Source]) -> str:
+def _sentence(
+    error: ErrorDetails, places: Mapping[schema.Path, str], sources: list[Source], tree: Mapping[str, Any]
+) -> str:
     names = [str(part) for part in error["loc"]]
     path = tuple(names)
     where = _place(path, places, sources)
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    name = schema.dotted(path)
+    name = _readable(path, tree)
+    if error["type"] == "missing":
+        return f"{where}{name} is missing"
     if isinstance(error["input"], Mapping) and error["type"] == "value_error":
         return f"{where}{f'in {name}, ' if name else ''}{message}"
     if error["type"] == "extra_forbidden":
-        return f"{where}{name} is no setting"
+        fields = list(AccountSettings.model_fields) if len(path) == 3 and path[0] == "accounts" else []
+        return f"{where}{name} is no setting{schema.nearest(path[-1], fields)}"
     if error["type"] == "value_error":
         return f"{where}{name}: {message}"
     if error["type"] in ("model_type", "dict_type"):
         return f"{where}{name} is {_short(error['input'])}: expected settings such as 'key: value' below it"
     return f"{where}{name} is {_short(error['input'])}: {message.replace('Input', 'it', 1)}"
+
+
+def _readable(path: schema.Path, tree: Mapping[str, Any]) -> str:
+    if path[:1] != ("accounts",) or len(path) < 2:
+        return schema.dotted(path)
+    try:
+        account = AccountSettings.model_construct(**tree["accounts"][int(path[1])])
+        whose = account_name(account)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        whose = f"account number {int(path[1]) + 1}"
+    return f"{whose}: {schema.dotted(path[2:])}" if path[2:] else whose
 
 
 def _place(path: schema.Path, places: Mapping[schema.Path, str], sources: list[Source]) -> str:

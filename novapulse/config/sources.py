@@ -112,6 +112,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def _lines(node: Any, file: Path, path: schema.Path = ()) -> Iterator[tuple[schema.Path, int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            if isinstance(item, yaml.MappingNode):
+                yield (*path, str(number)), item.start_mark.line + 1
+                yield from _lines(item, file, (*path, str(number)))
     if not isinstance(node, yaml.MappingNode):
         return
     seen: dict[str, int] = {}

@@ -317,10 +317,22 @@ class AbsenceProved:
 
 
 @dataclass(frozen=True, slots=True)
-class DisputeSettled:
-    """An operator, or a proven repair, ended a dispute in favour of what the venue says."""
+class DisputeRaised:
+    """Reconciliation found what the facts of the order alone do not show."""
 
     client_order_id: str
+    dispute: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSettled:
+    """An operator, or a proven repair, ended disputes in favour of what the venue says.
+
+    `disputes` are the sentences that were settled; empty settles those that the order has and those it will have.
+    """
+
+    client_order_id: str
+    disputes: tuple[str, ...] = ()
 
 
 Fact = (
@@ -338,5 +350,6 @@ Fact = (
     | AmendDone
     | AmendRefused
     | AbsenceProved
+    | DisputeRaised
     | DisputeSettled
 )

@@ -110,6 +110,15 @@ class Reason(enum.IntEnum):
     UNFILLED_NO_EDGE = 35
     UNFILLED_SUPERSEDED = 36
     UNFILLED_TURNED = 37
+    SPREAD_UNKNOWN = 38
+    DATA_STALE = 39
+    ORDER_UNKNOWN = 40
+    BREAK_OPEN = 41
+    BREAKER = 42
+    UNFILLED_REFUSED = 43
+    UNFILLED_CANCELED = 44
+    UNFILLED_MODE = 45
+    EXIT_UNWIND = 46
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -151,6 +160,15 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNFILLED_NO_EDGE: "the limit order was not filled and the price left no edge for a market order",
     Reason.UNFILLED_SUPERSEDED: "the rest of the entry was given up because the position was closed",
     Reason.UNFILLED_TURNED: "the consensus turned before the entry was filled",
+    Reason.SPREAD_UNKNOWN: "the spread is unknown: no price to trade at",
+    Reason.DATA_STALE: "the market data is too old to trade on",
+    Reason.ORDER_UNKNOWN: "the outcome of an order of this instrument is not known yet",
+    Reason.BREAK_OPEN: "what the venue shows and what the ledger says differ",
+    Reason.BREAKER: "a circuit breaker is open",
+    Reason.UNFILLED_REFUSED: "the venue refused the order",
+    Reason.UNFILLED_CANCELED: "the order ended at the venue before it was filled",
+    Reason.UNFILLED_MODE: "the account was told to take no new risk before the entry was filled",
+    Reason.EXIT_UNWIND: "the entry was filled in part only, and the part is given up",
 }
 
 CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")

@@ -1,0 +1,50 @@
+"""`novapulse health`: how every account is, from what the trader wrote last."""
+
+import argparse
+import os
+import time
+from typing import Any
+
+from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, show_json
+from novapulse.cli.render import table
+from novapulse.config import home_folder
+from novapulse.ops.health import FILE, Verdict, read
+
+
+def health(options: argparse.Namespace) -> int:
+    """List every account; the exit code says whether all of them are healthy."""
+    verdict = read(home_folder(os.environ) / FILE, time.time_ns())
+    if options.json:
+        show_json(verdict.json())
+    else:
+        _show(verdict)
+    return EXIT_DONE if verdict.healthy else EXIT_FAILED
+
+
+def _show(verdict: Verdict) -> None:
+    document = verdict.document
+    if document:
+        ledger = document.get("ledger", {})
+        beat = document.get("heartbeat", "?")
+        print(f"ledger {ledger.get('id', '?')} in {ledger.get('place', '?')}, last sign of life {beat}")
+        rows = [_row(account) for account in verdict.accounts]
+        head = ("exchange", "account", "state", "mode", "last bar", "positions", "orders", "UNKNOWN", "equity")
+        print("\n".join(table(head, rows)))
+        for account in verdict.accounts:
+            for reason in (*account.get("reasons", ()), *account.get("notes", ())):
+                print(f"{account['account_id']} on {account['exchange']}: {reason}")
+    for reason in verdict.reasons:
+        error(reason)
+
+
+def _row(account: dict[str, Any]) -> tuple[str, ...]:
+    age = account.get("last_bar_age_s")
+    return (
+        account["exchange"],
+        account["account_id"],
+        "healthy" if account["healthy"] else "NOT HEALTHY",
+        str(account.get("mode", "?")).replace("_", " "),
+        f"{age:.0f} s ago" if isinstance(age, int | float) else "none",
+        *(str(account.get(name, "?")) for name in ("positions", "open_orders", "unknown_orders")),
+        str(account.get("equity") or "?"),
+    )

@@ -1,0 +1,1 @@
+"""How people tell a running trader something: one inbox for every channel."""

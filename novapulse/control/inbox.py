@@ -1,0 +1,313 @@
+"""The inbox: commands of people, read by the trader, answered per account.
+
+Invariants:
+- a command is written once, whatever is repeated: the same idempotency key is the same command, and a key that comes
+  with other content is refused;
+- the trader's ledger is the truth about what was done; the answers here mirror it for those who wait;
+- transactions are short and a write that is not durable is an error; readers and writers are processes that know
+  nothing of each other.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import JSON
+
+FILE = "control.db"
+POLL_S = 0.1
+"""How often the trader looks."""
+
+_BUSY_S = 5.0
+_ARGUMENT_BYTES_MAX = 4096
+
+# Verb -> arguments it needs beside `reason`, which every verb may have.
+VERBS: dict[str, tuple[str, ...]] = {
+    "pause": (),
+    "resume": (),
+    "reduce_only": (),
+    "halt": (),
+    "resume_from_halt": (),
+    "flatten": (),
+    "close": ("symbol",),
+    "cancel": (),
+    "kill": (),
+    "adopt": ("order",),
+    "ignore": ("order",),
+    "reconcile": (),
+}
+TIGHTENING = frozenset({"pause", "reduce_only", "halt", "flatten", "cancel", "kill", "reconcile"})
+"""Verbs that are obeyed however late they arrive; the others are only meant for now."""
+
+LOOSENING_VALID_NS = 10 * 60 * 1_000_000_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS command (
+    seq INTEGER PRIMARY KEY,
+    command_id TEXT NOT NULL UNIQUE,
+    verb TEXT NOT NULL,
+    exchange TEXT,
+    account_id TEXT,
+    arguments TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    submitted_ns INTEGER NOT NULL,
+    expires_ns INTEGER,
+    taken_ns INTEGER,
+    CHECK ((exchange IS NULL) = (account_id IS NULL))
+) STRICT;
+CREATE TABLE IF NOT EXISTS answer (
+    command_id TEXT NOT NULL REFERENCES command (command_id),
+    exchange TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    answered_ns INTEGER,
+    done INTEGER,
+    text TEXT,
+    details TEXT,
+    PRIMARY KEY (command_id, exchange, account_id)
+) STRICT;
+"""
+_PENDING = """
+SELECT seq, command_id, verb, exchange, account_id, arguments, actor, submitted_ns, expires_ns
+FROM command
+WHERE seq > ? AND (taken_ns IS NULL OR EXISTS (
+    SELECT 1 FROM answer WHERE answer.command_id = command.command_id AND answered_ns IS NULL))
+ORDER BY seq
+"""
+
+
+class InboxError(ValueError):
+    """A command that cannot be written or read: the message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxCommand:
+    """One command.
+
+    Attributes:
+        seq: Its place in the order of arrival, >= 1.
+        command_id: Its name.
+        verb: What to do.
+        account: Who is to do it; None for all.
+        arguments: What it needs.
+        actor: Who asked.
+        submitted_ns: When, ns UTC.
+        expires_ns: From when on it must not be obeyed any more; None for never.
+    """
+
+    seq: int
+    command_id: str
+    verb: str
+    account: AccountKey | None
+    arguments: Mapping[str, JSON]
+    actor: str
+    submitted_ns: int
+    expires_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxAnswer:
+    """What became of a command at one account. `done` is None while it is not answered."""
+
+    account: AccountKey
+    done: bool | None
+    text: str
+    details: Mapping[str, JSON]
+
+
+class Inbox:
+    """The commands of one home folder.
+
+    Args:
+        path: The database; made where it is not there yet.
+
+    Raises:
+        InboxError: It cannot be opened, or is no inbox.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as wrong:
+            raise InboxError(f"{path.parent}: {wrong.strerror or wrong}") from wrong
+        with self._opened() as database:
+            # A rollback journal: many processes write here now and then, and none of them stays.
+            database.execute("PRAGMA journal_mode = DELETE")
+            with database:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    database.execute(statement)
+
+    def submit(
+        self,
+        verb: str,
+        account: AccountKey | None,
+        arguments: Mapping[str, JSON],
+        actor: str,
+        idempotency_key: str,
+        now_ns: int,
+    ) -> str:
+        """Write a command and return its id; the same key again returns the id of the first.
+
+        Args:
+            verb: One of `VERBS`.
+            account: Who is to obey; None for all.
+            arguments: What the verb needs, and perhaps `reason`.
+            actor: Who asks.
+            idempotency_key: Names this wish of this actor.
+            now_ns: ns UTC.
+
+        Raises:
+            InboxError: The verb or an argument is unknown, one is missing, the key names another command, or the inbox
+                cannot be written.
+        """
+        written = _checked(verb, arguments)
+        if not actor or not idempotency_key:
+            raise InboxError("a command needs an actor and an idempotency key")
+        command_id = hashlib.sha256("\0".join(("command", actor, idempotency_key)).encode()).hexdigest()[:32]
+        whose = (account.exchange, account.account_id) if account else (None, None)
+        expires_ns = None if verb in TIGHTENING else now_ns + LOOSENING_VALID_NS
+        with self._opened() as database, _writing(database):
+            there = database.execute(
+                "SELECT verb, exchange, account_id, arguments FROM command WHERE command_id = ?", (command_id,)
+            ).fetchone()
+            if there is None:
+                database.execute(
+                    "INSERT INTO command (command_id, verb, exchange, account_id, arguments, actor, submitted_ns, "
+                    "expires_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (command_id, verb, *whose, written, actor, now_ns, expires_ns),
+                )
+            elif there != (verb, *whose, written):
+                raise InboxError(f"the key {idempotency_key!r} already names another command of {actor}: {there[0]}")
+        return command_id
+
+    def pending(self, after: int = 0) -> list[InboxCommand]:
+        """Return the commands behind a place that are not taken, or not answered by every account, in order.
+
+        Raises:
+            InboxError: The inbox cannot be read.
+        """
+        with self._opened() as database:
+            rows = database.execute(_PENDING, (after,)).fetchall()
+        return [
+            InboxCommand(
+                seq,
+                command_id,
+                verb,
+                None if exchange is None else AccountKey(exchange, account_id),
+                json.loads(arguments),
+                actor,
+                submitted_ns,
+                expires_ns,
+            )
+            for seq, command_id, verb, exchange, account_id, arguments, actor, submitted_ns, expires_ns in rows
+        ]
+
+    def mark_taken(self, command_id: str, accounts: Iterable[AccountKey], now_ns: int) -> None:
+        """Note that a command was seen, and which accounts will answer it.
+
+        Raises:
+            InboxError: There is no such command, or the inbox cannot be written.
+        """
+        with self._opened() as database, _writing(database):
+            found = database.execute(
+                "UPDATE command SET taken_ns = coalesce(taken_ns, ?) WHERE command_id = ?", (now_ns, command_id)
+            )
+            if found.rowcount == 0:
+                raise InboxError(f"there is no command {command_id}")
+            database.executemany(
+                "INSERT INTO answer (command_id, exchange, account_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(command_id, account.exchange, account.account_id) for account in accounts],
+            )
+
+    def answered(
+        self,
+        command_id: str,
+        account: AccountKey,
+        done: bool,
+        text: str,
+        now_ns: int,
+        details: Mapping[str, JSON] | None = None,
+    ) -> None:
+        """Mirror the answer of an account; the first one stays.
+
+        Raises:
+            InboxError: There is no such command, or the inbox cannot be written.
+        """
+        self.mark_taken(command_id, [account], now_ns)
+        with self._opened() as database, _writing(database):
+            database.execute(
+                "UPDATE answer SET answered_ns = ?, done = ?, text = ?, details = ? "
+                "WHERE command_id = ? AND exchange = ? AND account_id = ? AND answered_ns IS NULL",
+                (now_ns, int(done), text, _json(details or {}), command_id, account.exchange, account.account_id),
+            )
+
+    def answers(self, command_id: str) -> tuple[InboxAnswer, ...] | None:
+        """Return what each account answered so far, by exchange and id; None while nobody took the command.
+
+        Raises:
+            InboxError: The inbox cannot be read.
+        """
+        with self._opened() as database:
+            taken = database.execute("SELECT taken_ns FROM command WHERE command_id = ?", (command_id,)).fetchone()
+            rows = database.execute(
+                "SELECT exchange, account_id, done, text, details FROM answer WHERE command_id = ? ORDER BY 1, 2",
+                (command_id,),
+            ).fetchall()
+        if taken is None or taken[0] is None:
+            return None
+        return tuple(
+            InboxAnswer(
+                AccountKey(exchange, account_id),
+                None if done is None else bool(done),
+                text or "",
+                json.loads(details or "{}"),
+            )
+            for exchange, account_id, done, text, details in rows
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as database:
+                database.execute("PRAGMA foreign_keys = ON")
+                database.execute("PRAGMA synchronous = FULL")
+                database.execute("PRAGMA trusted_schema = OFF")
+                yield database
+        except sqlite3.Error as wrong:
+            raise InboxError(f"the inbox {self._path} cannot be used: {wrong}") from wrong
+
+
+@contextmanager
+def _writing(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _checked(verb: str, arguments: Mapping[str, JSON]) -> str:
+    if verb not in VERBS:
+        raise InboxError(f"there is no command {verb!r}: expected one of {', '.join(VERBS)}")
+    needed = VERBS[verb]
+    missing = next((name for name in needed if not arguments.get(name)), None)
+    if missing:
+        raise InboxError(f"{verb} needs {missing}")
+    strange = next((name for name in arguments if name not in (*needed, "reason")), None)
+    if strange:
+        raise InboxError(f"{verb} knows no {strange}")
+    return _json(arguments)
+
+
+def _json(values: Mapping[str, JSON]) -> str:
+    text = json.dumps(dict(values), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > _ARGUMENT_BYTES_MAX:
+        raise InboxError(f"that is too long: {len(text.encode())} bytes, expected at most {_ARGUMENT_BYTES_MAX}")
+    return text

@@ -1,0 +1,336 @@
+"""The records of one account that decisions read, and the only place of the trader that changes them.
+
+Invariants:
+- the records are those of the backtest: account, positions, working orders; they change by ticks and by fills;
+- a fill larger than the position it closes never turns it: what is left over belongs to nobody (`foreign_units`) until
+  reconciliation has found out;
+- `packed` and `restored` keep every bit, so that a restarted trader decides what the unbroken one would have.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from novapulse.core.instruments import Instrument
+from novapulse.core.orders import Filled, Role
+from novapulse.core.records import (
+    ACCOUNT,
+    ACTION,
+    DENIAL,
+    FILL,
+    ORDER,
+    POSITION,
+    SIGNAL,
+    Intent,
+    Mode,
+    Reason,
+    Record,
+    Verb,
+)
+from novapulse.core.records import BAR as BAR_RECORD
+from novapulse.engine.step import book_entry, book_exit, close_tick, end_plan, forget_round_trip, place_exit_now
+from novapulse.execution.rules import instrument_records
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A closed round trip, as the ledger keeps it.
+
+    Attributes:
+        number: In order of the account's entries.
+        row: Which instrument.
+        direction: +1 long, -1 short.
+        lead: Index of the strategy that led the entry.
+        regime: Label at the entry.
+        entry_ns: First fill.
+        exit_ns: Last fill.
+        bars_held: Closes it was marked at.
+        qty_units: Quantity entered.
+        entry_price: Average, quote per base.
+        exit_price: Average.
+        pnl_units: Cash units, fees paid.
+        fee_units: Cash units.
+        r_multiple: Gain in units of the risk.
+        exit_reason: Code of the last exit.
+        entry_consensus: -20..20.
+    """
+
+    number: int
+    row: int
+    direction: int
+    lead: int
+    regime: int
+    entry_ns: int
+    exit_ns: int
+    bars_held: int
+    qty_units: int
+    entry_price: float
+    exit_price: float
+    pnl_units: int
+    fee_units: int
+    r_multiple: float
+    exit_reason: int
+    entry_consensus: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """An instrument for which a tick wants something done.
+
+    Attributes:
+        row: Which.
+        step: A `Step` of its working order, `TRIGGERED`, or 0.
+        verb: What was decided.
+        reason: Why.
+    """
+
+    row: int
+    step: int
+    verb: Verb
+    reason: int
+
+
+class Books:
+    """Account, positions and working orders of one account."""
+
+    def __init__(self, instruments: Sequence[Instrument], rules: Record, capital_units: int) -> None:
+        """Open the books.
+
+        Args:
+            instruments: In sorted order; one quote asset.
+            rules: RULES.
+            capital_units: Opening cash, cash units.
+        """
+        count = len(instruments)
+        self.instruments = tuple(instruments)
+        self.records = instrument_records(self.instruments)
+        self.rules = rules
+        self.account = np.zeros(1, ACCOUNT)
+        self.positions = np.zeros(count, POSITION)
+        self.orders = np.zeros(count, ORDER)
+        self.foreign_units = np.zeros(count, np.int64)
+        self.inside = np.zeros(count, np.int64)
+        self.actions = np.zeros(count, ACTION)
+        self.seen_account = np.zeros(count, ACCOUNT)
+        self.seen_positions = np.zeros(count, POSITION)
+        self.groups = np.zeros(count)
+        self.last_bars = np.zeros(count, BAR_RECORD)
+        self.last_signals = np.zeros(count, SIGNAL)
+        self._steps = np.zeros(count, np.int64)
+        self._denial = np.zeros(1, DENIAL)
+        self._fill = np.zeros(1, FILL)[0]
+        self._reserved = np.zeros(2)
+        account = self.account
+        account["cash_units"] = capital_units
+        cash = capital_units / float(self.records[0].cash_factor)
+        for name in ("cash", "equity", "equity_peak", "day_opening_equity", "day_peak"):
+            account[name] = cash
+
+    @property
+    def mode(self) -> Mode:
+        """What the account may do."""
+        return Mode(int(self.account[0].mode))
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self.account["mode"] = mode
+
+    def tick(
+        self,
+        ts_close_ns: int,
+        bars: Record,
+        signals: Record,
+        present: Record,
+        blocked: Record,
+        reserved: tuple[float, float],
+    ) -> list[Attention]:
+        """Let a close act and decide; see `close_tick`.
+
+        Returns:
+            The instruments for which something is to be done, in order.
+        """
+        self._reserved[:] = reserved
+        count = close_tick(
+            ts_close_ns,
+            bars,
+            signals,
+            present,
+            self.inside,
+            blocked,
+            self.groups,
+            self._reserved,
+            self.records,
+            self.rules,
+            self.account,
+            self.positions,
+            self.orders,
+            self._denial,
+            self.actions,
+            self._steps,
+            self.seen_account,
+            self.seen_positions,
+        )
+        here = present != 0
+        self.inside[here] = 0
+        self.last_bars[here] = bars[here]
+        self.last_signals[here] = signals[here]
+        if count == 0:
+            return []
+        verbs = self.actions["verb"]
+        wanted = np.flatnonzero(here & ((self._steps != 0) | (verbs != Verb.HOLD)))
+        return [
+            Attention(row, int(self._steps[row]), Verb(int(verbs[row])), int(self.actions["reason"][row]))
+            for row in wanted.tolist()
+        ]
+
+    def book(
+        self, row: int, fill: Filled, role: Role, plan: Record | None, reason: int, *, rested: bool = False
+    ) -> RoundTrip | None:
+        """Book one execution.
+
+        Args:
+            row: Instrument.
+            fill: The execution.
+            role: What its order is for.
+            plan: ORDER that an entry was decided with; None for an order of nobody, whose quantity stays foreign.
+            reason: Code of the exit, or of the entry.
+            rested: Whether the order was a limit order, so that an entry lies somewhere inside its bar.
+
+        Returns:
+            The round trip that the fill closed, or None.
+        """
+        position, order = self.positions[row], self.orders[row]
+        units = fill.qty_units
+        if role is Role.ENTRY and plan is not None:
+            fits = position.direction in (0, int(fill.side))
+            self._write(row, fill, units, reason, float(plan.decision_price))
+            if fits:
+                if position.entered_units == 0 and rested:
+                    self.inside[row] = 1
+                book_entry(self._fill, plan, self.records[row], self.rules, self.account[0], position, order)
+                return None
+        closing = min(units, max(-int(fill.side) * int(position.qty_units), 0)) if role is not Role.ENTRY else 0
+        if closing < units:
+            self._book_foreign(row, fill, closing)
+        if closing == 0:
+            return None
+        self._write(row, fill, closing, reason, _reference(position, order, reason))
+        closed = book_exit(self._fill, self.records[row], self.rules, self.account[0], position, order, self._denial[0])
+        return self._round_trip(row, fill, reason) if closed else None
+
+    def _write(self, row: int, fill: Filled, units: int, reason: int, reference: float) -> None:
+        instrument, record = self.records[row], self._fill
+        whole = units == fill.qty_units
+        share = 1.0 if whole else units / fill.qty_units
+        record.ts_ns = fill.ts_event_ns
+        record.side = int(fill.side)
+        record.liquidity = fill.liquidity
+        record.reason = reason
+        record.price_units = fill.price_units
+        record.price = fill.price_units / instrument.price_factor
+        record.qty_units = units
+        record.qty = units / instrument.qty_factor
+        record.cash_units = fill.cash_units if whole else round(fill.cash_units * share)
+        record.fee_units = fill.fee_units if whole else round(fill.fee_units * share)
+        record.slippage = int(fill.side) * (record.price - reference) * record.qty
+
+    def _book_foreign(self, row: int, fill: Filled, closing: int) -> None:
+        left = fill.qty_units - closing
+        self.foreign_units[row] += int(fill.side) * left
+        share = left / fill.qty_units
+        cash = fill.cash_units - (round(fill.cash_units * (1 - share)) if closing else 0)
+        fee = fill.fee_units - (round(fill.fee_units * (1 - share)) if closing else 0)
+        self.move_cash(-int(fill.side) * cash - fee)
+
+    def move_cash(self, cash_units: int) -> None:
+        """Book cash that came or went without a trade of ours."""
+        self.account["cash_units"] += cash_units
+        self.account["cash"] = self.account["cash_units"] / float(self.records[0].cash_factor)
+
+    def _round_trip(self, row: int, fill: Filled, reason: int) -> RoundTrip:
+        position = self.positions[row]
+        trip = RoundTrip(
+            number=int(position.round_trip),
+            row=row,
+            direction=int(position.direction),
+            lead=int(position.lead),
+            regime=int(position.regime),
+            entry_ns=int(position.entry_ts_ns),
+            exit_ns=fill.ts_event_ns,
+            bars_held=int(position.bars_held),
+            qty_units=int(position.entered_units),
+            entry_price=float(position.entry_price),
+            exit_price=float(position.exit_price),
+            pnl_units=int(position.pnl_units),
+            fee_units=int(position.fee_units),
+            r_multiple=float(position.r_multiple),
+            exit_reason=reason,
+            entry_consensus=float(position.entry_consensus),
+        )
+        forget_round_trip(position)
+        self.inside[row] = 0
+        return trip
+
+    def end_plan(self, row: int) -> None:
+        """Give up what is at work for an instrument: the rest of an entry, or an exit that is to be decided anew."""
+        if self.orders[row].intent != Intent.NONE:
+            end_plan(row, self.last_bars[row], self.account[0], self.positions[row], self.orders[row], self._denial[0])
+
+    def leave(self, row: int, reason: int) -> None:
+        """Decide to close a position now, outside of a bar: at the market."""
+        position = self.positions[row]
+        self.end_plan(row)
+        action = self.actions[row]
+        action.verb = Verb.EXIT
+        action.reason = reason
+        action.side = -position.direction
+        action.kind = 0
+        action.units = abs(position.qty_units)
+        action.qty = abs(position.qty)
+        action.target_units = 0
+        action.limit_price = 0.0
+        place_exit_now(self.orders[row], position, action, self.last_bars[row], self.rules)
+
+    def complete(self, row: int, plan: Record, units: int) -> None:
+        """Put the rest of an entry back to work, at the market."""
+        order = self.orders[row]
+        self.orders[row] = plan
+        order.kind = 0
+        order.limit_price = 0.0
+        order.expires_ns = 0
+        order.units = units
+        order.hold = plan.hold * units / plan.units
+        order.notional = plan.notional * units / plan.units
+        self.positions[row].pending_units = order.side * units
+
+    def packed(self) -> bytes:
+        """Return every bit of the books."""
+        parts = (self.account, self.positions, self.orders, self.foreign_units, self.inside, self.last_bars)
+        whole = b"".join(part.tobytes() for part in parts)
+        return zlib.crc32(whole).to_bytes(4, "big") + whole
+
+    def restore(self, packed: bytes) -> None:
+        """Take up what `packed` returned.
+
+        Raises:
+            ValueError: The bytes are of other instruments, or damaged.
+        """
+        parts = (self.account, self.positions, self.orders, self.foreign_units, self.inside, self.last_bars)
+        size = sum(part.nbytes for part in parts)
+        whole = packed[4:]
+        if len(whole) != size:
+            raise ValueError(f"books of {len(whole)} bytes for {len(self.positions)} instruments: expected {size}")
+        if zlib.crc32(whole) != int.from_bytes(packed[:4], "big"):
+            raise ValueError("the books' checksum is wrong: the state is damaged")
+        start = 0
+        for part in parts:
+            part[:] = np.frombuffer(whole[start : start + part.nbytes], part.dtype)
+            start += part.nbytes
+
+
+def _reference(position: Record, order: Record, reason: int) -> float:
+    if reason == Reason.EXIT_TARGET:
+        return float(position.target_price)
+    return float(order.decision_price if order.intent == Intent.EXIT else position.stop_price)

@@ -1,0 +1,117 @@
+"""What an operator can tell a running trader. Each command ends in one recorded answer.
+
+Invariants:
+- a command acts once: its id is remembered with its answer in the ledger;
+- what tightens is always obeyed; what loosens can be refused, and says why.
+"""
+
+from novapulse.core.messages import Answer, CommandReceived
+from novapulse.core.records import Intent, Mode, Reason
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.leaving import leave
+from novapulse.engine.orders import give_up
+from novapulse.engine.reconciler import Reconciler
+
+VERBS = (
+    "pause",
+    "resume",
+    "reduce_only",
+    "halt",
+    "resume_from_halt",
+    "flatten",
+    "kill",
+    "close",
+    "cancel",
+    "adopt",
+    "ignore",
+    "reconcile",
+)
+_MODES = frozenset({"pause", "resume", "reduce_only", "halt", "resume_from_halt"})
+
+
+def obey(desk: Desk, draft: Draft, event: CommandReceived, reconciler: Reconciler) -> list[int]:
+    """Carry a command out.
+
+    Returns:
+        Rows whose orders want a look.
+    """
+    rows = list(range(len(desk.slots)))
+    done, text = True, ""
+    if event.verb in _MODES:
+        obeyed = desk.breakers.operator(draft.ts_ns, event.verb)
+        desk.told(draft, obeyed.changes)
+        done, text = obeyed.done, obeyed.text
+    elif event.verb in ("flatten", "kill"):
+        text = _flatten(desk, draft, rows, then_halt=event.verb == "kill")
+    elif event.verb == "close":
+        done, text = _close(desk, draft, str(event.arguments.get("symbol", "")))
+    elif event.verb == "cancel":
+        text = f"{_cancel(desk, draft, rows)} entries are being cancelled"
+    elif event.verb in ("adopt", "ignore"):
+        done, text = reconciler.decide_foreign(draft, str(event.arguments.get("order", "")), event.verb)
+    elif event.verb == "reconcile":
+        reconciler.soon(draft, f"asked by {event.actor}")
+        text = "the account is being compared with the venue"
+    else:
+        done, text = False, f"no such command: {event.verb}; there are {', '.join(VERBS)}"
+    answer(draft, event, done, text)
+    return rows
+
+
+def answer(draft: Draft, event: CommandReceived, done: bool, text: str) -> None:
+    """Write a command and its answer, and send the answer."""
+    draft.write(
+        "command_answered",
+        {
+            "command_id": event.command_id,
+            "verb": event.verb,
+            "arguments": dict(event.arguments),
+            "actor": event.actor,
+            "done": done,
+            "text": text,
+        },
+    )
+    draft.then(Answer(event.command_id, done, text))
+
+
+def _flatten(desk: Desk, draft: Draft, rows: list[int], *, then_halt: bool) -> str:
+    _cancel(desk, draft, rows)
+    leaving = sum(leave(desk, draft, row, Reason.EXIT_MODE) for row in rows)
+    if then_halt:
+        desk.halt_when_flat = True
+        finish_kill(desk, draft)
+    else:
+        desk.told(draft, desk.breakers.operator(draft.ts_ns, "reduce_only").changes)
+    return f"{leaving} positions are being closed" + (", then the account halts" if then_halt else "")
+
+
+def finish_kill(desk: Desk, draft: Draft) -> None:
+    """Halt the account as soon as nothing is held any more, when that was asked for."""
+    if not desk.halt_when_flat:
+        return
+    if desk.books.positions["qty_units"].any():
+        desk.told(draft, desk.breakers.operator(draft.ts_ns, "reduce_only").changes)
+        return
+    desk.halt_when_flat = False
+    desk.told(draft, desk.breakers.operator(draft.ts_ns, "halt").changes)
+
+
+def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:
+    for row, instrument in enumerate(desk.instruments):
+        if instrument.symbol == symbol:
+            if desk.books.mode == Mode.HALTED:
+                return False, f"{symbol} stays as it is: the account is halted"
+            if leave(desk, draft, row, Reason.EXIT_MODE):
+                return True, f"the position in {symbol} is being closed"
+            return True, f"there is no position in {symbol} to close, or it is being closed already"
+    listed = ", ".join(instrument.symbol for instrument in desk.instruments)
+    return False, f"{symbol!r} is not traded by this account: {listed}"
+
+
+def _cancel(desk: Desk, draft: Draft, rows: list[int]) -> int:
+    count = 0
+    for row in rows:
+        if desk.plan(row).intent == Intent.ENTRY:
+            give_up(desk, draft, row, Reason.UNFILLED_MODE, "cancelled by the operator")
+            count += 1
+    return count

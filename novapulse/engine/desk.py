@@ -1,0 +1,310 @@
+"""What the parts of one trader share: its books, its orders, what it is told to do, and the draft of an answer.
+
+Invariants:
+- a draft is finished into one `Commit` with the effects that need it behind it: nothing leaves before it is durable;
+- the holds of open orders are what the ledger's HOLD book has, to the unit.
+"""
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from novapulse.core.facts import kind_of, to_body
+from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
+from novapulse.core.messages import JSON, Alert, Commit, Effect, HoldRun, QuoteSeen, Severity
+from novapulse.core.messages import Record as Entry
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import Fact, Role
+from novapulse.core.postings import Book, Posting, move, trade
+from novapulse.core.records import Intent, Record
+from novapulse.engine.books import Books
+from novapulse.engine.breakers import Breakers, Change
+from novapulse.engine.settings import TraderSettings
+
+CLOSED_KEPT = 512
+"""Ended orders that are remembered for facts that come late; the ledger keeps all of them."""
+
+PLANS_KEPT = 256
+
+FOREIGN_KEPT = 4096
+
+SPREADS_KEPT = 101
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is at work for one instrument.
+
+    Attributes:
+        decision: The decision that the working order carries out; empty for none.
+        legs: Orders minted for it.
+        child: Client order id of the one that is out; empty for none.
+        exit_reason: Code of the exit at work.
+        entry: The decision that made the position, or is about to.
+        protect: Client order id of its bracket; empty for none.
+        brackets: Brackets minted for it.
+        why_bare: Why an open position has no bracket; empty when it has one or needs none.
+        drains: Orders of earlier plans that may still fill.
+        refusals: Refusals in a row of what is wanted now.
+        retry_ns: When the next try is due.
+        leaving_ns: Since when the position is to be closed; 0 when it is not.
+        not_sent: Why nothing is sent although something is wanted; empty otherwise.
+        rung: How far an exit has come: 0 passive, 1 across the spread, 2 at the market.
+        gate: Why the instrument takes no new risk until a break is cleared; empty for none.
+    """
+
+    decision: str = ""
+    legs: int = 0
+    child: str = ""
+    exit_reason: int = 0
+    entry: str = ""
+    protect: str = ""
+    brackets: int = 0
+    why_bare: str = ""
+    drains: list[str] = field(default_factory=list)
+    refusals: int = 0
+    retry_ns: int = 0
+    leaving_ns: int = 0
+    not_sent: str = ""
+    rung: int = 0
+    gate: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """Bars in a row on which nothing was done, for one reason."""
+
+    reason: int
+    first_ns: int
+    last_ns: int
+    bars: int
+
+
+class Draft:
+    """The answer to one event, as it comes about."""
+
+    def __init__(self, ts_ns: int) -> None:
+        self.ts_ns = ts_ns
+        self.entries: list[Entry] = []
+        self.effects: list[Effect] = []
+        self.runs: list[HoldRun] = []
+        self.changed = False
+
+    def write(self, kind: str, body: Mapping[str, JSON], postings: Sequence[Posting] = ()) -> None:
+        """Add a record."""
+        self.entries.append(Entry(kind, self.ts_ns, body, tuple(postings)))
+
+    def then(self, effect: Effect) -> None:
+        """Add an effect that needs everything written so far to be durable."""
+        self.effects.append(effect)
+
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """Tell people, and keep that they were told."""
+        self.write("alert_raised", {"severity": severity.value, "key": key, "text": text})
+        self.then(Alert(severity, key, text))
+
+    def finished(self, ts_close_ns: int, state: bytes) -> list[Effect]:
+        """Return the commit and what follows it; nothing at all when nothing happened."""
+        if not (self.entries or self.runs or self.changed):
+            return self.effects
+        return [Commit(tuple(self.entries), ts_close_ns, state, tuple(self.runs)), *self.effects]
+
+
+class Desk:
+    """The shared state of one trader."""
+
+    def __init__(
+        self,
+        key: AccountKey,
+        settings: TraderSettings,
+        settings_hash: str,
+        books: Books,
+        breakers: Breakers,
+        scales: Mapping[str, int],
+    ) -> None:
+        """Set a desk up.
+
+        Args:
+            key: The account.
+            settings: How the trader goes about its work.
+            settings_hash: Name of the configuration that decides.
+            books: Its records.
+            breakers: Its circuit breakers.
+            scales: Asset -> decimal digits of its amounts in the ledger.
+        """
+        self.key = key
+        self.settings = settings
+        self.settings_hash = settings_hash
+        self.books = books
+        self.breakers = breakers
+        self.instruments = books.instruments
+        self.rows = {instrument.key: row for row, instrument in enumerate(self.instruments)}
+        self.quote = self.instruments[0].quote
+        self.scales = dict(scales)
+        self.slots = [Slot() for _ in self.instruments]
+        self.runs: list[Run | None] = [None for _ in self.instruments]
+        self.orders: dict[str, Order] = {}
+        self.closed: OrderedDict[str, Order] = OrderedDict()
+        self.venue_ids: dict[str, str] = {}
+        self.plans: OrderedDict[str, Record] = OrderedDict()
+        self.holds: dict[str, tuple[int, int]] = {}
+        self.foreign: dict[str, InstrumentKey] = {}
+        self.foreign_trades: OrderedDict[str, None] = OrderedDict()
+        self.cursor = ""
+        self.ts_close_ns = 0
+        self.calibration = ""
+        self.prices_ns = [0 for _ in self.instruments]
+        self.ready = False
+        self.halt_when_flat = False
+        self.reconciliation: dict[str, JSON] = {}
+        self.spreads: list[deque[float]] = [deque(maxlen=SPREADS_KEPT) for _ in self.instruments]
+
+    def instrument(self, row: int) -> Instrument:
+        """Return the facts of an instrument."""
+        return self.instruments[row]
+
+    def order(self, client_order_id: str, venue_order_id: str = "") -> Order | None:
+        """Return an order by our id, else by the venue's; None when it is not ours."""
+        found = client_order_id or self.venue_ids.get(venue_order_id, "")
+        return self.orders.get(found) or self.closed.get(found)
+
+    def row_of(self, order: Order) -> int:
+        """Return the instrument's row of an order."""
+        return self.rows[order.request.instrument]
+
+    def open_orders(self, row: int) -> Iterator[Order]:
+        """Yield what has not ended of an instrument."""
+        slot = self.slots[row]
+        for name in (slot.child, slot.protect, *slot.drains):
+            order = self.orders.get(name)
+            if order is not None:
+                yield order
+
+    def plan(self, row: int) -> Record:
+        """Return what is at work for an instrument: an ORDER record."""
+        return self.books.orders[row]
+
+    def has_plan(self, row: int) -> bool:
+        """Tell whether something is wanted of the market for an instrument."""
+        return bool(self.plan(row).intent != Intent.NONE)
+
+    def keep_plan(self, decision: str, row: int) -> None:
+        """Remember what an entry was decided with, for fills however late."""
+        self.plans[decision] = self.plan(row).copy()
+        while len(self.plans) > PLANS_KEPT:
+            self.plans.popitem(last=False)
+
+    def amount(self, asset: str, units: int, digits: int) -> int:
+        """Return units of an instrument's scale in units of the asset's ledger scale."""
+        return units * int(10 ** (self.scales[asset] - digits))
+
+    def cash_amount(self, cash_units: int) -> int:
+        """Return cash units in units of the quote asset's ledger scale."""
+        return self.amount(self.quote, cash_units, self.instruments[0].cash_scale)
+
+    def spread_in_medians(self, row: int, quote: QuoteSeen) -> float | None:
+        """Return a quote's spread in medians of the last ones; None when there is no usable quote."""
+        if not 0.0 < quote.bid < quote.ask:
+            return None
+        spread, seen = quote.ask / quote.bid - 1.0, self.spreads[row]
+        usual = sorted(seen)[len(seen) // 2] if seen else spread
+        seen.append(spread)
+        return spread / usual
+
+    # ---- restrictions ----
+
+    def measured(self, draft: Draft, name: str, value: float | None, instrument: InstrumentKey | None = None) -> None:
+        """Let the breakers know a measurement, and the account obey them."""
+        self._restrict(draft, self.breakers.measure(draft.ts_ns, name, value, instrument))
+
+    def counted(self, draft: Draft, name: str) -> None:
+        """Let the breakers count something that is limited per time."""
+        self._restrict(draft, self.breakers.happened(draft.ts_ns, name))
+
+    def time_passed(self, draft: Draft) -> None:
+        """Let what was counted fall out of its window."""
+        self._restrict(draft, self.breakers.tick(draft.ts_ns))
+
+    def told(self, draft: Draft, changes: Sequence[Change]) -> None:
+        """Take up what an operator's word changed."""
+        self._restrict(draft, changes)
+
+    def _restrict(self, draft: Draft, changes: Sequence[Change]) -> None:
+        for change in changes:
+            draft.entries.append(change.record())
+            draft.then(Alert(change.severity, f"breaker:{change.name}", change.text))
+        mode = self.breakers.mode
+        if mode != self.books.mode:
+            before = self.books.mode
+            self.books.mode = mode
+            draft.write("mode_changed", {"from": before.name, "to": mode.name, "why": self.breakers.reasons()})
+
+    # ---- facts and money ----
+
+    def learn(self, draft: Draft, fact: Fact, postings: Sequence[Posting] = ()) -> bool:
+        """Add a fact to its order and to the draft; False when it says nothing new, and nothing was written."""
+        order = self.order(fact.client_order_id)
+        assert order is not None, f"a fact about an order that is not ours: {fact}"
+        if not order.add(fact):
+            return False
+        if order.venue_order_id:
+            self.venue_ids[order.venue_order_id] = order.client_order_id
+        draft.write(kind_of(fact), to_body(fact), postings)
+        return True
+
+    def hold(self, client_order_id: str, cash_units: int) -> tuple[Posting, ...]:
+        """Reserve cash for an order and return the legs."""
+        self.holds[client_order_id] = (cash_units, cash_units)
+        return move(self.quote, self.cash_amount(cash_units), Book.CASH, Book.HOLD)
+
+    def release(self, order: Order, leaves_units: int) -> tuple[Posting, ...]:
+        """Give back what an order does not need any more, and return the legs."""
+        first, held = self.holds.get(order.client_order_id, (0, 0))
+        keep = -(-first * leaves_units // order.request.terms.qty_units) if leaves_units > 0 else 0
+        keep = min(keep, held)
+        if leaves_units <= 0:
+            self.holds.pop(order.client_order_id, None)
+        else:
+            self.holds[order.client_order_id] = (first, keep)
+        return move(self.quote, self.cash_amount(held - keep), Book.HOLD, Book.CASH)
+
+    def trade_legs(self, row: int, side: int, qty_units: int, cash_units: int, fee_units: int) -> tuple[Posting, ...]:
+        """Return the legs of one execution."""
+        instrument = self.instruments[row]
+        return trade(
+            instrument.base,
+            instrument.quote,
+            side,
+            self.amount(instrument.base, qty_units, instrument.qty_scale),
+            self.cash_amount(cash_units),
+            self.cash_amount(fee_units),
+        )
+
+    def remember_foreign(self, venue_trade_id: str) -> None:
+        """Remember an execution of nobody's order, so that it is taken once."""
+        self.foreign_trades[venue_trade_id] = None
+        while len(self.foreign_trades) > FOREIGN_KEPT:
+            self.foreign_trades.popitem(last=False)
+
+    def reserved(self) -> tuple[float, float]:
+        """Return cash held and notional of entries that no plan stands for: cancelled but not ended, or not known."""
+        hold = notional = 0.0
+        for slot in self.slots:
+            for name in slot.drains:
+                order = self.orders.get(name)
+                if order is None or order.request.role is not Role.ENTRY:
+                    continue
+                hold += self.holds.get(name, (0, 0))[1] / 10 ** self.instruments[0].cash_scale
+                plan = self.plans.get(order.request.decision_id)
+                if plan is not None and plan.units > 0:
+                    notional += float(plan.notional) * order.leaves_units / order.request.terms.qty_units
+        return hold, notional
+
+    def price_units(self, row: int, price: float) -> int:
+        """Return a price that lies on the grid in price units; 0 for none."""
+        return round(price * float(self.books.records[row].price_factor)) if price > 0.0 else 0
+
+    def hold_units(self, plan: Record) -> int:
+        """Return the cash units that a plan reserves, rounded up."""
+        return math.ceil(float(plan.hold) * float(self.books.records[0].cash_factor)) if plan.hold > 0.0 else 0

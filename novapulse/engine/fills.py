@@ -1,0 +1,150 @@
+"""Books executions: once each, in every state of their order, and never for a strategy that did not ask for them.
+
+Invariants:
+- an execution is known by the venue's id: the same one from stream, query and snapshot is booked once;
+- what belongs to no order of ours is money all the same: its legs are posted, its quantity is foreign;
+- an execution that stood in for unknown ones gives its legs back when those arrive.
+"""
+
+from dataclasses import replace
+
+from novapulse.core.facts import kind_of, to_body
+from novapulse.core.messages import FillBusted, Severity
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import Busted, Filled, OrderType, Role
+from novapulse.core.postings import Posting
+from novapulse.core.records import Reason
+from novapulse.engine.books import RoundTrip
+from novapulse.engine.desk import Desk, Draft
+from novapulse.execution.fills import stop_reason
+
+
+def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
+    """Book an execution unless it is booked.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand.
+        fill: The execution.
+
+    Returns:
+        The instrument's row, or None when the instrument is not ours.
+    """
+    row = desk.rows.get(fill.instrument)
+    if row is None:
+        if fill.venue_trade_id not in desk.foreign_trades:
+            desk.remember_foreign(fill.venue_trade_id)
+            draft.alert(
+                Severity.WARNING, f"foreign:{fill.instrument.symbol}", f"a fill in {fill.instrument}: not traded here"
+            )
+        return None
+    order = desk.order(fill.client_order_id, fill.venue_order_id)
+    if order is None:
+        _take_foreign(desk, draft, row, fill)
+        return row
+    mine = replace(fill, client_order_id=order.client_order_id)
+    if mine.venue_trade_id in order.fills:
+        if desk.learn(draft, mine):
+            draft.alert(
+                Severity.CRITICAL,
+                f"disputed:{order.client_order_id}",
+                f"the venue gave two versions of execution {mine.venue_trade_id} of {mine.instrument}",
+            )
+        return row
+    _take_ours(desk, draft, row, order, mine)
+    return row
+
+
+def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> None:
+    request, position = order.request, desk.books.positions[row]
+    legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
+    stand_in = min(order.provisional_units, fill.qty_units) if not fill.provisional else 0
+    if stand_in:
+        legs += _returned(desk, row, order, fill, stand_in)
+    released: tuple[Posting, ...] = ()
+    if request.role is Role.ENTRY:
+        released = desk.release(order, max(order.leaves_units - fill.qty_units, 0))
+    reason = int(request.reason)
+    if request.role is Role.PROTECT:
+        reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
+    trip = None
+    left = replace(fill, qty_units=fill.qty_units - stand_in) if stand_in else fill
+    if left.qty_units > 0:
+        plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
+        trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
+    desk.learn(draft, fill, (*legs, *released))
+    if trip is not None:
+        close_round_trip(desk, draft, row, trip)
+
+
+def _returned(desk: Desk, row: int, order: Order, fill: Filled, units: int) -> tuple[Posting, ...]:
+    # The quantity was booked by the stand-in; what differs is the cash, which the books take up as well.
+    cash, fee = order.provisional_share(units)
+    desk.books.move_cash(int(fill.side) * (cash - fill.cash_units) + fee - fill.fee_units)
+    return desk.trade_legs(row, -int(fill.side), units, cash, -fee)
+
+
+def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> None:
+    """Write a closed round trip, and forget that its position was to be left."""
+    slot = desk.slots[row]
+    draft.write(
+        "round_trip_closed",
+        {
+            "instrument": [desk.key.exchange, desk.instrument(row).symbol],
+            "number": trip.number,
+            "direction": trip.direction,
+            "lead": trip.lead,
+            "regime": trip.regime,
+            "entry_ns": trip.entry_ns,
+            "exit_ns": trip.exit_ns,
+            "bars_held": trip.bars_held,
+            "qty_units": trip.qty_units,
+            "entry_price": trip.entry_price.hex(),
+            "exit_price": trip.exit_price.hex(),
+            "pnl_units": trip.pnl_units,
+            "fee_units": trip.fee_units,
+            "r_multiple": trip.r_multiple.hex(),
+            "exit_reason": Reason(trip.exit_reason).name,
+            "entry_consensus": trip.entry_consensus.hex(),
+        },
+    )
+    slot.leaving_ns = slot.retry_ns = slot.refusals = slot.rung = 0
+    slot.why_bare = ""
+
+
+def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
+    if fill.venue_trade_id in desk.foreign_trades:
+        return
+    desk.remember_foreign(fill.venue_trade_id)
+    nobody = replace(fill, client_order_id="")
+    desk.books.book(row, nobody, Role.ENTRY, None, Reason.NONE)
+    legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
+    draft.write(kind_of(nobody), to_body(nobody), legs)
+    draft.alert(
+        Severity.WARNING,
+        f"foreign:{fill.instrument.symbol}",
+        f"an execution of {fill.instrument} belongs to no order of ours: {fill.venue_trade_id}",
+    )
+
+
+def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
+    """Give an execution back that the venue took back; its quantity is foreign until reconciliation has found out."""
+    row = desk.rows.get(event.instrument)
+    order = desk.order(event.client_order_id, event.venue_order_id)
+    if row is None or order is None:
+        return row
+    fill = order.fills.get(event.venue_trade_id)
+    fact = Busted(order.client_order_id, event.venue_trade_id)
+    if fill is None:
+        desk.learn(draft, fact)
+        return row
+    legs = desk.trade_legs(row, -int(fill.side), fill.qty_units, fill.cash_units, -fill.fee_units)
+    if desk.learn(draft, fact, legs):
+        desk.books.foreign_units[row] -= int(fill.side) * fill.qty_units
+        desk.books.move_cash(int(fill.side) * fill.cash_units + fill.fee_units)
+        draft.alert(
+            Severity.CRITICAL,
+            f"bust:{event.venue_trade_id}",
+            f"the venue took execution {event.venue_trade_id} of {event.instrument} back",
+        )
+    return row

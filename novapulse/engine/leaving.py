@@ -1,0 +1,115 @@
+"""How positions are left, and entries withdrawn, outside of the close that decides.
+
+Invariants:
+- an exit goes passive, follows the price, crosses the spread, and ends at the market: its deadline moves it on;
+- leaving waits for no entry, and what is withdrawn is cancelled, not forgotten;
+- a halted account sends cancels only: its protective stops stay.
+"""
+
+from collections.abc import Iterator
+
+from novapulse.core.messages import SetTimer, Severity, decision_id
+from novapulse.core.records import Intent, Mode, OrderKind, Reason
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import SECOND_NS, give_up, let_go
+from novapulse.engine.ticks import begin_to_leave
+
+_NO_NEW_RISK = {
+    Mode.PAUSED: "paused",
+    Mode.REDUCE_ONLY: "reduce only",
+    Mode.HALTED: "halted",
+}
+
+
+def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
+    """Decide to close a position now, at the market; False when there is none or it is being left already."""
+    slot, position = desk.slots[row], desk.books.positions[row]
+    if position.qty_units == 0 or slot.leaving_ns or desk.books.mode == Mode.HALTED:
+        return False
+    if desk.plan(row).intent == Intent.ENTRY:
+        give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
+    let_go(desk, draft, row)
+    desk.books.leave(row, reason)
+    slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:{reason}")
+    slot.legs = slot.refusals = slot.retry_ns = 0
+    draft.write(
+        "decision_taken",
+        {
+            "decision_id": slot.decision,
+            "instrument": [desk.key.exchange, desk.instruments[row].symbol],
+            "ts_close_ns": desk.ts_close_ns,
+            "verb": "EXIT",
+            "reason": reason.name,
+            "side": -int(position.direction),
+            "units": abs(int(position.qty_units)),
+            "target_units": 0,
+            "limit_price": (0.0).hex(),
+            "settings": desk.settings_hash,
+            "calibration": desk.calibration,
+            "mode": desk.books.mode.name,
+            "inputs": None,
+        },
+    )
+    begin_to_leave(desk, draft, row)
+    return True
+
+
+def on_deadline(desk: Desk, draft: Draft, row: int) -> None:
+    """Move an exit that has not closed its position one rung further."""
+    slot, plan = desk.slots[row], desk.plan(row)
+    if desk.books.positions[row].qty_units == 0 or slot.leaving_ns == 0:
+        slot.leaving_ns = 0
+        return
+    rules = desk.books.rules
+    if plan.intent == Intent.EXIT and plan.kind == OrderKind.LIMIT:
+        plan.kind = OrderKind.MARKET
+        plan.limit_price = 0.0
+        plan.expires_ns = 0
+        slot.rung = 1 if desk.settings.exit_cross_s > 0 else 2
+    elif slot.rung < 2:
+        slot.rung = 2
+    elif draft.ts_ns - slot.leaving_ns > 3 * int(rules.time_to_live_ns):
+        _insist(desk, draft, row)
+    draft.changed = True
+    wait = desk.settings.exit_cross_s if slot.rung == 1 else desk.settings.exit_deadline_s
+    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(max(wait, 1.0) * SECOND_NS)))
+
+
+def _insist(desk: Desk, draft: Draft, row: int) -> None:
+    # The venue's stop was touched and has not closed the position for three bars: an order of our own does.
+    slot, name = desk.slots[row], desk.instruments[row].symbol
+    draft.alert(Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again")
+    if not slot.decision and desk.plan(row).intent == Intent.EXIT:
+        slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:insist")
+        slot.legs = 0
+
+
+def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
+    """Take back every entry at work when the account takes no new risk any more; yield the rows."""
+    if desk.books.mode not in _NO_NEW_RISK:
+        return
+    for row in range(len(desk.slots)):
+        if desk.plan(row).intent == Intent.ENTRY:
+            give_up(desk, draft, row, Reason.UNFILLED_MODE, _NO_NEW_RISK[desk.books.mode])
+            yield row
+        elif desk.books.mode == Mode.HALTED and desk.slots[row].child:
+            let_go(desk, draft, row)
+            yield row
+
+
+def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
+    """Do what is configured with an entry that ended filled in part: keep it, complete it, or leave again."""
+    slot, policy = desk.slots[row], desk.settings.partial_fill
+    plan = desk.plans.get(slot.decision) if slot.decision else None
+    if policy == "keep" or plan is None or plan.intent != Intent.ENTRY or desk.has_plan(row):
+        return
+    position = desk.books.positions[row]
+    missing = int(plan.units) - int(position.entered_units)
+    if slot.child or slot.drains or position.qty_units == 0 or missing <= 0 or slot.leaving_ns:
+        return
+    if policy == "unwind":
+        leave(desk, draft, row, Reason.EXIT_UNWIND)
+    elif desk.books.mode == Mode.NORMAL:
+        desk.books.complete(row, plan, missing)
+    if policy == "complete":
+        plan.intent = Intent.NONE

@@ -1,0 +1,114 @@
+"""The state of a trader as bytes, kept beside the records it follows from, in the same transaction.
+
+Invariants:
+- every bit that a later decision can depend on is in it; orders are not: their facts are in the ledger;
+- it says which account, instruments and version it is of, and is refused by any other.
+"""
+
+import base64
+import json
+import struct
+from collections import OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.records import ORDER
+from novapulse.engine.desk import Desk, Draft, Run, Slot
+
+VERSION = 1
+_HEAD = struct.Struct(">4sIII")
+_MAGIC = b"npt1"
+
+
+class Packer:
+    """Packs a desk's state; what rarely changes is spelled once and kept until something happens."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Remember whose state is packed."""
+        self._desk = desk
+        self._told = b""
+
+    def packed(self, draft: Draft) -> bytes:
+        """Return the state after a draft."""
+        if draft.entries or not self._told:
+            self._told = json.dumps(_told(self._desk), sort_keys=True, separators=(",", ":")).encode()
+        runs = _packed_runs(self._desk)
+        books = self._desk.books.packed()
+        return _HEAD.pack(_MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
+
+
+def unpack(desk: Desk, state: bytes) -> None:
+    """Take up a packed state.
+
+    Raises:
+        ValueError: It is damaged, or of another account or other instruments.
+    """
+    if len(state) < _HEAD.size or state[:4] != _MAGIC:
+        raise ValueError(f"the state of {_name(desk)} is not one: it begins with {state[:4]!r}")
+    _, told_size, runs_size, books_size = _HEAD.unpack_from(state)
+    if len(state) != _HEAD.size + told_size + runs_size + books_size:
+        raise ValueError(f"the state of {_name(desk)} has {len(state)} bytes and says otherwise")
+    start = _HEAD.size
+    told = json.loads(state[start : start + told_size])
+    runs = state[start + told_size : start + told_size + runs_size]
+    symbols = [[instrument.exchange, instrument.symbol] for instrument in desk.instruments]
+    if told["account"] != [desk.key.exchange, desk.key.account_id] or told["instruments"] != symbols:
+        raise ValueError(
+            f"the state is of {told['account']} with {told['instruments']}, not of {_name(desk)} with {symbols}"
+        )
+    desk.books.restore(state[start + told_size + runs_size :])
+    _take_up(desk, told)
+    _take_up_runs(desk, runs)
+
+
+def _name(desk: Desk) -> str:
+    return f"account {desk.key.account_id!r} on {desk.key.exchange}"
+
+
+def _told(desk: Desk) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "account": [desk.key.exchange, desk.key.account_id],
+        "instruments": [[instrument.exchange, instrument.symbol] for instrument in desk.instruments],
+        "slots": [asdict(slot) for slot in desk.slots],
+        "holds": desk.holds,
+        "plans": {name: base64.b64encode(plan.tobytes()).decode() for name, plan in desk.plans.items()},
+        "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
+        "foreign_trades": list(desk.foreign_trades),
+        "cursor": desk.cursor,
+        "calibration": desk.calibration,
+        "halt_when_flat": desk.halt_when_flat,
+        "breakers": desk.breakers.state(),
+        "reconciliation": desk.reconciliation,
+    }
+
+
+def _take_up(desk: Desk, told: dict[str, Any]) -> None:
+    desk.slots = [Slot(**slot) for slot in told["slots"]]
+    desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
+    desk.plans = OrderedDict(
+        (name, np.frombuffer(base64.b64decode(plan), ORDER).copy()[0]) for name, plan in told["plans"].items()
+    )
+    desk.foreign = {name: InstrumentKey(*key) for name, key in told["foreign"].items()}
+    desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
+    desk.cursor = told["cursor"]
+    desk.calibration = told["calibration"]
+    desk.halt_when_flat = told["halt_when_flat"]
+    desk.breakers.restore(told["breakers"])
+    desk.reconciliation = told["reconciliation"]
+
+
+def _packed_runs(desk: Desk) -> bytes:
+    numbers: list[int] = []
+    for run in desk.runs:
+        numbers += (run.reason, run.first_ns, run.last_ns, run.bars) if run is not None else (-1, 0, 0, 0)
+    return struct.pack(f">{len(numbers)}q", *numbers)
+
+
+def _take_up_runs(desk: Desk, packed: bytes) -> None:
+    numbers = struct.unpack(f">{len(packed) // 8}q", packed)
+    quads = zip(*[iter(numbers)] * 4, strict=True)
+    desk.runs = [Run(*quad) if quad[0] >= 0 else None for quad in quads]

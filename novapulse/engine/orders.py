@@ -1,0 +1,351 @@
+"""The order manager: brings what is out at the venue in line with what the plan wants, one legal step at a time.
+
+Invariants:
+- one live child per plan; the next one is sent when the one before has ended and its fills are booked;
+- an intent and its attempt are durable before a request leaves, and a client order id is minted once per order;
+- what can only be changed when the venue has answered waits for the answer;
+- an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
+"""
+
+from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import (
+    AmendAsked,
+    Attempted,
+    CancelAsked,
+    Intended,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Protection,
+    Role,
+    Side,
+    Terms,
+)
+from novapulse.core.records import Intent, Mode, OrderKind, Reason
+from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
+from novapulse.engine.step import reprice_now
+from novapulse.execution.planner import NotSent, Planned, plan_order
+
+SECOND_NS = 1_000_000_000
+RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+POST_ONLY = "post_only"
+"""Code of a refusal because the order would have crossed the spread."""
+
+_AMENDABLE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+_UNANSWERED = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
+
+
+def sync(desk: Desk, draft: Draft, row: int) -> None:
+    """Take the next step towards the plan of an instrument, if there is one to take now.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand; records and effects are added.
+        row: The instrument.
+    """
+    slot, plan = desk.slots[row], desk.plan(row)
+    child = desk.orders.get(slot.child)
+    if plan.intent == Intent.NONE:
+        if child is not None:
+            let_go(desk, draft, row)
+        slot.not_sent = ""
+        return
+    if _is_bracket_at_work(desk, row):
+        return
+    if child is None:
+        _send(desk, draft, row)
+    elif plan.intent == Intent.ENTRY and child.request.role is not Role.ENTRY:
+        let_go(desk, draft, row)
+    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET:
+        cancel(desk, draft, child)
+    elif child.request.kind is OrderType.LIMIT:
+        _follow_price(desk, draft, row, child)
+
+
+def _is_bracket_at_work(desk: Desk, row: int) -> bool:
+    # A stop that was touched is leaving by itself: a second order would sell what is already being sold.
+    slot, plan = desk.slots[row], desk.plan(row)
+    bracket = desk.orders.get(slot.protect)
+    touched = plan.intent == Intent.EXIT and not slot.decision
+    return touched and bracket is not None and bracket.is_live
+
+
+def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
+    wanted = desk.price_units(row, float(desk.plan(row).limit_price))
+    if child.status not in _AMENDABLE or wanted == 0 or child.terms.limit_units == wanted:
+        return
+    if not is_fresh(desk, draft.ts_ns, row):
+        desk.slots[row].not_sent = NotSent.PRICE_STALE.value
+        return
+    amend(desk, draft, child, Terms(child.terms.qty_units, limit_units=wanted))
+
+
+def is_fresh(desk: Desk, ts_ns: int, row: int) -> bool:
+    """Tell whether the last price of an instrument is young enough to send an order on."""
+    return ts_ns - desk.prices_ns[row] <= desk.settings.quote_age_s_max * SECOND_NS
+
+
+def _send(desk: Desk, draft: Draft, row: int) -> None:
+    slot = desk.slots[row]
+    planned = _planned(desk, draft, row)
+    slot.not_sent = planned.why_not.value if planned.why_not else ""
+    if planned.units == 0:
+        _nothing_to_send(desk, draft, row, planned)
+        return
+    plan, instrument = desk.plan(row), desk.instrument(row)
+    is_entry = plan.intent == Intent.ENTRY
+    slot.legs += 1
+    role = Role.ENTRY if is_entry else Role.EXIT
+    name = client_order_id(desk.key, slot.decision, role.value, slot.legs)
+    rests = plan.kind == OrderKind.LIMIT
+    request = OrderRequest(
+        client_order_id=name,
+        account=desk.key,
+        instrument=instrument.key,
+        decision_id=slot.decision,
+        role=role,
+        side=Side(1 if planned.units > 0 else -1),
+        kind=OrderType.LIMIT if rests else OrderType.MARKET,
+        terms=Terms(abs(planned.units), desk.price_units(row, float(plan.limit_price)) if rests else 0),
+        decided_ns=int(plan.decision_ts_ns),
+        expires_ns=_last_moment(desk, row) if is_entry else 0,
+        reduce_only=not is_entry,
+        notional_max_units=_notional_max(desk, row) if is_entry else 0,
+        reason=int(plan.reason),
+        parent=client_order_id(desk.key, slot.decision, role.value, slot.legs - 1) if slot.legs > 1 else "",
+        protection=_protection(desk, row) if is_entry else None,
+    )
+    slot.child = name
+    _intend(desk, draft, request, desk.hold_units(plan) if is_entry else 0)
+    if request.protection is not None and request.protection.client_order_id not in desk.orders:
+        _intend_bracket(desk, draft, row, request)
+    _attempt(desk, draft, request)
+
+
+def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
+    slot, plan, position = desk.slots[row], desk.plan(row), desk.books.positions[row]
+    if desk.books.mode == Mode.HALTED:
+        return Planned(0, NotSent.HALTED)
+    if slot.retry_ns > draft.ts_ns:
+        return Planned(0, NotSent.BEING_RETRIED)
+    is_entry = plan.intent == Intent.ENTRY
+    drains = [order for name in slot.drains if (order := desk.orders.get(name)) is not None]
+    if any(order.status in _UNANSWERED for order in drains):
+        return Planned(0, NotSent.OUTCOME_UNKNOWN)
+    if any(order.request.role is plan_role(plan.intent) for order in drains):
+        return Planned(0, NotSent.WAITS_FOR_CANCEL)
+    if is_entry and drains:
+        return Planned(0, NotSent.WAITS_FOR_CANCEL)
+    if is_entry and not _has_room(desk, row):
+        return Planned(0, NotSent.NO_ROOM_YET)
+    if is_entry and not is_fresh(desk, draft.ts_ns, row):
+        return Planned(0, NotSent.PRICE_STALE)
+    instrument, record = desk.instrument(row), desk.books.records[row]
+    held = int(position.qty_units)
+    target = held + int(plan.side) * int(plan.units) if is_entry else 0
+    price = float(plan.limit_price) or float(plan.decision_price)
+    return plan_order(
+        target,
+        held,
+        0,
+        lot_units=int(record.lot_units),
+        qty_min_units=int(record.qty_min_units) if is_entry else 0,
+        notional_min_units=int(instrument.notional_min * 10**instrument.cash_scale),
+        notional_of_one_lot_units=int(price * float(record.lot_units) / float(record.qty_factor) * record.cash_factor),
+    )
+
+
+def plan_role(intent: int) -> Role:
+    """Return the role of the orders that carry out a plan."""
+    return Role.ENTRY if intent == Intent.ENTRY else Role.EXIT
+
+
+def _has_room(desk: Desk, row: int) -> bool:
+    # The decision may count on room that an order given up at the same close still holds: then its end is waited for.
+    hold, notional = desk.reserved()
+    if notional == 0.0:
+        return True
+    account, rules, plan = desk.books.account[0], desk.books.rules, desk.plan(row)
+    gross = float(account.gross_exposure + account.pending_exposure) + float(plan.notional)
+    room = float(rules.gross_fraction_max * account.equity)
+    fits = rules.gross_fraction_max <= 0.0 or gross + notional <= room
+    return bool(fits and account.cash - account.hold - hold >= 0.0)
+
+
+def _nothing_to_send(desk: Desk, draft: Draft, row: int, planned: Planned) -> None:
+    slot = desk.slots[row]
+    if planned.why_not in (NotSent.NOTHING_LEFT, NotSent.BELOW_LOT, NotSent.BELOW_MINIMUM):
+        give_up(desk, draft, row, Reason.BELOW_MINIMUM, planned.why_not.value)
+    elif planned.why_not is NotSent.BEING_RETRIED:
+        draft.then(SetTimer(f"retry:{row}", slot.retry_ns))
+
+
+def _last_moment(desk: Desk, row: int) -> int:
+    # A bound at the venue itself, for a trader that is gone: as long as all chases and the fallback may take.
+    plan, rules = desk.plan(row), desk.books.rules
+    return int(plan.expires_ns + (int(plan.chases_left) + 2) * rules.time_to_live_ns)
+
+
+def _notional_max(desk: Desk, row: int) -> int:
+    worth = float(desk.plan(row).notional_max) * float(desk.books.records[row].cash_factor)
+    return round(worth) if worth < 2**62 else 0
+
+
+def _protection(desk: Desk, row: int) -> Protection:
+    slot, plan = desk.slots[row], desk.plan(row)
+    if slot.entry != slot.decision:
+        slot.entry = slot.decision
+        slot.brackets = 1
+        slot.protect = client_order_id(desk.key, slot.entry, Role.PROTECT.value, slot.brackets)
+    return Protection(slot.protect, float(plan.stop_distance), float(plan.target_distance))
+
+
+def _intend_bracket(desk: Desk, draft: Draft, row: int, entry: OrderRequest) -> None:
+    assert entry.protection is not None
+    bracket = OrderRequest(
+        client_order_id=entry.protection.client_order_id,
+        account=desk.key,
+        instrument=entry.instrument,
+        decision_id=entry.decision_id,
+        role=Role.PROTECT,
+        side=Side(-entry.side),
+        kind=OrderType.BRACKET,
+        terms=entry.terms,
+        decided_ns=entry.decided_ns,
+        reduce_only=True,
+        reason=int(Reason.EXIT_STOP),
+        attached_to=entry.client_order_id,
+    )
+    _intend(desk, draft, bracket, 0)
+
+
+def submit(desk: Desk, draft: Draft, request: OrderRequest) -> None:
+    """Write an order that reserves nothing and send it."""
+    _intend(desk, draft, request, 0)
+    _attempt(desk, draft, request)
+
+
+def _intend(desk: Desk, draft: Draft, request: OrderRequest, hold_units: int) -> None:
+    desk.orders[request.client_order_id] = Order(request.client_order_id)
+    postings = desk.hold(request.client_order_id, hold_units) if hold_units else ()
+    desk.learn(draft, Intended(request.client_order_id, request), postings)
+
+
+def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
+    desk.learn(draft, Attempted(request.client_order_id, 1, draft.ts_ns))
+    draft.then(Submit(request, 1))
+
+
+def cancel(desk: Desk, draft: Draft, order: Order) -> None:
+    """Ask the venue to cancel, once it has answered and unless it is being asked already."""
+    if order.status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
+        return
+    ask_cancel(desk, draft, order)
+
+
+def ask_cancel(desk: Desk, draft: Draft, order: Order) -> None:
+    """Ask the venue to cancel, again if need be."""
+    attempt = order.cancels + 1
+    desk.learn(draft, CancelAsked(order.client_order_id, attempt))
+    draft.then(Cancel(order.client_order_id, order.venue_order_id, order.request.instrument, attempt))
+
+
+def amend(desk: Desk, draft: Draft, order: Order, terms: Terms) -> None:
+    """Ask the venue to change an order in place."""
+    number = order.amendments + 1
+    desk.learn(draft, AmendAsked(order.client_order_id, number, terms))
+    draft.then(Amend(order.client_order_id, order.venue_order_id, order.request.instrument, number, terms))
+
+
+def let_go(desk: Desk, draft: Draft, row: int) -> None:
+    """Cancel the child of a plan that is over, and let it drain: it may still fill until it has ended."""
+    slot = desk.slots[row]
+    child = desk.orders.get(slot.child)
+    if child is None:
+        return
+    slot.drains.append(slot.child)
+    slot.child = ""
+    cancel(desk, draft, child)
+
+
+def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:
+    """End what is at work for an instrument and keep why: an entry that was not filled, wholly or in part."""
+    plan, slot = desk.plan(row), desk.slots[row]
+    if plan.intent == Intent.ENTRY:
+        draft.write(
+            "entry_unfilled",
+            {
+                "decision_id": slot.decision,
+                "instrument": [desk.key.exchange, desk.instrument(row).symbol],
+                "reason": reason.name,
+                "left_units": int(plan.units),
+                "text": text,
+            },
+        )
+    desk.books.end_plan(row)
+    slot.not_sent = ""
+    let_go(desk, draft, row)
+
+
+def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
+    """Write that an order has ended and give back what it reserved."""
+    name, slot = order.client_order_id, desk.slots[row]
+    postings = desk.release(order, 0)
+    draft.write(
+        "order_closed",
+        {"client_order_id": name, "status": order.status.value, "filled_units": order.filled_units},
+        postings,
+    )
+    desk.orders.pop(name, None)
+    desk.closed[name] = order
+    while len(desk.closed) > CLOSED_KEPT:
+        forgotten, _ = desk.closed.popitem(last=False)
+        desk.venue_ids = {venue: ours for venue, ours in desk.venue_ids.items() if ours != forgotten}
+    if slot.child == name:
+        slot.child = ""
+    if slot.protect == name:
+        slot.protect = ""
+    if name in slot.drains:
+        slot.drains.remove(name)
+
+
+def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
+    """React to the end of the order that carried out a plan which still wants something.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand.
+        row: The instrument.
+        child: The order, ended and closed.
+    """
+    slot, plan = desk.slots[row], desk.plan(row)
+    if plan.intent == Intent.NONE:
+        return
+    we_asked = child.cancels > 0
+    if child.status is OrderStatus.REJECTED:
+        _refused(desk, draft, row, child)
+    elif child.status is OrderStatus.NEVER_PLACED or we_asked or plan.intent == Intent.EXIT:
+        slot.refusals = 0
+    else:
+        give_up(desk, draft, row, Reason.UNFILLED_CANCELED, f"the venue ended it: {child.status.value}")
+
+
+def _refused(desk: Desk, draft: Draft, row: int, child: Order) -> None:
+    slot, plan = desk.slots[row], desk.plan(row)
+    slot.refusals += 1
+    if plan.intent == Intent.ENTRY:
+        if child.evidence.startswith(POST_ONLY) and plan.chases_left > 0 and is_fresh(desk, draft.ts_ns, row):
+            reprice_now(plan, desk.books.last_bars[row], draft.ts_ns, desk.books.records[row], desk.books.rules)
+            return
+        give_up(desk, draft, row, Reason.UNFILLED_REFUSED, child.evidence)
+        return
+    wait = RETRY_SECONDS[min(slot.refusals, len(RETRY_SECONDS)) - 1]
+    slot.retry_ns = draft.ts_ns + wait * SECOND_NS
+    if slot.refusals >= 3:
+        name = desk.instrument(row).symbol
+        draft.alert(
+            Severity.CRITICAL,
+            f"exit:{name}",
+            f"the exit of {name} was refused {slot.refusals} times and is tried again: {child.evidence}",
+        )

@@ -1,0 +1,142 @@
+"""Every open position has exactly one live bracket, or a recorded reason why not.
+
+Invariants:
+- the venue makes the bracket with the entry's first fill; the trader moves its stop as the books' stop ratchets, never
+  back, and arms a new one where there is none;
+- a bracket is missing only when the venue was asked and has it not: silence is looked into, not believed;
+- the bracket of a closed position is cancelled if the venue has not done so itself.
+"""
+
+from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
+from novapulse.core.records import Mode, Reason
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
+
+PATIENCE_S = 5
+"""How long a bracket may be on its way before the venue is asked for it."""
+
+_AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+
+
+def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
+    """Take the next step towards exactly one bracket at the right place."""
+    slot, position = desk.slots[row], desk.books.positions[row]
+    bracket = desk.orders.get(slot.protect)
+    if position.qty_units == 0:
+        _without_position(desk, draft, row, bracket)
+        return
+    if bracket is None:
+        _arm(desk, draft, row)
+    elif bracket.status in _AT_WORK:
+        _explain(desk, draft, row, "")
+        _follow_stop(desk, draft, row, bracket)
+    elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
+        _explain(desk, draft, row, "the bracket is on its way")
+        draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+
+
+def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
+    slot = desk.slots[row]
+    slot.why_bare = ""
+    waits_for_entry = slot.entry == slot.decision and slot.entry != ""
+    if bracket is not None and bracket.status in _AT_WORK and not waits_for_entry:
+        draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+
+
+def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
+    position = desk.books.positions[row]
+    wanted = desk.price_units(row, float(position.stop_price))
+    known = bracket.terms.stop_units
+    tighter = known == 0 or int(position.direction) * (wanted - known) > 0
+    if wanted == 0 or known == wanted or not tighter or desk.slots[row].leaving_ns:
+        return
+    target = desk.price_units(row, float(position.target_price))
+    amend(desk, draft, bracket, Terms(bracket.terms.qty_units, 0, wanted, target))
+
+
+def _arm(desk: Desk, draft: Draft, row: int) -> None:
+    slot, position = desk.slots[row], desk.books.positions[row]
+    if slot.retry_ns > draft.ts_ns:
+        _explain(desk, draft, row, "the venue refused a bracket; the next try is due")
+        draft.then(SetTimer(f"protect:{row}", slot.retry_ns))
+        return
+    if desk.has_plan(row) and position.exiting:
+        _explain(desk, draft, row, "the position is being closed")
+        return
+    slot.brackets += 1
+    name = client_order_id(desk.key, slot.entry or f"adopted:{row}", Role.PROTECT.value, slot.brackets)
+    request = OrderRequest(
+        client_order_id=name,
+        account=desk.key,
+        instrument=desk.instrument(row).key,
+        decision_id=slot.entry,
+        role=Role.PROTECT,
+        side=Side(-int(position.direction)),
+        kind=OrderType.BRACKET,
+        terms=Terms(
+            abs(int(position.qty_units)),
+            0,
+            desk.price_units(row, float(position.stop_price)),
+            desk.price_units(row, float(position.target_price)),
+        ),
+        decided_ns=desk.ts_close_ns,
+        reduce_only=True,
+        reason=int(Reason.EXIT_STOP),
+    )
+    slot.protect = name
+    _explain(desk, draft, row, "the bracket is being armed anew")
+    submit(desk, draft, request)
+
+
+def _explain(desk: Desk, draft: Draft, row: int, why: str) -> None:
+    slot = desk.slots[row]
+    if why and slot.why_bare != why:
+        name = desk.instrument(row).symbol
+        draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why})
+    slot.why_bare = why
+
+
+def on_timer(desk: Desk, draft: Draft, row: int) -> None:
+    """Look after a bracket that is late, or that outlived its position."""
+    slot, position = desk.slots[row], desk.books.positions[row]
+    bracket = desk.orders.get(slot.protect)
+    if bracket is None:
+        sync_protection(desk, draft, row)
+        return
+    if position.qty_units == 0 and bracket.status in _AT_WORK and not desk.has_plan(row):
+        cancel(desk, draft, bracket)
+    elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
+        if position.qty_units == 0:
+            return
+        request = bracket.request
+        draft.then(Lookup(request.client_order_id, bracket.venue_order_id, request.instrument, draft.ts_ns))
+        draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+
+
+def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:
+    """Tell whether a quote is beyond a stop that no live bracket holds at the venue: then the trader is the stop."""
+    slot, position = desk.slots[row], desk.books.positions[row]
+    bracket = desk.orders.get(slot.protect)
+    if position.qty_units == 0 or slot.leaving_ns or (bracket is not None and bracket.status in _AT_WORK):
+        return False
+    stop = float(position.stop_price)
+    return bool(bid <= stop if position.direction > 0 else ask >= stop) and stop > 0.0
+
+
+def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
+    """React to a bracket that the venue would not take: try again soon, leave the position if it stays bare."""
+    slot, position = desk.slots[row], desk.books.positions[row]
+    if position.qty_units == 0:
+        return
+    slot.refusals += 1
+    name = desk.instrument(row).symbol
+    draft.alert(Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
+    if slot.refusals >= desk.settings.bracket_tries and desk.books.mode != Mode.HALTED:
+        slot.leaving_ns = draft.ts_ns
+        slot.decision = client_order_id(desk.key, slot.entry, "bare", slot.brackets).replace("-", "")
+        slot.legs = 0
+        desk.books.leave(row, Reason.EXIT_STOP)
+    else:
+        slot.retry_ns = draft.ts_ns + slot.refusals * SECOND_NS

@@ -1,0 +1,202 @@
+"""A close: marks, decisions, and what they mean for the orders at work.
+
+Invariants:
+- every instrument whose bar closed is judged, and what it was judged is kept: a decision as a record, "why not" as a
+  run of bars;
+- a decision's record holds every input to the bit: what the account, the position, the bar and the signal were.
+"""
+
+import base64
+from collections.abc import Iterable
+
+import numpy as np
+
+from novapulse.core.messages import BarsClosed, HoldRun, SetTimer, decision_id
+from novapulse.core.orders import OrderStatus
+from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record, Verb
+from novapulse.engine.books import Attention
+from novapulse.engine.desk import Desk, Draft, Run
+from novapulse.engine.orders import SECOND_NS, let_go
+from novapulse.engine.step import TRIGGERED
+from novapulse.execution.tactics import Step
+from novapulse.risk.limits import daily_loss
+from novapulse.risk.sizing import drawdown
+
+_DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
+_ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
+
+
+def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
+    """Take a close in.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event.
+        event: The close, later than the last decided one.
+
+    Returns:
+        Rows whose orders or bracket want a look.
+    """
+    desk.calibration = event.calibration
+    desk.ts_close_ns = event.ts_close_ns
+    desk.time_passed(draft)
+    for row in np.flatnonzero(event.present).tolist():
+        desk.prices_ns[row] = event.ts_close_ns
+    blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
+    attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
+    _measure(desk, draft)
+    _note_holds(desk, draft, event)
+    draft.changed = True
+    touched = {row for row, slot in enumerate(desk.slots) if slot.child or slot.protect or slot.drains}
+    for one in attention:
+        _act(desk, draft, one, event)
+        touched.add(one.row)
+    touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
+    return sorted(touched)
+
+
+def _blocked(desk: Desk, row: int) -> int:
+    slot = desk.slots[row]
+    if not desk.ready:
+        return Reason.BREAK_OPEN
+    if slot.gate:
+        return Reason.BREAK_OPEN
+    if any(order.status in _DOUBTFUL for order in desk.open_orders(row)):
+        return Reason.ORDER_UNKNOWN
+    why = desk.breakers.blocks(desk.instruments[row].key)
+    if why is not None:
+        return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
+    return 0
+
+
+def _measure(desk: Desk, draft: Draft) -> None:
+    account, rules = desk.books.account[0], desk.books.rules
+    desk.measured(draft, "daily_loss", float(daily_loss(account)))
+    if rules.drawdown_max > 0.0:
+        desk.measured(draft, "drawdown_share", float(drawdown(account) / rules.drawdown_max))
+
+
+def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
+    verbs = desk.books.actions["verb"].tolist()
+    reasons = desk.books.actions["reason"].tolist()
+    for row, here in enumerate(event.present.tolist()):
+        if not here:
+            continue
+        run = desk.runs[row]
+        held = verbs[row] == Verb.HOLD
+        if run is not None and held and run.reason == reasons[row]:
+            run.last_ns = event.ts_close_ns
+            run.bars += 1
+            continue
+        if run is not None:
+            draft.runs.append(HoldRun(desk.instruments[row].key, run.reason, run.first_ns, run.last_ns, run.bars))
+        desk.runs[row] = Run(reasons[row], event.ts_close_ns, event.ts_close_ns, 1) if held else None
+
+
+def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
+    slot = desk.slots[one.row]
+    if one.step in _ENDS:
+        reason = Reason.UNFILLED_NO_EDGE if one.step == Step.GIVE_UP_NO_EDGE else Reason.UNFILLED_EXPIRED
+        write_unfilled(desk, draft, one.row, reason)
+        let_go(desk, draft, one.row)
+    elif one.step == TRIGGERED:
+        _leave_by_trigger(desk, draft, one.row)
+    elif one.step == Step.CROSS and desk.plan(one.row).intent == Intent.EXIT:
+        slot.rung = 1
+    if one.verb == Verb.HOLD:
+        return
+    name = decision_id(desk.key, desk.instruments[one.row].key, event.ts_close_ns, desk.settings_hash)
+    if one.verb == Verb.WITHDRAW:
+        write_unfilled(desk, draft, one.row, Reason.UNFILLED_TURNED)
+    _write_decision(desk, draft, one, event, name)
+    let_go(desk, draft, one.row)
+    slot.decision = name if one.verb != Verb.WITHDRAW else ""
+    slot.legs = slot.refusals = slot.retry_ns = 0
+    if one.verb == Verb.ENTER:
+        desk.keep_plan(name, one.row)
+    elif one.verb == Verb.EXIT:
+        begin_to_leave(desk, draft, one.row)
+
+
+def begin_to_leave(desk: Desk, draft: Draft, row: int) -> None:
+    """Note since when a position is to be closed, and when the patience with a resting exit is over."""
+    slot = desk.slots[row]
+    slot.leaving_ns = draft.ts_ns
+    slot.rung = 2 if desk.plan(row).kind == OrderKind.MARKET else 0
+    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(desk.settings.exit_deadline_s * SECOND_NS)))
+
+
+def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:
+    slot = desk.slots[row]
+    let_go(desk, draft, row)
+    slot.decision = ""
+    if slot.leaving_ns == 0:
+        begin_to_leave(desk, draft, row)
+
+
+def write_unfilled(desk: Desk, draft: Draft, row: int, reason: Reason) -> None:
+    """Keep that an entry was not filled, wholly or in part: an outcome like any other."""
+    slot = desk.slots[row]
+    plan = desk.plans.get(slot.decision)
+    draft.write(
+        "entry_unfilled",
+        {
+            "decision_id": slot.decision,
+            "instrument": [desk.key.exchange, desk.instruments[row].symbol],
+            "reason": reason.name,
+            "wanted_units": int(plan.units) if plan is not None else 0,
+            "text": "",
+        },
+    )
+
+
+def _write_decision(desk: Desk, draft: Draft, one: Attention, event: BarsClosed, name: str) -> None:
+    row, books = one.row, desk.books
+    action = books.actions[row]
+    draft.write(
+        "decision_taken",
+        {
+            "decision_id": name,
+            "instrument": [desk.key.exchange, desk.instruments[row].symbol],
+            "ts_close_ns": event.ts_close_ns,
+            "verb": one.verb.name,
+            "reason": Reason(one.reason).name,
+            "side": int(action.side),
+            "units": int(action.units),
+            "target_units": int(action.target_units),
+            "limit_price": float(action.limit_price).hex(),
+            "settings": desk.settings_hash,
+            "calibration": event.calibration,
+            "mode": Mode(int(books.seen_account[row].mode)).name,
+            "inputs": {
+                "account": encoded(books.seen_account[row]),
+                "position": encoded(books.seen_positions[row]),
+                "bar": encoded(event.bars[row]),
+                "signal": encoded(event.signals[row]),
+                "group_exposure": float(books.groups[row]).hex(),
+                "action": encoded(action),
+            },
+        },
+    )
+
+
+def encoded(record: Record) -> str:
+    """Return the bytes of a record as text."""
+    return base64.b64encode(record.tobytes()).decode()
+
+
+def decoded(text: str, dtype: "np.dtype[np.void]") -> Record:
+    """Return the record that `encoded` wrote.
+
+    Raises:
+        ValueError: The text holds something else.
+    """
+    raw = base64.b64decode(text, validate=True)
+    if len(raw) != dtype.itemsize:
+        raise ValueError(f"{len(raw)} bytes where a record has {dtype.itemsize}")
+    return np.frombuffer(raw, dtype).copy()[0]
+
+
+def rows_with_brackets(desk: Desk) -> Iterable[int]:
+    """Yield the rows that hold a position."""
+    return np.flatnonzero(desk.books.positions["qty_units"]).tolist()

@@ -1,0 +1,352 @@
+"""One account as a function of events: what happens goes in, what is to be done comes out.
+
+Invariants:
+- `handle` does no I/O and knows no time but the event's; the same events from the same state give the same effects;
+- what must be durable comes first in the effects, in one commit together with the state that follows from it;
+- nothing is decided twice: a close at or before the last decided one is ignored;
+- no new risk before the account has been reconciled once after its start.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from novapulse.core.messages import (
+    AmendEnded,
+    BarLate,
+    BarsClosed,
+    CancelEnded,
+    CommandReceived,
+    CommitFailed,
+    ConditionSeen,
+    Effect,
+    Event,
+    FillBusted,
+    FillReported,
+    LookupEnded,
+    OrderReported,
+    Outcome,
+    QuoteSeen,
+    SetTimer,
+    SnapshotFailed,
+    SnapshotRead,
+    Started,
+    SubmitEnded,
+    TimerFired,
+)
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import (
+    AbsenceProved,
+    Acked,
+    AmendDone,
+    AmendRefused,
+    CancelRefused,
+    Fact,
+    OrderStatus,
+    Refused,
+    Role,
+    Unclear,
+)
+from novapulse.core.records import Intent, Mode, Reason
+from novapulse.engine import commands, fills, leaving, memory, protection, ticks
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import SECOND_NS, after_child, close, sync
+from novapulse.engine.reconciler import Reconciler
+from novapulse.engine.resolver import UNSETTLED, Resolver
+
+LOOK_AGAIN = frozenset({"stream_gap", "clock_step", "reconnected", "resumed"})
+"""Conditions behind which something may have been missed."""
+
+ANSWER_S = 5
+"""How long a cancel or an amendment that was taken may need to show."""
+
+
+class Trader:
+    """One account."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Take a desk over; `restore` may follow, then events."""
+        self.desk = desk
+        self.resolver = Resolver(desk)
+        self.reconciler = Reconciler(desk, self.resolver)
+        self.failed_commits = 0
+        self._packer = memory.Packer(desk)
+        self._handlers: dict[type, Callable[[Any, Draft], None]] = {
+            Started: self._on_started,
+            BarsClosed: self._on_bars,
+            BarLate: self._on_late,
+            QuoteSeen: self._on_quote,
+            SubmitEnded: self._on_submit,
+            CancelEnded: self._on_cancel,
+            AmendEnded: self._on_amend,
+            OrderReported: self._on_order,
+            FillReported: self._on_fill,
+            FillBusted: self._on_bust,
+            LookupEnded: self._on_lookup,
+            SnapshotRead: self._on_snapshot,
+            SnapshotFailed: self._on_no_snapshot,
+            TimerFired: self._on_timer,
+            CommitFailed: self._on_commit_failed,
+            ConditionSeen: self._on_condition,
+            CommandReceived: self._on_command,
+        }
+
+    def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact]) -> None:
+        """Take up the state of an earlier run.
+
+        Args:
+            ts_close_ns: Close of the last decided bar.
+            state: As the last commit had it; empty when there was none.
+            facts: Facts of the orders that have not ended, in the ledger's order.
+
+        Raises:
+            ValueError: The state is of another account or configuration, or damaged.
+        """
+        desk = self.desk
+        if state:
+            memory.unpack(desk, state)
+        desk.ts_close_ns = ts_close_ns
+        for fact in facts:
+            order = desk.orders.setdefault(fact.client_order_id, Order(fact.client_order_id))
+            order.add(fact)
+            if order.venue_order_id:
+                desk.venue_ids[order.venue_order_id] = order.client_order_id
+
+    def handle(self, event: Event) -> list[Effect]:
+        """Take an event in and return what is to be done, in order."""
+        draft = Draft(event.ts_ns)
+        self._handlers[type(event)](event, draft)
+        state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
+        return draft.finished(self.desk.ts_close_ns, state)
+
+    # ---- start ----
+
+    def _on_started(self, event: Started, draft: Draft) -> None:
+        desk = self.desk
+        desk.ready = False
+        draft.write(
+            "session_started",
+            {
+                "settings": desk.settings_hash,
+                "ts_close_ns": desk.ts_close_ns,
+                "open_orders": sorted(desk.orders),
+                "instruments": [[desk.key.exchange, instrument.symbol] for instrument in desk.instruments],
+            },
+        )
+        for order in list(desk.orders.values()):
+            if order.status is OrderStatus.SENDING:
+                desk.learn(draft, Unclear(order.client_order_id, order.attempts, "the trader was started anew"))
+            elif order.status is OrderStatus.INTENT and not order.request.attached_to:
+                desk.learn(draft, AbsenceProved(order.client_order_id, never_sent=True))
+        for row in range(len(desk.slots)):
+            self._settle(row, draft)
+        self.reconciler.start(draft)
+
+    # ---- the market ----
+
+    def _on_bars(self, event: BarsClosed, draft: Draft) -> None:
+        if event.ts_close_ns <= self.desk.ts_close_ns:
+            return
+        self.desk.measured(draft, "unknown_order_age", self.resolver.oldest_unknown_s(event.ts_ns))
+        for row in ticks.on_bars(self.desk, draft, event):
+            self._settle(row, draft)
+
+    def _on_late(self, event: BarLate, draft: Draft) -> None:
+        instrument = event.instrument
+        draft.write(
+            "bar_late",
+            {
+                "instrument": [instrument.exchange, instrument.symbol],
+                "ts_close_ns": event.ts_close_ns,
+                "problem": event.problem,
+            },
+        )
+
+    def _on_quote(self, event: QuoteSeen, draft: Draft) -> None:
+        row = self.desk.rows.get(event.instrument)
+        if row is None:
+            return
+        usable = 0.0 < event.bid < event.ask
+        if usable:
+            self.desk.prices_ns[row] = event.ts_ns
+        self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
+        if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
+            leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
+            self._settle(row, draft)
+
+    # ---- answers of the venue ----
+
+    def _learn(self, draft: Draft, fact: Fact) -> Order | None:
+        order = self.desk.order(fact.client_order_id)
+        if order is not None:
+            self.desk.learn(draft, fact)
+        return order
+
+    def _on_submit(self, event: SubmitEnded, draft: Draft) -> None:
+        name = event.client_order_id
+        fact: Fact
+        if event.outcome is Outcome.ACCEPTED and event.venue_order_id:
+            fact = Acked(name, event.venue_order_id)
+        elif event.outcome is Outcome.REJECTED:
+            fact = Refused(name, event.attempt, event.code, event.text)
+            self.desk.counted(draft, "rejects")
+        else:
+            fact = Unclear(name, event.attempt, event.text)
+        order = self._learn(draft, fact)
+        if order is not None:
+            self._settle(self.desk.row_of(order), draft)
+
+    def _on_cancel(self, event: CancelEnded, draft: Draft) -> None:
+        order = self.desk.order(event.client_order_id)
+        if order is None:
+            return
+        if event.outcome is Outcome.REJECTED:
+            self.desk.learn(draft, CancelRefused(event.client_order_id, event.attempt))
+        if not order.is_terminal:
+            self.resolver.settled(order)
+            self.resolver.watch(draft, order, ANSWER_S if event.outcome is Outcome.ACCEPTED else 0)
+        self._settle(self.desk.row_of(order), draft)
+
+    def _on_amend(self, event: AmendEnded, draft: Draft) -> None:
+        name = event.client_order_id
+        order = self.desk.order(name)
+        if order is None:
+            return
+        if event.outcome is Outcome.ACCEPTED:
+            self.desk.learn(draft, AmendDone(name, event.amendment))
+        elif event.outcome is Outcome.REJECTED:
+            self.desk.learn(draft, AmendRefused(name, event.amendment))
+        if event.outcome is not Outcome.ACCEPTED and not order.is_terminal:
+            self.resolver.settled(order)
+            self.resolver.watch(draft, order)
+        self._settle(self.desk.row_of(order), draft)
+
+    def _on_order(self, event: OrderReported, draft: Draft) -> None:
+        seen = event.seen
+        order = self.desk.order(seen.client_order_id, seen.venue_order_id)
+        if order is None:
+            self.reconciler.soon(draft, f"order {seen.venue_order_id} is not ours")
+            return
+        self._take_seen(draft, order, event)
+        self._settle(self.desk.row_of(order), draft)
+
+    def _take_seen(self, draft: Draft, order: Order, event: OrderReported) -> None:
+        seen = event.seen
+        if seen.client_order_id != order.client_order_id:
+            seen = type(seen)(
+                order.client_order_id,
+                seen.venue_order_id,
+                seen.state,
+                seen.filled_units,
+                seen.ts_event_ns,
+                seen.terms,
+            )
+        self.desk.learn(draft, seen)
+
+    def _on_fill(self, event: FillReported, draft: Draft) -> None:
+        row = fills.take_fill(self.desk, draft, event.fill)
+        if row is not None:
+            self._settle(row, draft)
+
+    def _on_bust(self, event: FillBusted, draft: Draft) -> None:
+        row = fills.take_bust(self.desk, draft, event)
+        if row is not None:
+            self.reconciler.soon(draft, "an execution was taken back")
+            self._settle(row, draft)
+
+    def _on_lookup(self, event: LookupEnded, draft: Draft) -> None:
+        for fill in event.fills:
+            fills.take_fill(self.desk, draft, fill)
+        order = self.desk.order(event.client_order_id)
+        self.resolver.on_answer(draft, event)
+        if order is not None:
+            self._settle(self.desk.row_of(order), draft)
+
+    def _on_snapshot(self, event: SnapshotRead, draft: Draft) -> None:
+        self.reconciler.take(draft, event.snapshot)
+        for row in range(len(self.desk.slots)):
+            self._settle(row, draft)
+
+    def _on_no_snapshot(self, event: SnapshotFailed, draft: Draft) -> None:
+        self.reconciler.failed(draft, event.text)
+
+    # ---- everything else ----
+
+    def _on_timer(self, event: TimerFired, draft: Draft) -> None:
+        kind, _, what = event.name.partition(":")
+        if kind == "lookup":
+            self.resolver.on_timer(draft, what)
+        elif kind == "reconcile":
+            self.reconciler.on_timer(draft, what)
+        elif kind == "protect":
+            protection.on_timer(self.desk, draft, int(what))
+            self._settle(int(what), draft)
+        elif kind == "exit":
+            leaving.on_deadline(self.desk, draft, int(what))
+            self._settle(int(what), draft)
+        elif kind == "retry":
+            self._settle(int(what), draft)
+
+    def _on_commit_failed(self, event: CommitFailed, draft: Draft) -> None:
+        self.failed_commits += 1
+        if event.fenced:
+            self.desk.books.mode = Mode.HALTED
+        draft.then(SetTimer("reconcile:all", event.ts_ns + SECOND_NS))
+
+    def _on_condition(self, event: ConditionSeen, draft: Draft) -> None:
+        if event.condition in LOOK_AGAIN:
+            self.reconciler.soon(draft, event.condition)
+        elif event.condition == "task_failed":
+            self.desk.counted(draft, "task_failures")
+        else:
+            self.desk.measured(draft, event.condition, event.value)
+        self._obey_mode(draft)
+
+    def _on_command(self, event: CommandReceived, draft: Draft) -> None:
+        touched = commands.obey(self.desk, draft, event, self.reconciler)
+        self._obey_mode(draft)
+        for row in touched:
+            self._settle(row, draft)
+
+    def _obey_mode(self, draft: Draft) -> None:
+        for row in leaving.withdraw_entries(self.desk, draft):
+            self._settle(row, draft)
+
+    def _settle(self, row: int, draft: Draft) -> None:
+        """Close what has ended, look into what is not known, and take the next step towards what is wanted."""
+        desk = self.desk
+        for order in list(desk.open_orders(row)):
+            if order.is_terminal:
+                self.resolver.settled(order)
+                was_child = desk.slots[row].child == order.client_order_id
+                was_bracket = desk.slots[row].protect == order.client_order_id
+                close(desk, draft, row, order)
+                if was_child:
+                    after_child(desk, draft, row, order)
+                if was_bracket and order.status is OrderStatus.REJECTED:
+                    protection.refused(desk, draft, row, order)
+            elif order.status is OrderStatus.UNKNOWN or order.status is OrderStatus.SETTLING:
+                self.resolver.watch(draft, order)
+            elif order.status in UNSETTLED:
+                self.resolver.watch(draft, order, ANSWER_S)
+            elif order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
+                self.resolver.settled(order)
+        self._forget_unborn_bracket(row, draft)
+        commands.finish_kill(desk, draft)
+        leaving.after_partial_fill(desk, draft, row)
+        sync(desk, draft, row)
+        protection.sync_protection(desk, draft, row)
+
+    def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
+        # An entry that ended without a fill never made its bracket.
+        desk = self.desk
+        slot = desk.slots[row]
+        bracket = desk.orders.get(slot.protect)
+        if bracket is None or bracket.status is not OrderStatus.INTENT or not bracket.request.attached_to:
+            return
+        entry_is_over = desk.plan(row).intent != Intent.ENTRY and not any(
+            order.request.role is Role.ENTRY for order in desk.open_orders(row)
+        )
+        if entry_is_over and desk.books.positions[row].qty_units == 0:
+            desk.learn(draft, AbsenceProved(bracket.client_order_id, never_sent=True))
+            close(desk, draft, row, bracket)
+            slot.entry = ""

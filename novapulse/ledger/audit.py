@@ -1,0 +1,212 @@
+"""The proof of a ledger: every event, every hash, every leg, and every table that only follows from them.
+
+Invariants:
+- an audit reads one state and writes nothing; a trader may go on writing beside it;
+- it never stops at the first fault: the chain goes on from what is stored, so that one changed row is one fault;
+- what it cannot see it says: a chain that was made anew from some event to the end agrees with itself. Only a head that
+  was noted elsewhere (`head`) tells, so the head is part of every answer.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError
+
+from novapulse.core.ports import Unwritable
+from novapulse.ledger import chain
+from novapulse.ledger.opening import Place, SchemaError, reader
+from novapulse.ledger.projections import Expected, check_projections
+from novapulse.ledger.schema import FACTS, REVISION, event, ledger
+from novapulse.ledger.walk import FAULTS_KEPT, Fault, Stretch, walk
+
+PARALLEL_EVENTS_MIN = 100_000
+"""Shorter ledgers are walked by one process: starting more takes longer than the walk."""
+
+_MESSAGES_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        place: Where the ledger lies.
+        ledger_id: Its name.
+        entries: Events that were read.
+        head_seq: The last one.
+        head_hash: Its hash, hex: note it elsewhere.
+        faults: What is wrong, the first entry first; at most a hundred for each part of the check.
+        faulty: How many faults there are.
+    """
+
+    place: str
+    ledger_id: str
+    entries: int
+    head_seq: int
+    head_hash: str
+    faults: tuple[Fault, ...]
+    faulty: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faulty
+
+    @property
+    def first_bad(self) -> Fault | None:
+        """The fault of the earliest event; None when nothing is wrong."""
+        return self.faults[0] if self.faults else None
+
+
+def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
+    """Check a whole ledger.
+
+    Args:
+        where: A path, `sqlite:///PATH` or `postgresql://HOST/DATABASE`.
+        head: Hash, hex, that this ledger had at its head at some time; empty when none was noted.
+        processes: How many walk a long ledger; more than one needs a program that may be started again by import.
+
+    Raises:
+        SchemaError: It is no ledger, or one of a newer schema than this code knows.
+        Unwritable: It is not there.
+    """
+    engine = reader(where)
+    try:
+        with snapshot(engine) as connection:
+            return _Auditor(connection, where, processes).run(head)
+    finally:
+        engine.dispose()
+
+
+def snapshot(engine: Engine) -> Connection:
+    """Return a connection whose reads all see one state, until it is closed."""
+    if engine.dialect.name == "postgresql":
+        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    connection = engine.connect()
+    connection.exec_driver_sql("BEGIN")
+    return connection
+
+
+class _Auditor:
+    def __init__(self, connection: Connection, where: str | Path, processes: int) -> None:
+        self.connection = connection
+        self.where = where
+        self.place = str(Place.of(where))
+        self.processes = processes
+        self.found = Stretch()
+
+    def run(self, head: str) -> Audit:
+        try:
+            row = self.connection.execute(select(ledger)).one()
+        except Exception as wrong:
+            raise self._no_ledger(wrong) from wrong
+        if row.oldest_revision > REVISION:
+            raise SchemaError(
+                f"{self.place}: schema {row.revision} is newer than {REVISION}, the newest this code knows"
+            )
+        genesis = chain.genesis(row.ledger_id)
+        expected = Expected()
+        for stretch in self._stretches(row.head_seq, genesis):
+            self._take(stretch, genesis)
+            expected.take(stretch)
+        self._check_head(row.head_seq, bytes(row.head_hash), genesis)
+        self._check_noted(head, genesis)
+        self._guarded("tables", lambda: check_projections(self.connection, expected, self.found.last_seq))
+        self._guarded("triggers", self._missing_guards)
+        self._guarded("file", self._damage)
+        faults = sorted(self.found.faults, key=lambda fault: (fault.seq is None, fault.seq or 0))
+        return Audit(
+            place=self.place,
+            ledger_id=row.ledger_id,
+            entries=self.found.entries,
+            head_seq=self.found.last_seq,
+            head_hash=self.found.last_hash.hex(),
+            faults=tuple(faults),
+            faulty=self.found.faulty,
+        )
+
+    def _no_ledger(self, wrong: Exception) -> Exception:
+        if isinstance(wrong, DBAPIError) and "malformed" in str(wrong.orig):
+            return Unwritable(f"{self.place}: the file is damaged: {wrong.orig}")
+        said = wrong.orig if isinstance(wrong, DBAPIError) else wrong
+        return SchemaError(f"{self.place}: is not a ledger ({said})")
+
+    def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
+        if self.processes < 2 or head_seq < PARALLEL_EVENTS_MIN:
+            yield walk(self.connection, 0, None, genesis)
+            return
+        cuts = [head_seq * part // self.processes for part in range(self.processes + 1)]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.processes, mp_context=context) as pool:
+            parts = [pool.submit(_walk_apart, self.where, *bounds, genesis) for bounds in pairwise(cuts)]
+            for part in parts:
+                yield part.result()
+        # What the others may see behind the head came after this audit began; here it would be a fault.
+        yield walk(self.connection, head_seq, None, genesis)
+
+    def _take(self, stretch: Stretch, genesis: bytes) -> None:
+        found = self.found
+        found.entries += stretch.entries
+        found.faulty += stretch.faulty
+        found.faults += stretch.faults[: FAULTS_KEPT - len(found.faults)]
+        if stretch.entries or found.last_seq == 0:
+            found.last_seq, found.last_hash = stretch.last_seq, stretch.last_hash or genesis
+
+    def _check_head(self, head_seq: int, head_hash: bytes, genesis: bytes) -> None:
+        found = self.found
+        if head_seq != found.last_seq:
+            missing = f"the events end at {found.last_seq}"
+            found.add(Fault(min(head_seq, found.last_seq) + 1, "ledger.head_seq", f"is {head_seq}, {missing}"))
+        elif head_hash != (found.last_hash or genesis):
+            found.add(Fault(head_seq or None, "ledger.head_hash", "is not the hash of the last event"))
+
+    def _check_noted(self, head: str, genesis: bytes) -> None:
+        if not head or head.lower() == genesis.hex():
+            return
+        try:
+            noted = bytes.fromhex(head)
+        except ValueError:
+            noted = b""
+        if len(noted) != chain.HASH_BYTES:
+            raise ValueError(f"head {head!r}: expected {2 * chain.HASH_BYTES} hex digits, as an audit prints them")
+        if self.connection.execute(select(event.c.seq).where(event.c.hash == noted)).first() is None:
+            self.found.add(Fault(None, "head", f"{head[:16]}... was noted and no event has it: the past was rewritten"))
+
+    def _guarded(self, where: str, faults: Callable[[], Iterable[Fault]]) -> None:
+        try:
+            for fault in faults():
+                self.found.add(fault)
+        except DBAPIError as wrong:
+            self.found.add(Fault(None, where, f"cannot be read: {wrong.orig}"))
+
+    def _missing_guards(self) -> Iterator[Fault]:
+        if self.connection.dialect.name == "sqlite":
+            names = self.connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            names = self.connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")
+        there = set(names.scalars())
+        for table in FACTS:
+            for verb in ("update", "delete"):
+                if f"{table.name}_no_{verb}" not in there:
+                    yield Fault(None, f"trigger {table.name}_no_{verb}", f"is gone: {table.name} is not protected")
+
+    def _damage(self) -> Iterator[Fault]:
+        if self.connection.dialect.name == "sqlite":
+            said = self.connection.exec_driver_sql(f"PRAGMA integrity_check({_MESSAGES_MAX})").scalars().all()
+            for message in said:
+                if message != "ok":
+                    yield Fault(None, "file", str(message))
+
+
+def _walk_apart(where: str | Path, after: int, until: int, genesis: bytes) -> Stretch:
+    engine = reader(where)
+    try:
+        with snapshot(engine) as connection:
+            return walk(connection, after, until, genesis)
+    finally:
+        engine.dispose()

@@ -1,0 +1,80 @@
+"""The chain of hashes over all events: whoever changes, adds, removes or swaps one has to make all later ones anew.
+
+Invariants:
+- `h_0` names the ledger; `h_n = SHA256("np1" + h_{n-1} + seq as 8 bytes, big-endian + canonical bytes)`;
+- canonical bytes cover everything an event is: time, account, kind, body and postings in their order. Texts are
+  written with their length in characters before them, so that no two events have the same bytes;
+- a body is canonical JSON: keys sorted, no blanks, UTF-8, no float.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+from novapulse.core.messages import JSON
+
+HASH_BYTES = 32
+_NAME = b"np1"
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+Leg = tuple[str, str, int]
+"""Book, asset, amount."""
+
+
+def canonical_json(body: Mapping[str, JSON]) -> str:
+    """Return a body as canonical JSON.
+
+    Raises:
+        ValueError: Something in it is no text, integer, truth value, None, list or mapping with text keys; the message
+            names its path.
+    """
+    _refuse_inexact(body, "body")
+    return _encode(dict(body))
+
+
+def _refuse_inexact(value: JSON, path: str) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"{path}: key {key!r} is {type(key).__name__}, keys are text")
+            if type(item) not in _PLAIN:
+                _refuse_inexact(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            if type(item) not in _PLAIN:
+                _refuse_inexact(item, f"{path}[{number}]")
+    elif isinstance(value, float):
+        raise ValueError(f"{path}: {value!r} is a float, write it as an integer or as float.hex() text")
+    elif not isinstance(value, (str, int)) and value is not None:
+        raise ValueError(f"{path}: {value!r} is {type(value).__name__}, not text, integer, truth value, None or list")
+
+
+def canonical_bytes(
+    ts_ns: int, exchange: str, account_id: str, kind: str, body: str, legs: Iterable[Leg] = ()
+) -> bytes:
+    """Return what the hash of an event covers.
+
+    Args:
+        ts_ns: Its time, ns UTC.
+        exchange: Its account's exchange.
+        account_id: Its account there.
+        kind: Its kind.
+        body: Its body as stored.
+        legs: Its postings in the order of `leg`.
+    """
+    text = (
+        f"{ts_ns} {len(exchange)}:{exchange} {len(account_id)}:{account_id} {len(kind)}:{kind} {len(body)}:{body}"
+        + "".join([f" {len(book)}:{book} {len(asset)}:{asset} {amount}" for book, asset, amount in legs])
+    )
+    return text.encode()
+
+
+def genesis(ledger_id: str) -> bytes:
+    """Return the hash before the first event of a ledger."""
+    return hashlib.sha256(_NAME + ledger_id.encode()).digest()
+
+
+def link(previous: bytes, seq: int, canonical: bytes) -> bytes:
+    """Return the hash of event `seq`, given the hash of the one before it."""
+    return hashlib.sha256(_NAME + previous + seq.to_bytes(8, "big") + canonical).digest()

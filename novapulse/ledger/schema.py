@@ -1,0 +1,254 @@
+"""The tables of the ledger: one schema for SQLite and PostgreSQL.
+
+Invariants:
+- facts are `event`, `posting`, `client_order` and `fill_key`: rows are added, never changed or removed (triggers of the
+  migrations raise), and `event.seq` has no gaps;
+- postings are written before the event they belong to; the event seals them: the database refuses an event whose
+  postings do not sum to 0 per asset, and a posting for an event that is there already;
+- `balance`, `order_open`, `order_fact`, `checkpoint` and the head in `ledger` are projections: all but the checkpoint's
+  state can be made again from the facts;
+- `hold_run` is telemetry with retention, `outbox`, `consumer` and `dead_letter` are the way out, `lease` is who may
+  write;
+- amounts are integers in units of 10^-scale of their asset (`asset.scale`), times are ns UTC, text is never a label of
+  two things: an account is `exchange` and `account_id`.
+
+Migrations expand first and contract a release later: a revision adds tables, indexes and columns that may stay empty,
+so that code one revision older goes on writing. `ledger.oldest_revision` says which code still may.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+REVISION = 2
+"""Revision of the schema that this code writes; Alembic's name of it is four digits."""
+
+OLDEST_REVISION = 1
+"""Oldest code that may write a ledger of this revision."""
+
+SCALE_MAX = 9
+"""Decimal digits of an asset: a 64-bit integer then still counts nine billion of it."""
+
+INT64_MAX = 2**63 - 1
+
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _big(name: str, *constraints: ForeignKey) -> Column[int]:
+    return Column(name, _BIG, *constraints, nullable=False, autoincrement=False)
+
+
+def _text(name: str, *constraints: ForeignKey) -> Column[str]:
+    return Column(name, Text, *constraints, nullable=False)
+
+
+def _account() -> tuple[Column[str], Column[str]]:
+    return _text("exchange"), _text("account_id")
+
+
+ledger = Table(
+    "ledger",
+    metadata,
+    _big("one"),
+    _text("ledger_id"),
+    _big("created_ns"),
+    _big("revision"),
+    _big("oldest_revision"),
+    _big("head_seq"),
+    Column("head_hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("one"),
+    CheckConstraint("one = 1", name="one_row"),
+    sqlite_strict=True,
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    _text("asset"),
+    _big("scale"),
+    PrimaryKeyConstraint("asset"),
+    CheckConstraint(f"scale BETWEEN 0 AND {SCALE_MAX}", name="scale"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+event = Table(
+    "event",
+    metadata,
+    _big("seq"),
+    _big("ts_ns"),
+    *_account(),
+    _text("kind"),
+    _text("body"),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("seq"),
+    CheckConstraint("length(hash) = 32", name="hash"),
+    sqlite_strict=True,
+)
+Index("ix_event_kind", event.c.kind, event.c.exchange, event.c.account_id, event.c.seq)
+
+posting = Table(
+    "posting",
+    metadata,
+    _big("seq", ForeignKey("event.seq", deferrable=True, initially="DEFERRED")),
+    _big("leg"),
+    _text("book"),
+    _text("asset", ForeignKey("asset.asset")),
+    _big("amount"),
+    PrimaryKeyConstraint("seq", "leg"),
+    CheckConstraint("amount <> 0", name="amount"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+client_order = Table(
+    "client_order",
+    metadata,
+    *_account(),
+    _text("client_order_id"),
+    _big("seq", ForeignKey("event.seq")),
+    PrimaryKeyConstraint("exchange", "account_id", "client_order_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+fill_key = Table(
+    "fill_key",
+    metadata,
+    *_account(),
+    _text("venue_trade_id"),
+    _big("seq", ForeignKey("event.seq")),
+    PrimaryKeyConstraint("exchange", "account_id", "venue_trade_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+balance = Table(
+    "balance",
+    metadata,
+    *_account(),
+    _text("book"),
+    _text("asset"),
+    _big("amount"),
+    PrimaryKeyConstraint("exchange", "account_id", "book", "asset"),
+    CheckConstraint("book <> 'hold' OR amount >= 0", name="hold"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+order_open = Table(
+    "order_open",  # intended and not yet closed
+    metadata,
+    *_account(),
+    _text("client_order_id"),
+    _big("seq"),  # of its order_intended
+    PrimaryKeyConstraint("exchange", "account_id", "client_order_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+order_fact = Table(
+    "order_fact",  # every event that names an order of ours
+    metadata,
+    _big("order_seq"),  # of its order_intended
+    _big("seq"),
+    PrimaryKeyConstraint("order_seq", "seq"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    *_account(),
+    _big("ts_close_ns"),
+    _big("seq"),  # the state follows from the events up to here
+    Column("state", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("exchange", "account_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+hold_run = Table(
+    "hold_run",
+    metadata,
+    *_account(),
+    _text("symbol"),
+    _big("first_ns"),
+    _big("last_ns"),
+    _big("reason"),
+    _big("bars"),
+    PrimaryKeyConstraint("exchange", "account_id", "symbol", "first_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+Index("ix_hold_run_last_ns", hold_run.c.last_ns)
+
+outbox = Table(
+    "outbox",  # events that some consumer may not have yet
+    metadata,
+    _big("seq"),
+    PrimaryKeyConstraint("seq"),
+    sqlite_strict=True,
+)
+
+consumer = Table(
+    "consumer",
+    metadata,
+    _text("name"),
+    _big("cursor"),  # every event up to here is delivered, or lies in dead_letter
+    _big("attempts"),  # at the event behind the cursor
+    _big("next_ns"),  # not before
+    PrimaryKeyConstraint("name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    _text("consumer"),
+    _big("seq"),
+    _big("ts_ns"),
+    _big("attempts"),
+    _text("error"),
+    PrimaryKeyConstraint("consumer", "seq"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    *_account(),
+    _big("epoch"),  # grows with every holder, never falls
+    _text("holder"),
+    _big("renewed_ns"),
+    _big("expires_ns"),  # 0: released
+    Column("host", Text, nullable=True),  # since revision 2; where the holder runs
+    PrimaryKeyConstraint("exchange", "account_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+FACTS = (event, posting, client_order, fill_key)
+"""Tables that only grow."""

@@ -1,0 +1,267 @@
+"""A stretch of the chain, read in batches and checked row by row; several processes can walk several stretches at once.
+
+Invariants:
+- an event is checked against the stored hash of the one before it, so that one changed row is one fault, and stretches
+  can be walked apart from each other;
+- nothing is taken for granted about a row: text that is no UTF-8, a body that is no JSON or a time that is text is a
+  fault with a name, never an exception;
+- memory is bounded by the batch, plus one short tuple for each event that names an order or moves a hold.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+from sqlalchemy import Connection, LargeBinary, bindparam, cast, column, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import Select
+from sqlalchemy.sql.elements import ColumnElement
+
+from novapulse.core.postings import Book
+from novapulse.ledger import chain
+from novapulse.ledger.schema import event, posting
+
+BATCH_EVENTS = 5_000
+FAULTS_KEPT = 100
+
+VENUE_BOOKS = frozenset({Book.CASH, Book.HOLD, Book.INVENTORY, Book.DUST})
+"""What a venue counts as held."""
+
+_MIN, _MAX = -(2**63), 2**63 - 1
+
+Row = Sequence[Any]
+Account = tuple[str, str]
+BalanceKey = tuple[str, str, str, str]
+"""Exchange, account, book, asset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was written.
+
+    Attributes:
+        seq: The event it concerns; None where it concerns no single one.
+        where: Table and column, such as `event.body`.
+        what: What is wrong with it.
+    """
+
+    seq: int | None
+    where: str
+    what: str
+
+
+class Mention(NamedTuple):
+    """What an event says of an order, a fill or a hold.
+
+    Attributes:
+        seq: The event.
+        account: Exchange and account.
+        kind: Its kind.
+        client_order_id: The order that it names; empty for none.
+        venue_trade_id: The execution that it books; empty for none.
+        hold: What it moved into HOLD, ledger units of the quote asset; negative for out of it.
+    """
+
+    seq: int
+    account: Account
+    kind: str
+    client_order_id: str
+    venue_trade_id: str
+    hold: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What a walk over part of the chain found."""
+
+    entries: int = 0
+    last_seq: int = 0
+    last_hash: bytes = b""
+    faults: list[Fault] = field(default_factory=list)
+    faulty: int = 0
+    balances: defaultdict[BalanceKey, int] = field(default_factory=lambda: defaultdict(int))
+    mentions: list[Mention] = field(default_factory=list)
+    asserted: list[tuple[int, Account, Mapping[str, Any], Mapping[str, int]]] = field(default_factory=list)
+    scales: list[tuple[int, Mapping[str, int]]] = field(default_factory=list)
+    assets: set[str] = field(default_factory=set)
+    accounts: set[Account] = field(default_factory=set)
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault, and keep it while there is room."""
+        self.faulty += 1
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(fault)
+
+
+def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis: bytes) -> Stretch:
+    """Check the events behind `after_seq`, up to `until_seq` where that is given.
+
+    Args:
+        connection: Inside a transaction that sees one state.
+        after_seq: Last event of the stretch before; 0 for the beginning.
+        until_seq: Last event of this stretch; None for all there are.
+        genesis: Hash before the first event.
+    """
+    before = connection.execute(select(event.c.hash).where(event.c.seq == after_seq)).scalar()
+    # Where that event is gone, the stretch before says so, and the next one has nothing to be checked against.
+    found = Stretch(last_seq=after_seq, last_hash=genesis if after_seq == 0 else before or b"")
+    try:
+        for rows, legs in _batches(connection, after_seq, until_seq):
+            _check(found, rows, legs)
+    except DBAPIError as wrong:
+        found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {wrong.orig}"))
+    else:
+        if until_seq is not None and found.last_seq < until_seq:
+            found.add(_gap(found.last_seq + 1, until_seq + 1))
+    return found
+
+
+_FINITE = json.JSONDecoder(parse_float=lambda text: _refuse(text), parse_constant=lambda text: _refuse(text))
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is a float")
+
+
+def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Row]]) -> None:
+    previous, expected = found.last_hash, found.last_seq + 1
+    link, canonical_bytes, as_json, parse = chain.link, chain.canonical_bytes, chain.canonical_json, _FINITE.decode
+    for seq, ts_ns, exchange, account_id, kind, body, stored in rows:
+        if seq != expected:
+            found.add(_gap(expected, seq))
+            expected, previous = seq, b""
+        own = legs.pop(seq, ())
+        try:
+            canonical = canonical_bytes(ts_ns, exchange, account_id, kind, body, [row[2:] for row in own])
+            computed = link(previous, seq, canonical)
+            content = parse(body)
+            if computed != stored and previous:
+                found.add(Fault(seq, "event.hash", _mismatch(stored, computed)))
+            elif as_json(content) != body:
+                found.add(Fault(seq, "event.body", "is not canonical JSON"))
+            _book(found, seq, (exchange, account_id), kind, content, own)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as wrong:
+            found.add(Fault(seq, "event", f"cannot be read as an event: {wrong}"))
+        previous, expected = stored, expected + 1
+    found.entries += len(rows)
+    found.last_seq, found.last_hash = expected - 1, previous
+    for seq in sorted(legs):
+        found.add(Fault(seq, "posting", "belongs to an event that is not there"))
+
+
+def _gap(expected: int, seq: int) -> Fault:
+    if seq < expected:
+        return Fault(seq, "event.seq", f"stands where {expected} was expected")
+    missing = seq - expected
+    return Fault(expected, "event.seq", "is missing" if missing == 1 else f"is missing, and so are all up to {seq - 1}")
+
+
+def _mismatch(stored: object, computed: bytes) -> str:
+    told = stored.hex()[:16] if isinstance(stored, bytes) else repr(stored)
+    return f"is {told}..., its content and the hash before it give {computed.hex()[:16]}..."
+
+
+def _book(
+    found: Stretch, seq: int, account: Account, kind: str, content: Mapping[str, Any], own: Sequence[Row]
+) -> None:
+    hold = 0
+    if own:
+        hold = _book_legs(found, seq, account, own)
+    name = content.get("client_order_id", "")
+    if name or hold:
+        trade = content.get("venue_trade_id", "") if kind == "fill_booked" else ""
+        found.mentions.append(Mention(seq, account, kind, name, trade, hold))
+    elif kind == "fill_booked":
+        found.mentions.append(Mention(seq, account, kind, "", content["venue_trade_id"], 0))
+    elif kind == "balance_asserted":
+        _note_assertion(found, seq, account, content)
+    elif kind == "account_opened":
+        found.scales.append((seq, content.get("scales", {})))
+    found.accounts.add(account)
+
+
+def _note_assertion(found: Stretch, seq: int, account: Account, content: Mapping[str, Any]) -> None:
+    # What was moved within this stretch up to here; what lies before it is added by whoever has the stretches in order.
+    totals: dict[str, int] = defaultdict(int)
+    for (exchange, account_id, book, asset), amount in found.balances.items():
+        if (exchange, account_id) == account and book in VENUE_BOOKS:
+            totals[asset] += amount
+    differences = content.get("differences", {})
+    claims = {asset: units - differences.get(asset, 0) for asset, units in content.get("balances", {}).items()}
+    found.asserted.append((seq, account, claims, dict(totals)))
+
+
+def _book_legs(found: Stretch, seq: int, account: Account, own: Sequence[Row]) -> int:
+    sums: dict[str, int] = {}
+    balances, hold = found.balances, 0
+    for number, (_, leg, book, asset, amount) in enumerate(own):
+        if leg != number:
+            found.add(Fault(seq, "posting.leg", f"is {leg} where {number} was expected"))
+        sums[asset] = sums.get(asset, 0) + amount
+        balances[*account, book, asset] += amount
+        if book == Book.HOLD:
+            hold += amount
+    for asset, amount in sums.items():
+        if amount:
+            found.add(Fault(seq, "posting.amount", f"the legs in {asset} sum to {amount}, not to 0"))
+    found.assets.update(sums)
+    return hold
+
+
+def _batches(
+    connection: Connection, after_seq: int, until_seq: int | None
+) -> Iterator[tuple[Sequence[Row], dict[int, list[Row]]]]:
+    end = _MAX if until_seq is None else until_seq
+    start, count = _MIN if after_seq == 0 else after_seq + 1, BATCH_EVENTS
+    while start <= end:
+        try:
+            rows = _rows(connection, _EVENTS, {"start": start, "end": end, "count": count})
+            last = rows[-1][0] if len(rows) == count else end
+            legs: dict[int, list[Row]] = {}
+            for leg in _rows(connection, _POSTINGS, {"start": start, "end": last}):
+                legs.setdefault(leg[0], []).append(leg)
+        except DBAPIError:
+            if count == 1:
+                raise
+            # A damaged page: go on event by event, up to the one that cannot be read.
+            count = 1
+            continue
+        yield rows, legs
+        start = last + 1
+
+
+def _events(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    within = event.c.seq.between(bindparam("start"), bindparam("end"))
+    return select(*columns).where(within).order_by(event.c.seq).limit(bindparam("count"))
+
+
+def _postings(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    within = posting.c.seq.between(bindparam("start"), bindparam("end"))
+    return select(*columns).where(within).order_by(posting.c.seq, posting.c.leg)
+
+
+_EVENTS = _events(list(event.c))
+_POSTINGS = _postings(list(posting.c))
+
+
+def _rows(connection: Connection, statement: Select[Any], bounds: Mapping[str, int]) -> Sequence[Row]:
+    try:
+        return connection.execute(statement, bounds).all()
+    except DBAPIError as wrong:
+        if "UTF-8" not in str(wrong):
+            raise
+        raw = _events if statement is _EVENTS else _postings
+        table = event if statement is _EVENTS else posting
+        readable = [
+            cast(each, LargeBinary).label(each.name) if each.type.python_type is str else column(each.name)
+            for each in table.c
+        ]
+        rows = connection.execute(raw(readable).select_from(table), bounds).all()
+        return [tuple(_text(value, each.name) for value, each in zip(row, table.c, strict=True)) for row in rows]
+
+
+def _text(value: object, name: str) -> object:
+    # Whatever cannot be decoded gets a mark that no hash was ever made of.
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) and name != "hash" else value

@@ -1,0 +1,1 @@
+"""What keeps a process observable: clock, logs, crash hooks, watchdog, health, disk."""

@@ -1,0 +1,102 @@
+"""Keeps secrets out of everything that is written down: by the name they stand under, and by their value.
+
+Invariants:
+- whoever reads a secret registers its value first; from then on it is masked wherever it appears, also inside other
+  text, as JSON or Python writes it, encoded for a URL or in base64;
+- a value under a name such as `api_key` or `password` is masked whatever it is;
+- what is too short to be found without spoiling ordinary words is refused, not passed over.
+"""
+
+import base64
+import json
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+LENGTH_MIN = 6
+
+_NAMES = "secret|password|passwd|passphrase|token|credential|credentials|authorization|cookie|signature"
+_PAIRS = "api[ _-]?key|private[ _-]?key|secret[ _-]?key|access[ _-]?key"
+_IN_TEXT = re.compile(
+    rf"(?i)((?:\b|_)(?:{_NAMES}|{_PAIRS})[\"']?\s*[:=]\s*)(bearer\s+|basic\s+)?"
+    rf"(\"[^\"]*\"|'[^']*'|[^\s,;&\"'}})\]]+)"
+)
+_SECRET_NAME = re.compile(rf"(?:^|[_\s.-])(?:{_NAMES}|{_PAIRS})(?:$|[_\s.-])")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_DEPTH_MAX = 8
+
+
+class Secrets:
+    """The values that must never be seen."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def register(self, value: str) -> None:
+        """Mask a value from now on; a key of several lines also line by line.
+
+        Raises:
+            ValueError: It is too short to be masked.
+        """
+        value = value.strip()
+        if len(value) < LENGTH_MIN:
+            raise ValueError(f"a secret of {len(value)} characters cannot be masked: expected at least {LENGTH_MIN}")
+        lines = value.splitlines()
+        parts = [value, *(line.strip() for line in lines if len(line.strip()) >= 2 * LENGTH_MIN and len(lines) > 1)]
+        for part in parts:
+            self._values |= _spellings(part)
+        longest_first = sorted(self._values, key=lambda text: (-len(text), text))
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def masked(self, text: str) -> str:
+        """Return a text without the registered values."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def masked_text(self, text: str) -> str:
+        """Return a text without the registered values, nor what stands behind `password=` and the like."""
+        return _IN_TEXT.sub(_hidden, self.masked(text))
+
+    def masked_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return fields without secrets, by name and by value, however deep."""
+        return {self.masked(str(key)): self._field(key, value, 0) for key, value in values.items()}
+
+    def _field(self, key: Any, value: Any, depth: int) -> Any:
+        return MASK if isinstance(key, str) and is_secret_name(key) else self._anything(value, depth)
+
+    def _anything(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value if self._pattern is None or self.masked(str(value)) == str(value) else MASK
+        if isinstance(value, str):
+            return self.masked_text(value)
+        if depth < _DEPTH_MAX:
+            if isinstance(value, Mapping):
+                return {self.masked(str(k)): self._field(k, v, depth + 1) for k, v in value.items()}
+            if isinstance(value, list | tuple | set | frozenset):
+                return [self._anything(one, depth + 1) for one in value]
+        return self.masked_text(value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether what stands under a name is a secret: `api_key`, `apiKey`, `X-Auth-Token`."""
+    return _SECRET_NAME.search(_HUMP.sub("_", name).lower()) is not None
+
+
+SECRETS = Secrets()
+"""The secrets of this process: whatever reads one registers it here."""
+
+
+def _hidden(found: re.Match[str]) -> str:
+    value = found[3]
+    quote = value[0] if value[0] in "\"'" else ""
+    return f"{found[1]}{found[2] or ''}{quote}{MASK}{quote}"
+
+
+def _spellings(value: str) -> set[str]:
+    plain = base64.b64encode(value.encode()).decode()
+    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    forms |= {urllib.parse.quote(value, safe=""), urllib.parse.quote(value), urllib.parse.quote_plus(value)}
+    forms |= {plain, plain.rstrip("="), base64.urlsafe_b64encode(value.encode()).decode()}
+    return {form for form in forms if len(form) >= LENGTH_MIN}
