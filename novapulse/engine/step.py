@@ -46,14 +46,14 @@ def close_tick(
         signals: SIGNAL[P].
         present: int64[P], 1 where the instrument's bar closed now.
         inside: int64[P], 1 where the position was entered by a limit order inside this very bar, from flat.
-        blocked: int64[P], a `Reason` that forbids entries of the instrument whatever `decide` says; 0 for none.
-        groups: float64[P], written: the exposure of the instrument's group that its decision saw.
-        reserved: float64[2], cash held and notional at work of orders that are being cancelled or are not known.
+        blocked: int64[P], a `Reason` that forbids entries of the instrument; 0 for none.
+        groups: float64[P], written: the exposure of the group that a decision saw.
+        reserved: float64[2], cash held and notional of orders that drain or are not known.
         instruments: INSTRUMENT[P], sorted.
         rules: RULES.
         account: ACCOUNT[1], changed.
         positions: POSITION[P], changed.
-        orders: ORDER[P], changed: what the engine wants to have at work.
+        orders: ORDER[P], changed: what is to be at work.
         denial: DENIAL[1] to work in.
         actions: ACTION[P], written where the bar closed.
         steps: int64[P], written: a `Step`, `TRIGGERED`, or 0.
@@ -61,14 +61,11 @@ def close_tick(
         seen_positions: POSITION[P], the same.
 
     Returns:
-        How many instruments need attention: a step, or an action that is not HOLD.
+        How many things want attention: steps, and actions that are not HOLD.
     """
-    value, gross, hold, pending = 0.0, 0.0, reserved[0], reserved[1]
-    attention = 0
-    grouped = False
+    attention, grouped = 0, False
     for j in range(positions.size):
-        position = positions[j]
-        order = orders[j]
+        position, order = positions[j], orders[j]
         grouped = grouped or instruments[j].group >= 0
         steps[j] = 0
         if present[j]:
@@ -78,16 +75,7 @@ def close_tick(
                 steps[j] = _time_out(j, bars[j], instruments[j], rules, account[0], position, order, denial[0])
             mark_position(position, instruments[j], bars[j].close, rules)
             attention += steps[j] != 0
-        if position.qty_units != 0:
-            worth = position.qty * position.mark_price
-            value += worth
-            gross += abs(worth)
-        if order.intent == Intent.ENTRY:
-            hold += order.hold
-            pending += order.notional
-    account[0].hold = hold
-    account[0].pending_exposure = pending
-    mark_account(account[0], value, gross, ts_close_ns)
+    _mark(ts_close_ns, reserved, account[0], positions, orders)
     return attention + _decide_all(
         bars,
         signals,
@@ -105,6 +93,22 @@ def close_tick(
         seen_account,
         seen_positions,
     )
+
+
+@kernel(inline=True, allocates=False)
+def _mark(ts_close_ns: int, reserved: Floats, account: Record, positions: Record, orders: Record) -> None:
+    value, gross, hold, pending = 0.0, 0.0, reserved[0], reserved[1]
+    for j in range(positions.size):
+        if positions[j].qty_units != 0:
+            worth = positions[j].qty * positions[j].mark_price
+            value += worth
+            gross += abs(worth)
+        if orders[j].intent == Intent.ENTRY:
+            hold += orders[j].hold
+            pending += orders[j].notional
+    account.hold = hold
+    account.pending_exposure = pending
+    mark_account(account, value, gross, ts_close_ns)
 
 
 @kernel(inline=True, allocates=False)
