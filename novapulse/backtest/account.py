@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Self
 
 import numpy as np
@@ -30,7 +29,7 @@ from novapulse.backtest.warmth import note_warmth
 from novapulse.core.bars import DAY_NS, BarColumns
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import Record
-from novapulse.execution.rules import instrument_records, rules_record
+from novapulse.execution.rules import instrument_records, rules_record, with_own_fees
 from novapulse.market.calendars import calendar
 from novapulse.market.facts import inferred
 from novapulse.memory import keep_the_heap
@@ -69,10 +68,7 @@ def checked(
             raise ValueError(f"bars are named by InstrumentKey(exchange, symbol), got {key!r}")
     table = {key: bars[key] for key in sorted(bars)}
     facts = tuple(instruments.get(key) or _inferred(key, columns) for key, columns in table.items())
-    execution = settings.execution
-    if execution.maker_fee_bps is not None and execution.taker_fee_bps is not None:
-        fees = Decimal(str(execution.maker_fee_bps)), Decimal(str(execution.taker_fee_bps))
-        facts = tuple(fact.with_fees(*fees) for fact in facts)
+    facts = with_own_fees(facts, settings.execution)
     widths = {columns.timeframe_ns for columns in table.values()}
     if len(widths) > 1:
         raise ValueError(f"bars of one run need one timeframe, got widths of {sorted(w // 10**9 for w in widths)} s")

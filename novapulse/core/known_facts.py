@@ -35,7 +35,7 @@ from novapulse.core.orders import (
     VenueState,
 )
 
-# Of two last words with the same filled quantity the one with the larger number counts.
+# Of two last words the one with the larger number counts, whenever it was said.
 _LAST_WORDS = {
     VenueState.FILLED: (5, OrderStatus.FILLED),
     VenueState.REPLACED: (4, OrderStatus.REPLACED),
@@ -94,7 +94,7 @@ class KnownFacts:
         self._ids: set[str] = set()
         self._acked_ids: set[str] = set()
         self._seen_live = False
-        self._last_word: tuple[int, int, OrderStatus] | None = None
+        self._last_word: tuple[int, OrderStatus] | None = None
         self._cancels_refused: set[int] = set()
         self._absent = False
         self._never_sent = False
@@ -145,9 +145,8 @@ class KnownFacts:
             changed |= not self._seen_live
             self._seen_live = True
             return changed
-        rank, status = _LAST_WORDS[fact.state]
-        word = (fact.filled_units, rank, status)
-        if self._last_word is None or word[:2] > self._last_word[:2]:
+        word = _LAST_WORDS[fact.state]
+        if self._last_word is None or word[0] > self._last_word[0]:
             self._last_word = word
             changed = True
         return changed

@@ -184,7 +184,7 @@ class Order(KnownFacts):
         if not self.has_venue_evidence:
             return self._refused[max(self._refused)] if status is OrderStatus.REJECTED else self._absence()
         if self._last_word is not None:
-            return f"the venue says {self._last_word[2].value} with {self.seen_units} units filled"
+            return f"the venue says {self._last_word[1].value} with {self.seen_units} units filled"
         return f"executions of {self.filled_units} units cover the quantity"
 
     def unclear_after_restart(self) -> Unclear | None:
@@ -207,7 +207,7 @@ class Order(KnownFacts):
         if self._request is not None and self._executions.covered_units >= self._amends.most_units():
             return OrderStatus.FILLED if self._executions.covered_units >= self.seen_units else OrderStatus.SETTLING
         if self._last_word is not None:
-            status = self._last_word[2]
+            status = self._last_word[1]
             if self._executions.covered_units < self._due_units():
                 return OrderStatus.SETTLING
             was_executed = status is OrderStatus.REJECTED and self._executions.covered_units > 0
@@ -237,7 +237,7 @@ class Order(KnownFacts):
 
     def _due_units(self) -> int:
         # A venue that says "filled" and no quantity means the whole one.
-        says_filled = self._last_word is not None and self._last_word[2] is OrderStatus.FILLED
+        says_filled = self._last_word is not None and self._last_word[1] is OrderStatus.FILLED
         if says_filled and self.seen_units == 0 and self._request is not None:
             return self._amends.terms().qty_units
         return self.seen_units

@@ -113,6 +113,7 @@ class Books:
         self.foreign_units = np.zeros(count, np.int64)
         self.inside = np.zeros(count, np.int64)
         self.actions = np.zeros(count, ACTION)
+        self._action_bytes = self.actions.view(np.uint8)
         self.seen_account = np.zeros(count, ACCOUNT)
         self.seen_positions = np.zeros(count, POSITION)
         self.groups = np.zeros(count)
@@ -152,6 +153,8 @@ class Books:
             The instruments for which something is to be done, in order.
         """
         self._reserved[:] = reserved
+        # What is recorded of a decision holds nothing of an earlier one.
+        self._action_bytes[:] = 0
         count = close_tick(
             ts_close_ns,
             bars,

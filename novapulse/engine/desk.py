@@ -136,6 +136,7 @@ class Desk:
         self.key = key
         self.settings = settings
         self.settings_hash = settings_hash
+        self.configuration = ""
         self.books = books
         self.breakers = breakers
         self.instruments = books.instruments
@@ -251,7 +252,15 @@ class Desk:
         if order.venue_order_id:
             self.venue_ids[order.venue_order_id] = order.client_order_id
         draft.write(kind_of(fact), to_body(fact), postings)
+        if order.client_order_id in self.closed and not order.is_terminal:
+            self._reopen(order)
         return True
+
+    def _reopen(self, order: Order) -> None:
+        # What came late says that it has not ended after all: it drains again.
+        name = order.client_order_id
+        self.orders[name] = self.closed.pop(name)
+        self.slots[self.row_of(order)].drains.append(name)
 
     def hold(self, client_order_id: str, cash_units: int) -> tuple[Posting, ...]:
         """Reserve cash for an order and return the legs."""

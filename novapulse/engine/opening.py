@@ -13,10 +13,11 @@ from novapulse.core.messages import Record
 from novapulse.core.postings import Book, move
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers
+from novapulse.engine.configuration import Configuration, History
 from novapulse.engine.desk import Desk
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.trader import Trader
-from novapulse.execution.rules import rules_record
+from novapulse.execution.rules import rules_record, with_own_fees
 
 
 def scales_of(instruments: Iterable[Instrument]) -> dict[str, int]:
@@ -36,6 +37,7 @@ def new_trader(
     breakers: BreakerSettings,
     timeframe_ns: int,
     scales: Mapping[str, int],
+    history: History | None = None,
 ) -> Trader:
     """Put a trader together that has not traded yet.
 
@@ -47,22 +49,26 @@ def new_trader(
         breakers: Limits of the circuit breakers.
         timeframe_ns: Width of a decision bar.
         scales: Asset -> decimal digits in the ledger.
+        history: Which bars its signals are learned from; kept with the session, so that they can be made again.
 
     Raises:
         ValueError: The instruments do not fit one account.
     """
-    facts = tuple(sorted(instruments, key=lambda instrument: instrument.key))
+    facts = tuple(sorted(with_own_fees(instruments, decides.execution), key=lambda instrument: instrument.key))
     quotes = sorted({instrument.quote for instrument in facts})
     if len(quotes) != 1:
         raise ValueError(f"one account has one quote asset, {key.account_id} on {key.exchange} has {', '.join(quotes)}")
     rules = rules_record(decides.risk, decides.execution, timeframe_ns, facts[0] if len(facts) == 1 else None)
     books = Books(facts, rules, capital_units(decides, facts[0]))
-    return Trader(Desk(key, settings, decides.hash, books, Breakers(breakers), scales))
+    desk = Desk(key, settings, decides.hash, books, Breakers(breakers), scales)
+    desk.configuration = Configuration(facts, decides, settings, breakers, timeframe_ns, scales, history).text
+    return Trader(desk)
 
 
 def capital_units(decides: BacktestSettings, instrument: Instrument) -> int:
     """Return the opening cash in whole cash units."""
-    return int(round(decides.capital * 10**instrument.cash_scale))
+    units: int = round(decides.capital * 10**instrument.cash_scale)
+    return units
 
 
 def opening_record(trader: Trader, ts_ns: int) -> Record:

@@ -90,13 +90,15 @@ class Trader:
             CommandReceived: self._on_command,
         }
 
-    def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact]) -> None:
+    def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact], recent: Iterable[Fact]) -> None:
         """Take up the state of an earlier run.
 
         Args:
             ts_close_ns: Close of the last decided bar.
             state: As the last commit had it; empty when there was none.
             facts: Facts of the orders that have not ended, in the ledger's order.
+            recent: All facts of at least the time that a venue may tell again, those of ended orders included: what
+                is booked is known by them.
 
         Raises:
             ValueError: The state is of another account or configuration, or damaged.
@@ -106,8 +108,17 @@ class Trader:
             memory.unpack(desk, state)
         desk.ts_close_ns = ts_close_ns
         for fact in facts:
-            order = desk.orders.setdefault(fact.client_order_id, Order(fact.client_order_id))
-            order.add(fact)
+            desk.orders.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
+        ended: dict[str, Order] = {}
+        for fact in recent:
+            if fact.client_order_id and fact.client_order_id not in desk.orders:
+                ended.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
+        for name, order in ended.items():
+            if order.is_intended:
+                desk.closed[name] = order
+            for trade in order.fills if not order.is_intended else ():
+                desk.remember_foreign(trade)
+        for order in (*desk.closed.values(), *desk.orders.values()):
             if order.venue_order_id:
                 desk.venue_ids[order.venue_order_id] = order.client_order_id
 
@@ -127,6 +138,7 @@ class Trader:
             "session_started",
             {
                 "settings": desk.settings_hash,
+                "configuration": desk.configuration,
                 "ts_close_ns": desk.ts_close_ns,
                 "open_orders": sorted(desk.orders),
                 "instruments": [[desk.key.exchange, instrument.symbol] for instrument in desk.instruments],

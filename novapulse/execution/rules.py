@@ -1,7 +1,7 @@
 """Settings and instruments turned into the records that compiled code reads: one place for both directions of units."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
@@ -36,6 +36,14 @@ def rules_record(
     """
     fields = _sizing(risk, instrument) | _limits(risk) | _stops(risk) | _execution(execution, timeframe_ns)
     return np.array([tuple(fields[name] for name in _RULE_NAMES)], RULES)[0]
+
+
+def with_own_fees(instruments: Iterable[Instrument], execution: ExecutionSettings) -> tuple[Instrument, ...]:
+    """Return instruments at the configured fee tier, or at the venue's own where none is configured."""
+    if execution.maker_fee_bps is None or execution.taker_fee_bps is None:
+        return tuple(instruments)
+    fees = Decimal(str(execution.maker_fee_bps)), Decimal(str(execution.taker_fee_bps))
+    return tuple(instrument.with_fees(*fees) for instrument in instruments)
 
 
 def _sizing(risk: RiskSettings, instrument: Instrument | None) -> dict[str, float]:

@@ -1,0 +1,108 @@
+"""What a session ran with, as one text in its first record: enough to run it again without any file but the lake.
+
+Invariants:
+- `parsed(text)` gives back what `text` was made of, every number to the bit and every decimal as it was written;
+- the hash that decisions carry is the hash of the `decides` part.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any
+
+from novapulse.backtest.settings import BacktestSettings
+from novapulse.core.instruments import Instrument, InstrumentKey, Kind
+from novapulse.engine.settings import BreakerSettings, TraderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Which bars the signals were learned from.
+
+    Attributes:
+        instruments: All whose bars the calibrations saw, sorted: those of every account that shares the signals.
+        first_close_ns: The first bar's close.
+    """
+
+    instruments: tuple[InstrumentKey, ...]
+    first_close_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a trader is put together from.
+
+    Attributes:
+        instruments: What it trades, sorted, at the fees that count.
+        decides: Capital, confluence, risk and execution.
+        settings: How the trader goes about its work.
+        breakers: Limits of the circuit breakers.
+        timeframe_ns: Width of a decision bar.
+        scales: Asset -> decimal digits in the ledger.
+        history: Where its signals come from; None where nobody said.
+    """
+
+    instruments: tuple[Instrument, ...]
+    decides: BacktestSettings
+    settings: TraderSettings
+    breakers: BreakerSettings
+    timeframe_ns: int
+    scales: Mapping[str, int]
+    history: History | None = None
+
+    @property
+    def text(self) -> str:
+        """Return it as canonical JSON."""
+        values = {
+            "instruments": [_plain(instrument) for instrument in self.instruments],
+            "decides": self.decides.model_dump(mode="json"),
+            "trader": self.settings.model_dump(mode="json"),
+            "breakers": self.breakers.model_dump(mode="json"),
+            "timeframe_ns": self.timeframe_ns,
+            "scales": dict(self.scales),
+            "history": None
+            if self.history is None
+            else {
+                "instruments": [[key.exchange, key.symbol] for key in self.history.instruments],
+                "first_close_ns": self.history.first_close_ns,
+            },
+        }
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def parsed(text: str) -> Configuration:
+    """Return the configuration of a text.
+
+    Raises:
+        ValueError: The text is not one, or of a version that has other settings.
+    """
+    try:
+        values = json.loads(text)
+        history = values["history"]
+        return Configuration(
+            instruments=tuple(_instrument(one) for one in values["instruments"]),
+            decides=BacktestSettings.model_validate(values["decides"]),
+            settings=TraderSettings.model_validate(values["trader"]),
+            breakers=BreakerSettings.model_validate(values["breakers"]),
+            timeframe_ns=int(values["timeframe_ns"]),
+            scales={asset: int(scale) for asset, scale in values["scales"].items()},
+            history=None
+            if history is None
+            else History(
+                tuple(InstrumentKey(*parts) for parts in history["instruments"]), int(history["first_close_ns"])
+            ),
+        )
+    except (KeyError, TypeError, AttributeError) as wrong:
+        raise ValueError(f"the configuration of the session cannot be read: {wrong!r}") from wrong
+
+
+def _plain(instrument: Instrument) -> dict[str, Any]:
+    values = {field.name: getattr(instrument, field.name) for field in fields(instrument)}
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+
+
+def _instrument(values: Mapping[str, Any]) -> Instrument:
+    decimals = {field.name for field in fields(Instrument) if field.type in (Decimal, "Decimal")}
+    whole = {name: Decimal(value) if name in decimals else value for name, value in values.items()}
+    return Instrument(**{**whole, "kind": Kind(whole["kind"])})
