@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from novapulse import config
-from novapulse.config import ConfigError, Settings, load
+from novapulse.config import ConfigError, Settings, check_mode, load, settings_of
 from novapulse.config.schema import dotted, environment_name, kind_at, leaves, path_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "config" / "novapulse.yaml"
+PAPER = ROOT / "config" / "paper.yaml"
 LEAVES = list(leaves(Settings().model_dump(mode="json")))
 
 
@@ -184,6 +185,74 @@ BAD_FILES = {
         "risk:\n  limits:\n    group_exposure_max_fraction: 0.9\n",
         ["line 3", "group_exposure_max_fraction (0.9)", "gross_exposure_max_fraction (0.5)"],
     ),
+    "a mode that is none": ("mode: real\n", ["line 1", "mode is 'real'"]),
+    "an account twice": (
+        "accounts:\n- {exchange: kraken, account_id: main, symbols: [BTC/USD]}\n"
+        "- {exchange: kraken, account_id: main, symbols: [ETH/USD]}\n",
+        ["line 1", "account main on kraken stands there twice"],
+    ),
+    "an account without a name": (
+        "accounts:\n- {exchange: kraken, symbols: [BTC/USD]}\n",
+        ["line 2", "account number 1: account_id is missing"],
+    ),
+    "an account whose name is no file name": (
+        "accounts:\n- exchange: kraken\n  account_id: ../main\n  symbols: [BTC/USD]\n",
+        ["line 3", "account_id", "'../main'", "lower-case"],
+    ),
+    "an account that is no mapping": ("accounts: [kraken]\n", ["line 1", "account number 1 is 'kraken'"]),
+    "accounts that are no list": ("accounts: {exchange: kraken}\n", ["line 1", "accounts is"]),
+    "an account of no exchange": (
+        "accounts:\n- {exchange: My Exchange, account_id: main, symbols: [BTC/USD]}\n",
+        ["line 2", "account main on My Exchange: exchange", "lower-case"],
+    ),
+    "an account without symbols": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbols: []\n",
+        ["line 4", "account main on kraken: symbols"],
+    ),
+    "an account of two currencies": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbols: [BTC/USD, BTC/EUR]\n",
+        ["line 4", "account main on kraken: symbols", "BTC/USD in USD, BTC/EUR in EUR"],
+    ),
+    "an unknown key of an account": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbol: [BTC/USD]\n  symbols: [BTC/USD]\n",
+        ["line 4", "account main on kraken: symbol is no setting", "nearest: symbols"],
+    ),
+    "an unknown key of an override": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbols: [BTC/USD]\n  overrides:\n    risk:\n"
+        "      sizing: {risk_fractoin: 1}\n",
+        ["line 7", "account main on kraken", "risk.sizing.risk_fractoin", "nearest: risk.sizing.risk_fraction"],
+    ),
+    "a section that no account overrides": (
+        "accounts:\n- {exchange: kraken, account_id: main, symbols: [BTC/USD], overrides: {data: {timeframe: 5m}}}\n",
+        ["line 2", "account main on kraken", "data is nothing that an account overrides", "confluence, risk"],
+    ),
+    "an override that is impossible": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbols: [BTC/USD]\n  overrides:\n    risk:\n"
+        "      entry_forecast_min: 50\n",
+        ["line 7", "account main on kraken", "risk.entry_forecast_min is 50"],
+    ),
+    "an override that contradicts what is above": (
+        "risk: {limits: {group_exposure_max_fraction: 0.3}}\naccounts:\n- exchange: kraken\n  account_id: main\n"
+        "  symbols: [BTC/USD]\n  overrides: {risk: {limits: {gross_exposure_max_fraction: 0.2}}}\n",
+        ["line 6", "account main on kraken", "group_exposure_max_fraction (0.3)", "(0.2)"],
+    ),
+    "a latency that only one account cannot have": (
+        "accounts:\n- exchange: kraken\n  account_id: main\n  symbols: [BTC/USD]\n"
+        "  overrides: {execution: {latency_ms: 70000}}\n",
+        ["line 5", "account main on kraken", "execution.latency_ms is 70000"],
+    ),
+    "a feed from nowhere": ("feed: {source: exchange}\n", ["line 1", "feed.source is 'exchange'"]),
+    "a feed that starts never": ("feed: {start: tomorrow}\n", ["line 1", "feed.start", "'tomorrow'", "ISO 8601"]),
+    "a feed that runs backwards": ("feed: {speed: -1}\n", ["line 1", "feed.speed is -1"]),
+    "breakers that contradict": (
+        "breakers:\n  daily_loss_halt_fraction: 0.02\n",
+        ["line 2", "daily_loss_reduce_only_fraction (0.03)", "daily_loss_halt_fraction (0.02)"],
+    ),
+    "looks that descend": (
+        "trader:\n  reconciliation: {fills_interval_s: 10}\n",
+        ["line 2", "orders_interval_s (20)", "fills_interval_s (10)"],
+    ),
+    "a partial fill that nobody knows": ("trader: {partial_fill: sell}\n", ["line 1", "trader.partial_fill is 'sell'"]),
     "timeframes that contradict": ("confluence:\n  timeframe_multiples: [1, 5]\n", ["line 2", "timeframe_weights"]),
 }
 
@@ -197,11 +266,90 @@ def test_a_bad_file_is_refused_with_file_line_and_key(tmp_path: Path, text: str,
         assert part in str(refused.value)
 
 
+TWO_ACCOUNTS = """\
+risk: {entry_forecast_min: 6, sizing: {risk_fraction: 0.004}}
+capital: 5000
+accounts:
+- {exchange: kraken, account_id: main, symbols: btc-usd}
+- exchange: coinbase
+  account_id: main
+  symbols: [ETH/USD, BTC/USD]
+  capital: 700
+  overrides:
+    risk: {sizing: {position_notional_max: 50}}
+    confluence: {weights: {keltner: 0.9}}
+    breakers: {rejects_max: 9}
+    trader: {partial_fill: unwind}
+"""
+
+
+def test_an_account_sees_the_configuration_with_its_own_words_merged_in(tmp_path: Path) -> None:
+    """R-61."""
+    settings = load(nowhere(), written(tmp_path, TWO_ACCOUNTS)).settings
+    first, second = (settings_of(settings, account) for account in settings.accounts)
+    assert (first.data.exchange, first.data.symbols, first.capital) == ("kraken", ("BTC/USD",), 5000)
+    assert first.backtest == settings.backtest
+    assert (second.data.exchange, second.data.symbols, second.capital) == ("coinbase", ("ETH/USD", "BTC/USD"), 700)
+    assert second.risk.entry_forecast_min == 6
+    assert (second.risk.sizing.risk_fraction, second.risk.sizing.position_notional_max) == (0.004, 50)
+    assert second.confluence.weights == settings.confluence.weights | {"keltner": 0.9}
+    assert (second.breakers.rejects_max, second.breakers.task_failures_max) == (9, 3)
+    assert second.trader.partial_fill == "unwind"
+    assert first.accounts == second.accounts == ()
+
+
+def test_what_decides_in_an_account_has_a_name_of_its_own(tmp_path: Path) -> None:
+    settings = load(nowhere(), written(tmp_path, TWO_ACCOUNTS)).settings
+    first, second = (settings_of(settings, account) for account in settings.accounts)
+    assert first.hash == settings.hash
+    assert second.hash != settings.hash
+    calmer = TWO_ACCOUNTS.replace("rejects_max: 9", "rejects_max: 8").replace("unwind", "complete")
+    same = load(nowhere(), written(tmp_path, calmer)).settings
+    assert settings_of(same, same.accounts[1]).hash == second.hash, "breakers decide nothing on a bar"
+
+
+def test_the_environment_replaces_the_accounts_as_a_whole(tmp_path: Path) -> None:
+    only = "[{exchange: kraken, account_id: other, symbols: [SOL/USD], overrides: {risk: {moon: 1}}}]"
+    file = written(tmp_path, TWO_ACCOUNTS)
+    with pytest.raises(
+        ConfigError, match=r"^environment variable NOVAPULSE_ACCOUNTS: account other on kraken: risk.moon"
+    ):
+        load(nowhere(NOVAPULSE_ACCOUNTS=only), file)
+    (account,) = load(nowhere(NOVAPULSE_ACCOUNTS=only.replace("{moon: 1}", "{}")), file).settings.accounts
+    assert account.account_id == "other"
+
+
+def test_the_shipped_paper_configuration_has_three_accounts_on_two_exchanges_that_share_a_pair() -> None:
+    settings = load(nowhere(), PAPER).settings
+    assert settings.mode == "paper"
+    assert len(settings.accounts) == 3
+    assert {account.exchange for account in settings.accounts} == {"kraken", "coinbase"}
+    first, second = (account for account in settings.accounts if account.exchange == "kraken")
+    assert set(first.symbols) & set(second.symbols)
+    assert len({settings_of(settings, account).hash for account in settings.accounts}) == 3
+
+
+def test_a_moment_that_looks_like_a_date_is_one(tmp_path: Path) -> None:
+    feed = load(nowhere(), written(tmp_path, "feed: {start: 2023-03-01, end: 2023-03-02T00:00:00Z}\n")).settings.feed
+    assert (feed.start, feed.end) == ("2023-03-01", "2023-03-02T00:00:00+00:00")
+
+
+def test_real_money_needs_two_words_and_a_venue() -> None:
+    check_mode(Settings(), {})
+    live = Settings(mode="live")
+    for said in ("", "YES", "no", "1"):
+        with pytest.raises(ConfigError, match="real money: that needs NOVAPULSE_REAL_MONEY=yes"):
+            check_mode(live, {"NOVAPULSE_REAL_MONEY": said})
+    with pytest.raises(ConfigError, match="no connection to a real venue yet"):
+        check_mode(live, {"NOVAPULSE_REAL_MONEY": "yes"})
+
+
 BAD_NAMES = {
     "a typo": ("NOVAPULSE_RISK__SIZING__RISK_FRACTOIN", "1", "NOVAPULSE_RISK__SIZING__RISK_FRACTION"),
     "a typo in a reserved name": ("NOVAPULSE_DATADIR", "lake", "NOVAPULSE_DATA_DIR"),
     "one underscore": ("NOVAPULSE_DATA_EXCHANGE", "kraken", "NOVAPULSE_DATA__EXCHANGE"),
     "a section": ("NOVAPULSE_RISK__GATE", "{}", "NOVAPULSE_RISK__GATE__REQUIRED"),
+    "an account of its own": ("NOVAPULSE_ACCOUNTS__0__CAPITAL", "1", "NOVAPULSE_ACCOUNTS"),
     "below a setting": ("NOVAPULSE_CAPITAL__USD", "1", "NOVAPULSE_CAPITAL"),
     "an impossible value": ("NOVAPULSE_CAPITAL", "-1", "capital is -1"),
     "an unreadable value": ("NOVAPULSE_CAPITAL", "[1", "cannot be read"),

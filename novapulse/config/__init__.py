@@ -10,7 +10,7 @@ Invariants:
 
 from novapulse.config.accounts import check_mode, settings_of
 from novapulse.config.loading import Loaded, load
-from novapulse.config.places import home_folder, lake_folder, recordings_folder
+from novapulse.config.places import home_folder, lake_folder, recordings_folder, sample_folder
 from novapulse.config.settings import SCHEMA_VERSION, AccountSettings, DataSettings, FeedSettings, Settings, json_schema
 from novapulse.config.sources import ConfigError
 
@@ -28,5 +28,6 @@ __all__ = [
     "lake_folder",
     "load",
     "recordings_folder",
+    "sample_folder",
     "settings_of",
 ]

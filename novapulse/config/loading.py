@@ -130,7 +130,10 @@ def _refuse_bad_accounts(settings: Settings, places: Mapping[schema.Path, str], 
 def _is_mapping_at(tree: Mapping[str, Any], path: schema.Path) -> bool:
     value: Any = tree
     for key in path:
-        value = value[int(key)] if isinstance(value, list) else value[key]
+        if isinstance(value, list):
+            # A list is replaced as a whole: what stands in it came from there, mappings too.
+            return False
+        value = value[key]
     return isinstance(value, Mapping) and bool(value)
 
 

@@ -39,6 +39,11 @@ def lake_folder(environment: Mapping[str, str]) -> Path:
     return home_folder(environment) / "lake"
 
 
+def sample_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the lake that holds generated bars only; it need not exist yet."""
+    return home_folder(environment) / "sample-lake"
+
+
 def recordings_folder(environment: Mapping[str, str]) -> Path | None:
     """Return a folder of recorded files (`exchange_SYMBOL_timeframe.parquet`), or None.
 

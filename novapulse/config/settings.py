@@ -99,8 +99,10 @@ class FeedSettings(BaseModel):
         description="Bars of the lake (filled from recorded files where it has none), or a generated market.",
     )
     speed: float = Field(0.0, ge=0, le=1e6, description="Bars per second; 0 for as fast as they are taken.")
-    start: Moment = Field(None, description="Bars that close after it, ISO 8601; null for the first there is.")
-    end: Moment = Field(None, description="Bars that close up to it, ISO 8601; null for the last there is.")
+    start: Moment = Field(
+        None, description="Decide on bars that close after it, ISO 8601; those before only warm up. null: all."
+    )
+    end: Moment = Field(None, description="Decide on bars that close up to it, ISO 8601; null for the last there is.")
 
 
 class AccountSettings(BaseModel):

@@ -252,6 +252,13 @@ class Books:
         self.account["cash_units"] += cash_units
         self.account["cash"] = self.account["cash_units"] / float(self.records[0].cash_factor)
 
+    def shift_marks(self, cash_units: int) -> None:
+        """Let money that came or went without a trade be neither profit nor loss."""
+        amount = cash_units / float(self.records[0].cash_factor)
+        account = self.account[0]
+        for name in ("equity", "equity_peak", "day_opening_equity", "day_peak"):
+            setattr(account, name, getattr(account, name) + amount)
+
     def _round_trip(self, row: int, fill: Filled, reason: int) -> RoundTrip:
         position = self.positions[row]
         trip = RoundTrip(

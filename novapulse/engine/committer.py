@@ -77,10 +77,11 @@ class Committer:
             outcome.add_done_callback(lambda ended: self._finish(batch, ended))
 
     def _written(self, commits: Sequence[tuple[AccountKey, Commit]]) -> list[JournalError | None]:
-        with contextlib.suppress(JournalError):
-            self.journal.commit(commits)
-            self._count(len(commits))
-            return [None] * len(commits)
+        if len(commits) > 1:
+            with contextlib.suppress(JournalError):
+                self.journal.commit(commits)
+                self._count(len(commits))
+                return [None] * len(commits)
         return [self._written_alone(one) for one in commits]
 
     def _written_alone(self, one: tuple[AccountKey, Commit]) -> JournalError | None:

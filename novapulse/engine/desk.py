@@ -21,6 +21,7 @@ from novapulse.core.records import Intent, Record
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change
 from novapulse.engine.settings import TraderSettings
+from novapulse.reconciliation.breaks import Break, Reading
 
 CLOSED_KEPT = 512
 """Ended orders that are remembered for facts that come late; the ledger keeps all of them."""
@@ -158,7 +159,14 @@ class Desk:
         self.prices_ns = [0 for _ in self.instruments]
         self.ready = False
         self.halt_when_flat = False
-        self.reconciliation: dict[str, JSON] = {}
+        self.breaks: dict[str, Break] = {}
+        self.readings: Mapping[str, Reading] = {}
+        self.ignored: set[str] = set()
+        self.flows: OrderedDict[str, None] = OrderedDict()
+        self.active_ns: dict[str, int] = {}
+        self.fills_since_clean = 0
+        self.dust_days: dict[str, int] = {}
+        self.asserted_ns = 0
         self.spreads: list[deque[float]] = [deque(maxlen=SPREADS_KEPT) for _ in self.instruments]
 
     def instrument(self, row: int) -> Instrument:
@@ -251,6 +259,7 @@ class Desk:
             return False
         if order.venue_order_id:
             self.venue_ids[order.venue_order_id] = order.client_order_id
+        self.active_ns[order.client_order_id] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
         if order.client_order_id in self.closed and not order.is_terminal:
             self._reopen(order)

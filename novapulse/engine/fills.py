@@ -72,6 +72,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     if left.qty_units > 0:
         plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
         trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
+    desk.fills_since_clean += 1
     desk.learn(draft, fill, (*legs, *released))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)

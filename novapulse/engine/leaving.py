@@ -54,6 +54,14 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     return True
 
 
+def go_on(desk: Desk, draft: Draft, row: int) -> None:
+    """Set the deadline of an exit anew after a start: the timer of the life before is gone."""
+    slot = desk.slots[row]
+    if slot.leaving_ns:
+        wait = desk.settings.exit_cross_s if slot.rung == 1 else desk.settings.exit_deadline_s
+        draft.then(SetTimer(f"exit:{row}", max(draft.ts_ns, slot.leaving_ns + round(wait * SECOND_NS))))
+
+
 def on_deadline(desk: Desk, draft: Draft, row: int) -> None:
     """Move an exit that has not closed its position one rung further."""
     slot, plan = desk.slots[row], desk.plan(row)

@@ -82,7 +82,11 @@ def _told(desk: Desk) -> dict[str, Any]:
         "calibration": desk.calibration,
         "halt_when_flat": desk.halt_when_flat,
         "breakers": desk.breakers.state(),
-        "reconciliation": desk.reconciliation,
+        "ignored": sorted(desk.ignored),
+        "flows": list(desk.flows),
+        "asserted_ns": desk.asserted_ns,
+        "dust_days": desk.dust_days,
+        "fills_since_clean": desk.fills_since_clean,
     }
 
 
@@ -98,7 +102,11 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.calibration = told["calibration"]
     desk.halt_when_flat = told["halt_when_flat"]
     desk.breakers.restore(told["breakers"])
-    desk.reconciliation = told["reconciliation"]
+    desk.ignored = set(told["ignored"])
+    desk.flows = OrderedDict.fromkeys(told["flows"])
+    desk.asserted_ns = told["asserted_ns"]
+    desk.dust_days = told["dust_days"]
+    desk.fills_since_clean = told["fills_since_clean"]
 
 
 def _packed_runs(desk: Desk) -> bytes:

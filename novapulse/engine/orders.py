@@ -301,6 +301,7 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, _ = desk.closed.popitem(last=False)
+        desk.active_ns.pop(forgotten, None)
         desk.venue_ids = {venue: ours for venue, ours in desk.venue_ids.items() if ours != forgotten}
     if slot.child == name:
         slot.child = ""

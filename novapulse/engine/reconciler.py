@@ -1,20 +1,31 @@
-"""Compares what we believe with what the venue shows, at the start, in rhythm, and whenever something may be missed.
+"""Compares what we believe with what the venue shows: at the start, in rhythm, and whenever something may be missed.
 
 Invariants:
 - a snapshot that could not be read whole is no data: nothing is concluded from it, and it is read again;
-- until the first comparison after a start is clean, no new risk is taken;
-- the cursor moves with the executions that it passed, in one commit.
+- until a comparison leaves nothing that freezes the account, no new risk is taken;
+- the cursor moves with the executions that it passed, in one commit;
+- a break is opened and cleared by records; what it touches is gated for exactly as long.
 """
+
+from collections.abc import Sequence
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
 from novapulse.core.orders import OrderStatus
 from novapulse.engine import fills
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import SECOND_NS
+from novapulse.engine.resolutions import Resolutions
 from novapulse.engine.resolver import Resolver
+from novapulse.engine.viewing import is_same, view_of
+from novapulse.reconciliation.breaks import Break, readings_of
+from novapulse.reconciliation.compare import reconcile, unreachable
+from novapulse.reconciliation.resolve import Policy, resolve
 
 RETRY_S = (1, 2, 5, 10, 20, 30)
-_ON_ITS_WAY = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
+SECOND_READING_S = 5
+FAILURES_THAT_FREEZE = 2
+ASSERT_EVERY_NS = 3600 * SECOND_NS
+_ANSWER_MAX_NS = 60 * SECOND_NS
 
 
 class Reconciler:
@@ -23,35 +34,38 @@ class Reconciler:
     def __init__(self, desk: Desk, resolver: Resolver) -> None:
         """Begin without a comparison."""
         self.desk = desk
-        self.resolver = resolver
+        self.resolutions = Resolutions(desk, resolver)
         self.asked_ns = 0
         self.failures = 0
+        self.policy = Policy(readings_min=desk.settings.reconciliation.readings_min)
 
     def start(self, draft: Draft) -> None:
         """Ask for the first snapshot."""
+        self.asked_ns = 0
         self.soon(draft, "start")
+        self._next(draft)
 
     def soon(self, draft: Draft, why: str) -> None:
         """Ask for a snapshot now, unless one is on its way."""
-        if self.asked_ns:
+        if self.asked_ns and draft.ts_ns - self.asked_ns < _ANSWER_MAX_NS:
             return
-        self.asked_ns = draft.ts_ns
+        self.asked_ns = max(draft.ts_ns, 1)
         draft.then(ReadSnapshot(self.desk.cursor, why))
 
     def on_timer(self, draft: Draft, what: str) -> None:
-        """Compare again when there may be something to find."""
-        if what == "retry" or what == "balances" or self._is_busy():
-            self.soon(draft, what)
-        if what != "retry":
+        """Compare again; what runs in rhythm sets its next time."""
+        self.soon(draft, what)
+        if what == "rhythm":
             self._next(draft)
 
-    def _is_busy(self) -> bool:
-        return bool(self.desk.orders)
-
     def _next(self, draft: Draft) -> None:
+        # Nothing of ours can be executed while no order is out: then only others can have changed something.
         settings = self.desk.settings.reconciliation
-        wait = settings.fills_interval_s if self._is_busy() else settings.balances_interval_s
-        draft.then(SetTimer("reconcile:balances", draft.ts_ns + round(wait * SECOND_NS)))
+        busy = any(order.is_live for order in self.desk.orders.values())
+        wait = settings.fills_interval_s if busy else settings.balances_interval_s
+        if any(order.status is OrderStatus.UNKNOWN for order in self.desk.orders.values()):
+            wait = settings.orders_interval_s
+        draft.then(SetTimer("reconcile:rhythm", draft.ts_ns + round(wait * SECOND_NS)))
 
     def failed(self, draft: Draft, text: str) -> None:
         """Read again later; what was believed stays believed, and ages."""
@@ -59,7 +73,9 @@ class Reconciler:
         self.failures += 1
         wait = RETRY_S[min(self.failures, len(RETRY_S)) - 1]
         draft.then(SetTimer("reconcile:retry", draft.ts_ns + wait * SECOND_NS))
-        if self.failures == 3:
+        if self.failures == FAILURES_THAT_FREEZE:
+            self.desk.ready = False
+            self._open(draft, unreachable(view_of(self.desk), text, draft.ts_ns), keep=True)
             draft.alert(Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
 
     def take(self, draft: Draft, snapshot: Snapshot) -> None:
@@ -68,23 +84,92 @@ class Reconciler:
         self.asked_ns = self.failures = 0
         for fill in snapshot.fills:
             fills.take_fill(desk, draft, fill)
+        for shown in snapshot.orders:
+            order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
+            if order is not None and order.client_order_id in desk.orders:
+                desk.learn(draft, shown.seen)
         if desk.cursor != snapshot.cursor:
             desk.cursor = snapshot.cursor
             draft.changed = True
-        listed = set()
-        for shown in snapshot.orders:
-            order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
-            if order is None:
-                continue
-            listed.add(order.client_order_id)
-            desk.learn(draft, shown.seen)
-        for name, order in list(desk.orders.items()):
-            if name not in listed and order.status not in _ON_ITS_WAY:
-                self.resolver.watch(draft, order)
-        if not desk.ready:
-            desk.ready = True
-            self._next(draft)
+        breaks: list[Break] = []
+        if not is_same(desk, snapshot):
+            breaks = reconcile(view_of(desk), snapshot, draft.ts_ns)
+        self._open(draft, breaks)
+        self.resolutions.begin()
+        for found in breaks:
+            if found.key not in desk.ignored:
+                self.resolutions.apply(draft, found, resolve(found, self.policy))
+        self._restrict(draft, breaks)
+        if not breaks:
+            desk.fills_since_clean = 0
+            self._assert_balances(draft, snapshot)
 
-    def decide_foreign(self, draft: Draft, order: str, verb: str) -> tuple[bool, str]:
-        """Let an operator say whose an order of the venue is."""
-        return False, f"no foreign order {order!r} is known"
+    def _open(self, draft: Draft, breaks: Sequence[Break], *, keep: bool = False) -> None:
+        desk = self.desk
+        now = {found.key: found for found in breaks}
+        for key, found in now.items():
+            if key not in desk.breaks:
+                draft.write("break_found", body_of(found))
+        for key in [key for key in desk.breaks if key not in now and not keep]:
+            draft.write("break_resolved", {"key": key})
+            desk.ignored.discard(key)
+        if keep:
+            now = {**desk.breaks, **now}
+        if now or desk.breaks:
+            draft.changed = True
+        desk.breaks = now
+        desk.readings = readings_of(now.values())
+
+    def _restrict(self, draft: Draft, breaks: Sequence[Break]) -> None:
+        desk, asked = self.desk, self.resolutions
+        desk.ready = not asked.frozen
+        for row, slot in enumerate(desk.slots):
+            slot.gate = asked.gates.get(desk.instruments[row].key, "")
+        desk.measured(draft, "fatal_breaks", float(asked.fatal))
+        if breaks:
+            draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))
+
+    def _assert_balances(self, draft: Draft, snapshot: Snapshot) -> None:
+        desk = self.desk
+        if desk.asserted_ns and draft.ts_ns - desk.asserted_ns < ASSERT_EVERY_NS:
+            return
+        desk.asserted_ns = draft.ts_ns
+        body = {asset: units for asset, units in sorted(snapshot.balances.items()) if asset in desk.scales}
+        draft.write("balance_asserted", {"balances": body, "began_ns": snapshot.began_ns})
+
+    def decide_foreign(self, draft: Draft, subject: str, verb: str) -> tuple[bool, str]:
+        """Let an operator end a break: `adopt` books it as it is, `ignore` lives with it.
+
+        Returns:
+            Whether it was done, and a sentence.
+        """
+        desk = self.desk
+        found = desk.breaks.get(subject)
+        if found is None:
+            listed = ", ".join(sorted(desk.breaks)) or "none is open"
+            return False, f"no break {subject!r}: {listed}"
+        if verb == "ignore":
+            desk.ignored.add(subject)
+            self.soon(draft, "a break is ignored")
+            return True, f"{subject} is ignored while it lasts: {found.text}"
+        done, text = self.resolutions.adopt(draft, found)
+        if done:
+            self.soon(draft, "a break was adopted")
+        return done, text
+
+
+def body_of(found: Break) -> dict[str, object]:
+    """Return a break as the body of its record."""
+    return {
+        "key": found.key,
+        "class": found.kind.value,
+        "meaning": found.rule.meaning,
+        "text": found.text,
+        "ours": found.ours,
+        "theirs": found.theirs,
+        "instruments": [[key.exchange, key.symbol] for key in found.instruments],
+        "client_order_id": found.client_order_id,
+        "venue_order_id": found.venue_order_id,
+        "asset": found.asset,
+        "diff_units": found.diff_units,
+    }

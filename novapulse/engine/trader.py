@@ -106,6 +106,7 @@ class Trader:
         desk = self.desk
         if state:
             memory.unpack(desk, state)
+            desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
         desk.ts_close_ns = ts_close_ns
         for fact in facts:
             desk.orders.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
@@ -150,6 +151,7 @@ class Trader:
             elif order.status is OrderStatus.INTENT and not order.request.attached_to:
                 desk.learn(draft, AbsenceProved(order.client_order_id, never_sent=True))
         for row in range(len(desk.slots)):
+            leaving.go_on(desk, draft, row)
             self._settle(row, draft)
         self.reconciler.start(draft)
 
@@ -302,7 +304,7 @@ class Trader:
         self.failed_commits += 1
         if event.fenced:
             self.desk.books.mode = Mode.HALTED
-        draft.then(SetTimer("reconcile:all", event.ts_ns + SECOND_NS))
+        draft.then(SetTimer("reconcile:retry", event.ts_ns + SECOND_NS))
 
     def _on_condition(self, event: ConditionSeen, draft: Draft) -> None:
         if event.condition in LOOK_AGAIN:

@@ -11,6 +11,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
 from novapulse.ledger.opening import Place, SchemaError, reader
-from novapulse.ledger.projections import Expected, check_projections
+from novapulse.ledger.projections import PROJECTIONS, Claims, check_behind_head, check_claims
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
 from novapulse.ledger.walk import FAULTS_KEPT, Fault, Stretch, walk
 
@@ -110,13 +111,16 @@ class _Auditor:
                 f"{self.place}: schema {row.revision} is newer than {REVISION}, the newest this code knows"
             )
         genesis = chain.genesis(row.ledger_id)
-        expected = Expected()
+        claims = Claims()
         for stretch in self._stretches(row.head_seq, genesis):
             self._take(stretch, genesis)
-            expected.take(stretch)
+            claims.take(stretch)
         self._check_head(row.head_seq, bytes(row.head_hash), genesis)
         self._check_noted(head, genesis)
-        self._guarded("tables", lambda: check_projections(self.connection, expected, self.found.last_seq))
+        self._guarded("balance", lambda: check_claims(self.connection, claims))
+        for name, faults in PROJECTIONS.items():
+            self._guarded(name, partial(faults, self.connection))
+        self._guarded("ledger", lambda: check_behind_head(self.connection, self.found.last_seq))
         self._guarded("triggers", self._missing_guards)
         self._guarded("file", self._damage)
         faults = sorted(self.found.faults, key=lambda fault: (fault.seq is None, fault.seq or 0))

@@ -34,9 +34,9 @@ def canonical_json(body: Mapping[str, JSON]) -> str:
 
 
 def _refuse_inexact(value: JSON, path: str) -> None:
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if type(key) is not str:
                 raise ValueError(f"{path}: key {key!r} is {type(key).__name__}, keys are text")
             if type(item) not in _PLAIN:
                 _refuse_inexact(item, f"{path}.{key}")

@@ -6,11 +6,12 @@ Invariants:
 - `Rows` are in the order in which the storage takes them: postings before the event that seals them.
 """
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Commit, Record
@@ -20,11 +21,14 @@ from novapulse.ledger.chain import Leg, canonical_bytes, canonical_json, link
 from novapulse.ledger.schema import INT64_MAX
 
 INTENDED, CLOSED, FILLED = "order_intended", "order_closed", "fill_booked"
-_KIND = re.compile(r"[a-z][a-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+@functools.lru_cache(maxsize=256)
+def _is_name(kind: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_]*", kind) is not None
+
+
+class Draft(NamedTuple):
     """A record that may be written."""
 
     kind: str
@@ -50,11 +54,8 @@ class Rows:
     hash: bytes
     posting: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     event: list[tuple[int, int, str, str, str, str, bytes]] = field(default_factory=list)
-    outbox: list[tuple[int]] = field(default_factory=list)
-    client_order: list[tuple[str, str, str, int]] = field(default_factory=list)
+    order_step: list[tuple[str, str, str, int, int, int]] = field(default_factory=list)
     fill_key: list[tuple[str, str, str, int]] = field(default_factory=list)
-    order_closed: list[tuple[str, str, str]] = field(default_factory=list)
-    order_fact: list[tuple[int, str, str, str]] = field(default_factory=list)
     deltas: dict[tuple[str, str, str, str], int] = field(default_factory=lambda: defaultdict(int))
     last_seq: dict[AccountKey, int] = field(default_factory=dict)
 
@@ -65,18 +66,14 @@ class Rows:
         canonical = canonical_bytes(draft.ts_ns, exchange, account_id, draft.kind, draft.body, draft.legs)
         self.hash = link(self.hash, seq, canonical)
         self.event.append((seq, draft.ts_ns, exchange, account_id, draft.kind, draft.body, self.hash))
-        self.outbox.append((seq,))
         self.last_seq[account] = seq
         for number, (book, asset, amount) in enumerate(draft.legs):
             self.posting.append((seq, number, book, asset, amount))
             self.deltas[exchange, account_id, book, asset] += amount
         order = draft.client_order_id
         if order:
-            self.order_fact.append((seq, exchange, account_id, order))
-            if draft.kind == INTENDED:
-                self.client_order.append((exchange, account_id, order, seq))
-            elif draft.kind == CLOSED:
-                self.order_closed.append((exchange, account_id, order))
+            step = 0 if draft.kind == INTENDED else seq
+            self.order_step.append((exchange, account_id, order, step, seq, int(draft.kind == CLOSED)))
         if draft.venue_trade_id:
             self.fill_key.append((exchange, account_id, draft.venue_trade_id, seq))
 
@@ -95,25 +92,26 @@ def _text(body: Mapping[str, Any], key: str, record: Record, account: AccountKey
 
 def _legs(account: AccountKey, record: Record, scales: Mapping[str, int]) -> tuple[Leg, ...]:
     legs = []
+    sums: dict[str, int] = {}
     for posting in record.postings:
-        amount = posting.amount
+        amount, asset = posting.amount, posting.asset
         if type(amount) is not int:
             problem = f"is {type(amount).__name__}, expected an integer"
         elif amount == 0:
             problem = "moves nothing"
         elif not -INT64_MAX <= amount <= INT64_MAX:
             problem = "does not fit 64 bits"
-        elif posting.asset not in scales:
+        elif asset not in scales:
             problem = "is of an asset that is not registered"
         else:
-            legs.append((posting.book.value, posting.asset, amount))
+            legs.append((posting.book.value, asset, amount))
+            sums[asset] = sums.get(asset, 0) + amount
             continue
         raise JournalError(
-            f"{record.kind} of {named(account)}: posting of {amount!r} {posting.asset} to {posting.book} {problem}"
+            f"{record.kind} of {named(account)}: posting of {amount!r} {asset} to {posting.book} {problem}"
         )
-    missing = imbalance(record.postings)
-    if missing:
-        parts = ", ".join(f"{amount} {asset}" for asset, amount in sorted(missing.items()))
+    if any(sums.values()):
+        parts = ", ".join(f"{amount} {asset}" for asset, amount in sorted(imbalance(record.postings).items()))
         raise JournalError(f"{record.kind} of {named(account)}: postings do not sum to 0, they are off by {parts}")
     return tuple(legs)
 
@@ -129,24 +127,20 @@ def drafted(account: AccountKey, record: Record, scales: Mapping[str, int]) -> D
     Raises:
         JournalError: It may not be written; the message says why and where.
     """
-    kind, body = record.kind, record.body
-    if not _KIND.fullmatch(kind):
+    kind, body, ts_ns = record.kind, record.body, record.ts_ns
+    if not _is_name(kind):
         raise JournalError(f"kind {kind!r} of {named(account)}: expected a snake-case name")
-    if type(record.ts_ns) is not int or not -INT64_MAX <= record.ts_ns <= INT64_MAX:
-        raise JournalError(f"{kind} of {named(account)}: ts_ns {record.ts_ns!r} is no time in ns")
+    if type(ts_ns) is not int or not -INT64_MAX <= ts_ns <= INT64_MAX:
+        raise JournalError(f"{kind} of {named(account)}: ts_ns {ts_ns!r} is no time in ns")
     try:
         text = canonical_json(body)
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except ValueError as wrong:
         raise JournalError(f"{kind} of {named(account)}: {wrong}") from wrong
-    return Draft(
-        kind=kind,
-        ts_ns=record.ts_ns,
-        body=text,
-        legs=_legs(account, record, scales) if record.postings else (),
-        client_order_id=_text(body, "client_order_id", record, account, kind in (INTENDED, CLOSED)),
-        venue_trade_id=_text(body, "venue_trade_id", record, account, True) if kind == FILLED else "",
-    )
+    order = _text(body, "client_order_id", record, account, kind in (INTENDED, CLOSED))
+    trade = _text(body, "venue_trade_id", record, account, True) if kind == FILLED else ""
+    return Draft(kind, ts_ns, text, _legs(account, record, scales) if record.postings else (), order, trade)
 
 
 Drafts = list[tuple[AccountKey, Commit, list[Draft]]]

@@ -134,12 +134,10 @@ class Ledger(Reads):
             storage, rows = self.storage, None
             try:
                 storage.begin()
-                head_seq, head_hash = storage.execute(self._sql.head).fetchone()
+                head_seq, head_hash = self._head_of_ours(commits)
                 if self._doubt is not None:
                     self._settle_doubt()
-                for account, _ in commits:
-                    self._check_lease(account)
-                rows = rows_of(drafts, head_seq, bytes(head_hash))
+                rows = rows_of(drafts, head_seq, head_hash)
                 self._write(rows, drafts)
                 self._end(rows)
             except storage.errors as error:
@@ -154,10 +152,21 @@ class Ledger(Reads):
                 raise
             self._known_balances.update(rows.deltas)
 
-    def _check_lease(self, account: AccountKey) -> None:
-        row = self.storage.execute(self._sql.epoch, (account.exchange, account.account_id)).fetchone()
-        if row is None or row[0] != self.leases.epochs.get(account):
-            raise self.leases.overtaken(account, self.leases.read(account))
+    def _head_of_ours(self, commits: Sequence[tuple[AccountKey, Commit]]) -> tuple[int, bytes]:
+        """Lock and read the head, and refuse where one of the accounts is not ours."""
+        execute, epochs = self.storage.execute, self.leases.epochs
+        head: tuple[int, bytes] | None = None
+        for account, _ in commits:
+            here = (account.exchange, account.account_id)
+            if head is None:
+                head_seq, head_hash, epoch = execute(self._sql.head_and_epoch, here).fetchone()
+                head = (head_seq, bytes(head_hash))
+            else:
+                row = execute(self._sql.epoch, here).fetchone()
+                epoch = None if row is None else row[0]
+            if epoch is None or epoch != epochs.get(account):
+                raise self.leases.overtaken(account, self.leases.read(account))
+        return head or self.head()
 
     def _write(self, rows: Rows, drafts: Drafts) -> None:
         sql, execute, many = self._sql, self.storage.execute, self.storage.many
@@ -165,16 +174,10 @@ class Ledger(Reads):
             if rows.posting:
                 many(sql.add_posting, rows.posting)
             many(sql.add_event, rows.event)
-            many(sql.add_outbox, rows.outbox)
-            if rows.client_order:
-                many(sql.add_client_order, rows.client_order)
-                many(sql.add_order_open, rows.client_order)
+            if rows.order_step:
+                many(sql.add_order_step, rows.order_step)
             if rows.fill_key:
                 many(sql.add_fill_key, rows.fill_key)
-            if rows.order_fact:
-                many(sql.add_order_fact, rows.order_fact)
-            if rows.order_closed:
-                many(sql.drop_order_open, rows.order_closed)
             if rows.deltas:
                 unknown = rows.deltas.keys() - self._known_balances
                 if unknown:
@@ -226,13 +229,14 @@ class Ledger(Reads):
 
     def _explained(self, rows: Rows, failure: JournalError) -> JournalError:
         """Name the key or the balance that the storage refused."""
+        orders = [(exchange, account_id, key) for exchange, account_id, key, step, *_ in rows.order_step if not step]
         checks = (
-            ("client order id", self._sql.find_client_order, rows.client_order),
-            ("trade id", self._sql.find_fill, rows.fill_key),
+            ("client order id", self._sql.find_client_order, orders),
+            ("trade id", self._sql.find_fill, [key[:3] for key in rows.fill_key]),
         )
         for what, find, keys in checks:
             seen: set[tuple[str, str, str]] = set()
-            for exchange, account_id, key, _ in keys:
+            for exchange, account_id, key in keys:
                 row = self.storage.execute(find, (exchange, account_id, key)).fetchone()
                 where = "twice in one commit" if row is None else f"booked already, by event {row[0]}"
                 if row is not None or (exchange, account_id, key) in seen:

@@ -1,13 +1,14 @@
 """The way out: every event reaches every consumer at least once, in order, across crashes of either.
 
 Invariants:
-- a commit writes its events and their outbox rows in one transaction: nothing is published that did not happen, and
-  nothing that happened goes unpublished;
+- an event is its own outbox row, so both are written in one transaction: nothing is published that did not happen,
+  and nothing that happened goes unpublished;
 - a consumer's cursor moves only when it says so; it is durable. Killed before that, it gets the same events again:
   with an effect that knows the event's number (`ledger_id`, `seq`) nothing is missed and nothing is done twice;
 - an event that a consumer cannot take waits, longer each time, and holds the later ones back; after the last attempt
   it lies in `dead_letter`, where it can be seen, and the rest goes on. It is never dropped;
-- an outbox row goes when every consumer is past it; the event stays.
+- an event leaves the outbox when every consumer is past it; it stays in the ledger, so a new consumer may begin
+  anywhere.
 
 The relay belongs to the process that writes the ledger. Other processes keep their own cursor beside their own effects
 and read with `events_after`.
@@ -34,18 +35,12 @@ _STATEMENTS = {
     "remove": "DELETE FROM consumer WHERE name = ?",
     "state": "SELECT cursor, attempts, next_ns FROM consumer WHERE name = ?",
     "names": "SELECT name FROM consumer ORDER BY name",
-    "fetch": "SELECT e.seq, e.ts_ns, e.exchange, e.account_id, e.kind, e.body FROM outbox o JOIN event e "
-    "ON e.seq = o.seq WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+    "fetch": "SELECT seq, ts_ns, exchange, account_id, kind, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
     "move": "UPDATE consumer SET cursor = ?, attempts = 0, next_ns = 0 WHERE name = ? AND cursor < ?",
     "wait": "UPDATE consumer SET attempts = ?, next_ns = ? WHERE name = ?",
     "bury": "INSERT INTO dead_letter (consumer, seq, ts_ns, attempts, error) VALUES (?, ?, ?, ?, ?)",
     "buried": "SELECT seq, ts_ns, attempts, error FROM dead_letter WHERE consumer = ? ORDER BY seq",
     "dig": "DELETE FROM dead_letter WHERE consumer = ? AND seq = ?",
-    "pending": "SELECT count(*) FROM outbox WHERE seq > ?",
-    "next": "SELECT min(seq) FROM outbox WHERE seq > ?",
-    "first": "SELECT min(seq) FROM outbox",
-    "slowest": "SELECT min(cursor) FROM consumer",
-    "prune": "DELETE FROM outbox WHERE seq <= ?",
 }
 
 
@@ -85,7 +80,7 @@ class Outbox:
             after_seq: It gets the events behind this number; only those to come by default.
 
         Raises:
-            ValueError: Events behind `after_seq` are no longer in the outbox: it has to read them from the ledger.
+            ValueError: There is no event `after_seq` yet.
             Unwritable: The storage did not take it.
         """
         with self._ledger.transaction() as storage:
@@ -94,10 +89,8 @@ class Outbox:
             if found is not None:
                 return int(found[0])
             cursor = head if after_seq is None else after_seq
-            (first,) = storage.execute(self._sql["first"]).fetchone()
-            oldest = head + 1 if first is None else first
-            if cursor + 1 < oldest:
-                raise ValueError(f"consumer {consumer}: the outbox begins at event {oldest}, not at {cursor + 1}")
+            if not 0 <= cursor <= head:
+                raise ValueError(f"consumer {consumer}: cannot begin behind event {cursor}, the last is {head}")
             storage.execute(self._sql["add"], (consumer, cursor))
         return cursor
 
@@ -138,7 +131,9 @@ class Outbox:
                 raise ValueError(f"consumer {consumer}: event {seq} is not there yet, the last is {head}")
             storage.execute(self._sql["move"], (seq, consumer, seq))
 
-    def failed(self, consumer: str, now_ns: int, error: str, *, jitter_permille: int = 0, for_good: bool = False) -> bool:
+    def failed(
+        self, consumer: str, now_ns: int, error: str, *, jitter_permille: int = 0, for_good: bool = False
+    ) -> bool:
         """Note that a consumer did not take the event behind its cursor.
 
         Args:
@@ -156,8 +151,8 @@ class Outbox:
         """
         with self._ledger.transaction() as storage:
             cursor, attempts, _ = self._state(consumer)
-            (seq,) = storage.execute(self._sql["next"], (cursor,)).fetchone()
-            if seq is None:
+            seq = cursor + 1
+            if seq > self._ledger.head()[0]:
                 return False
             attempts += 1
             if for_good or attempts >= ATTEMPTS_MAX:
@@ -187,14 +182,7 @@ class Outbox:
         """
         with self._ledger.reading() as storage:
             cursor, _, _ = self._state(consumer)
-            return int(storage.execute(self._sql["pending"], (cursor,)).fetchone()[0])
-
-    def prune(self) -> int:
-        """Drop the rows that every consumer is past and return how many; all of them where there is no consumer."""
-        with self._ledger.transaction() as storage:
-            (slowest,) = storage.execute(self._sql["slowest"]).fetchone()
-            until = self._ledger.head()[0] if slowest is None else slowest
-            return storage.execute(self._sql["prune"], (until,)).rowcount
+        return self._ledger.head()[0] - cursor
 
     def _state(self, consumer: str) -> tuple[int, int, int]:
         row = self._ledger.storage.execute(self._sql["state"], (consumer,)).fetchone()

@@ -1,16 +1,20 @@
-"""The tables that follow from the events, made again and compared.
+"""The tables that follow from the events, compared with them row by row, in the database.
 
 Invariants:
-- nothing of a table is believed: balances, keys, orders and holds come out of the walk over the events;
-- memory grows with the number of orders and fills (some 200 bytes for each), not with the length of the ledger.
+- nothing of a table is believed: a row that no event gives is a fault, and so is one that an event gives and that is not
+  there;
+- what an order holds is at no moment below 0, and 0 once it is closed: an account without open orders holds nothing;
+- a balance that a venue showed and that was asserted is what the postings before it come to.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, case, cast, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 
+from novapulse.core.postings import Book
 from novapulse.ledger.schema import (
     asset,
     balance,
@@ -18,37 +22,26 @@ from novapulse.ledger.schema import (
     client_order,
     consumer,
     dead_letter,
+    event,
     fill_key,
     order_fact,
     order_open,
     outbox,
+    posting,
 )
 from novapulse.ledger.walk import VENUE_BOOKS, Account, BalanceKey, Fault, Stretch
 
-OrderKey = tuple[str, str, str]
-"""Exchange, account, client order id."""
 
-
-class Expected:
-    """What the tables have to hold, as far as the events were read."""
+class Claims:
+    """What the events say of balances and scales, stretch after stretch."""
 
     def __init__(self) -> None:
         self.balances: defaultdict[BalanceKey, int] = defaultdict(int)
-        self.orders: dict[OrderKey, int] = {}
-        self.open: dict[OrderKey, int] = {}
-        self.trades: dict[OrderKey, int] = {}
-        self.facts: list[tuple[int, int]] = []
-        self.held: defaultdict[OrderKey, int] = defaultdict(int)
-        self.holds: defaultdict[Account, int] = defaultdict(int)
         self.scales: dict[str, tuple[int, int]] = {}
-        self.accounts: set[Account] = set()
-        self.assets: set[str] = set()
         self.faults: list[Fault] = []
 
     def take(self, stretch: Stretch) -> None:
-        """Add what the next stretch of events says."""
-        for mention in stretch.mentions:
-            self._mention(*mention)
+        """Add what the next stretch says."""
         for seq, account, claims, totals in stretch.asserted:
             self._assert(seq, account, claims, totals)
         for seq, scales in stretch.scales:
@@ -58,38 +51,6 @@ class Expected:
                     self.faults.append(Fault(seq, "event.body", f"counts {name} in {scale} digits, before in {first}"))
         for key, amount in stretch.balances.items():
             self.balances[key] += amount
-        self.accounts |= stretch.accounts
-        self.assets |= stretch.assets
-
-    def _mention(self, seq: int, account: Account, kind: str, name: str, trade: str, hold: int) -> None:
-        key = (*account, name)
-        if kind == "order_intended":
-            if key in self.orders:
-                self.faults.append(Fault(seq, "event.body", f"intends {name}, which event {self.orders[key]} did"))
-            self.orders.setdefault(key, seq)
-            self.open[key] = seq
-        elif kind == "order_closed":
-            self.open.pop(key, None)
-        elif trade:
-            if (*account, trade) in self.trades:
-                first = self.trades[*account, trade]
-                self.faults.append(Fault(seq, "event.body", f"books execution {trade}, which event {first} did"))
-            self.trades.setdefault((*account, trade), seq)
-        if key in self.orders:
-            self.facts.append((seq, self.orders[key]))
-        if hold:
-            self._hold(seq, account, key, hold)
-        if kind == "order_closed" and self.held.get(key):
-            self.faults.append(Fault(seq, "posting", f"{name} is closed and still holds {self.held[key]}"))
-
-    def _hold(self, seq: int, account: Account, key: OrderKey, amount: int) -> None:
-        self.holds[account] += amount
-        self.held[key] += amount
-        if self.held[key] < 0:
-            owner = f"order {key[2]}" if key[2] else "no order"
-            self.faults.append(Fault(seq, "posting", f"releases {-self.held[key]} more than {owner} held"))
-        if self.held[key] == 0:
-            del self.held[key]
 
     def _assert(self, seq: int, account: Account, claims: Mapping[str, Any], totals: Mapping[str, int]) -> None:
         for name, claimed in claims.items():
@@ -99,29 +60,10 @@ class Expected:
                 self.faults.append(Fault(seq, "event.body", what))
 
 
-def check_projections(connection: Connection, expected: Expected, head_seq: int) -> Iterator[Fault]:
-    """Yield what the tables hold and should not, or lack.
-
-    Args:
-        connection: Inside the transaction in which the events were read.
-        expected: What the events say.
-        head_seq: The last event.
-    """
-    yield from expected.faults
-    yield from _balances(connection, expected)
-    yield from _holds(expected)
-    yield from _order_facts(connection, expected.facts)
-    for table, keys in ((client_order, expected.orders), (order_open, expected.open), (fill_key, expected.trades)):
-        yield from _keys(connection, table, keys)
-    yield from _assets(connection, expected)
-    yield from _behind_head(connection, head_seq)
-    for row in connection.execute(select(checkpoint.c.exchange, checkpoint.c.account_id)):
-        if tuple(row) not in expected.accounts and head_seq:
-            yield Fault(None, "checkpoint", f"is of {row.account_id} at {row.exchange}, of which no event speaks")
-
-
-def _balances(connection: Connection, expected: Expected) -> Iterator[Fault]:
-    wanted = {key: amount for key, amount in expected.balances.items() if amount}
+def check_claims(connection: Connection, claims: Claims) -> Iterator[Fault]:
+    """Yield balances that are not what the postings come to, and scales that are not those of the accounts."""
+    yield from claims.faults
+    wanted = {key: amount for key, amount in claims.balances.items() if amount}
     for exchange, account_id, book, name, amount in connection.execute(select(*balance.c)):
         due = wanted.pop((exchange, account_id, book, name), 0)
         if amount != due:
@@ -130,61 +72,130 @@ def _balances(connection: Connection, expected: Expected) -> Iterator[Fault]:
     for (exchange, account_id, book, name), due in sorted(wanted.items()):
         what = f"{book} of {account_id} at {exchange} is missing, the postings give {due} {name}"
         yield Fault(None, "balance", what)
+    there = {row.asset: row.scale for row in connection.execute(select(asset))}
+    for name in sorted({key[3] for key in claims.balances} - there.keys()):
+        yield Fault(None, "asset", f"{name} is missing, postings move it")
+    for name, (scale, seq) in sorted(claims.scales.items()):
+        if name in there and there[name] != scale:
+            yield Fault(seq, "asset.scale", f"of {name} is {there[name]}, its account was opened with {scale}")
 
 
-def _holds(expected: Expected) -> Iterator[Fault]:
-    of_open: defaultdict[Account, int] = defaultdict(int)
-    for key, amount in expected.held.items():
-        if key in expected.open:
-            of_open[key[0], key[1]] += amount
-    for account, amount in sorted(expected.holds.items()):
-        if amount != of_open[account]:
-            what = f"hold of {account[1]} at {account[0]} is {amount}, its open orders hold {of_open[account]}"
-            yield Fault(None, "posting", what)
-
-
-def _keys(connection: Connection, table: Table, keys: Mapping[OrderKey, int]) -> Iterator[Fault]:
-    left = dict(keys)
-    for exchange, account_id, name, seq in connection.execute(select(*table.c)):
-        due = left.pop((exchange, account_id, name), None)
-        if due is None:
-            yield Fault(seq, table.name, f"holds {name} of {account_id} at {exchange}, which no event gives")
-        elif due != seq:
-            yield Fault(min(due, seq), f"{table.name}.seq", f"of {name} is {seq}, its event is {due}")
-    for (exchange, account_id, name), seq in left.items():
-        yield Fault(seq, table.name, f"lacks {name} of {account_id} at {exchange}")
-
-
-def _order_facts(connection: Connection, facts: Iterable[tuple[int, int]]) -> Iterator[Fault]:
-    rows = connection.execute(select(order_fact.c.seq, order_fact.c.order_seq).order_by("seq", "order_seq"))
-    there, due = map(tuple, rows), iter(facts)
-    row, fact = next(there, None), next(due, None)
-    while row is not None or fact is not None:
-        if row == fact:
-            row, fact = next(there, None), next(due, None)
-        elif fact is None or (row is not None and row < fact):
-            assert row is not None
-            yield Fault(
-                row[0], "order_fact", f"gives event {row[0]} to the order of event {row[1]}, which it does not name"
-            )
-            row = next(there, None)
-        else:
-            yield Fault(fact[0], "order_fact", f"lacks event {fact[0]} of the order of event {fact[1]}")
-            fact = next(due, None)
-
-
-def _assets(connection: Connection, expected: Expected) -> Iterator[Fault]:
-    scales = dict(map(tuple, connection.execute(select(asset.c.asset, asset.c.scale))))
-    for name in sorted(expected.assets - scales.keys()):
-        yield Fault(None, "asset", f"lacks {name}, which postings move")
-    for name, (scale, seq) in sorted(expected.scales.items()):
-        if name in scales and scales[name] != scale:
-            yield Fault(seq, "asset.scale", f"of {name} is {scales[name]}, its account was opened with {scale}")
-
-
-def _behind_head(connection: Connection, head_seq: int) -> Iterator[Fault]:
-    marks = (outbox.c.seq, dead_letter.c.seq, consumer.c.cursor, checkpoint.c.seq, order_fact.c.seq)
-    for mark in marks:
+def check_behind_head(connection: Connection, head_seq: int) -> Iterator[Fault]:
+    """Yield marks that point behind the last event, and states of accounts that no event speaks of."""
+    for mark in (outbox.c.seq, dead_letter.c.seq, consumer.c.cursor, checkpoint.c.seq):
         last = connection.execute(select(func.max(mark))).scalar()
         if last is not None and last > head_seq:
             yield Fault(last, str(mark), f"is {last}, the events end at {head_seq}")
+    known = exists().where(event.c.seq == checkpoint.c.seq, *_same_account(event, checkpoint))
+    lost = select(checkpoint).where(checkpoint.c.seq > 0, checkpoint.c.seq <= head_seq, ~known)
+    for row in connection.execute(lost):
+        yield Fault(row.seq, "checkpoint.seq", f"of {row.account_id} at {row.exchange} is another account's event")
+
+
+def _same_account(one: Table, other: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return one.c.exchange == other.c.exchange, one.c.account_id == other.c.account_id
+
+
+def in_body(connection: Connection, name: str) -> ColumnElement[Any]:
+    """Return the text that the body of an event has under a name, for the database to read; NULL where there is none."""
+    if connection.dialect.name == "postgresql":
+        return cast(event.c.body, JSONB)[name].astext
+    return case((func.json_valid(event.c.body) == 1, func.json_extract(event.c.body, f"$.{name}")))
+
+
+def _check_keys(connection: Connection, table: Table, name: Column[str], kind: str) -> Iterator[Fault]:
+    said = in_body(connection, name.name)
+    fits = and_(event.c.kind == kind, *_same_account(event, table), said == name)
+    joined = table.outerjoin(event, event.c.seq == table.c.seq)
+    for row in connection.execute(select(table).select_from(joined).where(~func.coalesce(fits, False))):
+        what = f"gives {row[2]} of {row.account_id} at {row.exchange} to an event that is no {kind} of it"
+        yield Fault(row.seq, table.name, what)
+    back = event.outerjoin(table, and_(*_same_account(event, table), said == name))
+    missing = select(event.c.seq, said, table.c.seq).select_from(back)
+    unlike = or_(table.c.seq.is_(None), table.c.seq != event.c.seq)
+    for seq, value, other in connection.execute(missing.where(event.c.kind == kind, unlike)):
+        yield Fault(seq, table.name, f"lacks {value}" if other is None else f"has {value} at event {other} instead")
+
+
+def _check_client_orders(connection: Connection) -> Iterator[Fault]:
+    yield from _check_keys(connection, client_order, client_order.c.client_order_id, "order_intended")
+
+
+def _check_fill_keys(connection: Connection) -> Iterator[Fault]:
+    yield from _check_keys(connection, fill_key, fill_key.c.venue_trade_id, "fill_booked")
+
+
+def _check_order_facts(connection: Connection) -> Iterator[Fault]:
+    order = client_order
+    names = and_(*_same_account(event, order), in_body(connection, "client_order_id") == order.c.client_order_id)
+    joined = order_fact.outerjoin(event, event.c.seq == order_fact.c.seq).outerjoin(
+        order, order.c.seq == order_fact.c.order_seq
+    )
+    wrong = select(order_fact).select_from(joined).where(~func.coalesce(names, False))
+    for row in connection.execute(wrong):
+        yield Fault(row.seq, "order_fact", f"gives it to the order of event {row.order_seq}, which it does not name")
+    here = and_(order_fact.c.order_seq == order.c.seq, order_fact.c.seq == event.c.seq)
+    back = event.join(order, names).outerjoin(order_fact, here)
+    # Facts in front of their intent are those of one transaction; the journal may have linked them or not.
+    missing = select(event.c.seq, order.c.seq).select_from(back)
+    for seq, order_seq in connection.execute(missing.where(order_fact.c.seq.is_(None), event.c.seq >= order.c.seq)):
+        yield Fault(seq, "order_fact", f"does not give it to the order of event {order_seq}")
+
+
+def _check_open_orders(connection: Connection) -> Iterator[Fault]:
+    order = client_order
+    facts = order_fact.join(event, event.c.seq == order_fact.c.seq)
+    is_closed = (
+        select(event.c.seq)
+        .select_from(facts)
+        .where(order_fact.c.order_seq == order.c.seq, event.c.kind == "order_closed")
+        .correlate(order)
+        .exists()
+    )
+    same = and_(*_same_account(order, order_open), order.c.client_order_id == order_open.c.client_order_id)
+    joined = order_open.outerjoin(order, same)
+    unlike = or_(order.c.seq.is_(None), order.c.seq != order_open.c.seq, is_closed)
+    for row in connection.execute(select(order_open).select_from(joined).where(unlike)):
+        yield Fault(row.seq, "order_open", f"has {row.client_order_id}, which is closed or was never intended")
+    back = order.outerjoin(order_open, same)
+    missing = select(order.c.seq, order.c.client_order_id).select_from(back)
+    for seq, name in connection.execute(missing.where(order_open.c.seq.is_(None), ~is_closed)):
+        yield Fault(seq, "order_open", f"lacks {name}, which is not closed")
+
+
+def _check_holds(connection: Connection) -> Iterator[Fault]:
+    order = client_order
+    names = and_(*_same_account(event, order), in_body(connection, "client_order_id") == order.c.client_order_id)
+    legs = posting.join(event, event.c.seq == posting.c.seq).outerjoin(order, names)
+    moves = (
+        select(posting.c.seq, event.c.exchange, event.c.account_id, order.c.client_order_id, posting.c.amount)
+        .select_from(legs)
+        .where(posting.c.book == Book.HOLD.value)
+        .order_by(posting.c.seq, posting.c.leg)
+    )
+    held: dict[tuple[str, str, str | None], int] = {}
+    last: dict[tuple[str, str, str | None], int] = {}
+    for seq, exchange, account_id, name, amount in connection.execute(moves):
+        key = (exchange, account_id, name)
+        total = held.get(key, 0) + amount
+        if total < 0:
+            yield Fault(seq, "posting", f"releases {-total} more than {'order ' + name if name else 'no order'} held")
+        if total:
+            held[key], last[key] = total, seq
+        else:
+            held.pop(key, None)
+    still_open = {tuple(row)[:3] for row in connection.execute(select(order_open))}
+    for key, amount in held.items():
+        if key not in still_open:
+            owner = f"order {key[2]} of {key[1]} at {key[0]}" if key[2] else f"no order of {key[1]} at {key[0]}"
+            yield Fault(last[key], "posting", f"{amount} is held for {owner}, which is not open")
+
+
+PROJECTIONS: Mapping[str, Callable[[Connection], Iterator[Fault]]] = {
+    "client_order": _check_client_orders,
+    "fill_key": _check_fill_keys,
+    "order_fact": _check_order_facts,
+    "order_open": _check_open_orders,
+    "hold": _check_holds,
+}
+"""Table, or what is checked -> what yields its faults."""

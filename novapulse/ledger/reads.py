@@ -150,8 +150,8 @@ class Reads:
             found = storage.execute(self._sql.read_checkpoint, here).fetchone()
             ts_close_ns, seq, state = (0, 0, b"") if found is None else found
             entries = tuple(self.records(account, after_seq=seq))
-            events = storage.execute(self._sql.read_open_events, here).fetchall()
-            legs = storage.execute(self._sql.read_open_legs, here).fetchall()
+            events = storage.execute(self._sql.read_open_events, here + here).fetchall()
+            legs = storage.execute(self._sql.read_open_legs, here + here).fetchall()
             balances = storage.execute(self._sql.read_balances, here).fetchall()
         return RestoredAccount(
             account,

@@ -1,14 +1,13 @@
 """The tables of the ledger: one schema for SQLite and PostgreSQL.
 
 Invariants:
-- facts are `event`, `posting`, `client_order` and `fill_key`: rows are added, never changed or removed (triggers of the
+- facts are `event`, `posting`, `order_step` and `fill_key`: rows are added, never changed or removed (triggers of the
   migrations raise), and `event.seq` has no gaps;
 - postings are written before the event they belong to; the event seals them: the database refuses an event whose
   postings do not sum to 0 per asset, and a posting for an event that is there already;
-- `balance`, `order_open`, `order_fact`, `checkpoint` and the head in `ledger` are projections: all but the checkpoint's
-  state can be made again from the facts;
-- `hold_run` is telemetry with retention, `outbox`, `consumer` and `dead_letter` are the way out, `lease` is who may
-  write;
+- `balance`, `checkpoint` and the head in `ledger` are projections: all but the checkpoint's state can be made again
+  from the facts;
+- `hold_run` is telemetry with retention, `consumer` and `dead_letter` are the way out, `lease` is who may write;
 - amounts are integers in units of 10^-scale of their asset (`asset.scale`), times are ns UTC, text is never a label of
   two things: an account is `exchange` and `account_id`.
 
@@ -120,13 +119,16 @@ posting = Table(
     sqlite_with_rowid=False,
 )
 
-client_order = Table(
-    "client_order",
+order_step = Table(
+    "order_step",  # every event that names an order; step 0 is its intent, which no second event can have
     metadata,
     *_account(),
     _text("client_order_id"),
+    _big("step"),  # 0 for order_intended, else `seq`
     _big("seq", ForeignKey("event.seq")),
-    PrimaryKeyConstraint("exchange", "account_id", "client_order_id"),
+    _big("closes"),  # 1 for order_closed, else 0
+    PrimaryKeyConstraint("exchange", "account_id", "client_order_id", "step"),
+    CheckConstraint("step = 0 OR step = seq", name="step"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -151,27 +153,6 @@ balance = Table(
     _big("amount"),
     PrimaryKeyConstraint("exchange", "account_id", "book", "asset"),
     CheckConstraint("book <> 'hold' OR amount >= 0", name="hold"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-
-order_open = Table(
-    "order_open",  # intended and not yet closed
-    metadata,
-    *_account(),
-    _text("client_order_id"),
-    _big("seq"),  # of its order_intended
-    PrimaryKeyConstraint("exchange", "account_id", "client_order_id"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-
-order_fact = Table(
-    "order_fact",  # every event that names an order of ours
-    metadata,
-    _big("order_seq"),  # of its order_intended
-    _big("seq"),
-    PrimaryKeyConstraint("order_seq", "seq"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -202,14 +183,6 @@ hold_run = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_hold_run_last_ns", hold_run.c.last_ns)
-
-outbox = Table(
-    "outbox",  # events that some consumer may not have yet
-    metadata,
-    _big("seq"),
-    PrimaryKeyConstraint("seq"),
-    sqlite_strict=True,
-)
 
 consumer = Table(
     "consumer",
@@ -250,5 +223,20 @@ lease = Table(
     sqlite_with_rowid=False,
 )
 
-FACTS = (event, posting, client_order, fill_key)
+FACTS = (event, posting, order_step, fill_key)
 """Tables that only grow."""
+
+views = MetaData()
+"""Views: what the tables above say under the names in which it is asked for."""
+
+client_order = Table("client_order", views, *_account(), _text("client_order_id"), _big("seq"))
+"""Orders of ours; `seq` is their order_intended."""
+
+order_fact = Table("order_fact", views, _big("order_seq"), _big("seq"))
+"""Events that name an order of ours; `order_seq` is its order_intended."""
+
+order_open = Table("order_open", views, *_account(), _text("client_order_id"), _big("seq"))
+"""Orders of ours that no order_closed names; `seq` is their order_intended."""
+
+outbox = Table("outbox", views, _big("seq"))
+"""Events that some consumer may not have yet: an event is its own outbox row, written in the one transaction."""

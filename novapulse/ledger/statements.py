@@ -9,12 +9,13 @@ from novapulse.ledger.storage import Storage
 
 _PARTS = {
     "here": "exchange = ? AND account_id = ?",
+    "lease": "exchange = ? AND account_id = ? AND expires_ns <> 0",
     "event": "e.seq, e.ts_ns, e.kind, e.body",
     "leg": "p.seq, p.book, p.asset, p.amount",
     "legs": "posting p JOIN event e ON e.seq = p.seq",
     "range": "e.exchange = ? AND e.account_id = ? AND e.seq > ? AND e.seq <= ?",
-    "open": "order_open o JOIN order_fact f ON f.order_seq = o.seq",
-    "ours": "o.exchange = ? AND o.account_id = ?",
+    "open": "seq FROM order_step WHERE exchange = ? AND account_id = ? AND client_order_id IN (SELECT client_order_id "
+    "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id HAVING max(closes) = 0)",
 }
 
 
@@ -23,21 +24,17 @@ class Statements:
     """Statements by what they do; the columns they name are those of the oldest schema that this code may write."""
 
     head: str = "SELECT head_seq, head_hash FROM ledger"
+    head_and_epoch: str = "SELECT head_seq, head_hash, (SELECT epoch FROM lease WHERE {lease}) FROM ledger"
     move_head: str = "UPDATE ledger SET head_seq = ?, head_hash = ?"
-    epoch: str = "SELECT epoch FROM lease WHERE {here} AND expires_ns <> 0"
+    epoch: str = "SELECT epoch FROM lease WHERE {lease}"
     add_posting: str = "INSERT INTO posting (seq, leg, book, asset, amount) VALUES (?, ?, ?, ?, ?)"
     add_event: str = (
         "INSERT INTO event (seq, ts_ns, exchange, account_id, kind, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
     )
-    add_outbox: str = "INSERT INTO outbox (seq) VALUES (?)"
-    add_client_order: str = "INSERT INTO client_order (exchange, account_id, client_order_id, seq) VALUES (?, ?, ?, ?)"
-    add_fill_key: str = "INSERT INTO fill_key (exchange, account_id, venue_trade_id, seq) VALUES (?, ?, ?, ?)"
-    add_order_open: str = "INSERT INTO order_open (exchange, account_id, client_order_id, seq) VALUES (?, ?, ?, ?)"
-    drop_order_open: str = "DELETE FROM order_open WHERE {here} AND client_order_id = ?"
-    add_order_fact: str = (
-        "INSERT INTO order_fact (order_seq, seq) SELECT seq, CAST(? AS BIGINT) FROM client_order "
-        "WHERE {here} AND client_order_id = ?"
+    add_order_step: str = (
+        "INSERT INTO order_step (exchange, account_id, client_order_id, step, seq, closes) VALUES (?, ?, ?, ?, ?, ?)"
     )
+    add_fill_key: str = "INSERT INTO fill_key (exchange, account_id, venue_trade_id, seq) VALUES (?, ?, ?, ?)"
     add_balance: str = (
         "INSERT INTO balance (exchange, account_id, book, asset, amount) VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING"
     )
@@ -59,7 +56,7 @@ class Statements:
     prune_hold_runs: str = "DELETE FROM hold_run WHERE last_ns < ?"
     notify: str = ""
 
-    find_client_order: str = "SELECT seq FROM client_order WHERE {here} AND client_order_id = ?"
+    find_client_order: str = "SELECT seq FROM order_step WHERE {here} AND client_order_id = ? AND step = 0"
     find_fill: str = "SELECT seq FROM fill_key WHERE {here} AND venue_trade_id = ?"
     find_hash: str = "SELECT hash FROM event WHERE seq = ?"
     read_balance: str = "SELECT amount FROM balance WHERE {here} AND book = ? AND asset = ?"
@@ -69,8 +66,8 @@ class Statements:
     read_legs: str = "SELECT {leg} FROM {legs} WHERE {range} ORDER BY p.seq, p.leg"
     read_events_of_kind: str = "SELECT {event} FROM event e WHERE e.kind = ? AND {range} ORDER BY e.seq LIMIT ?"
     read_legs_of_kind: str = "SELECT {leg} FROM {legs} WHERE e.kind = ? AND {range} ORDER BY p.seq, p.leg"
-    read_open_events: str = "SELECT {event} FROM {open} JOIN event e ON e.seq = f.seq WHERE {ours} ORDER BY e.seq"
-    read_open_legs: str = "SELECT {leg} FROM {open} JOIN posting p ON p.seq = f.seq WHERE {ours} ORDER BY p.seq, p.leg"
+    read_open_events: str = "SELECT {event} FROM event e WHERE e.seq IN (SELECT {open}) ORDER BY e.seq"
+    read_open_legs: str = "SELECT {leg} FROM posting p WHERE p.seq IN (SELECT {open}) ORDER BY p.seq, p.leg"
     read_assets: str = "SELECT asset, scale FROM asset"
     add_asset: str = "INSERT INTO asset (asset, scale) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
@@ -81,5 +78,6 @@ class Statements:
         if storage.dialect == "postgresql":
             # One writer at a time over all hosts: the head's row is held until the transaction ends.
             texts["head"] += " FOR UPDATE"
+            texts["head_and_epoch"] += " FOR UPDATE OF ledger"
             texts["notify"] = "SELECT pg_notify('novapulse_ledger', %s)"
         return cls(**texts)

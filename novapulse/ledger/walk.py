@@ -5,14 +5,15 @@ Invariants:
   can be walked apart from each other;
 - nothing is taken for granted about a row: text that is no UTF-8, a body that is no JSON or a time that is text is a
   fault with a name, never an exception;
-- memory is bounded by the batch, plus one short tuple for each event that names an order or moves a hold.
+- memory is bounded by the batch; what grows is one row for each balance and one for each balance assertion.
 """
 
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, LargeBinary, bindparam, cast, column, select
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from novapulse.core.postings import Book
 from novapulse.ledger import chain
+from novapulse.ledger.chain import Leg
 from novapulse.ledger.schema import event, posting
 
 BATCH_EVENTS = 5_000
@@ -30,6 +32,9 @@ VENUE_BOOKS = frozenset({Book.CASH, Book.HOLD, Book.INVENTORY, Book.DUST})
 """What a venue counts as held."""
 
 _MIN, _MAX = -(2**63), 2**63 - 1
+
+ASSERTED, OPENED = "balance_asserted", "account_opened"
+_NOTED = frozenset({ASSERTED, OPENED})
 
 Row = Sequence[Any]
 Account = tuple[str, str]
@@ -52,26 +57,6 @@ class Fault:
     what: str
 
 
-class Mention(NamedTuple):
-    """What an event says of an order, a fill or a hold.
-
-    Attributes:
-        seq: The event.
-        account: Exchange and account.
-        kind: Its kind.
-        client_order_id: The order that it names; empty for none.
-        venue_trade_id: The execution that it books; empty for none.
-        hold: What it moved into HOLD, ledger units of the quote asset; negative for out of it.
-    """
-
-    seq: int
-    account: Account
-    kind: str
-    client_order_id: str
-    venue_trade_id: str
-    hold: int
-
-
 @dataclass(slots=True)
 class Stretch:
     """What a walk over part of the chain found."""
@@ -82,11 +67,8 @@ class Stretch:
     faults: list[Fault] = field(default_factory=list)
     faulty: int = 0
     balances: defaultdict[BalanceKey, int] = field(default_factory=lambda: defaultdict(int))
-    mentions: list[Mention] = field(default_factory=list)
     asserted: list[tuple[int, Account, Mapping[str, Any], Mapping[str, int]]] = field(default_factory=list)
     scales: list[tuple[int, Mapping[str, int]]] = field(default_factory=list)
-    assets: set[str] = field(default_factory=set)
-    accounts: set[Account] = field(default_factory=set)
 
     def add(self, fault: Fault) -> None:
         """Count a fault, and keep it while there is room."""
@@ -108,7 +90,7 @@ def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis:
     # Where that event is gone, the stretch before says so, and the next one has nothing to be checked against.
     found = Stretch(last_seq=after_seq, last_hash=genesis if after_seq == 0 else before or b"")
     try:
-        for rows, legs in _batches(connection, after_seq, until_seq):
+        for rows, legs in _batches(connection, found, until_seq):
             _check(found, rows, legs)
     except DBAPIError as wrong:
         found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {wrong.orig}"))
@@ -118,30 +100,38 @@ def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis:
     return found
 
 
-_FINITE = json.JSONDecoder(parse_float=lambda text: _refuse(text), parse_constant=lambda text: _refuse(text))
-
-
 def _refuse(text: str) -> NoReturn:
     raise ValueError(f"{text} is a float")
 
 
-def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Row]]) -> None:
+_parse = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Leg]]) -> None:
     previous, expected = found.last_hash, found.last_seq + 1
-    link, canonical_bytes, as_json, parse = chain.link, chain.canonical_bytes, chain.canonical_json, _FINITE.decode
+    link, canonical_bytes, balances, none = chain.link, chain.canonical_bytes, found.balances, list[Leg]()
+    is_canonical = _all_canonical(rows)
     for seq, ts_ns, exchange, account_id, kind, body, stored in rows:
         if seq != expected:
             found.add(_gap(expected, seq))
             expected, previous = seq, b""
-        own = legs.pop(seq, ())
+        own = legs.pop(seq, none)
         try:
-            canonical = canonical_bytes(ts_ns, exchange, account_id, kind, body, [row[2:] for row in own])
-            computed = link(previous, seq, canonical)
-            content = parse(body)
+            computed = link(previous, seq, canonical_bytes(ts_ns, exchange, account_id, kind, body, own))
             if computed != stored and previous:
                 found.add(Fault(seq, "event.hash", _mismatch(stored, computed)))
-            elif as_json(content) != body:
-                found.add(Fault(seq, "event.body", "is not canonical JSON"))
-            _book(found, seq, (exchange, account_id), kind, content, own)
+            elif not is_canonical and (problem := _not_canonical(body)):
+                found.add(Fault(seq, "event.body", problem))
+            if own:
+                sums = dict.fromkeys([asset for _, asset, _ in own], 0)
+                for book, asset, amount in own:
+                    sums[asset] += amount
+                    balances[exchange, account_id, book, asset] += amount
+                if any(sums.values()):
+                    found.add(Fault(seq, "posting.amount", f"the legs do not sum to 0 but to {sums}"))
+            if kind in _NOTED:
+                _note(found, seq, (exchange, account_id), kind, body)
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as wrong:
             found.add(Fault(seq, "event", f"cannot be read as an event: {wrong}"))
         previous, expected = stored, expected + 1
@@ -149,6 +139,27 @@ def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Row]]) -> N
     found.last_seq, found.last_hash = expected - 1, previous
     for seq in sorted(legs):
         found.add(Fault(seq, "posting", "belongs to an event that is not there"))
+
+
+def _all_canonical(rows: Sequence[Row]) -> bool:
+    # All bodies at once: one call is three times as fast as thousands. The mark between them, which nobody can know
+    # beforehand, keeps halves of two bodies from passing as one.
+    mark = secrets.token_hex(8)
+    try:
+        text = "[" + f',"{mark}",'.join([row[5] for row in rows]) + "]"
+        return _encode(_parse(text)) == text
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _not_canonical(body: str) -> str:
+    try:
+        content = _parse(body)
+    except (ValueError, TypeError, RecursionError) as wrong:
+        return f"is not canonical JSON: {wrong}"
+    if not isinstance(content, dict):
+        return f"is a {type(content).__name__}, not a mapping"
+    return "" if _encode(content) == body else "is not canonical JSON: keys are not in order, or there are blanks"
 
 
 def _gap(expected: int, seq: int) -> Fault:
@@ -163,23 +174,12 @@ def _mismatch(stored: object, computed: bytes) -> str:
     return f"is {told}..., its content and the hash before it give {computed.hex()[:16]}..."
 
 
-def _book(
-    found: Stretch, seq: int, account: Account, kind: str, content: Mapping[str, Any], own: Sequence[Row]
-) -> None:
-    hold = 0
-    if own:
-        hold = _book_legs(found, seq, account, own)
-    name = content.get("client_order_id", "")
-    if name or hold:
-        trade = content.get("venue_trade_id", "") if kind == "fill_booked" else ""
-        found.mentions.append(Mention(seq, account, kind, name, trade, hold))
-    elif kind == "fill_booked":
-        found.mentions.append(Mention(seq, account, kind, "", content["venue_trade_id"], 0))
-    elif kind == "balance_asserted":
+def _note(found: Stretch, seq: int, account: Account, kind: str, body: str) -> None:
+    content = _parse(body)
+    if kind == ASSERTED:
         _note_assertion(found, seq, account, content)
-    elif kind == "account_opened":
+    else:
         found.scales.append((seq, content.get("scales", {})))
-    found.accounts.add(account)
 
 
 def _note_assertion(found: Stretch, seq: int, account: Account, content: Mapping[str, Any]) -> None:
@@ -193,35 +193,28 @@ def _note_assertion(found: Stretch, seq: int, account: Account, content: Mapping
     found.asserted.append((seq, account, claims, dict(totals)))
 
 
-def _book_legs(found: Stretch, seq: int, account: Account, own: Sequence[Row]) -> int:
-    sums: dict[str, int] = {}
-    balances, hold = found.balances, 0
-    for number, (_, leg, book, asset, amount) in enumerate(own):
-        if leg != number:
-            found.add(Fault(seq, "posting.leg", f"is {leg} where {number} was expected"))
-        sums[asset] = sums.get(asset, 0) + amount
-        balances[*account, book, asset] += amount
-        if book == Book.HOLD:
-            hold += amount
-    for asset, amount in sums.items():
-        if amount:
-            found.add(Fault(seq, "posting.amount", f"the legs in {asset} sum to {amount}, not to 0"))
-    found.assets.update(sums)
-    return hold
+def _by_event(found: Stretch, rows: Sequence[Row]) -> dict[int, list[Leg]]:
+    legs: dict[int, list[Leg]] = {}
+    for seq, leg, book, asset, amount in rows:
+        own = legs.get(seq)
+        if own is None:
+            legs[seq] = own = []
+        if leg != len(own):
+            found.add(Fault(seq, "posting.leg", f"is {leg} where {len(own)} was expected"))
+        own.append((book, asset, amount))
+    return legs
 
 
 def _batches(
-    connection: Connection, after_seq: int, until_seq: int | None
-) -> Iterator[tuple[Sequence[Row], dict[int, list[Row]]]]:
+    connection: Connection, found: Stretch, until_seq: int | None
+) -> Iterator[tuple[Sequence[Row], dict[int, list[Leg]]]]:
     end = _MAX if until_seq is None else until_seq
-    start, count = _MIN if after_seq == 0 else after_seq + 1, BATCH_EVENTS
+    start, count = _MIN if found.last_seq == 0 else found.last_seq + 1, BATCH_EVENTS
     while start <= end:
         try:
             rows = _rows(connection, _EVENTS, {"start": start, "end": end, "count": count})
             last = rows[-1][0] if len(rows) == count else end
-            legs: dict[int, list[Row]] = {}
-            for leg in _rows(connection, _POSTINGS, {"start": start, "end": last}):
-                legs.setdefault(leg[0], []).append(leg)
+            legs = _by_event(found, _rows(connection, _POSTINGS, {"start": start, "end": last}))
         except DBAPIError:
             if count == 1:
                 raise

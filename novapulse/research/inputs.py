@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from novapulse.backtest.columns import fine_of
-from novapulse.config import Loaded, lake_folder
+from novapulse.config import Loaded, lake_folder, settings_of
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
 from novapulse.core.bars import BarColumns, format_ns, timeframe_ns
@@ -89,6 +89,12 @@ def checked_strategies(loaded: Loaded, tell: Tell) -> dict[str, Strategy]:
     except ConfluenceError as wrong:
         path = ("confluence", *str(wrong).partition(":")[0].split("."))
         raise InputError(f"{loaded.place(path)}: confluence.{wrong}") from wrong
+    for account in loaded.settings.accounts:
+        try:
+            prepare(settings_of(loaded.settings, account).confluence, strategies)
+        except ConfluenceError as wrong:
+            whose = f"account {account.account_id} on {account.exchange}"
+            raise InputError(f"{loaded.place(('accounts',))}: {whose}: confluence.{wrong}") from wrong
     return strategies
 
 

@@ -4,7 +4,8 @@ Invariants:
 - time goes on only when everything that was due has happened; what is due at the same moment happens in the order in
   which it was asked for;
 - nothing here draws chance or reads a clock: the same world runs the same way;
-- a trader that is down hears nothing, and what it had not made durable is gone.
+- a trader that is down hears nothing, and what it had not made durable is gone;
+- a trader knows no time but its own clock's, which may be wrong; its timers count on all the same.
 """
 
 import heapq
@@ -91,6 +92,7 @@ class Node:
         timers: Name -> number of the timer that counts.
         alerts: What people were told, the last of each key.
         answers: Results of commands by id.
+        clock_ns: How far its machine's clock is ahead of the true time.
     """
 
     key: AccountKey
@@ -101,6 +103,7 @@ class Node:
     timers: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    clock_ns: int = 0
 
 
 class World:
@@ -117,9 +120,13 @@ class World:
         """Add an account."""
         self.nodes[node.key] = node
 
+    def now(self, node: Node) -> int:
+        """Return what a node's clock shows."""
+        return self.timeline.now_ns + node.clock_ns
+
     def start(self, node: Node) -> None:
         """Let a node's trader begin: it hears that it was started."""
-        self.deliver(node, Started(self.timeline.now_ns))
+        self.deliver(node, Started(self.now(node)))
 
     def deliver(self, node: Node, event: Event) -> None:
         """Let a trader hear an event, and carry out what it wants."""
@@ -146,7 +153,7 @@ class World:
         try:
             self.journal.commit([(node.key, effect)])
         except JournalError as wrong:
-            failed = CommitFailed(self.timeline.now_ns, str(wrong), isinstance(wrong, Fenced))
+            failed = CommitFailed(self.now(node), str(wrong), isinstance(wrong, Fenced))
             self.later(node, 0, lambda: self.deliver(node, failed))
             return False
         return True
@@ -168,9 +175,9 @@ class World:
         def fire() -> None:
             if node.timers.get(effect.name) == number:
                 del node.timers[effect.name]
-                self.deliver(node, TimerFired(self.timeline.now_ns, effect.name))
+                self.deliver(node, TimerFired(self.now(node), effect.name))
 
-        self.later(node, effect.at_ns - self.timeline.now_ns, fire)
+        self.later(node, effect.at_ns - self.now(node), fire)
 
     # ---- the network ----
 
@@ -182,12 +189,12 @@ class World:
         """Let the venue take a request, whoever is still there to hear the answer."""
         answer = self.answered(node, effect)
         if node.life == life:
-            self.later(node, node.link.back_ns, lambda: self.deliver(node, self.arrived(answer)))
+            self.later(node, node.link.back_ns, lambda: self.deliver(node, self.arrived(node, answer)))
         self.stream(node)
 
-    def arrived(self, answer: Event) -> Event:
+    def arrived(self, node: Node, answer: Event) -> Event:
         """Return an answer with the moment at which it arrives."""
-        return type(answer)(self.timeline.now_ns, *(getattr(answer, name) for name in answer.__slots__[1:]))
+        return type(answer)(self.now(node), *(getattr(answer, name) for name in answer.__slots__[1:]))
 
     def answered(self, node: Node, effect: Effect) -> Event:
         """Return what the venue says to a request."""
@@ -247,10 +254,10 @@ class World:
             if node.link.stream_ns:
                 self._stream_later(node, event)
             elif node.trader is not None:
-                self.deliver(node, self.arrived(event))
+                self.deliver(node, self.arrived(node, event))
 
     def _stream_later(self, node: Node, event: Event) -> None:
-        self.later(node, node.link.stream_ns, lambda: self.deliver(node, self.arrived(event)))
+        self.later(node, node.link.stream_ns, lambda: self.deliver(node, self.arrived(node, event)))
 
     # ---- the market ----
 
@@ -258,7 +265,7 @@ class World:
         """Let the closes of some ticks happen to an account, each at its time: first the venue, then the trader."""
 
         def close(row: int) -> None:
-            event = ticks.event(row, self.timeline.now_ns)
+            event = ticks.event(row, self.now(node))
             self.tick(node, ticks, event)
             if row + 1 < len(ticks):
                 self.timeline.at(int(ticks.ts_close_ns[row + 1]), lambda: close(row + 1))
@@ -270,7 +277,7 @@ class World:
         """Let one close happen to an account."""
         for column, key in enumerate(ticks.keys):
             if event.present[column]:
-                node.exchange.on_bar(key, event.bars[column], event.ts_ns)
+                node.exchange.on_bar(key, event.bars[column], self.timeline.now_ns)
         self.stream(node)
         self.deliver(node, event)
 

@@ -90,7 +90,8 @@ class Story:
     terms: Terms = FIRST_TERMS
 
 
-MAY_BE_ASKED = AT_VENUE - {OrderStatus.SETTLING} | {OrderStatus.UNKNOWN}
+MAY_BE_AMENDED = AT_VENUE - {OrderStatus.SETTLING}
+MAY_BE_CANCELED = MAY_BE_AMENDED | {OrderStatus.UNKNOWN}
 SENT = (intended(), Attempted(CID, 1, 1))
 OPEN = (*SENT, Acked(CID, "V1"), seen(LIVE, 0))
 HELD = Intended(CID, request(10, OrderType.BRACKET, ENTRY))
@@ -445,7 +446,8 @@ def walk(seed: int) -> Iterator[tuple[Order, Fact]]:
     unasked: set[object] = set()
     for fact in RandomVenue(random.Random(seed)).live():
         about = _question(fact)
-        if isinstance(fact, CancelAsked | AmendAsked) and order.undisputed_status not in MAY_BE_ASKED:
+        may_be = MAY_BE_CANCELED if isinstance(fact, CancelAsked) else MAY_BE_AMENDED
+        if isinstance(fact, CancelAsked | AmendAsked) and order.undisputed_status not in may_be:
             unasked |= about
         if unasked.isdisjoint(about):
             order.add(fact)

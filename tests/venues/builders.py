@@ -24,7 +24,9 @@ def exchange_of(
     return SimulatedExchange(ACCOUNT, instruments or [instrument()], rules, CAPITAL_UNITS, **options)
 
 
-def entry(cid: str = "e1", price: float = 0.0, units: int = UNIT, side: Side = Side.BUY, **changes: Any) -> OrderRequest:
+def entry(
+    cid: str = "e1", price: float = 0.0, units: int = UNIT, side: Side = Side.BUY, **changes: Any
+) -> OrderRequest:
     """Return an order that opens: at the market, or at a limit around 100."""
     kind = OrderType.LIMIT if price else OrderType.MARKET
     fields: dict[str, Any] = {
@@ -41,17 +43,23 @@ def entry(cid: str = "e1", price: float = 0.0, units: int = UNIT, side: Side = S
     return OrderRequest(**(fields | changes))
 
 
-def leave(cid: str = "x1", price: float = 0.0, units: int = UNIT, side: Side = Side.SELL, **changes: Any) -> OrderRequest:
+def leave(
+    cid: str = "x1", price: float = 0.0, units: int = UNIT, side: Side = Side.SELL, **changes: Any
+) -> OrderRequest:
     """Return an order that only reduces."""
     return entry(cid, price, units, side, role=Role.EXIT, reduce_only=True, **changes)
 
 
-def guarded(cid: str = "e1", price: float = 0.0, units: int = UNIT, stop: float = 2.0, target: float = 3.0, **changes: Any) -> OrderRequest:
+def guarded(
+    cid: str = "e1", price: float = 0.0, units: int = UNIT, stop: float = 2.0, target: float = 3.0, **changes: Any
+) -> OrderRequest:
     """Return an entry that carries a bracket `b-<cid>`."""
     return entry(cid, price, units, protection=Protection(f"b-{cid}", stop, target), **changes)
 
 
-def bracket(cid: str = "b1", stop: float = 98.0, target: float = 0.0, units: int = UNIT, side: Side = Side.SELL, **changes: Any) -> OrderRequest:
+def bracket(
+    cid: str = "b1", stop: float = 98.0, target: float = 0.0, units: int = UNIT, side: Side = Side.SELL, **changes: Any
+) -> OrderRequest:
     """Return a bracket that is sent by itself."""
     terms = Terms(units, stop_units=round(stop * 100), target_units=round(target * 100))
     return entry(cid, 0.0, units, side, kind=OrderType.BRACKET, role=Role.PROTECT, terms=terms, **changes)
@@ -62,13 +70,20 @@ def at(minute: float) -> int:
     return START_NS + round(minute * MINUTE_NS)
 
 
-def play(exchange: SimulatedExchange, minute: float, *prices: float, volume: float = 1e6, key: InstrumentKey = BTC) -> None:
+def play(
+    exchange: SimulatedExchange, minute: float, *prices: float, volume: float = 1e6, key: InstrumentKey = BTC
+) -> None:
     """Play one bar that closes at a minute: open, high, low, close, or one price for all."""
-    o, h, l, c = prices if len(prices) == 4 else prices * 4
-    exchange.on_bar(key, bar_of(o, h, l, c, volume, at(minute)), at(minute))
+    four = prices if len(prices) == 4 else prices * 4
+    exchange.on_bar(key, bar_of(*four, volume, at(minute)), at(minute))
 
 
 def story(exchange: SimulatedExchange) -> list[tuple[str, int, float]]:
     """Return the trades so far: whose, signed quantity units, price."""
     fills, _ = exchange.fills_after(0)
     return [(f.client_order_id, int(f.side) * f.qty_units, f.price_units / 100) for f in fills]
+
+
+def print_of(price: float, ts_ns: int, qty: float = 1e6) -> Record:
+    """Return a public trade as the exchange takes it."""
+    return bar_of(price, price, price, price, qty, ts_ns)

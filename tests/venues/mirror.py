@@ -1,4 +1,4 @@
-"""The backtest's fold, with its orders sent to a simulated exchange as well: both meet the same bars, trade by trade."""
+"""The backtest's fold, with its orders sent to a simulated exchange too: both meet the same bars, trade by trade."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,6 @@ class Mirror(PlainFold):
         capital: float,
         *,
         keeps_exits: bool = False,
-        caps_exact: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(bars, signals, instruments, rules, capital, **options)
@@ -55,7 +54,10 @@ class Mirror(PlainFold):
         self.sent: list[Sent | None] = [None] * len(bars)
         self.cursor = self.count = 0
         self.keeps_exits = keeps_exits
-        self.caps_exact = caps_exact
+        self.closes = [
+            {int(bar.ts_close_ns) for row in range(len(columns)) for bar in self.inner_bars(j, row)}
+            for j, columns in enumerate(bars)
+        ]
         self.amended = 0
 
     def trade(self, j: int, bar: Record) -> None:
@@ -75,7 +77,8 @@ class Mirror(PlainFold):
             told = [Reason.EXIT_STOP if reason in STOPS else reason for reason in reasons]
             assert [f.reason for f in traded] == [reason if reason in PROTECTIVE else 0 for reason in told]
         self.compare(j)
-        self.sync(j, int(bar.ts_close_ns))
+        if self.fine.starts.size:
+            self.sync(j, int(bar.ts_close_ns))
 
     def is_leaving(self, j: int) -> bool:
         return any(order.trigger for order in self.exchange.slots[self.facts[j].key].live)
@@ -130,7 +133,7 @@ class Mirror(PlainFold):
         factor = float(self.records[j].price_factor)
         live = self.exchange.book.find(sent.request.client_order_id)
         assert live is not None
-        assert live.leaves_units == order.units
+        assert live.leaves_units == order.units or (live.reduces and live.leaves_units > order.units)
         terms = Terms(live.terms.qty_units, round(order.limit_price * factor))
         self.exchange.amend(live.venue_order_id, terms, int(order.active_ns))
         self.amended += 1
@@ -171,8 +174,7 @@ class Mirror(PlainFold):
         order = self.state.orders[j]
         if order.kind == OrderKind.MARKET:
             return int(order.expires_ns)
-        columns = self.fine if self.fine.starts.size else self.bars[j]
-        return 0 if (columns.ts_close_ns == order.expires_ns).any() else int(order.expires_ns)
+        return 0 if order.expires_ns in self.closes[j] else int(order.expires_ns)
 
     def withdraw(self, sent: Sent, ts_ns: int) -> None:
         if self.is_live(sent):

@@ -185,7 +185,7 @@ class Levers:
         gained = slot.held_units + slot.stray_units - before
         exchange.holdings.book_flow("split", slot.instrument.base, gained * 10**scale, now_ns)
         exchange.follow(slot, now_ns)
-        self._pay_out(slot, before * new - (before + gained) * old, old * new, now_ns)
+        self._pay_out(slot, before * new - (before + gained) * old, new, now_ns)
 
     def _pay_out(self, slot: Slot, parts: int, of: int, now_ns: int) -> None:
         # `parts / of` old units at the last price before the split, which is what the rest is worth.

@@ -19,23 +19,20 @@ _TABLES = {
     "CONSTRAINT pk_posting PRIMARY KEY (seq, leg), CONSTRAINT ck_posting_amount CHECK (amount <> 0), "
     "CONSTRAINT fk_posting_seq FOREIGN KEY (seq) REFERENCES event (seq) DEFERRABLE INITIALLY DEFERRED, "
     "CONSTRAINT fk_posting_asset FOREIGN KEY (asset) REFERENCES asset (asset)",
-    "client_order": _ACCOUNT + "client_order_id TEXT NOT NULL, seq {big}, "
-    "CONSTRAINT pk_client_order PRIMARY KEY (exchange, account_id, client_order_id), "
-    "CONSTRAINT fk_client_order_seq FOREIGN KEY (seq) REFERENCES event (seq)",
+    "order_step": _ACCOUNT + "client_order_id TEXT NOT NULL, step {big}, seq {big}, closes {big}, "
+    "CONSTRAINT pk_order_step PRIMARY KEY (exchange, account_id, client_order_id, step), "
+    "CONSTRAINT ck_order_step_step CHECK (step = 0 OR step = seq), "
+    "CONSTRAINT fk_order_step_seq FOREIGN KEY (seq) REFERENCES event (seq)",
     "fill_key": _ACCOUNT + "venue_trade_id TEXT NOT NULL, seq {big}, "
     "CONSTRAINT pk_fill_key PRIMARY KEY (exchange, account_id, venue_trade_id), "
     "CONSTRAINT fk_fill_key_seq FOREIGN KEY (seq) REFERENCES event (seq)",
     "balance": _ACCOUNT + "book TEXT NOT NULL, asset TEXT NOT NULL, amount {big}, "
     "CONSTRAINT pk_balance PRIMARY KEY (exchange, account_id, book, asset), "
     "CONSTRAINT ck_balance_hold CHECK (book <> 'hold' OR amount >= 0)",
-    "order_open": _ACCOUNT + "client_order_id TEXT NOT NULL, seq {big}, "
-    "CONSTRAINT pk_order_open PRIMARY KEY (exchange, account_id, client_order_id)",
-    "order_fact": "order_seq {big}, seq {big}, CONSTRAINT pk_order_fact PRIMARY KEY (order_seq, seq)",
     "checkpoint": _ACCOUNT + "ts_close_ns {big}, seq {big}, state {blob}, "
     "CONSTRAINT pk_checkpoint PRIMARY KEY (exchange, account_id)",
     "hold_run": _ACCOUNT + "symbol TEXT NOT NULL, first_ns {big}, last_ns {big}, reason {big}, bars {big}, "
     "CONSTRAINT pk_hold_run PRIMARY KEY (exchange, account_id, symbol, first_ns)",
-    "outbox": "seq {big}, CONSTRAINT pk_outbox PRIMARY KEY (seq)",
     "consumer": "name TEXT NOT NULL, cursor {big}, attempts {big}, next_ns {big}, "
     "CONSTRAINT pk_consumer PRIMARY KEY (name)",
     "dead_letter": "consumer TEXT NOT NULL, seq {big}, ts_ns {big}, attempts {big}, error TEXT NOT NULL, "
@@ -43,23 +40,30 @@ _TABLES = {
     "lease": _ACCOUNT + "epoch {big}, holder TEXT NOT NULL, renewed_ns {big}, expires_ns {big}, "
     "CONSTRAINT pk_lease PRIMARY KEY (exchange, account_id)",
 }
-_WITH_ROWID = {"ledger", "event", "outbox"}
-_FACTS = ("event", "posting", "client_order", "fill_key")
+_WITH_ROWID = {"ledger", "event"}
+_FACTS = ("event", "posting", "order_step", "fill_key")
+
+_VIEWS = {
+    "client_order": "SELECT exchange, account_id, client_order_id, seq FROM order_step WHERE step = 0",
+    "order_fact": "SELECT o.seq AS order_seq, s.seq FROM order_step o JOIN order_step s ON s.exchange = o.exchange "
+    "AND s.account_id = o.account_id AND s.client_order_id = o.client_order_id WHERE o.step = 0",
+    "order_open": "SELECT exchange, account_id, client_order_id, min(seq) AS seq FROM order_step "
+    "GROUP BY exchange, account_id, client_order_id HAVING min(step) = 0 AND max(closes) = 0",
+    "outbox": "SELECT seq FROM event WHERE seq > coalesce((SELECT min(cursor) FROM consumer), 0)",
+}
 
 _SQLITE_GUARDS = """
 CREATE TRIGGER event_next BEFORE INSERT ON event
 BEGIN SELECT RAISE(ABORT, 'event is not the next') WHERE NEW.seq <> 1 + ifnull((SELECT max(seq) FROM event), 0); END;;
 CREATE TRIGGER event_sealed AFTER INSERT ON event
-BEGIN SELECT RAISE(ABORT, 'postings do not sum to 0')
-      FROM posting WHERE seq = NEW.seq GROUP BY asset HAVING sum(amount) <> 0; END;;
+BEGIN SELECT RAISE(ABORT, 'postings do not sum to 0') WHERE EXISTS (SELECT 1 FROM posting p WHERE p.seq = NEW.seq
+      AND (SELECT sum(q.amount) FROM posting q WHERE q.seq = NEW.seq AND q.asset = p.asset) <> 0); END;;
 CREATE TRIGGER posting_first BEFORE INSERT ON posting
 BEGIN SELECT RAISE(ABORT, 'posting of a sealed event') WHERE EXISTS (SELECT 1 FROM event WHERE seq = NEW.seq); END;;
-CREATE TRIGGER posting_once BEFORE INSERT ON posting
-BEGIN SELECT RAISE(ABORT, 'posting is there already')
-      WHERE EXISTS (SELECT 1 FROM posting WHERE seq = NEW.seq AND leg = NEW.leg); END;;
-CREATE TRIGGER client_order_once BEFORE INSERT ON client_order
-BEGIN SELECT RAISE(ABORT, 'client order id is there already') WHERE EXISTS (SELECT 1 FROM client_order
-      WHERE exchange = NEW.exchange AND account_id = NEW.account_id AND client_order_id = NEW.client_order_id); END;;
+CREATE TRIGGER order_step_once BEFORE INSERT ON order_step
+BEGIN SELECT RAISE(ABORT, 'order step is there already') WHERE EXISTS (SELECT 1 FROM order_step
+      WHERE exchange = NEW.exchange AND account_id = NEW.account_id AND client_order_id = NEW.client_order_id
+      AND step = NEW.step); END;;
 CREATE TRIGGER fill_key_once BEFORE INSERT ON fill_key
 BEGIN SELECT RAISE(ABORT, 'venue trade id is there already') WHERE EXISTS (SELECT 1 FROM fill_key
       WHERE exchange = NEW.exchange AND account_id = NEW.account_id AND venue_trade_id = NEW.venue_trade_id); END;;
@@ -124,6 +128,8 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_hold_run_last_ns ON hold_run (last_ns)")
     for statement in (_SQLITE_GUARDS if sqlite else _POSTGRESQL_GUARDS).split(";;"):
         op.execute(statement.strip())
+    for name, query in _VIEWS.items():
+        op.execute(f"CREATE VIEW {name} AS {query}")
     for name in _FACTS:
         for verb in ("UPDATE", "DELETE") if sqlite else ("UPDATE", "DELETE", "TRUNCATE"):
             each = "STATEMENT" if verb == "TRUNCATE" else "ROW"

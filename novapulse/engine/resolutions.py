@@ -1,0 +1,207 @@
+"""Carries out what reconciliation decided.
+
+Invariants:
+- money is booked with its legs, whatever the reason: a movement against CAPITAL or INCOME, dust against DUST, and what
+  an operator accepts without an explanation against SUSPENSE, where it stays visible;
+- money that comes or goes without a trade is no profit: the day's opening and the peaks move with it.
+"""
+
+from collections.abc import Iterable
+
+from novapulse.core.bars import DAY_NS
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import Cancel, Flow, Lookup, ReadSnapshot, Severity
+from novapulse.core.orders import Filled
+from novapulse.core.postings import Book, Posting, move
+from novapulse.engine import fills
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import ask_cancel
+from novapulse.engine.resolver import Resolver
+from novapulse.reconciliation.breaks import Break
+from novapulse.reconciliation.resolve import (
+    AdoptExternal,
+    AlertOnly,
+    BookFacts,
+    BookProvisional,
+    CancelAtVenue,
+    FreezeEntries,
+    HaltAccount,
+    HaltInstrument,
+    ImportFlow,
+    LookUp,
+    Rearm,
+    Resolution,
+    SweepDust,
+    WidenFills,
+)
+
+FLOWS_KEPT = 1024
+_INCOME = frozenset({"interest", "staking", "dividend", "reward"})
+
+
+class Resolutions:
+    """What one comparison asks for, carried out as it comes.
+
+    Attributes:
+        gates: Instrument -> why it takes no new risk.
+        frozen: Why the account takes none; empty when it may.
+        fatal: How many breaks halt the account.
+    """
+
+    def __init__(self, desk: Desk, resolver: Resolver) -> None:
+        """Start without demands."""
+        self.desk = desk
+        self.resolver = resolver
+        self.gates: dict[InstrumentKey, str] = {}
+        self.frozen = ""
+        self.fatal = 0
+
+    def begin(self) -> None:
+        """Forget the demands of the comparison before."""
+        self.gates = {}
+        self.frozen = ""
+        self.fatal = 0
+
+    def apply(self, draft: Draft, found: Break, wanted: Iterable[Resolution]) -> None:
+        """Carry out what is wanted of one break."""
+        for one in wanted:
+            if isinstance(one, HaltInstrument):
+                self.gates.setdefault(one.instrument, one.text)
+            elif isinstance(one, FreezeEntries):
+                self.frozen = self.frozen or one.text
+            elif isinstance(one, HaltAccount):
+                self.frozen = self.frozen or one.text
+                self.fatal += 1
+            elif isinstance(one, AlertOnly):
+                if found.readings == 1:
+                    draft.alert(found.rule.severity, found.key, one.text)
+            else:
+                self._act(draft, found, one)
+
+    def _act(self, draft: Draft, found: Break, one: Resolution) -> None:
+        desk = self.desk
+        if isinstance(one, BookFacts):
+            for fact in one.facts:
+                if isinstance(fact, Filled):
+                    fills.take_fill(desk, draft, fact)
+                elif desk.order(fact.client_order_id) is not None:
+                    desk.learn(draft, fact)
+        elif isinstance(one, BookProvisional):
+            fills.take_fill(desk, draft, one.fill)
+        elif isinstance(one, LookUp):
+            self._look_up(draft, one)
+        elif isinstance(one, CancelAtVenue):
+            order = desk.order(one.client_order_id)
+            if order is not None:
+                ask_cancel(desk, draft, order)
+            else:
+                draft.then(Cancel("", one.venue_order_id, one.instrument, 1))
+        elif isinstance(one, AdoptExternal):
+            self._adopt_external(draft, one)
+        elif isinstance(one, ImportFlow):
+            self._import(draft, one.flow)
+        elif isinstance(one, WidenFills):
+            draft.then(ReadSnapshot("", one.text))
+        elif isinstance(one, SweepDust):
+            self._sweep(draft, one)
+        else:
+            assert isinstance(one, Rearm), one
+
+    def _look_up(self, draft: Draft, one: LookUp) -> None:
+        order = self.desk.orders.get(one.client_order_id)
+        if order is not None:
+            self.resolver.watch(draft, order)
+        else:
+            draft.then(Lookup(one.client_order_id, one.venue_order_id, one.instrument, draft.ts_ns))
+
+    def _adopt_external(self, draft: Draft, one: AdoptExternal) -> None:
+        desk = self.desk
+        if one.listed is not None and one.listed.seen.venue_order_id not in desk.foreign:
+            seen = one.listed.seen
+            desk.foreign[seen.venue_order_id] = one.listed.instrument
+            draft.write(
+                "foreign_order_seen",
+                {
+                    "venue_order_id": seen.venue_order_id,
+                    "client_order_id_shown": seen.client_order_id,
+                    "instrument": [one.listed.instrument.exchange, one.listed.instrument.symbol],
+                    "side": int(one.listed.side),
+                    "qty_units": one.listed.qty_units,
+                },
+            )
+        for fill in one.fills:
+            fills.take_fill(desk, draft, fill)
+
+    # ---- money without a trade ----
+
+    def _import(self, draft: Draft, flow: Flow) -> None:
+        desk = self.desk
+        if flow.flow_id in desk.flows:
+            return
+        desk.flows[flow.flow_id] = None
+        while len(desk.flows) > FLOWS_KEPT:
+            desk.flows.popitem(last=False)
+        legs: tuple[Posting, ...] = ()
+        if self._take_amount(flow.asset, flow.asset_units, own_money=True):
+            source = Book.INCOME if flow.kind in _INCOME else Book.FEES if flow.kind == "fee" else Book.CAPITAL
+            legs = move(flow.asset, flow.asset_units, source, self._book_of(flow.asset))
+        else:
+            draft.alert(Severity.WARNING, f"flow:{flow.flow_id}", f"{flow.kind} of {flow.asset}: not an asset of ours")
+        draft.write(
+            "flow_booked",
+            {
+                "flow_id": flow.flow_id,
+                "kind": flow.kind,
+                "asset": flow.asset,
+                "asset_units": flow.asset_units,
+                "ts_event_ns": flow.ts_event_ns,
+            },
+            legs,
+        )
+
+    def _sweep(self, draft: Draft, one: SweepDust) -> None:
+        desk = self.desk
+        day = draft.ts_ns // DAY_NS
+        if desk.dust_days.get(one.asset) == day:
+            return
+        desk.dust_days[one.asset] = day
+        if self._take_amount(one.asset, one.asset_units, own_money=False):
+            legs = move(one.asset, one.asset_units, Book.DUST, self._book_of(one.asset))
+            draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units}, legs)
+
+    def adopt(self, draft: Draft, found: Break) -> tuple[bool, str]:
+        """Book a difference of amounts as it is, against SUSPENSE.
+
+        Returns:
+            Whether it was done, and a sentence.
+        """
+        if not found.asset or not found.diff_units:
+            return False, f"{found.key} is no difference of amounts: {found.text}"
+        if not self._take_amount(found.asset, found.diff_units, own_money=True):
+            return False, f"{found.asset} is not an asset of this account, or its difference is finer than it trades"
+        legs = move(found.asset, found.diff_units, Book.SUSPENSE, self._book_of(found.asset))
+        draft.write("break_adopted", {"key": found.key, "text": found.text}, legs)
+        return True, f"{found.diff_units} units of {found.asset} were booked against suspense"
+
+    def _book_of(self, asset: str) -> Book:
+        return Book.CASH if asset == self.desk.quote else Book.INVENTORY
+
+    def _take_amount(self, asset: str, units: int, *, own_money: bool) -> bool:
+        """Let the books have an amount that no trade brought; False when they cannot."""
+        desk, books = self.desk, self.desk.books
+        if asset == desk.quote:
+            step = 10 ** (desk.scales[asset] - desk.instruments[0].cash_scale)
+            if units % step:
+                return False
+            books.move_cash(units // step)
+            if own_money:
+                books.shift_marks(units // step)
+            return True
+        for row, instrument in enumerate(desk.instruments):
+            if instrument.base == asset:
+                step = 10 ** (desk.scales[asset] - instrument.qty_scale)
+                if units % step:
+                    return False
+                books.foreign_units[row] += units // step
+                return True
+        return False

@@ -1,0 +1,491 @@
+"""One account on an event loop: brings events to its trader and carries out what the trader wants.
+
+Invariants:
+- one event at a time: what it wants written is durable before anything behind it is done or the next event is heard;
+- a trader whose commit failed knows what the ledger does not: it is forgotten, and a new one starts from the ledger;
+- an error of our own puts the account into reduce-only, a second one soon after it halts it; it never leaves this file;
+- a request that got no answer in time is told as ambiguous, never as refused.
+"""
+
+import asyncio
+import enum
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import (
+    Alert,
+    Amend,
+    AmendEnded,
+    Answer,
+    BarsClosed,
+    Cancel,
+    CancelEnded,
+    CommandReceived,
+    Commit,
+    CommitFailed,
+    ConditionSeen,
+    Effect,
+    Event,
+    Found,
+    Lookup,
+    LookupEnded,
+    Outcome,
+    ReadSnapshot,
+    Record,
+    SetTimer,
+    Severity,
+    SnapshotFailed,
+    SnapshotRead,
+    Started,
+    Submit,
+    SubmitEnded,
+    TimerFired,
+)
+from novapulse.core.orders import OrderStatus
+from novapulse.core.ports import Fenced, JournalError, Rejected, Unavailable, Unwritable, Venue
+from novapulse.engine.backoff import Backoff
+from novapulse.engine.committer import Committer
+from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
+from novapulse.engine.trader import Trader
+
+_log = structlog.get_logger("novapulse.engine")
+
+QUEUE_MAX = 10_000
+"""Events that wait for one account; what comes beyond is dropped, and the account is compared with its venue again."""
+
+BUG_AGAIN_S = 3600
+_UNANSWERED = frozenset(
+    {
+        OrderStatus.INTENT,
+        OrderStatus.SENDING,
+        OrderStatus.UNKNOWN,
+        OrderStatus.CANCEL_PENDING,
+        OrderStatus.REPLACE_PENDING,
+        OrderStatus.SETTLING,
+    }
+)
+
+
+class Life(enum.StrEnum):
+    """How an account's trader is."""
+
+    DOWN = "down"
+    RUNNING = "running"
+    ENDED = "ended"
+    """For good: another process has the account, or our own errors forbid to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How long a request travels to the venue and its answer back, ns; 0 where the network itself takes its time."""
+
+    out_ns: int = 0
+    back_ns: int = 0
+
+
+class Teller(Protocol):
+    """Hears what an account has to say."""
+
+    def alerted(self, account: AccountKey, alert: Alert) -> None:
+        """Take note of an alert."""
+        ...
+
+    def answered(self, account: AccountKey, answer: Answer) -> None:
+        """Take note of a command's answer."""
+        ...
+
+
+@dataclass(slots=True)
+class Told:
+    """What became durable since the start, and what is wrong.
+
+    Attributes:
+        kinds: Records by kind.
+        dropped: Events that nobody could take.
+        bugs: Errors of our own.
+        why_down: In words; empty while the trader runs.
+        connected: Whether the venue's stream stands.
+        ledger_failed: Whether the last write failed.
+        alerts: The last text of each key.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0
+    bugs: int = 0
+    why_down: str = "it has not started yet"
+    connected: bool | None = None
+    ledger_failed: bool = False
+    alerts: dict[str, Alert] = field(default_factory=dict)
+
+
+class AccountRunner:
+    """One account.
+
+    Attributes:
+        key: Whose.
+        trader: What decides; replaced when the ledger and it no longer agree.
+        venue: Where its orders go.
+        life: Whether it runs.
+        told: What it did, and what is wrong.
+    """
+
+    def __init__(
+        self,
+        key: AccountKey,
+        reborn: Callable[[], Trader],
+        venue: Venue,
+        timeline: Timeline,
+        committer: Committer,
+        teller: Teller,
+        link: Link,
+    ) -> None:
+        """Take everything an account needs; `start` begins.
+
+        Args:
+            key: Whose.
+            reborn: Makes a trader from what the ledger has; blocks, and raises `JournalError` or ValueError.
+            venue: Where its orders go.
+            timeline: Time.
+            committer: The way into the ledger.
+            teller: Hears alerts and answers.
+            link: What every request waits on its way.
+        """
+        self.key = key
+        self.venue = venue
+        self.life = Life.DOWN
+        self.told = Told()
+        self.trader: Trader | None = None
+        self._reborn = reborn
+        self._timeline = timeline
+        self._committer = committer
+        self._teller = teller
+        self._link = link
+        self._events: deque[Event] = deque()
+        self._is_busy = False
+        self._timers: dict[str, Appointment] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._trouble = asyncio.Event()
+        self._bug_ns = -(2**62)
+        self._loop = asyncio.get_running_loop()
+
+    # ---- Its life ----
+
+    async def start(self) -> None:
+        """Begin from what the ledger has.
+
+        Raises:
+            JournalError: The ledger cannot be read.
+            ValueError: What it has is of another account or configuration.
+        """
+        writer: Executor | None = self._committer.writer
+        self.trader = await self._loop.run_in_executor(writer, self._reborn)
+        self.life, self.told.why_down = Life.RUNNING, ""
+        self.deliver(Started(self._timeline.now_ns()))
+        if self.told.ledger_failed:
+            self.deliver(ConditionSeen(self._timeline.now_ns(), "ledger_unwritable", 1.0, "a write failed"))
+
+    async def tend(self) -> None:
+        """Bring the account back whenever it went down, until it has ended for good."""
+        settings = self.trader.desk.settings if self.trader else None
+        least, most = (settings.backoff_s_min, settings.backoff_s_max) if settings else (1.0, 60.0)
+        backoff = Backoff(least, most, f"{self.key.exchange} {self.key.account_id}")
+        while self.life is not Life.ENDED:
+            await self._trouble.wait()
+            self._trouble.clear()
+            while self.life is Life.DOWN:
+                wait_s = backoff.next_s()
+                await self._timeline.until(self._timeline.now_ns() + round(wait_s * SECOND_NS))
+                await self._come_back(backoff)
+
+    async def _come_back(self, backoff: Backoff) -> None:
+        try:
+            await self.start()
+        except (JournalError, ValueError) as wrong:
+            self.told.why_down = str(wrong)
+            _log.error("the account cannot start", **self._name(), error=str(wrong))
+            if isinstance(wrong, ValueError):
+                self.end(str(wrong))
+            return
+        if self.told.bugs:
+            verb = "reduce_only" if self.told.bugs == 1 else "halt"
+            self.command(f"bug:{self.told.bugs}:{self._timeline.now_ns()}", verb, {}, "the supervisor")
+        await self.idle()
+        if self.life is Life.RUNNING:
+            backoff.succeeded()
+            _log.info("the account runs again", **self._name())
+
+    def end(self, why: str) -> None:
+        """Stop the account for good."""
+        self.life, self.told.why_down = Life.ENDED, why
+        self._forget()
+        self._trouble.set()
+
+    def _go_down(self, why: str) -> None:
+        if self.life is Life.ENDED:
+            return
+        self.life, self.told.why_down = Life.DOWN, why
+        self._forget()
+        self._trouble.set()
+
+    def _forget(self) -> None:
+        self._events.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    # ---- Events in ----
+
+    def deliver(self, event: Event) -> None:
+        """Let the trader hear an event, behind those that wait."""
+        if self.life is not Life.RUNNING:
+            return
+        if len(self._events) >= QUEUE_MAX:
+            self.told.dropped += 1
+            return
+        self._events.append(event)
+        if not self._is_busy:
+            self._pump()
+
+    def command(self, command_id: str, verb: str, arguments: dict[str, object], actor: str) -> None:
+        """Let the trader hear a command."""
+        self.deliver(CommandReceived(self._timeline.now_ns(), command_id, verb, arguments, actor))
+
+    def condition(self, name: str, value: float | None, text: str = "") -> None:
+        """Let the trader hear of a measured condition."""
+        self.deliver(ConditionSeen(self._timeline.now_ns(), name, value, text))
+
+    async def hear_stream(self) -> None:
+        """Bring what the venue's stream says to the trader, for as long as it stands.
+
+        Raises:
+            Unavailable: The stream broke; the trader was told to compare.
+        """
+        try:
+            while True:
+                self.told.connected = True
+                for event in await self.venue.events():
+                    self.deliver(_arrived(event, self._timeline.now_ns()))
+        finally:
+            self.told.connected = False
+            self.condition("stream_gap", 1.0, "the venue's stream ended")
+
+    async def idle(self) -> None:
+        """Wait until every event that came so far has been dealt with."""
+        while self.life is Life.RUNNING and (self._is_busy or self._events):
+            await asyncio.sleep(0)
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait."""
+        return len(self._events)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no request is on its way and no order's outcome is open."""
+        if self._requests or self._is_busy or self._events:
+            return False
+        orders = self.trader.desk.orders.values() if self.trader else ()
+        return not any(order.status in _UNANSWERED and not order.request.attached_to for order in orders)
+
+    def _pump(self) -> None:
+        while self._events and not self._is_busy and self.life is Life.RUNNING:
+            event = self._events.popleft()
+            assert self.trader is not None
+            try:
+                effects = self.trader.handle(event)
+            except Exception as wrong:
+                self._on_bug(event, wrong)
+                return
+            self._perform(effects)
+
+    def _on_bug(self, event: Event, wrong: Exception) -> None:
+        now_ns = self._timeline.now_ns()
+        self.told.bugs = self.told.bugs + 1 if now_ns - self._bug_ns < BUG_AGAIN_S * SECOND_NS else 1
+        self._bug_ns = now_ns
+        text = f"an error of our own: {type(wrong).__name__}: {wrong}"
+        _log.critical("the trader broke", **self._name(), on=type(event).__name__, exc_info=wrong)
+        severity = Severity.CRITICAL
+        self._tell(Alert(severity, "bug", f"{text}; the account may only reduce until somebody has looked"))
+        if self.told.bugs > 2:
+            self.end(f"{text}; it was the third in an hour, and the account stands still")
+        else:
+            self._go_down(text)
+
+    # ---- Effects out ----
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for number, effect in enumerate(effects):
+            if isinstance(effect, Commit):
+                self._is_busy = True
+                rest = effects[number + 1 :]
+                trader = self.trader
+
+                def done(wrong: JournalError | None, commit: Commit = effect) -> None:
+                    self._committed(commit, rest, trader, wrong)
+
+                self._committer.submit(self.key, effect, done)
+                return
+            self._do(effect)
+
+    def _committed(
+        self, commit: Commit, rest: Sequence[Effect], trader: Trader | None, wrong: JournalError | None
+    ) -> None:
+        self._is_busy = False
+        if wrong is not None:
+            self._on_unwritten(wrong)
+            return
+        self.told.kinds.update(record.kind for record in commit.records)
+        if trader is not self.trader or self.life is not Life.RUNNING:
+            # It is durable, but whoever wanted it is gone: what it asked for is found open at the next start.
+            return
+        if self.told.ledger_failed:
+            self.told.ledger_failed = False
+            self.condition("ledger_unwritable", 0.0, "the ledger takes writes again")
+        self._perform(rest)
+        self._pump()
+
+    def _on_unwritten(self, wrong: JournalError) -> None:
+        _log.error("the ledger did not take a commit", **self._name(), error=str(wrong))
+        fenced = isinstance(wrong, Fenced)
+        if self.trader is not None:
+            # It hears of it as the last thing; what it wants now could not be written either.
+            self.trader.handle(CommitFailed(self._timeline.now_ns(), str(wrong), fenced))
+        self._tell(Alert(Severity.CRITICAL, "ledger", f"the ledger did not take a commit: {wrong}"))
+        if fenced:
+            self.end(str(wrong))
+        elif isinstance(wrong, Unwritable):
+            self.told.ledger_failed = True
+            self._go_down(str(wrong))
+        else:
+            # The ledger refused what breaks its rules: that is an error of our own.
+            self._on_bug(CommitFailed(self._timeline.now_ns(), str(wrong)), wrong)
+
+    def _do(self, effect: Effect) -> None:
+        if isinstance(effect, SetTimer):
+            self._set_timer(effect)
+        elif isinstance(effect, Alert):
+            self._tell(effect)
+        elif isinstance(effect, Answer):
+            self._teller.answered(self.key, effect)
+        else:
+            assert not isinstance(effect, Commit)
+            task = self._loop.create_task(self._request(effect), name=f"{_what(effect)} {self.key.account_id}")
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+
+    def _tell(self, alert: Alert) -> None:
+        self.told.alerts[alert.key] = alert
+        while len(self.told.alerts) > 100:
+            self.told.alerts.pop(next(iter(self.told.alerts)))
+        self._teller.alerted(self.key, alert)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        before = self._timers.pop(effect.name, None)
+        if before is not None:
+            before.cancel()
+
+        def fire() -> None:
+            self._timers.pop(effect.name, None)
+            self.deliver(TimerFired(self._timeline.now_ns(), effect.name))
+
+        self._timers[effect.name] = self._timeline.at(effect.at_ns, fire)
+
+    async def _request(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> None:
+        timeline, link = self._timeline, self._link
+        if link.out_ns:
+            await timeline.until(timeline.now_ns() + link.out_ns)
+        answer = await self._answer(effect)
+        if link.back_ns:
+            await timeline.until(timeline.now_ns() + link.back_ns)
+        self.deliver(_arrived(answer, timeline.now_ns()))
+
+    async def _answer(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> Event:
+        assert self.trader is not None
+        deadline_s = self.trader.desk.settings.submit_deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._asked(effect)
+        except TimeoutError:
+            return _unclear(effect, f"no answer within {deadline_s:g} s")
+        except Exception as wrong:
+            if not isinstance(wrong, Rejected | Unavailable):
+                _log.error("a request failed", **self._name(), request=_what(effect), exc_info=wrong)
+            return _failed(effect, wrong)
+
+    async def _asked(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> Event:
+        if isinstance(effect, Submit):
+            venue_id = await self.venue.submit(effect)
+            return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.ACCEPTED, venue_id)
+        if isinstance(effect, Cancel):
+            await self.venue.cancel(effect)
+            return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.ACCEPTED)
+        if isinstance(effect, Amend):
+            await self.venue.amend(effect)
+            return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.ACCEPTED)
+        if isinstance(effect, Lookup):
+            return await self.venue.lookup(effect)
+        return SnapshotRead(0, await self.venue.snapshot(effect))
+
+    # ---- The end ----
+
+    async def write(self, record: Record) -> None:
+        """Write a record of the account that the trader has no part in.
+
+        Raises:
+            JournalError: The ledger did not take it.
+        """
+        await self._committer.write(self.key, Commit((record,)))
+        self.told.kinds[record.kind] += 1
+
+    def close(self) -> None:
+        """Let nothing happen any more; requests on their way are given up, the next start looks into them."""
+        self.end("it was stopped")
+        for task in self._requests:
+            task.cancel()
+
+    def _name(self) -> dict[str, str]:
+        return {"exchange": self.key.exchange, "account_id": self.key.account_id}
+
+
+def _what(effect: Effect) -> str:
+    return type(effect).__name__.lower()
+
+
+def _arrived(event: Event, now_ns: int) -> Event:
+    if isinstance(event, BarsClosed):
+        return event
+    values = [getattr(event, name) for name in event.__slots__[1:]]
+    made: Event = type(event)(now_ns, *values)
+    return made
+
+
+def _unclear(effect: Submit | Cancel | Amend | Lookup | ReadSnapshot, text: str) -> Event:
+    if isinstance(effect, Submit):
+        return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.AMBIGUOUS, text=text)
+    if isinstance(effect, Cancel):
+        return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.AMBIGUOUS, text)
+    if isinstance(effect, Amend):
+        return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.AMBIGUOUS, text)
+    if isinstance(effect, Lookup):
+        return LookupEnded(0, effect.client_order_id, Found.FAILED)
+    return SnapshotFailed(0, text)
+
+
+def _failed(effect: Submit | Cancel | Amend | Lookup | ReadSnapshot, wrong: Exception) -> Event:
+    text = str(wrong)
+    if not isinstance(wrong, Rejected | Unavailable):
+        return _unclear(effect, text)
+    if isinstance(effect, Submit):
+        code, why = (str(wrong.code), wrong.text) if isinstance(wrong, Rejected) else ("unavailable", text)
+        return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.REJECTED, "", code, why)
+    if isinstance(effect, Cancel):
+        return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.REJECTED, text)
+    if isinstance(effect, Amend):
+        return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.REJECTED, text)
+    return _unclear(effect, text)

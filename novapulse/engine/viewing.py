@@ -1,0 +1,116 @@
+"""What reconciliation is told that we believe.
+
+Invariants:
+- expected totals follow from the books: cash, positions of strategies, and what belongs to nobody;
+- a quick look finds a snapshot that agrees in everything; only another one is compared piece by piece.
+"""
+
+from collections.abc import Mapping
+
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import Snapshot
+from novapulse.core.orders import Filled, OrderStatus, Role
+from novapulse.engine.desk import Desk
+from novapulse.reconciliation.view import View
+
+_UNSENT = frozenset({OrderStatus.INTENT})
+
+
+def balances_of(desk: Desk) -> dict[str, int]:
+    """Return the totals that the venue should show, units of each asset's ledger scale."""
+    books = desk.books
+    expected = {desk.quote: desk.cash_amount(int(books.account[0].cash_units))}
+    held = (books.positions["qty_units"] + books.foreign_units).tolist()
+    for instrument, units in zip(desk.instruments, held, strict=True):
+        amount = desk.amount(instrument.base, int(units), instrument.qty_scale)
+        expected[instrument.base] = expected.get(instrument.base, 0) + amount
+    return expected
+
+
+def is_same(desk: Desk, snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot agrees with what we believe in everything, its executions being booked."""
+    if snapshot.flows and any(flow.flow_id not in desk.flows for flow in snapshot.flows):
+        return False
+    expected = balances_of(desk)
+    if any(snapshot.balances.get(asset, 0) != units for asset, units in expected.items()):
+        return False
+    if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
+        return False
+    listed = {shown.seen.client_order_id or shown.seen.venue_order_id for shown in snapshot.orders}
+    live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
+    if listed != live:
+        return False
+    if not all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills):
+        return False
+    return not _bare(desk) and all(order.missing_units == 0 for order in desk.orders.values())
+
+
+def _is_booked(desk: Desk, fill: Filled) -> bool:
+    order = desk.order(fill.client_order_id, fill.venue_order_id)
+    return order is not None and fill.venue_trade_id in order.fills
+
+
+def _bare(desk: Desk) -> frozenset[InstrumentKey]:
+    return frozenset(
+        desk.instruments[row].key
+        for row, slot in enumerate(desk.slots)
+        if desk.books.positions[row].qty_units != 0
+        and not slot.why_bare
+        and not slot.leaving_ns
+        and not any(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row))
+    )
+
+
+def view_of(desk: Desk) -> View:
+    """Return everything that a snapshot is compared with."""
+    books = desk.books
+    account = books.account[0]
+    orders = {**desk.closed, **desk.orders}
+    positions = {
+        instrument.key: int(units)
+        for instrument, units in zip(desk.instruments, books.positions["qty_units"].tolist(), strict=True)
+    }
+    protected = frozenset(
+        desk.instruments[row].key
+        for row, slot in enumerate(desk.slots)
+        if books.positions[row].qty_units != 0 and not slot.why_bare and not slot.leaving_ns
+    )
+    return View(
+        account=desk.key,
+        instruments={instrument.key: instrument for instrument in desk.instruments},
+        orders=orders,
+        venue_ids=desk.venue_ids,
+        balances=balances_of(desk),
+        scales=desk.scales,
+        quote=desk.quote,
+        equity_units=desk.cash_amount(round(float(account.equity) * float(books.records[0].cash_factor))),
+        marks=_marks(desk),
+        positions=positions,
+        to_protect=protected,
+        orders_active_ns=desk.active_ns,
+        instruments_active_ns=_instruments_active(desk),
+        known_trades=desk.foreign_trades,
+        known_flows=desk.flows,
+        known_foreign=desk.foreign,
+        is_exclusive=False,
+        fills_since_clean=desk.fills_since_clean,
+        readings=desk.readings,
+    )
+
+
+def _marks(desk: Desk) -> Mapping[InstrumentKey, int]:
+    return {
+        instrument.key: units
+        for row, instrument in enumerate(desk.instruments)
+        if (units := desk.price_units(row, float(desk.books.last_bars[row].close))) > 0
+    }
+
+
+def _instruments_active(desk: Desk) -> dict[InstrumentKey, int]:
+    active: dict[InstrumentKey, int] = {}
+    for name, ts_ns in desk.active_ns.items():
+        order = desk.order(name)
+        if order is not None:
+            key = order.request.instrument
+            active[key] = max(active.get(key, 0), ts_ns)
+    return active

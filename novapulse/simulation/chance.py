@@ -1,0 +1,50 @@
+"""Chance as a function: hash(seed, site, how often it was asked there). Nothing here keeps a generator's state.
+
+Invariants:
+- the same seed asked the same questions in the same order at each site gives the same answers, whatever other sites ask;
+- a site that is asked once more or once less changes no other site.
+"""
+
+import hashlib
+
+_MASK = (1 << 64) - 1
+
+
+class Chance:
+    """The dice of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        """Begin at the first throw of every site."""
+        self.seed = seed
+        self._thrown: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+
+    def bits(self, site: str) -> int:
+        """Return the next 64 bits of a site."""
+        count = self._thrown.get(site, 0)
+        self._thrown[site] = count + 1
+        name = self._names.get(site)
+        if name is None:
+            digest = hashlib.blake2b(f"{self.seed}\0{site}".encode(), digest_size=8).digest()
+            name = self._names[site] = int.from_bytes(digest, "big")
+        return _mixed(name + count * 0x9E3779B97F4A7C15)
+
+    def roll(self, site: str) -> float:
+        """Return the next number of a site in [0, 1)."""
+        return (self.bits(site) >> 11) / 9007199254740992.0
+
+    def happens(self, site: str, probability: float) -> bool:
+        """Tell whether something of a probability happens this time."""
+        return probability > 0.0 and self.roll(site) < probability
+
+    def between(self, site: str, low: int, high: int) -> int:
+        """Return a whole number in [low, high]."""
+        return low + self.bits(site) % (high - low + 1)
+
+
+def _mixed(value: int) -> int:
+    # The finalizer of splitmix64: every bit of the input reaches every bit of the output.
+    value &= _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)

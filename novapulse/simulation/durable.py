@@ -1,0 +1,84 @@
+"""What is durable of one account, indexed as it is written: the auditor's memory of the ledger.
+
+Invariants:
+- it holds what commits that succeeded said, nothing else; it can be made anew from the ledger and is then the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from novapulse.core.messages import Record
+
+
+class Durable:
+    """One account's records, as far as they are asked for.
+
+    Attributes:
+        intents: Client order id -> body of its request.
+        attempts: (client order id, attempt).
+        cancels: (client order id, attempt).
+        amends: (client order id, amendment) -> terms.
+        trades: Venue trade id -> body, real executions only.
+        provisional: The same for inferred ones.
+        busted: Venue trade ids that were taken back.
+        filled: Client order id -> quantity booked, busts taken off.
+        closed: Client order id -> (status, filled units).
+        decisions: Decision id -> body, entries only.
+        kinds: Kind -> how many.
+        balances: (book, asset) -> units.
+        records: How many.
+    """
+
+    def __init__(self) -> None:
+        self.intents: dict[str, Mapping[str, Any]] = {}
+        self.attempts: set[tuple[str, int]] = set()
+        self.cancels: set[tuple[str, int]] = set()
+        self.amends: dict[tuple[str, int], list[int]] = {}
+        self.trades: dict[str, Mapping[str, Any]] = {}
+        self.provisional: dict[str, Mapping[str, Any]] = {}
+        self.busted: set[str] = set()
+        self.filled: defaultdict[str, int] = defaultdict(int)
+        self.closed: dict[str, tuple[str, int]] = {}
+        self.decisions: dict[str, Mapping[str, Any]] = {}
+        self.kinds: defaultdict[str, int] = defaultdict(int)
+        self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.records = 0
+
+    def add_all(self, records: Iterable[Record]) -> None:
+        """Take in records in their order."""
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take in a record."""
+        self.records += 1
+        kind, body = record.kind, record.body
+        self.kinds[kind] += 1
+        for posting in record.postings:
+            self.balances[posting.book.value, posting.asset] += posting.amount
+        if kind == "order_intended":
+            self.intents[body["client_order_id"]] = body["request"]
+        elif kind == "order_attempted":
+            self.attempts.add((body["client_order_id"], body["attempt"]))
+        elif kind == "cancel_asked":
+            self.cancels.add((body["client_order_id"], body["attempt"]))
+        elif kind == "amend_asked":
+            self.amends[body["client_order_id"], body["amendment"]] = body["terms"]
+        elif kind == "fill_booked":
+            booked = self.provisional if body.get("provisional") else self.trades
+            booked[body["venue_trade_id"]] = body
+            if booked is self.trades:
+                self.filled[body["client_order_id"]] += body["qty_units"]
+        elif kind == "fill_busted":
+            self._bust(body["client_order_id"], body["venue_trade_id"])
+        elif kind == "order_closed":
+            self.closed[body["client_order_id"]] = (body["status"], body["filled_units"])
+        elif kind == "decision_taken" and body["verb"] == "ENTER":
+            self.decisions[body["decision_id"]] = body
+
+    def _bust(self, client_order_id: str, venue_trade_id: str) -> None:
+        fill = self.trades.get(venue_trade_id)
+        if venue_trade_id not in self.busted and fill is not None:
+            self.filled[client_order_id] -= fill["qty_units"]
+        self.busted.add(venue_trade_id)

@@ -1,0 +1,616 @@
+"""What the simulated exchange takes, refuses and says; around 100, ticks of a cent, lots of a thousandth."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.messages import FillReported, OrderReported
+from novapulse.core.orders import OrderType, Protection, Side, Terms, VenueState
+from novapulse.core.ports import Rejected, Unavailable
+from novapulse.core.records import Liquidity, Reason
+from novapulse.venues.simulated import ClientIds, Funds, Levers, Refusal, SimulatedExchange, VenueMode
+from tests.backtest.builders import MINUTE_NS, bare_rules, instrument
+from tests.venues.builders import (
+    BTC,
+    CAPITAL_UNITS,
+    UNIT,
+    at,
+    bracket,
+    entry,
+    exchange_of,
+    guarded,
+    leave,
+    play,
+    print_of,
+    story,
+)
+
+PRICED = {"half_spread_fraction": 0.001, "slippage_fraction": 0.001}
+
+
+def facts(exchange):
+    """Everything that an outsider can read, and what is inside."""
+    slot = exchange.slots[BTC]
+    return (
+        exchange.open_orders(),
+        exchange.fills_after(0),
+        exchange.flows_after(0),
+        exchange.balances(),
+        slot.position.tobytes(),
+        slot.stray_units,
+        [order.seen() for order in exchange.book.by_number.values()],
+    )
+
+
+def held(exchange, units=UNIT, minute=1.0):
+    """Buy at 100 without a bracket."""
+    exchange.submit(entry("held", units=units), at(minute - 0.5))
+    play(exchange, minute, 100)
+    return exchange
+
+
+# ---- requests ----
+
+REFUSED = {
+    "another account": (entry(account=AccountKey("kraken", "other")), Refusal.WRONG_ACCOUNT),
+    "an unknown instrument": (entry(instrument=InstrumentKey("kraken", "ETH/USD")), Refusal.UNKNOWN_INSTRUMENT),
+    "no quantity": (entry(units=0), Refusal.BAD_QTY),
+    "a quantity off the lot": (entry(units=1001), Refusal.BAD_QTY),
+    "a limit order without a limit": (entry(kind=OrderType.LIMIT), Refusal.BAD_PRICE),
+    "a limit off the tick": (entry(price=99.01), Refusal.BAD_PRICE),
+    "a bracket without a stop": (bracket(stop=0), Refusal.BAD_PRICE),
+    "a target off the tick": (bracket(target=103.01), Refusal.BAD_PRICE),
+    "less than the smallest quantity": (entry(units=10), Refusal.BELOW_MINIMUM),
+    "less than the smallest worth, at its limit": (entry(price=49.5, units=100), Refusal.BELOW_MINIMUM),
+    "more than is held of what cannot be sold short": (entry(side=Side.SELL), Refusal.INSUFFICIENT_FUNDS),
+    "nothing to reduce": (leave(), Refusal.NOTHING_TO_REDUCE),
+    "nothing to guard": (bracket(), Refusal.NOTHING_TO_REDUCE),
+    "a time that is over": (entry(expires_ns=at(2)), Refusal.EXPIRED),
+    "post-only across the last price": (entry(price=100.05, post_only=True), Refusal.WOULD_CROSS),
+}
+
+
+@pytest.mark.parametrize(("request_", "code"), REFUSED.values(), ids=REFUSED)
+def test_a_refused_request_is_named_and_changes_nothing(request_, code):
+    strict = instrument(lot=Decimal("0.002"), tick=Decimal("0.05"), qty_min=Decimal("0.02"), notional_min=Decimal(5))
+    exchange = exchange_of(instruments=[strict])
+    play(exchange, 1, 100)
+    before = facts(exchange)
+    with pytest.raises(Rejected) as refused:
+        exchange.submit(request_, at(2))
+    assert refused.value.code == code
+    assert facts(exchange) == before
+    assert exchange.take_events() == []
+
+
+def test_what_is_just_within_the_rules_is_taken():
+    strict = instrument(lot=Decimal("0.002"), tick=Decimal("0.05"), qty_min=Decimal("0.02"), notional_min=Decimal(5))
+    exchange = exchange_of(instruments=[strict])
+    play(exchange, 1, 100)
+    for cid, request in {
+        "a": entry("a", price=250.0, units=20),
+        "b": entry("b", price=100.0, post_only=True),
+        "c": entry("c", expires_ns=at(2) + 1),
+        "d": entry("d", units=50),
+    }.items():
+        exchange.submit(request, at(2))
+        assert exchange.lookup(cid)[0].state is VenueState.LIVE
+
+
+def test_what_is_held_can_be_left_below_the_minimums():
+    exchange = held(exchange_of(instruments=[instrument(qty_min=Decimal("0.5"), notional_min=Decimal(50))]))
+    exchange.submit(leave(units=1), at(1.5))
+    exchange.submit(bracket(units=1), at(1.5))
+
+
+def test_a_client_order_id_names_one_open_order_and_another_after_its_end():
+    exchange = exchange_of()
+    first = exchange.submit(entry("same", 90.0), at(1))
+    with pytest.raises(Rejected, match=Refusal.DUPLICATE_ID):
+        exchange.submit(entry("same", 91.0), at(2))
+    exchange.cancel("same", at(3))
+    second = exchange.submit(entry("same", 91.0), at(4))
+    assert first != second
+    assert len(exchange.book.of_client("same")) == 2
+    assert exchange.lookup("same")[0].venue_order_id == second
+
+
+def test_a_venue_that_remembers_ids_never_makes_a_second_order():
+    kind = exchange_of(client_ids=ClientIds.FIRST)
+    strict = exchange_of(client_ids=ClientIds.ONCE)
+    first = kind.submit(entry("same", 90.0), at(1))
+    strict.submit(entry("same", 90.0), at(1))
+    for exchange in (kind, strict):
+        exchange.cancel("same", at(2))
+    assert kind.submit(entry("same", 91.0), at(3)) == first
+    with pytest.raises(Rejected, match=Refusal.DUPLICATE_ID):
+        strict.submit(entry("same", 91.0), at(3))
+    assert [len(exchange.book.of_client("same")) for exchange in (kind, strict)] == [1, 1]
+
+
+def test_a_venue_that_asks_for_cover_counts_open_buys_and_fees():
+    fee = instrument(maker_fee_bps=Decimal(0), taker_fee_bps=Decimal(100))
+    exchange = exchange_of(instruments=[fee], funds=Funds.AT_SUBMIT)
+    play(exchange, 1, 100)
+    exchange.submit(entry("a", price=99.0, units=60 * UNIT), at(1))
+    with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
+        exchange.submit(entry("b", units=41 * UNIT), at(1))
+    # 60 at 99 bind 5,940 of 10,000; 40 at the market bind 4,040, fee included, and 20 cash too little is left.
+    exchange.submit(entry("c", units=40 * UNIT), at(1))
+    exchange.cancel("a", at(1))
+    exchange.submit(entry("d", units=50 * UNIT), at(1))
+    Levers(exchange).freeze(CAPITAL_UNITS)
+    with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
+        exchange.submit(entry("e"), at(1))
+
+
+def test_by_default_cash_is_asked_for_at_the_fill():
+    exchange = exchange_of()
+    exchange.submit(entry(units=250 * UNIT), at(0.5))
+    play(exchange, 1, 100)
+    assert story(exchange) == [("e1", 100 * UNIT, 100.0)]
+    assert exchange.balances()["USD"] == 0
+    with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
+        exchange.submit(entry("more"), at(1.5))
+
+
+def test_a_mode_of_the_venue_admits_what_it_says():
+    exchange = held(exchange_of())
+    exchange.submit(entry("rest", 90.0), at(1.1))
+    levers = Levers(exchange)
+    levers.set_mode(VenueMode.POST_ONLY)
+    with pytest.raises(Rejected, match=Refusal.POST_ONLY):
+        exchange.submit(entry("a", 91.0), at(1.2))
+    exchange.submit(entry("b", 91.0, post_only=True), at(1.2))
+    levers.set_mode(VenueMode.CANCEL_ONLY)
+    with pytest.raises(Rejected, match=Refusal.CANCEL_ONLY):
+        exchange.submit(entry("c", 91.0, post_only=True), at(1.3))
+    with pytest.raises(Rejected, match=Refusal.CANCEL_ONLY):
+        exchange.amend("rest", Terms(UNIT, 9100), at(1.3))
+    play(exchange, 2, 80)
+    assert len(story(exchange)) == 1
+    exchange.cancel("b", at(2.1))
+    levers.set_mode(VenueMode.MAINTENANCE)
+    for call in (
+        lambda: exchange.submit(entry("d", 91.0), at(2.2)),
+        lambda: exchange.cancel("rest", at(2.2)),
+        lambda: exchange.amend("rest", Terms(UNIT, 9100), at(2.2)),
+    ):
+        with pytest.raises(Unavailable, match="maintenance"):
+            call()
+    play(exchange, 3, 80)
+    levers.set_mode(VenueMode.ONLINE)
+    play(exchange, 4, 80)
+    assert story(exchange)[1:] == [("rest", UNIT, 90.0)]
+
+
+# ---- the life of an order ----
+
+
+def test_an_order_meets_bars_that_close_after_its_arrival_and_no_other():
+    exchange = exchange_of()
+    exchange.submit(entry("late", 99.0), at(2))
+    play(exchange, 2, 100, 100, 90, 100)
+    assert story(exchange) == []
+    play(exchange, 3, 100, 100, 90, 100)
+    assert story(exchange) == [("late", UNIT, 99.0)]
+
+
+def test_an_amended_limit_meets_bars_that_close_after_the_amendment():
+    exchange = exchange_of()
+    order_id = exchange.submit(entry("e", 90.0), at(0.5))
+    exchange.amend(order_id, Terms(UNIT, 9900), at(2))
+    play(exchange, 2, 100, 100, 95, 100)
+    assert story(exchange) == []
+    play(exchange, 3, 100, 100, 95, 100)
+    assert story(exchange) == [("e", UNIT, 99.0)]
+
+
+def test_an_order_is_valid_up_to_its_last_nanosecond():
+    for expires, filled in ((at(2), 1), (at(2) - 1, 0)):
+        exchange = exchange_of()
+        exchange.submit(entry("e", expires_ns=expires), at(0.5))
+        exchange.advance(expires)
+        assert exchange.lookup("e")[0].state is VenueState.LIVE
+        play(exchange, 2, 100)
+        assert len(story(exchange)) == filled
+        assert (exchange.lookup("e")[0].state is VenueState.EXPIRED) == (not filled)
+
+
+def test_time_alone_ends_an_order_and_says_when():
+    exchange = exchange_of()
+    for cid, expires in (("never", 0), ("later", at(9)), ("soon", at(2))):
+        exchange.submit(entry(cid, 90.0, expires_ns=expires), at(1))
+    exchange.take_events()
+    exchange.advance(at(2) + 1)
+    (event,) = exchange.take_events()
+    assert (event.seen.client_order_id, event.seen.state, event.seen.ts_event_ns) == ("soon", VenueState.EXPIRED, at(2))
+    exchange.advance(at(9) + 1)
+    assert [order.seen.client_order_id for order in exchange.open_orders()] == ["never"]
+
+
+def test_an_amendment_keeps_ids_and_fills_and_one_below_what_is_filled_ends_the_rest():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    order_id = exchange.submit(entry("e", 99.0), at(0.5))
+    play(exchange, 1, 100, 100, 90, 100, volume=4)
+    exchange.amend("e", Terms(2 * UNIT, 9950), at(1.5))
+    seen, fills = exchange.lookup("e")
+    assert (seen.venue_order_id, seen.filled_units, seen.terms) == (order_id, 400, Terms(2 * UNIT, 9950))
+    assert len(fills) == 1
+    exchange.amend(order_id, Terms(300, 9950), at(1.6))
+    seen, _ = exchange.lookup("e")
+    assert (seen.state, seen.filled_units, seen.terms.qty_units) == (VenueState.CANCELED, 400, 400)
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [(Terms(0, 9000), Refusal.BAD_QTY), (Terms(UNIT), Refusal.BAD_PRICE), (Terms(UNIT, 10_001), Refusal.WOULD_CROSS)],
+    ids=["no quantity", "no limit", "across the market"],
+)
+def test_a_refused_amendment_leaves_the_terms(terms, code):
+    exchange = exchange_of()
+    play(exchange, 1, 100)
+    exchange.submit(entry("e", 90.0, post_only=True), at(1))
+    before = facts(exchange)
+    with pytest.raises(Rejected) as refused:
+        exchange.amend("e", terms, at(2))
+    assert refused.value.code == code
+    assert facts(exchange) == before
+
+
+def test_what_is_not_there_or_has_ended_can_be_neither_cancelled_nor_amended():
+    exchange = exchange_of()
+    exchange.submit(entry("gone", 90.0), at(1))
+    exchange.cancel("gone", at(2))
+    for order_id, code in (("gone", Refusal.NOT_LIVE), ("nobody", Refusal.UNKNOWN_ORDER)):
+        with pytest.raises(Rejected) as refused:
+            exchange.cancel(order_id, at(3))
+        assert refused.value.code == code
+        with pytest.raises(Rejected) as refused:
+            exchange.amend(order_id, Terms(UNIT, 9100), at(3))
+        assert refused.value.code == code
+
+
+def test_a_bar_is_played_once_and_an_older_one_never():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(entry("e", units=10 * UNIT), at(0.5))
+    play(exchange, 1, 100, volume=5)
+    before = facts(exchange)
+    play(exchange, 1, 100, volume=5)
+    play(exchange, 0.9, 100, volume=5)
+    assert facts(exchange) == before
+    play(exchange, 2, 100, volume=5)
+    assert len(story(exchange)) == 2
+
+
+def test_public_trades_of_one_moment_are_all_played():
+    exchange = exchange_of()
+    exchange.submit(entry("a", 99.0, units=UNIT), at(0.5))
+    assert exchange.on_trade(BTC, print_of(99.5, at(1)), at(1))
+    assert exchange.on_trade(BTC, print_of(98.0, at(1)), at(1))
+    assert not exchange.on_trade(BTC, print_of(90.0, at(0.9)), at(1))
+    assert story(exchange) == [("a", UNIT, 99.0)]
+
+
+def test_a_bar_of_an_instrument_that_is_not_traded_is_an_error():
+    with pytest.raises(KeyError):
+        play(exchange_of(), 1, 100, key=InstrumentKey("kraken", "ETH/USD"))
+
+
+# ---- brackets ----
+
+
+def test_a_bracket_appears_with_the_first_fill_and_grows_with_the_next():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e", units=UNIT), at(0.5))
+    assert exchange.lookup("b-e") is None
+    play(exchange, 1, 100, volume=4)
+    assert exchange.lookup("b-e")[0].terms == Terms(400, stop_units=9800, target_units=10_300)
+    play(exchange, 2, 101, volume=6)
+    seen, _ = exchange.lookup("b-e")
+    # 400 at 100 and 600 at 101 are 100.60 on average.
+    assert seen.terms == Terms(1000, stop_units=9860, target_units=10_360)
+    assert [order.seen.client_order_id for order in exchange.open_orders()] == ["b-e"]
+
+
+def test_a_lower_average_does_not_loosen_a_stop():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    play(exchange, 2, 99, volume=6)
+    assert exchange.lookup("b-e")[0].terms == Terms(1000, stop_units=9800, target_units=10_240)
+
+
+def test_an_amended_stop_counts_from_then_on_and_later_fills_leave_it_and_an_amended_target():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    exchange.amend("b-e", Terms(1, stop_units=9950, target_units=10_500), at(1.5))
+    assert exchange.lookup("b-e")[0].terms == Terms(400, stop_units=9950, target_units=10_500)
+    play(exchange, 2, 100, volume=2)
+    assert exchange.lookup("b-e")[0].terms == Terms(600, stop_units=9950, target_units=10_500)
+    play(exchange, 3, 100, 100, 99.4, 100)
+    assert story(exchange)[2:] == [("e", 400, 100.0), ("b-e", -1000, 99.5)]
+
+
+def test_an_amended_stop_guards_on_while_it_moves():
+    exchange = exchange_of()
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    exchange.amend("b-e", Terms(UNIT, stop_units=9900, target_units=10_300), at(3))
+    play(exchange, 2, 100, 100, 98.5, 99)
+    assert story(exchange)[1:] == [("b-e", -UNIT, 99.0)]
+
+
+def test_a_stop_may_be_loosened_by_an_amendment_alone():
+    exchange = exchange_of()
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    exchange.amend("b-e", Terms(UNIT, stop_units=9000, target_units=10_300), at(1.5))
+    play(exchange, 2, 100, 100, 95, 100)
+    assert len(story(exchange)) == 1
+
+
+def test_a_touched_bracket_ends_the_entry_that_it_guards_and_no_other():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    exchange.submit(entry("other", 50.0), at(1.5))
+    play(exchange, 2, 99, 99, 97, 97, volume=20)
+    assert story(exchange)[1:] == [("e", 600, 99.0), ("b-e", -1000, 98.0)]
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    exchange.submit(entry("other", 50.0), at(1.5))
+    play(exchange, 2, 99, 99, 97, 97, volume=3)
+    assert exchange.lookup("e")[0].state is VenueState.CANCELED
+    assert exchange.lookup("other")[0].state is VenueState.LIVE
+    # No volume was left for the stop: it is a market order, and takes the next open.
+    assert exchange.lookup("b-e")[0].state is VenueState.LIVE
+    with pytest.raises(Rejected, match=Refusal.TRIGGERED):
+        exchange.amend("b-e", Terms(700, stop_units=9000), at(2.5))
+    play(exchange, 3, 105, volume=100)
+    seen, (fill,) = exchange.lookup("b-e")
+    assert (seen.state, fill.price_units, fill.reason) == (VenueState.FILLED, 10_500, Reason.EXIT_STOP)
+    assert fill.liquidity == Liquidity.TAKER
+
+
+@pytest.mark.parametrize(
+    ("bar", "reason", "price"),
+    [((100, 104, 99, 104), Reason.EXIT_TARGET, 10_300), ((100, 104, 97, 104), Reason.EXIT_STOP, 9800)],
+    ids=["target alone", "stop and target in one bar"],
+)
+def test_a_fill_of_a_bracket_says_which_side_of_it_was_hit(bar, reason, price):
+    exchange = exchange_of()
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    play(exchange, 2, *bar)
+    fill = exchange.fills_after(1)[0][0]
+    assert (fill.reason, fill.price_units, fill.client_order_id) == (reason, price, "b-e")
+
+
+def test_a_bracket_ends_with_the_position_and_shrinks_with_it():
+    exchange = exchange_of()
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    exchange.submit(leave("part", units=300), at(1.5))
+    play(exchange, 2, 100)
+    assert exchange.lookup("b-e")[0].terms.qty_units == 700
+    exchange.submit(leave("rest", units=UNIT), at(2.5))
+    exchange.submit(leave("resting", 200.0), at(2.5))
+    play(exchange, 3, 100)
+    assert story(exchange)[1:] == [("part", -300, 100.0), ("rest", -700, 100.0)]
+    assert exchange.open_orders() == ()
+    states = [exchange.lookup(cid)[0].state for cid in ("b-e", "rest", "resting")]
+    assert states == [VenueState.CANCELED] * 3
+
+
+def test_a_bracket_that_ended_is_not_made_again_by_a_later_fill():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    exchange.cancel("b-e", at(1.5))
+    play(exchange, 2, 100, volume=6)
+    assert len(exchange.book.of_client("b-e")) == 1
+    assert exchange.open_orders() == ()
+
+
+def test_a_continuation_of_an_entry_shares_its_bracket():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e", 100.0), at(0.5))
+    play(exchange, 1, 100, 100, 99, 100, volume=4)
+    exchange.cancel("e", at(1.5))
+    shared = Protection("b-e", 2.0, 3.0)
+    exchange.submit(entry("cross", units=600, protection=shared, parent="e"), at(1.5))
+    play(exchange, 2, 102, volume=100)
+    assert exchange.lookup("b-e")[0].terms == Terms(1000, stop_units=9920, target_units=10_420)
+
+
+def test_a_bracket_sent_by_itself_guards_what_is_held_from_its_arrival_on():
+    exchange = held(exchange_of(), units=2 * UNIT)
+    exchange.submit(bracket("b", stop=98, units=UNIT), at(2))
+    play(exchange, 2, 100, 100, 90, 100)
+    assert len(story(exchange)) == 1
+    play(exchange, 3, 97, 97, 90, 95)
+    assert story(exchange)[1:] == [("b", -UNIT, 97.0)]
+    assert exchange.slots[BTC].held_units == UNIT
+
+
+def test_a_short_position_is_guarded_from_above():
+    exchange = exchange_of(instruments=[instrument(shortable=True)])
+    exchange.submit(guarded("e", side=Side.SELL), at(0.5))
+    play(exchange, 1, 100)
+    seen, _ = exchange.lookup("b-e")
+    assert seen.terms == Terms(UNIT, stop_units=10_200, target_units=9700)
+    play(exchange, 2, 100, 103, 100, 103)
+    assert story(exchange) == [("e", -UNIT, 100.0), ("b-e", UNIT, 102.0)]
+
+
+# ---- what it says ----
+
+
+def test_the_stream_says_every_change_in_order():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    play(exchange, 2, 97, volume=60)
+    told = [
+        (event.seen.client_order_id, event.seen.state.value, event.seen.filled_units)
+        if isinstance(event, OrderReported)
+        else (event.fill.client_order_id, event.fill.qty_units)
+        for event in exchange.take_events()
+    ]
+    assert told == [
+        ("e", "live", 0),
+        ("e", 400),
+        ("e", "live", 400),
+        ("b-e", "live", 0),
+        ("e", 600),
+        ("e", "filled", 1000),
+        ("b-e", "live", 0),
+        ("b-e", 1000),
+        ("b-e", "filled", 1000),
+    ]
+    assert exchange.take_events() == []
+
+
+def test_reads_go_on_where_the_last_one_ended():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(entry("e", units=10 * UNIT), at(0.5))
+    cursor, seen = 0, []
+    for minute in range(1, 6):
+        play(exchange, minute, 100, volume=5)
+        fills, cursor = exchange.fills_after(cursor)
+        seen += fills
+    assert tuple(seen) == exchange.fills_after(0)[0]
+    assert len(exchange.fills_after(cursor, overlap=3)[0]) == 3
+    assert exchange.fills_after(cursor) == ((), cursor)
+
+
+def test_cash_and_balances_move_by_notional_and_fee():
+    priced = instrument(taker_fee_bps=Decimal(26), maker_fee_bps=Decimal(-2))
+    exchange = exchange_of(bare_rules(**PRICED), [priced], scales={"USD": 9, "BTC": 8})
+    exchange.submit(guarded("e", units=2 * UNIT), at(0.5))
+    play(exchange, 1, 100)
+    play(exchange, 2, 100, 104, 100, 104)
+    bought, sold = exchange.fills_after(0)[0]
+    assert (bought.price_units, bought.cash_units, bought.fee_units) == (10_020, 200_40000000, 52104000)
+    assert (sold.price_units, sold.fee_units) == (10_320, -4128000)
+    assert exchange.balances() == {
+        "USD": 10 * (CAPITAL_UNITS - bought.cash_units - bought.fee_units + sold.cash_units - sold.fee_units),
+        "BTC": 0,
+    }
+
+
+def test_memory_keeps_live_orders_and_the_last_that_ended():
+    exchange = exchange_of(history_max=3)
+    exchange.submit(entry("stays", 50.0), at(0))
+    for k in range(8):
+        exchange.submit(entry(f"e{k}"), at(k + 0.5))
+        play(exchange, k + 1, 100)
+    assert exchange.lookup("stays")[0].state is VenueState.LIVE
+    assert [exchange.lookup(f"e{k}") is None for k in range(8)] == [True] * 5 + [False] * 3
+    assert exchange.holdings.first_kept == 5
+    with pytest.raises(LookupError, match="from 5 on, asked for 4"):
+        exchange.fills_after(4)
+    assert len(exchange.fills_after(5)[0]) == 3
+
+
+def test_two_runs_are_the_same_to_the_id_and_two_accounts_never_share_one():
+    def run(account):
+        exchange = SimulatedExchange(account, [instrument()], bare_rules(), CAPITAL_UNITS)
+        exchange.submit(replace(guarded("e"), account=account), at(0.5))
+        play(exchange, 1, 100)
+        return exchange
+
+    one, same, other = (run(AccountKey("kraken", name)) for name in ("a", "a", "b"))
+    assert facts(one) == facts(same)
+    ids = [
+        {f.venue_trade_id for f in e.fills_after(0)[0]} | {o.seen.venue_order_id for o in e.open_orders()}
+        for e in (one, other)
+    ]
+    assert not ids[0] & ids[1]
+
+
+def test_instruments_of_two_quotes_or_too_fine_for_a_scale_are_refused():
+    with pytest.raises(ValueError, match="one quote asset, got EUR of 8 digits, USD of 8 digits"):
+        exchange_of(instruments=[instrument(), instrument("ETH/EUR", quote="EUR")])
+    with pytest.raises(ValueError, match="scale of BTC is 2: its instruments need 3 digits"):
+        exchange_of(scales={"BTC": 2})
+
+
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.sampled_from("abcd"), st.integers(90, 110), st.integers(1, 3000)),
+        st.tuples(st.just("market"), st.sampled_from("efgh"), st.integers(1, 3000)),
+        st.tuples(st.just("leave"), st.sampled_from("ijkl"), st.integers(1, 3000)),
+        st.tuples(st.just("cancel"), st.sampled_from("abcdefghijkl")),
+        st.tuples(st.just("amend"), st.sampled_from("abcd"), st.integers(90, 110), st.integers(1, 3000)),
+        st.tuples(st.just("bar"), st.integers(90, 110), st.integers(0, 6), st.integers(0, 30)),
+        st.tuples(st.just("maintenance")),
+        st.tuples(st.just("wait")),
+    ),
+    max_size=40,
+)
+
+
+def act(exchange, moves):
+    """Do what is asked, refusals included; the same clock for the same moves."""
+    for minute, (verb, *rest) in enumerate(moves):
+        now = at(minute + 0.5)
+        try:
+            if verb == "submit":
+                cid, price, units = rest
+                exchange.submit(guarded(cid, float(price), units, expires_ns=now + 5 * MINUTE_NS), now)
+            elif verb == "market":
+                exchange.submit(guarded(rest[0], units=rest[1]), now)
+            elif verb == "leave":
+                exchange.submit(leave(rest[0], units=rest[1]), now)
+            elif verb == "cancel":
+                exchange.cancel(rest[0], now)
+            elif verb == "amend":
+                exchange.amend(rest[0], Terms(rest[2], 100 * rest[1]), now)
+            elif verb == "bar":
+                price, swing, volume = rest
+                play(exchange, minute + 1, price, price + swing, price - swing, price, volume=volume)
+            elif verb == "maintenance":
+                Levers(exchange).set_mode(
+                    VenueMode.ONLINE if exchange.mode != VenueMode.ONLINE else VenueMode.MAINTENANCE
+                )
+            else:
+                exchange.advance(now)
+        except (Rejected, Unavailable):
+            pass
+
+
+@settings(max_examples=150, deadline=None)
+@given(MOVES)
+def test_whatever_is_asked_the_books_add_up_and_the_stream_tells_all(moves):
+    exchange = exchange_of(bare_rules(participation_max=0.1, **PRICED), [instrument(taker_fee_bps=Decimal(26))])
+    act(exchange, moves)
+    events = exchange.take_events()
+    trades, _ = exchange.fills_after(0)
+    assert [event.fill for event in events if isinstance(event, FillReported)] == list(trades)
+    last = {event.seen.venue_order_id: event.seen for event in events if isinstance(event, OrderReported)}
+    orders = exchange.book.by_number.values()
+    assert [last[order.venue_order_id] for order in orders] == [order.seen() for order in orders]
+    assert len({fill.venue_trade_id for fill in trades}) == len(trades)
+    cash = sum(int(f.side) * f.cash_units + f.fee_units for f in trades)
+    base = sum(int(f.side) * f.qty_units for f in trades)
+    assert exchange.balances() == {"USD": CAPITAL_UNITS - cash, "BTC": base}
+    assert exchange.holdings.cash_units >= 0
+    assert base >= 0
+    for order in orders:
+        mine = sum(fill.qty_units for fill in exchange.fills_of(order))
+        assert mine == order.filled_units <= order.terms.qty_units
+        assert (order.state is VenueState.FILLED) == (
+            order.leaves_units == 0 and order.state is not VenueState.CANCELED
+        )
+    guards = [order for order in exchange.slots[BTC].live if order.request.kind is OrderType.BRACKET]
+    assert sum(guard.leaves_units for guard in guards) <= base
+    if base == 0:
+        assert not [order for order in exchange.slots[BTC].live if order.reduces]
