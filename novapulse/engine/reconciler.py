@@ -36,6 +36,7 @@ class Reconciler:
         self.desk = desk
         self.resolutions = Resolutions(desk, resolver)
         self.asked_ns = 0
+        self.next_ns = 0
         self.failures = 0
         self.policy = Policy(readings_min=desk.settings.reconciliation.readings_min)
 
@@ -58,14 +59,25 @@ class Reconciler:
         if what == "rhythm":
             self._next(draft)
 
+    def hurry(self, draft: Draft) -> None:
+        """Bring the next comparison forward when an order has come out since it was set."""
+        if self.next_ns - draft.ts_ns > self._wait_ns():
+            self._next(draft)
+
     def _next(self, draft: Draft) -> None:
+        self.next_ns = draft.ts_ns + self._wait_ns()
+        draft.then(SetTimer("reconcile:rhythm", self.next_ns))
+
+    def _wait_ns(self) -> int:
         # Nothing of ours can be executed while no order is out: then only others can have changed something.
         settings = self.desk.settings.reconciliation
-        busy = any(order.is_live for order in self.desk.orders.values())
-        wait = settings.fills_interval_s if busy else settings.balances_interval_s
-        if any(order.status is OrderStatus.UNKNOWN for order in self.desk.orders.values()):
-            wait = settings.orders_interval_s
-        draft.then(SetTimer("reconcile:rhythm", draft.ts_ns + round(wait * SECOND_NS)))
+        wait_s = settings.balances_interval_s
+        for order in self.desk.orders.values():
+            if order.status is OrderStatus.UNKNOWN:
+                return round(settings.orders_interval_s * SECOND_NS)
+            if order.is_live:
+                wait_s = settings.fills_interval_s
+        return round(wait_s * SECOND_NS)
 
     def failed(self, draft: Draft, text: str) -> None:
         """Read again later; what was believed stays believed, and ages."""

@@ -110,7 +110,7 @@ class Resolutions:
     def _look_up(self, draft: Draft, one: LookUp) -> None:
         order = self.desk.orders.get(one.client_order_id)
         if order is not None:
-            self.resolver.watch(draft, order)
+            self.resolver.watch(draft, order, keep=True)
         else:
             draft.then(Lookup(one.client_order_id, one.venue_order_id, one.instrument, draft.ts_ns))
 

@@ -36,6 +36,7 @@ class Inquiry:
         absences: Whole reads that did not find it.
         absent_ns: When the first of these came back.
         old_terms: Reads that still showed the terms before an amendment.
+        kept: Whether it lasts until there is an answer, whatever the order's state.
     """
 
     began_ns: int
@@ -43,6 +44,7 @@ class Inquiry:
     absences: int = 0
     absent_ns: int = 0
     old_terms: int = 0
+    kept: bool = False
 
 
 class Resolver:
@@ -53,17 +55,19 @@ class Resolver:
         self.desk = desk
         self.inquiries: dict[str, Inquiry] = {}
 
-    def watch(self, draft: Draft, order: Order, wait_s: int = 0) -> None:
+    def watch(self, draft: Draft, order: Order, wait_s: int = 0, *, keep: bool = False) -> None:
         """Look into an order unless that is under way; an answer that is on its way is given time first."""
         name = order.client_order_id
         if name in self.inquiries:
             return
-        self.inquiries[name] = Inquiry(draft.ts_ns)
+        self.inquiries[name] = Inquiry(draft.ts_ns, kept=keep)
         draft.then(SetTimer(f"lookup:{name}", draft.ts_ns + wait_s * SECOND_NS))
 
     def settled(self, order: Order) -> None:
         """End the inquiry into an order that needs none any more."""
-        self.inquiries.pop(order.client_order_id, None)
+        inquiry = self.inquiries.get(order.client_order_id)
+        if inquiry is not None and (order.is_terminal or not inquiry.kept):
+            del self.inquiries[order.client_order_id]
 
     def on_timer(self, draft: Draft, name: str) -> None:
         """Ask the venue, and set the time of the next question."""
@@ -93,6 +97,7 @@ class Resolver:
         inquiry = self.inquiries.setdefault(event.client_order_id, Inquiry(draft.ts_ns))
         if event.found is Found.FOUND and event.seen is not None:
             inquiry.absences = 0
+            inquiry.kept = False
             self.desk.learn(draft, event.seen)
             if event.seen.state is VenueState.LIVE:
                 self._still_live(draft, order, inquiry)

@@ -172,6 +172,8 @@ class AccountRunner:
         self._requests: set[asyncio.Task[None]] = set()
         self._trouble = asyncio.Event()
         self._bug_ns = -(2**62)
+        self._has_new_bug = False
+        self._idle: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
 
     # ---- Its life ----
@@ -212,9 +214,10 @@ class AccountRunner:
             if isinstance(wrong, ValueError):
                 self.end(str(wrong))
             return
-        if self.told.bugs:
+        if self._has_new_bug:
+            self._has_new_bug = False
             verb = "reduce_only" if self.told.bugs == 1 else "halt"
-            self.command(f"bug:{self.told.bugs}:{self._timeline.now_ns()}", verb, {}, "the supervisor")
+            self.command(f"bug:{self._timeline.now_ns()}", verb, {}, "the supervisor")
         await self.idle()
         if self.life is Life.RUNNING:
             backoff.succeeded()
@@ -235,6 +238,7 @@ class AccountRunner:
 
     def _forget(self) -> None:
         self._events.clear()
+        self._wake_idle()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -278,7 +282,9 @@ class AccountRunner:
     async def idle(self) -> None:
         """Wait until every event that came so far has been dealt with."""
         while self.life is Life.RUNNING and (self._is_busy or self._events):
-            await asyncio.sleep(0)
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
 
     @property
     def waiting(self) -> int:
@@ -303,11 +309,19 @@ class AccountRunner:
                 self._on_bug(event, wrong)
                 return
             self._perform(effects)
+        if not self._is_busy:
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _on_bug(self, event: Event, wrong: Exception) -> None:
         now_ns = self._timeline.now_ns()
         self.told.bugs = self.told.bugs + 1 if now_ns - self._bug_ns < BUG_AGAIN_S * SECOND_NS else 1
-        self._bug_ns = now_ns
+        self._bug_ns, self._has_new_bug = now_ns, True
         text = f"an error of our own: {type(wrong).__name__}: {wrong}"
         _log.critical("the trader broke", **self._name(), on=type(event).__name__, exc_info=wrong)
         severity = Severity.CRITICAL

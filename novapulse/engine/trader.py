@@ -349,6 +349,8 @@ class Trader:
         leaving.after_partial_fill(desk, draft, row)
         sync(desk, draft, row)
         protection.sync_protection(desk, draft, row)
+        if draft.entries:
+            self.reconciler.hurry(draft)
 
     def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
         # An entry that ended without a fill never made its bracket.

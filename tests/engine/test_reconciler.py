@@ -1,0 +1,184 @@
+"""What the trader does with differences: each planted at the simulated venue, in a whole small world."""
+
+from collections.abc import Callable
+
+import pytest
+
+from novapulse.core.bars import MINUTE_NS
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started
+from novapulse.core.orders import OrderType, Side, Terms
+from novapulse.core.postings import Book
+from novapulse.core.records import Mode
+from novapulse.engine.viewing import balances_of
+from novapulse.simulation.world import Node, World
+from novapulse.venues.simulated import Levers
+from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
+
+BTC = InstrumentKey("kraken", "BTC/USD")
+
+
+class Play:
+    """A world that trades for a while, then is disturbed, then goes on."""
+
+    def __init__(self, bars: int = 120) -> None:
+        self.ticks = noisy_ticks(bars=bars, seed=5)
+        self.world: World
+        self.node: Node
+        self.journal: MemoryJournal
+        self.world, self.node, self.journal = world_of(trader_of())
+        self.world.start(self.node)
+        self.world.play(self.node, self.ticks)
+        self.levers = Levers(self.node.exchange)
+        self.run(30)
+
+    @property
+    def desk(self):
+        assert self.node.trader is not None
+        return self.node.trader.desk
+
+    def run(self, minutes: float) -> None:
+        self.world.timeline.run(self.world.timeline.now_ns + round(minutes * MINUTE_NS))
+
+    def classes(self) -> set[str]:
+        return {record.body["class"] for record in self.journal.records("break_found")}
+
+    def tell(self, verb: str, **arguments: str) -> bool:
+        event = CommandReceived(self.world.timeline.now_ns, f"c{self.world.timeline.now_ns}", verb, arguments, "ops")
+        self.world.deliver(self.node, event)
+        return bool(self.node.answers[event.command_id].done)
+
+    def agrees(self) -> bool:
+        return balances_of(self.desk) == {
+            asset: units for asset, units in self.node.exchange.balances().items() if asset in self.desk.scales
+        }
+
+
+def test_an_undisturbed_account_has_no_breaks_and_asserts_its_balances():
+    play = Play()
+    play.run(80)
+    assert play.journal.records("break_found") == []
+    assert play.journal.records("balance_asserted")
+    assert play.agrees()
+
+
+def test_a_deposit_is_capital_and_no_profit():
+    play = Play()
+    before = float(play.desk.books.account[0].day_opening_equity)
+    play.levers.flow("deposit", "USD", 500 * 10**8, play.world.timeline.now_ns)
+    play.run(20)
+    assert play.classes() == {"D10"}
+    assert play.agrees()
+    assert float(play.desk.books.account[0].day_opening_equity) == pytest.approx(before + 500)
+    (flow,) = play.journal.records("flow_booked")
+    assert {posting.book for posting in flow.postings} == {Book.CAPITAL, Book.CASH}
+    assert not play.desk.breaks
+
+
+def test_a_manual_trade_belongs_to_nobody_and_is_in_the_books():
+    play = Play()
+    price = int(play.node.exchange.slots[BTC].last_price * 100)
+    play.levers.trade(BTC, Side.BUY, 5000, price, play.world.timeline.now_ns)
+    play.run(20)
+    assert play.agrees()
+    assert play.desk.books.foreign_units[0] == 5000
+    assert any("belongs to no order of ours" in alert.text for alert in play.node.alerts.values())
+
+
+def test_an_order_that_is_not_ours_is_recorded_once_and_left_alone():
+    play = Play()
+    play.levers.place(BTC, Side.BUY, OrderType.LIMIT, Terms(5000, 5000), play.world.timeline.now_ns)
+    play.run(30)
+    assert "D5" in play.classes()
+    assert len(play.journal.records("foreign_order_seen")) == 1
+    assert any(not shown.seen.client_order_id for shown in play.node.exchange.open_orders())
+    assert not play.desk.breaks
+
+
+def test_missing_money_is_read_twice_and_then_stops_the_account_until_an_operator_accepts_it():
+    play = Play()
+    play.node.exchange.holdings.move_cash(-3_000 * 10**8)
+    play.run(20)
+    assert "D13" in play.classes()
+    assert play.desk.books.mode is Mode.HALTED
+    (key,) = [key for key in play.desk.breaks if key.startswith("D13")]
+    assert not play.tell("adopt", order="D13:XYZ")
+    assert play.tell("adopt", order=key)
+    play.run(2)
+    assert play.agrees()
+    suspense = [
+        posting.amount
+        for record in play.journal.records("break_adopted")
+        for posting in record.postings
+        if posting.book is Book.SUSPENSE
+    ]
+    assert suspense == [3_000 * 10**8]
+    assert not play.desk.breaks
+    assert play.tell("resume_from_halt")
+    assert play.desk.books.mode is Mode.NORMAL
+
+
+def is_out(play: Play, client_order_id: str) -> bool:
+    order = play.desk.orders.get(client_order_id)
+    return order is not None and order.is_live
+
+
+def test_an_order_cancelled_behind_our_back_is_found_out_and_a_stop_is_armed_anew():
+    play = Play()
+    while not any(
+        play.desk.orders[slot.protect].is_live for slot in play.desk.slots if slot.protect in play.desk.orders
+    ):
+        play.run(1)
+    play.run(0.5)
+    bracket = next(slot.protect for slot in play.desk.slots if slot.protect in play.desk.orders)
+    play.levers.cancel(bracket, play.world.timeline.now_ns)
+    play.node.exchange.take_events()
+    held = [row for row, slot in enumerate(play.desk.slots) if slot.protect == bracket]
+    play.run(0.4)
+    play.run(2)
+    for row in held:
+        if play.desk.books.positions[row].qty_units:
+            assert play.desk.slots[row].protect not in ("", bracket)
+
+
+def failing(play: Play) -> Callable[..., object]:
+    return lambda effect, exchange: SnapshotFailed(play.world.timeline.now_ns, "timeout")
+
+
+def test_a_read_that_fails_twice_freezes_entries_and_concludes_nothing(monkeypatch):
+    play = Play()
+    monkeypatch.setattr(play.world, "_snapshot", failing(play))
+    held = play.desk.books.positions["qty_units"].tolist()
+    play.world.deliver(play.node, CommandReceived(play.world.timeline.now_ns, "r", "reconcile", {}, "ops"))
+    play.run(0.2)
+    assert not play.desk.ready
+    assert play.desk.books.positions["qty_units"].tolist() == held
+    monkeypatch.undo()
+    play.run(2)
+    assert play.desk.ready
+    assert not play.desk.breaks
+
+
+def test_an_order_of_ours_without_a_record_halts_the_account():
+    play = Play()
+    play.world.timeline.run(play.world.timeline.now_ns)
+    fresh = trader_of()
+    node = play.node
+    while not node.exchange.open_orders():
+        play.run(1)
+    node.trader = fresh
+    node.life += 1
+    node.timers.clear()
+    play.world.deliver(node, Started(play.world.timeline.now_ns))
+    play.run(1)
+    assert fresh.desk.books.mode is Mode.HALTED
+    assert "D4" in play.classes()
+
+
+def test_nothing_is_concluded_from_a_snapshot_that_is_older_than_a_minute():
+    trader = trader_of(["BTC/USD"])
+    trader.handle(Started(ORIGIN_NS))
+    old = Snapshot(ORIGIN_NS, ORIGIN_NS, (), (), "0/0", {"USD": 1, "BTC": 7})
+    trader.handle(SnapshotRead(ORIGIN_NS + 120 * SECOND_NS, old))
+    assert not trader.desk.ready
+    assert [key[:3] for key in trader.desk.breaks] == ["D16"]
