@@ -96,6 +96,10 @@ class Order(KnownFacts):
         """Venue trade id -> execution: all that are known, provisional ones and those taken back included."""
         return self._executions.fills
 
+    def is_busted(self, venue_trade_id: str) -> bool:
+        """Tell whether the venue took an execution back, known here or not."""
+        return venue_trade_id in self._executions.busted
+
     @property
     def counted_fills(self) -> tuple[Filled, ...]:
         """The real executions that stand, in the venue's order."""

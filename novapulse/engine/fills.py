@@ -51,6 +51,9 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
                 f"the venue gave two versions of execution {mine.venue_trade_id} of {mine.instrument}",
             )
         return row
+    if order.is_busted(mine.venue_trade_id):
+        desk.learn(draft, mine)
+        return row
     _take_ours(desk, draft, row, order, mine)
     return row
 

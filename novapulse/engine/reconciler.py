@@ -8,6 +8,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
 from novapulse.core.orders import OrderStatus
@@ -99,7 +100,7 @@ class Reconciler:
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
-                desk.learn(draft, shown.seen)
+                desk.learn(draft, replace(shown.seen, client_order_id=order.client_order_id))
         if desk.cursor != snapshot.cursor:
             desk.cursor = snapshot.cursor
             draft.changed = True
@@ -125,6 +126,7 @@ class Reconciler:
         for key in [key for key in desk.breaks if key not in now and not keep]:
             draft.write("break_resolved", {"key": key})
             desk.ignored.discard(key)
+            self.resolutions.told.discard(key)
         if keep:
             now = {**desk.breaks, **now}
         if now or desk.breaks:
@@ -134,6 +136,9 @@ class Reconciler:
 
     def _restrict(self, draft: Draft, breaks: Sequence[Break]) -> None:
         desk, asked = self.desk, self.resolutions
+        for found in breaks:
+            if found.is_blocking and found.key not in desk.ignored:
+                asked.gate(found)
         desk.ready = not asked.frozen
         for row, slot in enumerate(desk.slots):
             slot.gate = asked.gates.get(desk.instruments[row].key, "")

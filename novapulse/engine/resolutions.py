@@ -17,7 +17,7 @@ from novapulse.engine import fills
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import ask_cancel
 from novapulse.engine.resolver import Resolver
-from novapulse.reconciliation.breaks import Break
+from novapulse.reconciliation.breaks import Break, Scope
 from novapulse.reconciliation.resolve import (
     AdoptExternal,
     AlertOnly,
@@ -46,6 +46,7 @@ class Resolutions:
         gates: Instrument -> why it takes no new risk.
         frozen: Why the account takes none; empty when it may.
         fatal: How many breaks halt the account.
+        told: Keys of open breaks that people were told of.
     """
 
     def __init__(self, desk: Desk, resolver: Resolver) -> None:
@@ -55,6 +56,7 @@ class Resolutions:
         self.gates: dict[InstrumentKey, str] = {}
         self.frozen = ""
         self.fatal = 0
+        self.told: set[str] = set()
 
     def begin(self) -> None:
         """Forget the demands of the comparison before."""
@@ -73,10 +75,18 @@ class Resolutions:
                 self.frozen = self.frozen or one.text
                 self.fatal += 1
             elif isinstance(one, AlertOnly):
-                if found.readings == 1:
+                if found.key not in self.told:
+                    self.told.add(found.key)
                     draft.alert(found.rule.severity, found.key, one.text)
             else:
                 self._act(draft, found, one)
+
+    def gate(self, found: Break) -> None:
+        """Let what a break touches take no new risk while it is open: its instruments, or the account without any."""
+        if found.rule.scope is Scope.ACCOUNT or not found.instruments:
+            self.frozen = self.frozen or found.text
+        for instrument in found.instruments:
+            self.gates.setdefault(instrument, found.text)
 
     def _act(self, draft: Draft, found: Break, one: Resolution) -> None:
         desk = self.desk

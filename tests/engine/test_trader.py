@@ -19,6 +19,7 @@ from novapulse.core.messages import (
     CommitFailed,
     ConditionSeen,
     Effect,
+    FillBusted,
     FillReported,
     Found,
     Lookup,
@@ -26,6 +27,7 @@ from novapulse.core.messages import (
     OrderReported,
     Outcome,
     QuoteSeen,
+    ReadSnapshot,
     Snapshot,
     SnapshotRead,
     Started,
@@ -475,3 +477,26 @@ def test_why_nothing_was_done_is_kept_in_runs_of_bars():
     open_runs = sum(run.bars for run in node.trader.desk.runs if run is not None)
     assert sum(run.bars for run in runs) + open_runs + len(decisions) == 3 * 200
     assert np.all([run.last_ns >= run.first_ns for run in runs])
+
+
+def test_an_execution_that_was_taken_back_before_it_was_known_moves_no_money():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    request, units = submit.request, submit.request.terms.qty_units
+    cash = int(scene.desk.books.account[0].cash_units)
+    bust = FillBusted(scene.wait(0.1), request.instrument, request.client_order_id, "V1", f"T{units}")
+    scene.hear(bust)
+    fill_entry(scene, submit, units)
+    assert scene.desk.books.positions[0].qty_units == 0
+    assert int(scene.desk.books.account[0].cash_units) == cash
+
+
+def test_a_bust_gives_the_money_back_and_leaves_the_difference_to_reconciliation():
+    scene = opened()
+    request = next(order.request for order in scene.desk.closed.values() if order.request.role is Role.ENTRY)
+    units = request.terms.qty_units
+    scene.hear(FillBusted(scene.wait(1), request.instrument, request.client_order_id, "V1", f"T{units}"))
+    assert scene.desk.books.foreign_units[0] == -units
+    assert int(scene.desk.books.account[0].cash_units) == 10_000 * 10**8
+    assert [effect.why for effect in scene.sent(ReadSnapshot)] == ["an execution was taken back"]

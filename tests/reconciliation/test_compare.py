@@ -324,6 +324,15 @@ def test_d15_two_live_orders_for_one_purpose_name_the_newest():
     assert found(world) == []
 
 
+def test_d15_an_order_whose_executions_are_still_being_booked_is_not_a_second_live_one():
+    world = World()
+    first = world.accept(world.place())
+    world.tell(first, world.says(first, CANCELED, 30))
+    world.accept(world.place(parent=first.client_order_id))
+    assert first.status is OrderStatus.SETTLING
+    assert kinds(found(world)) == [BreakClass.FILLS_MISSING]
+
+
 def test_d15_two_brackets_of_one_instrument():
     world = World()
     for instrument in (BTC, BTC, ETH):

@@ -47,7 +47,6 @@ SUBJECT = Break(
     first_ns=NOW,
     ts_ns=NOW,
 )
-UNDOABLE = (CancelAtVenue, HaltInstrument)
 
 
 def types(resolutions: tuple[Resolution, ...]) -> list[type[Resolution]]:
