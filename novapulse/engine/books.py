@@ -33,6 +33,9 @@ from novapulse.core.records import BAR as BAR_RECORD
 from novapulse.engine.step import book_entry, book_exit, close_tick, end_plan, forget_round_trip, place_exit_now
 from novapulse.execution.rules import instrument_records
 
+EQUITY = 2
+"""Place of the last equity among the gauges."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
@@ -119,6 +122,7 @@ class Books:
         self.groups = np.zeros(count)
         self.last_bars = np.zeros(count, BAR_RECORD)
         self.last_signals = np.zeros(count, SIGNAL)
+        self.gauges = np.zeros(5)
         self._steps = np.zeros(count, np.int64)
         self._denial = np.zeros(1, DENIAL)
         self._fill = np.zeros(1, FILL)[0]
@@ -258,6 +262,7 @@ class Books:
         account = self.account[0]
         for name in ("equity", "equity_peak", "day_opening_equity", "day_peak"):
             setattr(account, name, getattr(account, name) + amount)
+        self.gauges[EQUITY] += amount if self.gauges[EQUITY] > 0.0 else 0.0
 
     def _round_trip(self, row: int, fill: Filled, reason: int) -> RoundTrip:
         position = self.positions[row]
@@ -315,10 +320,13 @@ class Books:
         order.notional = plan.notional * units / plan.units
         self.positions[row].pending_units = order.side * units
 
+    def _parts(self) -> tuple[Record, ...]:
+        books = (self.account, self.positions, self.orders, self.foreign_units)
+        return (*books, self.inside, self.last_bars, self.gauges)
+
     def packed(self) -> bytes:
         """Return every bit of the books."""
-        parts = (self.account, self.positions, self.orders, self.foreign_units, self.inside, self.last_bars)
-        whole = b"".join(part.tobytes() for part in parts)
+        whole = b"".join(part.tobytes() for part in self._parts())
         return zlib.crc32(whole).to_bytes(4, "big") + whole
 
     def restore(self, packed: bytes) -> None:
@@ -327,7 +335,7 @@ class Books:
         Raises:
             ValueError: The bytes are of other instruments, or damaged.
         """
-        parts = (self.account, self.positions, self.orders, self.foreign_units, self.inside, self.last_bars)
+        parts = self._parts()
         size = sum(part.nbytes for part in parts)
         whole = packed[4:]
         if len(whole) != size:

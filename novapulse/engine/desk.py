@@ -164,6 +164,7 @@ class Desk:
         self.ignored: set[str] = set()
         self.flows: OrderedDict[str, None] = OrderedDict()
         self.active_ns: dict[str, int] = {}
+        self.taken: list[tuple[int, int, float]] = []
         self.fills_since_clean = 0
         self.dust_days: dict[str, int] = {}
         self.asserted_ns = 0

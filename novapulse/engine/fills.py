@@ -76,6 +76,8 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
         plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
         trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
     desk.fills_since_clean += 1
+    if request.kind is OrderType.MARKET:
+        desk.taken.append((row, int(fill.side), fill.price_units / float(desk.books.records[row].price_factor)))
     desk.learn(draft, fill, (*legs, *released))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)

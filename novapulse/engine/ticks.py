@@ -16,6 +16,7 @@ from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record, Verb
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft, Run
+from novapulse.engine.gauges import measure_equity, measure_fills
 from novapulse.engine.orders import SECOND_NS, let_go
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
@@ -45,6 +46,8 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     _measure(desk, draft)
+    measure_fills(desk, draft, event)
+    measure_equity(desk, draft)
     _note_holds(desk, draft, event)
     draft.changed = True
     touched = {row for row, slot in enumerate(desk.slots) if slot.child or slot.protect or slot.drains}

@@ -500,3 +500,26 @@ def test_a_bust_gives_the_money_back_and_leaves_the_difference_to_reconciliation
     assert scene.desk.books.foreign_units[0] == -units
     assert int(scene.desk.books.account[0].cash_units) == 10_000 * 10**8
     assert [effect.why for effect in scene.sent(ReadSnapshot)] == ["an execution was taken back"]
+
+
+def test_fills_far_worse_than_the_model_stop_new_entries():
+    ticks = noisy_ticks(bars=400, seed=2)
+    world, node, journal = world_of(trader_of())
+    world.start(node)
+    exchange_rules = node.exchange._matcher.rules
+    exchange_rules.slippage_fraction = 0.003
+    world.play(node, ticks)
+    world.timeline.run(int(ticks.ts_close_ns[-1]))
+    tripped = {record.body["name"] for record in journal.records("breaker_tripped")}
+    assert "slippage" in tripped
+    assert node.trader.desk.books.mode >= Mode.PAUSED
+
+
+def test_an_equity_that_jumps_is_believed_only_after_a_pause():
+    scene = Scene()
+    scene.ticks = noisy_ticks(["BTC/USD"], bars=80)
+    for _ in range(62):
+        scene.tick()
+    scene.desk.books.move_cash(-400 * 10**8)
+    scene.tick()
+    assert scene.desk.books.mode is Mode.REDUCE_ONLY
