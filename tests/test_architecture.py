@@ -41,7 +41,7 @@ SHELL = {
     "": set[str](),
     "memory": set[str](),
     "compiled": {"warmup"},
-    "warmup": {*PURE, "market", "research"},
+    "warmup": {*PURE, "market", "research", "parity"},
     "market": PURE_MARKET,
     # Adapters know the vocabulary, never each other; the simulated venue fills by the shared fill model.
     "ledger": set[str](),
@@ -51,13 +51,15 @@ SHELL = {
     "control": {"ledger"},
     **{f"engine.{name}": {*PURE, "ops", "engine.runner", "engine.supervisor"} for name in ("runner", "supervisor")},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
+    # Puts backtest, engine, venue and ledger side by side over the lake, as nothing below it can.
+    "parity": {*PURE, "engine", "simulation", "venues", "venues.simulated", "ledger", "market"},
     "strategies.loader": {"signals", "strategies"},
     "config": set(PURE),
     **RUNS,
     "research": {*PURE, *RUNS, "market", "config", "strategies.loader"},
     "cli": {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
-        *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation"},
+        *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity"},
     },
     "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
 }

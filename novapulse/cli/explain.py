@@ -22,6 +22,10 @@ from novapulse.risk.settings import StopSettings
 
 def explain(options: argparse.Namespace) -> int:
     """Print every number between what strategies said of a bar and what was done."""
+    if options.decision or options.why_not:
+        return _from_ledger(options)
+    if options.ledger:
+        raise UsageError("--ledger belongs to --decision and --why-not: --at is worked out from the lake alone")
     loaded = load_run(options)
     at_ns = _moment(options)
     strategies = checked_strategies(loaded, say)
@@ -47,6 +51,15 @@ def explain(options: argparse.Namespace) -> int:
     else:
         print("\n".join([*lines(record), "", *_decision_lines(record["decision"], settings.risk.stops)]))
     return EXIT_DONE
+
+
+def _from_ledger(options: argparse.Namespace) -> int:
+    given = [name for name in ("exchange", "symbol", "timeframe", "start", "end", "capital") if getattr(options, name)]
+    if given:
+        raise UsageError(f"a ledger brings its own bars and settings: leave out --{', --'.join(given)}")
+    from novapulse.cli.decision import explain_decision, explain_why_not
+
+    return explain_decision(options) if options.decision else explain_why_not(options)
 
 
 def _moment(options: argparse.Namespace) -> int:

@@ -26,6 +26,39 @@ Say why a bar was traded, or why not.
 
 Name the run with the words that you gave to 'novapulse backtest', then the bar:
 what an account decides depends on everything that it trades.
+
+--decision ID makes a recorded decision of a ledger again, from ledger and lake, and
+compares it byte by byte; exit 1 when it does not come out the same. --why-not tells
+from a ledger on how many bars nothing was done, and why.
+"""
+
+_REPLAY = """\
+Run the whole engine over recorded bars, in virtual time and without faults: the
+trader, its orders, the simulated venue and the ledger, which is kept where --ledger
+says. What comes out is what 'novapulse backtest' says of the same words.
+"""
+
+_PARITY = """\
+Climb the ladder from the decision core to the session, rung by rung, with counts, and
+with the cause of every difference: data, price, fill, fee, delay, gate or restart.
+
+  1  folding decisions one by one = the kernel of the backtest, bit for bit
+  2  the whole engine in virtual time = the kernel, on every round trip
+  3  the replay of a recorded session = the session, record by record
+  4  with faults, the invariants hold: novapulse simulate
+
+Without --session a session is recorded on the spot, with a late bar, a pause and a
+restart in it. With it the bars and settings are the session's own, and it is compared
+with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
+"""
+
+_LIVE = """\
+Trade every account under 'accounts:' of the configuration, on paper: simulated
+venues on recorded bars, played at 'feed.speed'. It goes on where the ledger of this
+home folder ends, however it was stopped, and stops when the feed ends, after
+--duration, or by Ctrl-C or SIGTERM. 'novapulse health' and 'novapulse control' talk to
+it from another terminal; SIGUSR1 writes what it is doing into its logs.
+Exit 0 when it ended clean.
 """
 
 _HEALTH = """\
@@ -76,7 +109,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"novapulse {__version__}")
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_config, _add_health, _add_control):
+    first = (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_replay, _add_parity, _add_config)
+    for add in (*first, _add_live, _add_health, _add_control):
         add(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -193,7 +227,38 @@ def _add_explain(commands: "Subparsers") -> None:
     parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain", _EXPLAIN)
     _add_run(parser)
     parser.add_argument("--of", metavar="S", help="the symbol whose bar it is, where the account trades several")
-    parser.add_argument("--at", metavar="TS", required=True, help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--at", metavar="TS", help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
+    which.add_argument("--decision", metavar="ID", help="a recorded decision, or the first digits of its id")
+    which.add_argument("--why-not", action="store_true", help="why nothing was done, from a ledger")
+    _add_ledger(parser, "ledger of --decision and --why-not; without it the one of this home folder")
+    _add_json(parser)
+
+
+def _add_ledger(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--ledger", metavar="F", help=text)
+
+
+def _add_replay(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "replay", "run the whole engine over recorded bars", "replay", "replay", _REPLAY)
+    _add_run(parser)
+    _add_ledger(parser, "a new file that keeps the ledger; without it nothing is kept")
+    _add_json(parser)
+
+
+def _add_parity(commands: "Subparsers") -> None:
+    summary = "show that backtest, replay and session are the same"
+    parser = _leaf(commands, "parity", summary, "parity", "parity", _PARITY)
+    _add_run(parser)
+    parser.add_argument("--session", metavar="ID", help="a recorded session: number of its first record, or 'last'")
+    _add_ledger(parser, "ledger of the session; without it the one of this home folder")
+    _add_json(parser)
+
+
+def _add_live(commands: "Subparsers") -> None:
+    parser = _leaf(commands, "live", "trade all configured accounts, on paper", "live", "live", _LIVE)
+    _add_config_file(parser)
+    parser.add_argument("--duration", metavar="S", type=_seconds, help="seconds after which it stops")
     _add_json(parser)
 
 

@@ -23,7 +23,6 @@ FILE = "control.db"
 POLL_S = 0.1
 """How often the trader looks."""
 
-_BUSY_S = 5.0
 _ARGUMENT_BYTES_MAX = 4096
 
 # Verb -> arguments it needs beside `reason`, which every verb may have.
@@ -124,13 +123,15 @@ class Inbox:
 
     Args:
         path: The database; made where it is not there yet.
+        busy_s: How long a call waits while another process writes; the trader, which asks often, gives less.
 
     Raises:
         InboxError: It cannot be opened, or is no inbox.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, busy_s: float = 5.0) -> None:
+        self.path = path
+        self._busy_s = busy_s
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as wrong:
@@ -273,13 +274,13 @@ class Inbox:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as database:
+            with closing(sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)) as database:
                 database.execute("PRAGMA foreign_keys = ON")
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute("PRAGMA trusted_schema = OFF")
                 yield database
         except sqlite3.Error as wrong:
-            raise InboxError(f"the inbox {self._path} cannot be used: {wrong}") from wrong
+            raise InboxError(f"the inbox {self.path} cannot be used: {wrong}") from wrong
 
 
 @contextmanager

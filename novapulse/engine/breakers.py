@@ -119,6 +119,9 @@ class Breakers:
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._breakers = {breaker.name: breaker for breaker in breakers_of(settings)}
+        self._driven: dict[str, list[Breaker]] = {name: [] for name in MEASURES}
+        for breaker in self._breakers.values():
+            self._driven[breaker.measure].append(breaker)
         self._windows_ns = {name: round(getattr(settings, f"{name}_window_s") * _SECOND_NS) for name in WINDOWS}
         self._operator = Mode.NORMAL
         self._trips: dict[_Key, _Trip] = {}
@@ -155,10 +158,9 @@ class Breakers:
         """
         if value is not None and math.isnan(value):
             value = None
-        found = [breaker for breaker in self._breakers.values() if breaker.measure == name]
-        if not found:
+        if name not in self._driven:
             raise BreakerError(f"measurement {name!r}: expected one of {', '.join(MEASURES)}")
-        changes = (self._judged(breaker, ts_ns, value, instrument) for breaker in found)
+        changes = (self._judged(breaker, ts_ns, value, instrument) for breaker in self._driven[name])
         return [change for change in changes if change is not None]
 
     def happened(self, ts_ns: int, name: str, subject: str = "") -> list[Change]:
@@ -297,7 +299,7 @@ class Breakers:
 
     def _kept(self, name: str) -> int:
         # One more than the limit is as good as any number above it: what is kept is bounded.
-        return max(int(breaker.trip) for breaker in self._breakers.values() if breaker.measure == name) + 1
+        return max(int(breaker.trip) for breaker in self._driven[name]) + 1
 
     def _key(self, name: str, exchange: str | None, symbol: str | None) -> _Key:
         if name not in self._breakers:

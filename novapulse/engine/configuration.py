@@ -1,7 +1,8 @@
 """What a session ran with, as one text in its first record: enough to run it again without any file but the lake.
 
 Invariants:
-- `parsed(text)` gives back what `text` was made of, every number to the bit and every decimal as it was written;
+- `parsed(text)` gives back what `text` was made of, every number to the bit, every decimal as it was written, and every
+  mapping in its order;
 - the hash that decisions carry is the hash of the `decides` part.
 """
 
@@ -53,7 +54,7 @@ class Configuration:
 
     @property
     def text(self) -> str:
-        """Return it as canonical JSON."""
+        """Return it as JSON; keys keep their order, because strategies are summed up in the order of their weights."""
         values = {
             "instruments": [_plain(instrument) for instrument in self.instruments],
             "decides": self.decides.model_dump(mode="json"),
@@ -68,7 +69,7 @@ class Configuration:
                 "first_close_ns": self.history.first_close_ns,
             },
         }
-        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(values, separators=(",", ":"), allow_nan=False)
 
 
 def parsed(text: str) -> Configuration:

@@ -9,18 +9,20 @@ Invariants:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import structlog
 
+from novapulse.confluence.calibration import Calibration
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import BarLate, BarsClosed
 from novapulse.core.messages import Record as Entry
 from novapulse.core.ports import JournalError, Unavailable
 from novapulse.core.records import Record
+from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close, Gather, Rejection
 from novapulse.engine.rows import Ticks
 from novapulse.engine.runner import AccountRunner, Life
@@ -166,10 +168,10 @@ class RecordedSource:
 class RecordedSignals:
     """Signals that were computed in bulk over a recording: the same to the bit as from a window."""
 
-    def __init__(self, ticks: Ticks, records: dict[str, Entry]) -> None:
-        """Take the rows, and the records of the calibrations that they count in."""
+    def __init__(self, ticks: Ticks, calibrations: Iterable[Calibration]) -> None:
+        """Take the rows, and the calibrations that they count in."""
         self._ticks = ticks
-        self._records = records
+        self._calibrations = {row.id: row for row in calibrations}
         self._row = 0
 
     @property
@@ -196,7 +198,8 @@ class RecordedSignals:
 
     def learned(self, calibration: str) -> Entry | None:
         """Return the record of a calibration."""
-        return self._records.get(calibration)
+        row = self._calibrations.get(calibration)
+        return None if row is None else to_record(row)
 
     def _present(self, row: int) -> list[InstrumentKey]:
         return [self._ticks.keys[column] for column in np.flatnonzero(self._ticks.present[row]).tolist()]
@@ -210,7 +213,7 @@ class Feed:
         closes: Closes that were told.
         last_close_ns: The last of them; 0 before the first.
         rejected: Bars that decided nothing.
-        ended: Whether there are no more bars.
+        over: Set when there are no more bars.
     """
 
     def __init__(
@@ -228,7 +231,7 @@ class Feed:
         self.closes = 0
         self.last_close_ns = 0
         self.rejected = 0
-        self.ended = False
+        self.over = asyncio.Event()
         self._source = source
         self._gather = gather
         self._timeline = timeline
@@ -237,21 +240,29 @@ class Feed:
     async def run(self) -> None:
         """Go on until the source ends; called again after a failure, it goes on behind the last close."""
         while not self.ended:
+            is_over = False
             deadline_ns = self._gather.deadline_ns
             try:
                 arrivals = await self._source.next(deadline_ns)
             except FeedEndedError:
-                arrivals, self.ended = (), True
-            await self._take(arrivals)
+                arrivals, is_over = (), True
+            await self._take(arrivals, is_over)
+            if is_over:
+                self.over.set()
 
-    async def _take(self, arrivals: Sequence[Arrival]) -> None:
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more bars."""
+        return self.over.is_set()
+
+    async def _take(self, arrivals: Sequence[Arrival], is_over: bool) -> None:
         rejections = [wrong for arrival in arrivals if (wrong := self._gather.take(arrival)) is not None]
         if self._recorder is not None and arrivals:
             self._recorder.saw(arrivals, rejections)
         for wrong in rejections:
             self._tell_rejection(wrong)
         newest = int(arrivals[-1].bar["ts_close_ns"]) if arrivals else 0
-        now_ns = self._timeline.now_ns() if not self.ended else 2**63 - 1
+        now_ns = 2**63 - 1 if is_over else self._timeline.now_ns()
         for close in self._gather.leave(now_ns, self._source.expected(newest) if arrivals else None):
             await self._tell(close)
 

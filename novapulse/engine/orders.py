@@ -7,7 +7,7 @@ Invariants:
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
 """
 
-from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id
+from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
     AmendAsked,
@@ -95,6 +95,10 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
         return
     plan, instrument = desk.plan(row), desk.instrument(row)
     is_entry = plan.intent == Intent.ENTRY
+    if not slot.decision:
+        # A stop was touched and no bracket is there to leave by: the order of our own needs a name of its own.
+        slot.decision = decision_id(desk.key, instrument.key, draft.ts_ns, f"{desk.settings_hash}:touched")
+        slot.legs = 0
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
     name = client_order_id(desk.key, slot.decision, role.value, slot.legs)
@@ -135,7 +139,7 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.OUTCOME_UNKNOWN)
     if any(order.request.role is plan_role(plan.intent) for order in drains):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
-    if is_entry and drains:
+    if is_entry and (drains or _has_old_bracket(desk, row)):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
     if is_entry and not _has_room(desk, row):
         return Planned(0, NotSent.NO_ROOM_YET)
@@ -159,6 +163,11 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
 def plan_role(intent: int) -> Role:
     """Return the role of the orders that carry out a plan."""
     return Role.ENTRY if intent == Intent.ENTRY else Role.EXIT
+
+
+def _has_old_bracket(desk: Desk, row: int) -> bool:
+    slot = desk.slots[row]
+    return slot.entry != slot.decision and slot.protect in desk.orders
 
 
 def _has_room(desk: Desk, row: int) -> bool:

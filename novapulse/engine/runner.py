@@ -77,6 +77,8 @@ class Life(enum.StrEnum):
 
     DOWN = "down"
     RUNNING = "running"
+    STOPPED = "stopped"
+    """Ended as it was meant to."""
     ENDED = "ended"
     """For good: another process has the account, or our own errors forbid to go on."""
 
@@ -133,6 +135,7 @@ class AccountRunner:
         venue: Where its orders go.
         life: Whether it runs.
         told: What it did, and what is wrong.
+        over: Set when it has ended for good.
     """
 
     def __init__(
@@ -170,6 +173,7 @@ class AccountRunner:
         self._is_busy = False
         self._timers: dict[str, Appointment] = {}
         self._requests: set[asyncio.Task[None]] = set()
+        self.over = asyncio.Event()
         self._trouble = asyncio.Event()
         self._bug_ns = -(2**62)
         self._has_new_bug = False
@@ -197,7 +201,7 @@ class AccountRunner:
         settings = self.trader.desk.settings if self.trader else None
         least, most = (settings.backoff_s_min, settings.backoff_s_max) if settings else (1.0, 60.0)
         backoff = Backoff(least, most, f"{self.key.exchange} {self.key.account_id}")
-        while self.life is not Life.ENDED:
+        while self.life not in (Life.ENDED, Life.STOPPED):
             await self._trouble.wait()
             self._trouble.clear()
             while self.life is Life.DOWN:
@@ -228,6 +232,7 @@ class AccountRunner:
         self.life, self.told.why_down = Life.ENDED, why
         self._forget()
         self._trouble.set()
+        self.over.set()
 
     def _go_down(self, why: str) -> None:
         if self.life is Life.ENDED:
@@ -459,7 +464,9 @@ class AccountRunner:
 
     def close(self) -> None:
         """Let nothing happen any more; requests on their way are given up, the next start looks into them."""
-        self.end("it was stopped")
+        if self.life is Life.RUNNING:
+            self.life = Life.STOPPED
+        self._forget()
         for task in self._requests:
             task.cancel()
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 PartialFill = Literal["keep", "complete", "unwind"]
+StopEntries = Literal["keep", "cancel"]
 
 
 class BreakerSettings(BaseModel):
@@ -128,6 +129,9 @@ class TraderSettings(BaseModel):
     backoff_s_max: float = Field(60.0, gt=0, description="... up to this.")
     lease_s: float = Field(30.0, ge=5, description="How long an account stays ours without a sign of life.")
     stop_deadline_s: float = Field(10.0, gt=0, description="How long a clean stop may take.")
+    stop_entries: StopEntries = Field(
+        "cancel", description="What becomes of resting entries at a stop: cancelled, or kept until they expire."
+    )
 
     @model_validator(mode="after")
     def _waits_fit(self) -> Self:

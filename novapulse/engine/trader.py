@@ -3,6 +3,8 @@
 Invariants:
 - `handle` does no I/O and knows no time but the event's; the same events from the same state give the same effects;
 - what must be durable comes first in the effects, in one commit together with the state that follows from it;
+- a commit that failed is the end of this object: what it believes is not in the ledger, so it answers nothing any more,
+  and the account goes on from what is;
 - nothing is decided twice: a close at or before the last decided one is ignored;
 - no new risk before the account has been reconciled once after its start.
 """
@@ -26,7 +28,6 @@ from novapulse.core.messages import (
     OrderReported,
     Outcome,
     QuoteSeen,
-    SetTimer,
     SnapshotFailed,
     SnapshotRead,
     Started,
@@ -46,10 +47,10 @@ from novapulse.core.orders import (
     Role,
     Unclear,
 )
-from novapulse.core.records import Intent, Mode, Reason
+from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, fills, leaving, memory, protection, ticks
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import SECOND_NS, after_child, close, sync
+from novapulse.engine.orders import after_child, close, sync
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
 
@@ -68,7 +69,7 @@ class Trader:
         self.desk = desk
         self.resolver = Resolver(desk)
         self.reconciler = Reconciler(desk, self.resolver)
-        self.failed_commits = 0
+        self.failed = ""
         self._packer = memory.Packer(desk)
         self._handlers: dict[type, Callable[[Any, Draft], None]] = {
             Started: self._on_started,
@@ -124,7 +125,9 @@ class Trader:
                 desk.venue_ids[order.venue_order_id] = order.client_order_id
 
     def handle(self, event: Event) -> list[Effect]:
-        """Take an event in and return what is to be done, in order."""
+        """Take an event in and return what is to be done, in order; nothing after a commit has failed."""
+        if self.failed:
+            return []
         draft = Draft(event.ts_ns)
         self._handlers[type(event)](event, draft)
         state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
@@ -217,7 +220,9 @@ class Trader:
             self.desk.learn(draft, CancelRefused(event.client_order_id, event.attempt))
         if not order.is_terminal:
             self.resolver.settled(order)
-            self.resolver.watch(draft, order, ANSWER_S if event.outcome is Outcome.ACCEPTED else 0)
+            # A refused cancel tells nothing: the order may be gone, or filled. It is looked for until somebody answers.
+            wait_s, refused = ANSWER_S if event.outcome is Outcome.ACCEPTED else 0, event.outcome is Outcome.REJECTED
+            self.resolver.watch(draft, order, wait_s, keep=refused)
         self._settle(self.desk.row_of(order), draft)
 
     def _on_amend(self, event: AmendEnded, draft: Draft) -> None:
@@ -231,7 +236,7 @@ class Trader:
             self.desk.learn(draft, AmendRefused(name, event.amendment))
         if event.outcome is not Outcome.ACCEPTED and not order.is_terminal:
             self.resolver.settled(order)
-            self.resolver.watch(draft, order)
+            self.resolver.watch(draft, order, keep=event.outcome is Outcome.REJECTED)
         self._settle(self.desk.row_of(order), draft)
 
     def _on_order(self, event: OrderReported, draft: Draft) -> None:
@@ -301,10 +306,7 @@ class Trader:
             self._settle(int(what), draft)
 
     def _on_commit_failed(self, event: CommitFailed, draft: Draft) -> None:
-        self.failed_commits += 1
-        if event.fenced:
-            self.desk.books.mode = Mode.HALTED
-        draft.then(SetTimer("reconcile:retry", event.ts_ns + SECOND_NS))
+        self.failed = event.text
 
     def _on_condition(self, event: ConditionSeen, draft: Draft) -> None:
         if event.condition in LOOK_AGAIN:
@@ -359,7 +361,8 @@ class Trader:
         bracket = desk.orders.get(slot.protect)
         if bracket is None or bracket.status is not OrderStatus.INTENT or not bracket.request.attached_to:
             return
-        entry_is_over = desk.plan(row).intent != Intent.ENTRY and not any(
+        is_wanted = desk.plan(row).intent == Intent.ENTRY and slot.decision == bracket.request.decision_id
+        entry_is_over = not is_wanted and not any(
             order.request.role is Role.ENTRY for order in desk.open_orders(row)
         )
         if entry_is_over and desk.books.positions[row].qty_units == 0:

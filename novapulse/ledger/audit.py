@@ -7,16 +7,19 @@ Invariants:
   was noted elsewhere (`head`) tells, so the head is part of every answer.
 """
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
@@ -29,6 +32,7 @@ PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
 
 _MESSAGES_MAX = 20
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
     """
     engine = reader(where)
     try:
-        with snapshot(engine) as connection:
-            return _Auditor(connection, where, processes).run(head)
+        with _two_of_one_state(engine, where) as (connection, beside), _without_collector():
+            return _Auditor(connection, beside, where, processes).run(head)
     finally:
         engine.dispose()
 
@@ -93,39 +97,67 @@ def snapshot(engine: Engine) -> Connection:
     return connection
 
 
+@contextmanager
+def _two_of_one_state(engine: Engine, where: str | Path) -> Iterator[tuple[Connection, Connection]]:
+    for _ in range(_TRIES):
+        with snapshot(engine) as one, snapshot(engine) as other:
+            if _head(one, where) == _head(other, where):
+                yield one, other
+                return
+    raise Unwritable(f"{where}: is written too fast to be audited")
+
+
+def _head(connection: Connection, where: str | Path) -> Row[Any]:
+    try:
+        row = connection.execute(select(ledger)).one()
+    except (DBAPIError, NoResultFound) as wrong:
+        said = wrong.orig if isinstance(wrong, DBAPIError) else "its name is gone"
+        if "malformed" in str(said):
+            raise Unwritable(f"{where}: the file is damaged: {said}") from wrong
+        raise SchemaError(f"{where}: is not a ledger ({said})") from wrong
+    if row.oldest_revision > REVISION:
+        raise SchemaError(f"{where}: schema {row.revision} is newer than {REVISION}, the newest that is known here")
+    return row
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    # Millions of tuples without a cycle: looking for cycles among them costs a tenth of the time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class _Auditor:
-    def __init__(self, connection: Connection, where: str | Path, processes: int) -> None:
+    def __init__(self, connection: Connection, beside: Connection, where: str | Path, processes: int) -> None:
         self.connection = connection
+        self.beside = beside
         self.where = where
-        self.place = str(Place.of(where))
         self.processes = processes
         self.found = Stretch()
 
     def run(self, head: str) -> Audit:
-        try:
-            row = self.connection.execute(select(ledger)).one()
-        except Exception as wrong:
-            raise self._no_ledger(wrong) from wrong
-        if row.oldest_revision > REVISION:
-            raise SchemaError(
-                f"{self.place}: schema {row.revision} is newer than {REVISION}, the newest this code knows"
-            )
+        row = _head(self.connection, self.where)
         genesis = chain.genesis(row.ledger_id)
         claims = Claims()
-        for stretch in self._stretches(row.head_seq, genesis):
-            self._take(stretch, genesis)
-            claims.take(stretch)
-        self._check_head(row.head_seq, bytes(row.head_hash), genesis)
-        self._check_noted(head, genesis)
-        self._guarded("balance", lambda: check_claims(self.connection, claims))
-        for name, faults in PROJECTIONS.items():
-            self._guarded(name, partial(faults, self.connection))
-        self._guarded("ledger", lambda: check_behind_head(self.connection, self.found.last_seq))
-        self._guarded("triggers", self._missing_guards)
-        self._guarded("file", self._damage)
+        with ThreadPoolExecutor(1) as pool:
+            # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
+            tables = pool.submit(self._check_tables)
+            for stretch in self._stretches(row.head_seq, genesis):
+                self._take(stretch, genesis)
+                claims.take(stretch)
+            self._check_head(row.head_seq, bytes(row.head_hash), genesis)
+            self._check_noted(head, genesis)
+            self._add(_guarded(self.connection, "balance", partial(check_claims, claims=claims)))
+            self._add(_guarded(self.connection, "ledger", partial(check_behind_head, head_seq=self.found.last_seq)))
+            self._add(tables.result())
         faults = sorted(self.found.faults, key=lambda fault: (fault.seq is None, fault.seq or 0))
         return Audit(
-            place=self.place,
+            place=str(Place.of(self.where)),
             ledger_id=row.ledger_id,
             entries=self.found.entries,
             head_seq=self.found.last_seq,
@@ -134,11 +166,13 @@ class _Auditor:
             faulty=self.found.faulty,
         )
 
-    def _no_ledger(self, wrong: Exception) -> Exception:
-        if isinstance(wrong, DBAPIError) and "malformed" in str(wrong.orig):
-            return Unwritable(f"{self.place}: the file is damaged: {wrong.orig}")
-        said = wrong.orig if isinstance(wrong, DBAPIError) else wrong
-        return SchemaError(f"{self.place}: is not a ledger ({said})")
+    def _add(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            self.found.add(fault)
+
+    def _check_tables(self) -> list[Fault]:
+        checks = {**PROJECTIONS, "triggers": _missing_guards, "file": _damage}
+        return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
         if self.processes < 2 or head_seq < PARALLEL_EVENTS_MIN:
@@ -181,36 +215,41 @@ class _Auditor:
         if self.connection.execute(select(event.c.seq).where(event.c.hash == noted)).first() is None:
             self.found.add(Fault(None, "head", f"{head[:16]}... was noted and no event has it: the past was rewritten"))
 
-    def _guarded(self, where: str, faults: Callable[[], Iterable[Fault]]) -> None:
-        try:
-            for fault in faults():
-                self.found.add(fault)
-        except DBAPIError as wrong:
-            self.found.add(Fault(None, where, f"cannot be read: {wrong.orig}"))
 
-    def _missing_guards(self) -> Iterator[Fault]:
-        if self.connection.dialect.name == "sqlite":
-            names = self.connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        else:
-            names = self.connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")
-        there = set(names.scalars())
-        for table in FACTS:
-            for verb in ("update", "delete"):
-                if f"{table.name}_no_{verb}" not in there:
-                    yield Fault(None, f"trigger {table.name}_no_{verb}", f"is gone: {table.name} is not protected")
+def _guarded(connection: Connection, where: str, check: Callable[[Connection], Iterable[Fault]]) -> list[Fault]:
+    try:
+        if connection.dialect.name == "sqlite":
+            return list(check(connection))
+        with connection.begin_nested():
+            return list(check(connection))
+    except DBAPIError as wrong:
+        return [Fault(None, where, f"cannot be read: {wrong.orig}")]
 
-    def _damage(self) -> Iterator[Fault]:
-        if self.connection.dialect.name == "sqlite":
-            said = self.connection.exec_driver_sql(f"PRAGMA integrity_check({_MESSAGES_MAX})").scalars().all()
-            for message in said:
-                if message != "ok":
-                    yield Fault(None, "file", str(message))
+
+def _missing_guards(connection: Connection) -> Iterator[Fault]:
+    if connection.dialect.name == "sqlite":
+        names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    else:
+        names = connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")
+    there = set(names.scalars())
+    for table in FACTS:
+        for verb in ("update", "delete"):
+            if f"{table.name}_no_{verb}" not in there:
+                yield Fault(None, f"trigger {table.name}_no_{verb}", f"is gone: {table.name} is not protected")
+
+
+def _damage(connection: Connection) -> Iterator[Fault]:
+    if connection.dialect.name == "sqlite":
+        said = connection.exec_driver_sql(f"PRAGMA integrity_check({_MESSAGES_MAX})").scalars().all()
+        for message in said:
+            if message != "ok":
+                yield Fault(None, "file", str(message))
 
 
 def _walk_apart(where: str | Path, after: int, until: int, genesis: bytes) -> Stretch:
     engine = reader(where)
     try:
-        with snapshot(engine) as connection:
+        with snapshot(engine) as connection, _without_collector():
             return walk(connection, after, until, genesis)
     finally:
         engine.dispose()

@@ -15,7 +15,9 @@ from novapulse.core.messages import JSON
 
 HASH_BYTES = 32
 _NAME = b"np1"
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 Leg = tuple[str, str, int]
@@ -30,7 +32,7 @@ def canonical_json(body: Mapping[str, JSON]) -> str:
             names its path.
     """
     _refuse_inexact(body, "body")
-    return _encode(dict(body))
+    return _encode(body if type(body) is dict else dict(body))
 
 
 def _refuse_inexact(value: JSON, path: str) -> None:

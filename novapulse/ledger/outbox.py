@@ -180,7 +180,7 @@ class Outbox:
         Raises:
             KeyError: There is no such consumer.
         """
-        with self._ledger.reading() as storage:
+        with self._ledger.reading():
             cursor, _, _ = self._state(consumer)
         return self._ledger.head()[0] - cursor
 

@@ -1,8 +1,8 @@
 """The tables that follow from the events, compared with them row by row, in the database.
 
 Invariants:
-- nothing of a table is believed: a row that no event gives is a fault, and so is one that an event gives and that is not
-  there;
+- nothing of a table is believed: a row that no event gives is a fault, and so is one that an event gives and the table
+  lacks;
 - what an order holds is at no moment below 0, and 0 once it is closed: an account without open orders holds nothing;
 - a balance that a venue showed and that was asserted is what the postings before it come to.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, case, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from novapulse.core.postings import Book
@@ -19,14 +19,12 @@ from novapulse.ledger.schema import (
     asset,
     balance,
     checkpoint,
-    client_order,
     consumer,
     dead_letter,
     event,
     fill_key,
-    order_fact,
     order_open,
-    outbox,
+    order_step,
     posting,
 )
 from novapulse.ledger.walk import VENUE_BOOKS, Account, BalanceKey, Fault, Stretch
@@ -63,11 +61,11 @@ class Claims:
 def check_claims(connection: Connection, claims: Claims) -> Iterator[Fault]:
     """Yield balances that are not what the postings come to, and scales that are not those of the accounts."""
     yield from claims.faults
-    wanted = {key: amount for key, amount in claims.balances.items() if amount}
+    wanted = dict(claims.balances)
     for exchange, account_id, book, name, amount in connection.execute(select(*balance.c)):
-        due = wanted.pop((exchange, account_id, book, name), 0)
+        due = wanted.pop((exchange, account_id, book, name), None)
         if amount != due:
-            what = f"{book} of {account_id} at {exchange} is {amount} {name}, the postings give {due}"
+            what = f"{book} of {account_id} at {exchange} is {amount} {name}, the postings give {due or 'none'}"
             yield Fault(None, "balance.amount", what)
     for (exchange, account_id, book, name), due in sorted(wanted.items()):
         what = f"{book} of {account_id} at {exchange} is missing, the postings give {due} {name}"
@@ -82,7 +80,7 @@ def check_claims(connection: Connection, claims: Claims) -> Iterator[Fault]:
 
 def check_behind_head(connection: Connection, head_seq: int) -> Iterator[Fault]:
     """Yield marks that point behind the last event, and states of accounts that no event speaks of."""
-    for mark in (outbox.c.seq, dead_letter.c.seq, consumer.c.cursor, checkpoint.c.seq):
+    for mark in (dead_letter.c.seq, consumer.c.cursor, checkpoint.c.seq):
         last = connection.execute(select(func.max(mark))).scalar()
         if last is not None and last > head_seq:
             yield Fault(last, str(mark), f"is {last}, the events end at {head_seq}")
@@ -97,105 +95,90 @@ def _same_account(one: Table, other: Table) -> tuple[ColumnElement[bool], Column
 
 
 def in_body(connection: Connection, name: str) -> ColumnElement[Any]:
-    """Return the text that the body of an event has under a name, for the database to read; NULL where there is none."""
+    """Return the text that an event's body has under a name, as the database reads it; NULL where there is none."""
     if connection.dialect.name == "postgresql":
-        return cast(event.c.body, JSONB)[name].astext
+        text: ColumnElement[Any] = cast(event.c.body, JSONB)[name].astext
+        return text
     return case((func.json_valid(event.c.body) == 1, func.json_extract(event.c.body, f"$.{name}")))
 
 
-def _check_keys(connection: Connection, table: Table, name: Column[str], kind: str) -> Iterator[Fault]:
-    said = in_body(connection, name.name)
-    fits = and_(event.c.kind == kind, *_same_account(event, table), said == name)
-    joined = table.outerjoin(event, event.c.seq == table.c.seq)
-    for row in connection.execute(select(table).select_from(joined).where(~func.coalesce(fits, False))):
-        what = f"gives {row[2]} of {row.account_id} at {row.exchange} to an event that is no {kind} of it"
-        yield Fault(row.seq, table.name, what)
-    back = event.outerjoin(table, and_(*_same_account(event, table), said == name))
-    missing = select(event.c.seq, said, table.c.seq).select_from(back)
-    unlike = or_(table.c.seq.is_(None), table.c.seq != event.c.seq)
-    for seq, value, other in connection.execute(missing.where(event.c.kind == kind, unlike)):
-        yield Fault(seq, table.name, f"lacks {value}" if other is None else f"has {value} at event {other} instead")
-
-
-def _check_client_orders(connection: Connection) -> Iterator[Fault]:
-    yield from _check_keys(connection, client_order, client_order.c.client_order_id, "order_intended")
-
-
 def _check_fill_keys(connection: Connection) -> Iterator[Fault]:
-    yield from _check_keys(connection, fill_key, fill_key.c.venue_trade_id, "fill_booked")
-
-
-def _check_order_facts(connection: Connection) -> Iterator[Fault]:
-    order = client_order
-    names = and_(*_same_account(event, order), in_body(connection, "client_order_id") == order.c.client_order_id)
-    joined = order_fact.outerjoin(event, event.c.seq == order_fact.c.seq).outerjoin(
-        order, order.c.seq == order_fact.c.order_seq
-    )
-    wrong = select(order_fact).select_from(joined).where(~func.coalesce(names, False))
+    said = in_body(connection, "venue_trade_id")
+    same = and_(*_same_account(event, fill_key), said == fill_key.c.venue_trade_id)
+    booked = event.c.kind == "fill_booked"
+    back = event.outerjoin(fill_key, same)
+    own = fill_key.c.seq == event.c.seq
+    if _all_alike(
+        connection, select(func.count(), func.count(case((own, 1)))).select_from(back).where(booked), fill_key
+    ):
+        return
+    joined = fill_key.outerjoin(event, own)
+    wrong = select(fill_key).select_from(joined).where(~func.coalesce(and_(booked, same), False))
     for row in connection.execute(wrong):
-        yield Fault(row.seq, "order_fact", f"gives it to the order of event {row.order_seq}, which it does not name")
-    here = and_(order_fact.c.order_seq == order.c.seq, order_fact.c.seq == event.c.seq)
-    back = event.join(order, names).outerjoin(order_fact, here)
-    # Facts in front of their intent are those of one transaction; the journal may have linked them or not.
-    missing = select(event.c.seq, order.c.seq).select_from(back)
-    for seq, order_seq in connection.execute(missing.where(order_fact.c.seq.is_(None), event.c.seq >= order.c.seq)):
-        yield Fault(seq, "order_fact", f"does not give it to the order of event {order_seq}")
+        yield Fault(row.seq, "fill_key", f"gives it execution {row.venue_trade_id}, which it does not book")
+    missing = select(event.c.seq, said, fill_key.c.seq).select_from(back).where(booked, ~func.coalesce(own, False))
+    for seq, trade, other in connection.execute(missing):
+        yield Fault(seq, "fill_key", f"lacks execution {trade}" if other is None else f"has {trade} at event {other}")
 
 
-def _check_open_orders(connection: Connection) -> Iterator[Fault]:
-    order = client_order
-    facts = order_fact.join(event, event.c.seq == order_fact.c.seq)
-    is_closed = (
-        select(event.c.seq)
-        .select_from(facts)
-        .where(order_fact.c.order_seq == order.c.seq, event.c.kind == "order_closed")
-        .correlate(order)
-        .exists()
-    )
-    same = and_(*_same_account(order, order_open), order.c.client_order_id == order_open.c.client_order_id)
-    joined = order_open.outerjoin(order, same)
-    unlike = or_(order.c.seq.is_(None), order.c.seq != order_open.c.seq, is_closed)
-    for row in connection.execute(select(order_open).select_from(joined).where(unlike)):
-        yield Fault(row.seq, "order_open", f"has {row.client_order_id}, which is closed or was never intended")
-    back = order.outerjoin(order_open, same)
-    missing = select(order.c.seq, order.c.client_order_id).select_from(back)
-    for seq, name in connection.execute(missing.where(order_open.c.seq.is_(None), ~is_closed)):
-        yield Fault(seq, "order_open", f"lacks {name}, which is not closed")
+def _check_order_steps(connection: Connection) -> Iterator[Fault]:
+    said = in_body(connection, "client_order_id")
+    named = and_(said.is_not(None), said != "")
+    step = case((event.c.kind == "order_intended", 0), else_=event.c.seq)
+    same = and_(*_same_account(event, order_step), said == order_step.c.client_order_id, order_step.c.step == step)
+    closes = case((event.c.kind == "order_closed", 1), else_=0)
+    fits = and_(order_step.c.seq == event.c.seq, order_step.c.closes == closes)
+    back = event.outerjoin(order_step, same)
+    if _all_alike(
+        connection, select(func.count(), func.count(case((fits, 1)))).select_from(back).where(named), order_step
+    ):
+        return
+    joined = order_step.outerjoin(event, event.c.seq == order_step.c.seq)
+    wrong = select(order_step).select_from(joined).where(~func.coalesce(and_(same, fits), False))
+    for row in connection.execute(wrong):
+        what = f"has step {row.step} of order {row.client_order_id} at it (closes {row.closes}), which it is not"
+        yield Fault(row.seq, "order_step", what)
+    missing = select(event.c.seq, said).select_from(back).where(named, ~func.coalesce(fits, False))
+    for seq, name in connection.execute(missing):
+        yield Fault(seq, "order_step", f"lacks it as a step of order {name}")
+
+
+def _all_alike(connection: Connection, counts: Select[int, int], table: Table) -> bool:
+    # As many rows as events give, and each of these has its own: then there is none too many.
+    due, there = connection.execute(counts).one()
+    return bool(due == there == connection.execute(select(func.count()).select_from(table)).scalar())
 
 
 def _check_holds(connection: Connection) -> Iterator[Fault]:
-    order = client_order
-    names = and_(*_same_account(event, order), in_body(connection, "client_order_id") == order.c.client_order_id)
-    legs = posting.join(event, event.c.seq == posting.c.seq).outerjoin(order, names)
+    name = in_body(connection, "client_order_id")
     moves = (
-        select(posting.c.seq, event.c.exchange, event.c.account_id, order.c.client_order_id, posting.c.amount)
-        .select_from(legs)
+        select(posting.c.seq, event.c.exchange, event.c.account_id, name, posting.c.amount)
+        .select_from(posting.join(event, event.c.seq == posting.c.seq))
         .where(posting.c.book == Book.HOLD.value)
         .order_by(posting.c.seq, posting.c.leg)
     )
-    held: dict[tuple[str, str, str | None], int] = {}
-    last: dict[tuple[str, str, str | None], int] = {}
-    for seq, exchange, account_id, name, amount in connection.execute(moves):
-        key = (exchange, account_id, name)
+    held: dict[tuple[str, str, str], int] = {}
+    last: dict[tuple[str, str, str], int] = {}
+    for seq, exchange, account_id, order, amount in connection.execute(moves):
+        key = (exchange, account_id, order or "")
         total = held.get(key, 0) + amount
         if total < 0:
-            yield Fault(seq, "posting", f"releases {-total} more than {'order ' + name if name else 'no order'} held")
+            yield Fault(seq, "posting", f"releases {-total} more than {'order ' + order if order else 'no order'} held")
         if total:
             held[key], last[key] = total, seq
         else:
             held.pop(key, None)
-    still_open = {tuple(row)[:3] for row in connection.execute(select(order_open))}
+    still_open = {tuple(row) for row in connection.execute(select(*_ORDER))}
     for key, amount in held.items():
         if key not in still_open:
             owner = f"order {key[2]} of {key[1]} at {key[0]}" if key[2] else f"no order of {key[1]} at {key[0]}"
             yield Fault(last[key], "posting", f"{amount} is held for {owner}, which is not open")
 
 
+_ORDER = (order_open.c.exchange, order_open.c.account_id, order_open.c.client_order_id)
 PROJECTIONS: Mapping[str, Callable[[Connection], Iterator[Fault]]] = {
-    "client_order": _check_client_orders,
     "fill_key": _check_fill_keys,
-    "order_fact": _check_order_facts,
-    "order_open": _check_open_orders,
+    "order_step": _check_order_steps,
     "hold": _check_holds,
 }
 """Table, or what is checked -> what yields its faults."""

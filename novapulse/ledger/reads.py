@@ -18,6 +18,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Record
 from novapulse.core.postings import Book, Posting
 from novapulse.ledger.lease import Lease, Leases
+from novapulse.ledger.schema import STEPS
 from novapulse.ledger.statements import Statements
 from novapulse.ledger.storage import Storage
 
@@ -128,7 +129,14 @@ class Reads:
 
     def _entries(self, kind: tuple[str, ...], here: tuple[str, str], after: int, until: int) -> Iterator[Entry]:
         sql = self._sql
-        read = (sql.read_events_of_kind, sql.read_legs_of_kind) if kind else (sql.read_events, sql.read_legs)
+        read = sql.read_events, sql.read_legs
+        if kind:
+            is_step = kind[0] in STEPS
+            read = (
+                (sql.read_events_of_step, sql.read_legs_of_step)
+                if is_step
+                else (sql.read_events_of_kind, sql.read_legs_of_kind)
+            )
         while True:
             with self.reading() as storage:
                 events = storage.execute(read[0], (*kind, *here, after, until, _CHUNK)).fetchall()

@@ -5,6 +5,7 @@ The hot path goes to the driver with these constants: building statements per co
 
 from dataclasses import dataclass, fields
 
+from novapulse.ledger.schema import BY_KIND
 from novapulse.ledger.storage import Storage
 
 _PARTS = {
@@ -14,6 +15,7 @@ _PARTS = {
     "leg": "p.seq, p.book, p.asset, p.amount",
     "legs": "posting p JOIN event e ON e.seq = p.seq",
     "range": "e.exchange = ? AND e.account_id = ? AND e.seq > ? AND e.seq <= ?",
+    "kind": f"e.kind = ? AND e.{BY_KIND}",
     "open": "seq FROM order_step WHERE exchange = ? AND account_id = ? AND client_order_id IN (SELECT client_order_id "
     "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id HAVING max(closes) = 0)",
 }
@@ -64,8 +66,10 @@ class Statements:
     read_checkpoint: str = "SELECT ts_close_ns, seq, state FROM checkpoint WHERE {here}"
     read_events: str = "SELECT {event} FROM event e WHERE {range} ORDER BY e.seq LIMIT ?"
     read_legs: str = "SELECT {leg} FROM {legs} WHERE {range} ORDER BY p.seq, p.leg"
-    read_events_of_kind: str = "SELECT {event} FROM event e WHERE e.kind = ? AND {range} ORDER BY e.seq LIMIT ?"
-    read_legs_of_kind: str = "SELECT {leg} FROM {legs} WHERE e.kind = ? AND {range} ORDER BY p.seq, p.leg"
+    read_events_of_kind: str = "SELECT {event} FROM event e WHERE {kind} AND {range} ORDER BY e.seq LIMIT ?"
+    read_legs_of_kind: str = "SELECT {leg} FROM {legs} WHERE {kind} AND {range} ORDER BY p.seq, p.leg"
+    read_events_of_step: str = "SELECT {event} FROM event e WHERE e.kind = ? AND {range} ORDER BY e.seq LIMIT ?"
+    read_legs_of_step: str = "SELECT {leg} FROM {legs} WHERE e.kind = ? AND {range} ORDER BY p.seq, p.leg"
     read_open_events: str = "SELECT {event} FROM event e WHERE e.seq IN (SELECT {open}) ORDER BY e.seq"
     read_open_legs: str = "SELECT {leg} FROM posting p WHERE p.seq IN (SELECT {open}) ORDER BY p.seq, p.leg"
     read_assets: str = "SELECT asset, scale FROM asset"

@@ -25,10 +25,10 @@ from novapulse.ledger import chain
 from novapulse.ledger.chain import Leg
 from novapulse.ledger.schema import event, posting
 
-BATCH_EVENTS = 5_000
+BATCH_EVENTS = 1_000
 FAULTS_KEPT = 100
 
-VENUE_BOOKS = frozenset({Book.CASH, Book.HOLD, Book.INVENTORY, Book.DUST})
+VENUE_BOOKS = frozenset({Book.CASH, Book.HOLD, Book.INVENTORY})
 """What a venue counts as held."""
 
 _MIN, _MAX = -(2**63), 2**63 - 1

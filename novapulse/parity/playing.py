@@ -6,13 +6,13 @@ Invariants:
 - what is played is what live does: the same trader, the same order of venue and trader at each close.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from novapulse.core.bars import Floats
+from novapulse.core.bars import DAY_NS, Floats
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import Alert, BarLate, CommandReceived, Commit, HoldRun, Record
@@ -30,6 +30,9 @@ from novapulse.venues.simulated import SimulatedExchange
 SECOND_NS = 1_000_000_000
 BACK_NS = 50_000_000
 """How long an answer of the venue takes."""
+
+RECENT_NS = 2 * DAY_NS
+"""For how long a venue may tell what is booked once more."""
 
 Told = Callable[[int, int], None]
 
@@ -64,6 +67,7 @@ class Script:
         late: Bars that come late.
         commands: What operators say, each at its moment.
         starts_ns: When the trader is started anew from what was durable.
+        begins_ns: When it is started first; 0 for a bar before the first close.
         venue_rules: RULES that the venue fills by instead of the configured ones.
         venue_instruments: Facts that the venue goes by instead of the configured ones, such as other fees.
         link: How long messages take; None for the configured latency.
@@ -72,6 +76,7 @@ class Script:
     late: tuple[Late, ...] = ()
     commands: tuple[CommandReceived, ...] = ()
     starts_ns: tuple[int, ...] = ()
+    begins_ns: int = 0
     venue_rules: Row | None = None
     venue_instruments: Mapping[InstrumentKey, Instrument] = field(default_factory=dict)
     link: Link | None = None
@@ -100,7 +105,8 @@ class MemoryJournal:
         self.commits = 0
         self._kinds = kinds
         self._behind = behind
-        self._open: dict[str, list[Fact]] = {}
+        self._open: dict[str, list[Record]] = {}
+        self._recent: deque[Record] = deque()
         self._state = b""
         self._ts_close_ns = 0
 
@@ -127,11 +133,19 @@ class MemoryJournal:
             if record.kind == "order_intended":
                 self._open[name] = []
             if name in self._open:
-                self._open[name].append(from_body(record.kind, record.body))
+                self._open[name].append(record)
+            self._recent.append(record)
+            while self._recent[0].ts_ns < record.ts_ns - RECENT_NS:
+                self._recent.popleft()
 
-    def restored(self) -> tuple[int, bytes, list[Fact]]:
-        """Return what `Trader.restore` starts from: last close, state, facts of the orders that have not ended."""
-        return self._ts_close_ns, self._state, [fact for facts in self._open.values() for fact in facts]
+    def restored(self) -> tuple[int, bytes, list[Fact], list[Fact]]:
+        """Return what `Trader.restore` starts from: last close, state, facts of open orders, all recent facts."""
+        still_open = [record for records in self._open.values() for record in records]
+        return self._ts_close_ns, self._state, _facts(still_open), _facts(self._recent)
+
+
+def _facts(records: Iterable[Record]) -> list[Fact]:
+    return [from_body(record.kind, record.body) for record in records]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +223,7 @@ class _Player:
         self.ticks, self.held_back = _without_late(ticks, script.late)
         self.equity = np.zeros(len(ticks))
         trader = self._trader()
-        begin_ns = int(ticks.ts_close_ns[0]) - configuration.timeframe_ns
-        begin_ns = min(begin_ns, *script.starts_ns[:1]) if script.starts_ns else begin_ns
+        begin_ns = script.begins_ns or int(ticks.ts_close_ns[0]) - configuration.timeframe_ns
         opening = opening_record(trader, begin_ns)
         self.world = World(Timeline(begin_ns), journal)
         self.node = Node(key, trader, self._exchange(trader), script.link or link_of(configuration))

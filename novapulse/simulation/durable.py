@@ -4,11 +4,16 @@ Invariants:
 - it holds what commits that succeeded said, nothing else; it can be made anew from the ledger and is then the same.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from novapulse.core.facts import KINDS, from_body
 from novapulse.core.messages import Record
+from novapulse.core.orders import Fact
+
+RECENT_KEPT = 6000
+"""Facts that a restart is told of: more than a venue tells again."""
 
 
 class Durable:
@@ -16,6 +21,7 @@ class Durable:
 
     Attributes:
         intents: Client order id -> body of its request.
+        legs: Decision id -> client order ids of its orders.
         attempts: (client order id, attempt).
         cancels: (client order id, attempt).
         amends: (client order id, amendment) -> terms.
@@ -28,10 +34,12 @@ class Durable:
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
         records: How many.
+        recent: The last facts of orders, ended ones included.
     """
 
     def __init__(self) -> None:
         self.intents: dict[str, Mapping[str, Any]] = {}
+        self.legs: defaultdict[str, list[str]] = defaultdict(list)
         self.attempts: set[tuple[str, int]] = set()
         self.cancels: set[tuple[str, int]] = set()
         self.amends: dict[tuple[str, int], list[int]] = {}
@@ -44,6 +52,7 @@ class Durable:
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
+        self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
 
     def add_all(self, records: Iterable[Record]) -> None:
         """Take in records in their order."""
@@ -55,10 +64,14 @@ class Durable:
         self.records += 1
         kind, body = record.kind, record.body
         self.kinds[kind] += 1
+        if kind in KINDS:
+            self.recent.append(from_body(kind, body))
         for posting in record.postings:
             self.balances[posting.book.value, posting.asset] += posting.amount
         if kind == "order_intended":
-            self.intents[body["client_order_id"]] = body["request"]
+            request = body["request"]
+            self.intents[body["client_order_id"]] = request
+            self.legs[request["decision_id"]].append(body["client_order_id"])
         elif kind == "order_attempted":
             self.attempts.add((body["client_order_id"], body["attempt"]))
         elif kind == "cancel_asked":

@@ -153,8 +153,7 @@ class World:
         try:
             self.journal.commit([(node.key, effect)])
         except JournalError as wrong:
-            failed = CommitFailed(self.now(node), str(wrong), isinstance(wrong, Fenced))
-            self.later(node, 0, lambda: self.deliver(node, failed))
+            self.deliver(node, CommitFailed(self.now(node), str(wrong), isinstance(wrong, Fenced)))
             return False
         return True
 

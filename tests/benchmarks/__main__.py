@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from novapulse.backtest.columns import laid_out
-from tests.benchmarks import engine, rivals, rulebook
+from tests.benchmarks import engine, ledger, rivals, rulebook
 from tests.benchmarks.rivals import NoHarnessError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -193,6 +193,14 @@ def command_line() -> Rows:
     return rows
 
 
+def whole_ledger() -> Rows:
+    """Measure the ledger against plain SQLite."""
+    rows = ledger.rows()
+    for row in rows:
+        print(f"{row[0]:34} {row[1]:32} {row[2]:>14}  {row[3]}", flush=True)
+    return rows
+
+
 PARTS: dict[str, Callable[[], Rows]] = {
     "w1": w1,
     "w2": w2,
@@ -201,6 +209,7 @@ PARTS: dict[str, Callable[[], Rows]] = {
     "rulebook": whole_rulebook,
     "long": long_history,
     "cli": command_line,
+    "ledger": whole_ledger,
 }
 
 

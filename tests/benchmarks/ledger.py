@@ -1,17 +1,20 @@
 """The ledger against what SQLite itself does at the same durability, on the same disk, in the same run.
 
-Each turn measures all of them one after the other: a raw `fdatasync` of the bytes that one commit appends, a plain
-`sqlite3` transaction of one row at WAL and synchronous=FULL, our commit of one order intent (event, two postings, keys,
-balances, outbox, lease check, hash), and ours in groups. Only ratios of the same turn are quoted, the median over the
-turns. Decision-to-intent-durable is the whole way from the records of a decision to the return of `commit`.
+Everybody is handed the same records and takes turns in short blocks, so that a disk that slows down slows all of them:
+a raw `fdatasync` of a record's bytes; a plain `sqlite3` transaction that writes the record as one row of JSON, at WAL and
+synchronous=FULL; our commit of one order intent (lease, event, hash, two postings that must balance, order id, balances,
+head); and ours with several intents to a transaction. Rates are records over the whole time, checkpoints of the
+write-ahead log included. Decision to durable is the whole way from the records of a decision (why, intent, attempt, state)
+to the return of `commit`.
 """
 
+import json
 import os
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -21,9 +24,11 @@ from novapulse.core.postings import Book, move
 from novapulse.ledger.journal import Ledger
 
 ACCOUNT = AccountKey("kraken", "main")
-COMMITS = 1500
-TURNS = 5
-GROUPS = (8, 64)
+RECORDS = 1920
+BLOCK = 64
+TURNS = 3
+GROUPS = (1, 8, 64)
+PLAIN = "plain sqlite3, one row of JSON"
 
 Rows = list[tuple[str, ...]]
 
@@ -76,119 +81,134 @@ def decision(number: int) -> Commit:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Ledger]:
-    """Open a new ledger that trades one account."""
-    with Ledger.open(folder / f"ledger-{time.perf_counter_ns()}.db") as ledger:
+def opened(path: Path | None) -> Iterator[Ledger]:
+    """Open a new ledger that trades one account; in memory where no path is given."""
+    with Ledger.open(path or ":memory:") as ledger:
         ledger.register_assets({"USD": 8})
         ledger.take_lease(ACCOUNT, "benchmark", 0, 1)
         yield ledger
 
 
-def per_second(count: int, call: Callable[[int], object]) -> float:
-    """Return how often a second something is done."""
-    began = time.perf_counter()
-    for number in range(count):
-        call(number)
-    return count / (time.perf_counter() - began)
-
-
-def plain_sqlite(folder: Path) -> float:
-    """Return plain one-row transactions a second: the same text and a number, WAL and synchronous=FULL."""
-    with closing(sqlite3.connect(folder / f"plain-{time.perf_counter_ns()}.db", isolation_level=None)) as connection:
+@contextmanager
+def plain_sqlite(folder: Path, records: list[Record]) -> Iterator[Callable[[int], object]]:
+    """Give a call that writes a record as one row of JSON in a transaction of its own."""
+    with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("CREATE TABLE t (seq INTEGER PRIMARY KEY, ts_ns INTEGER, body TEXT) STRICT")
-        texts = [str(dict(intent(number).body)) for number in range(COMMITS)]
+        connection.execute("CREATE TABLE t (seq INTEGER PRIMARY KEY, ts_ns INTEGER, kind TEXT, body TEXT) STRICT")
 
         def one(number: int) -> None:
+            record = records[number]
+            row = (record.ts_ns, record.kind, json.dumps(record.body, sort_keys=True))
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("INSERT INTO t (ts_ns, body) VALUES (?, ?)", (number, texts[number]))
+            connection.execute("INSERT INTO t (ts_ns, kind, body) VALUES (?, ?, ?)", row)
             connection.execute("COMMIT")
 
-        return per_second(COMMITS, one)
+        yield one
 
 
-def raw_sync(folder: Path, size: int) -> float:
-    """Return how often a second so many bytes are appended to a file and forced to the disk."""
-    data = bytes(size)
-    path = folder / f"raw-{time.perf_counter_ns()}"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+@contextmanager
+def raw_sync(folder: Path, records: list[Record]) -> Iterator[Callable[[int], object]]:
+    """Give a call that writes a record's bytes to a file that has its size already, and forces them to the disk."""
+    texts = [json.dumps(record.body).encode() for record in records]
+    handle = os.open(folder / "raw", os.O_RDWR | os.O_CREAT)
     sync = getattr(os, "fdatasync", os.fsync)
+    os.pwrite(handle, bytes(1000 * 1024), 0)
+    os.fsync(handle)
+
+    def one(number: int) -> None:
+        os.pwrite(handle, texts[number], number % 1000 * 1024)
+        sync(handle)
+
     try:
-
-        def one(number: int) -> None:
-            os.pwrite(handle, data, number % 1000 * size)
-            sync(handle)
-
-        return per_second(COMMITS, one)
+        yield one
     finally:
         os.close(handle)
 
 
-def single(folder: Path) -> float:
-    """Return commits of one intent a second."""
-    with opened(folder) as ledger:
-        commits = [[(ACCOUNT, Commit((intent(number),)))] for number in range(COMMITS)]
-        return per_second(COMMITS, lambda number: ledger.commit(commits[number]))
+@contextmanager
+def grouped(folder: Path, records: list[Record], group: int) -> Iterator[Callable[[int], object]]:
+    """Give a call that commits so many records in one transaction, at every last one of them."""
+    with opened(folder / f"group-{group}") as ledger:
+        commits = [(ACCOUNT, Commit((record,))) for record in records]
+
+        def one(number: int) -> None:
+            if (number + 1) % group == 0:
+                ledger.commit(commits[number + 1 - group : number + 1])
+
+        yield one
 
 
-def grouped(folder: Path, group: int) -> float:
-    """Return intents a second, so many to a transaction."""
-    with opened(folder) as ledger:
-        total = COMMITS // group * group
-        commits = [(ACCOUNT, Commit((intent(number),))) for number in range(total)]
-        parts = [commits[first : first + group] for first in range(0, total, group)]
-        return per_second(len(parts), lambda number: ledger.commit(parts[number])) * group
+def seconds_of(calls: dict[str, Callable[[int], object]]) -> dict[str, float]:
+    """Return what each call took for all records, taking turns in short blocks."""
+    spent = dict.fromkeys(calls, 0.0)
+    for first in range(0, RECORDS, BLOCK):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            for number in range(first, first + BLOCK):
+                call(number)
+            spent[name] += time.perf_counter() - began
+    return spent
 
 
 def decision_to_durable_us(folder: Path) -> list[float]:
     """Return sorted microseconds from a decision's records to their being durable."""
-    with opened(folder) as ledger:
+    with opened(folder / "decisions") as ledger:
         times = []
-        for number in range(COMMITS):
+        for number in range(RECORDS):
+            commit = decision(number)
             began = time.perf_counter_ns()
-            ledger.commit([(ACCOUNT, decision(number))])
+            ledger.commit([(ACCOUNT, commit)])
             times.append((time.perf_counter_ns() - began) / 1000)
     return sorted(times)
 
 
 def in_memory_us() -> tuple[float, float]:
     """Return microseconds of a checkpoint alone, and of a whole decision, in memory."""
-    with Ledger.open(":memory:") as ledger:
-        ledger.register_assets({"USD": 8})
-        ledger.take_lease(ACCOUNT, "benchmark", 0, 1)
+    with opened(None) as ledger:
         state = bytes(2000)
-        checkpoint = per_second(COMMITS, lambda number: ledger.commit([(ACCOUNT, Commit((), number + 1, state))]))
-        whole = per_second(COMMITS, lambda number: ledger.commit([(ACCOUNT, decision(number))]))
-    return 1e6 / checkpoint, 1e6 / whole
+        kinds = ([Commit((), number + 1, state) for number in range(RECORDS)], [decision(n) for n in range(RECORDS)])
+        figures = []
+        for commits in kinds:
+            began = time.perf_counter()
+            for commit in commits:
+                ledger.commit([(ACCOUNT, commit)])
+            figures.append((time.perf_counter() - began) / RECORDS * 1e6)
+    return figures[0], figures[1]
+
+
+def turn(records: list[Record]) -> tuple[dict[str, float], list[float]]:
+    """Return rates of one turn, and the times of its decisions."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch, ExitStack() as stack:
+        folder = Path(scratch)
+        calls = {
+            PLAIN: stack.enter_context(plain_sqlite(folder, records)),
+            "raw fdatasync of the record": stack.enter_context(raw_sync(folder, records)),
+        }
+        for group in GROUPS:
+            name = "ours, one record a commit" if group == 1 else f"ours, {group} records a commit"
+            calls[name] = stack.enter_context(grouped(folder, records, group))
+        rates = {name: RECORDS / spent for name, spent in seconds_of(calls).items()}
+        return rates, decision_to_durable_us(folder)
 
 
 def rows() -> Rows:
     """Measure all of it in turns and return the table's rows."""
-    ours = {"one intent a commit": single}
-    ours |= {f"{group} intents a commit": lambda folder, group=group: grouped(folder, group) for group in GROUPS}
-    plain: list[float] = []
-    ratios: dict[str, list[float]] = {name: [] for name in ("raw fdatasync of a commit's bytes", *ours)}
-    rates: dict[str, list[float]] = {name: [] for name in ratios}
-    times: list[float] = []
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
-        folder = Path(scratch)
-        size = len(str(dict(intent(0).body))) + 200
-        for _ in range(TURNS):
-            base = plain_sqlite(folder)
-            plain.append(base)
-            measured = {"raw fdatasync of a commit's bytes": raw_sync(folder, size)}
-            measured |= {name: call(folder) for name, call in ours.items()}
-            for name, rate in measured.items():
-                rates[name].append(rate)
-                ratios[name].append(rate / base)
-            times += decision_to_durable_us(folder)
+    records = [intent(number) for number in range(RECORDS)]
+    turns, times = [], []
+    for _ in range(TURNS):
+        rates, decisions = turn(records)
+        turns.append(rates)
+        times += decisions
     times.sort()
     checkpoint, whole = in_memory_us()
     what = "Ledger, WAL and FULL"
+    table: Rows = []
+    for name in turns[0]:
+        ratio = median(rates[name] / rates[PLAIN] for rates in turns)
+        table.append((what, name, f"{median(rates[name] for rates in turns):,.0f} /s", f"{ratio:.2f}x"))
     return [
-        (what, "plain sqlite3, one row", f"{median(plain):,.0f} /s", "1"),
-        *((what, name, f"{median(rates[name]):,.0f} /s", f"{median(ratios[name]):.2f}x") for name in rates),
+        *table,
         (what, "decision to durable, p50", f"{times[len(times) // 2]:,.0f} us", ""),
         (what, "decision to durable, p99", f"{times[len(times) * 99 // 100]:,.0f} us", ""),
         ("Ledger in memory", "checkpoint alone", f"{checkpoint:.1f} us", ""),

@@ -1,4 +1,4 @@
-"""A ledger with a life of its own: accounts that open, hold, fill partly, are stopped out, disputed, paid and corrected.
+"""A ledger with a life of its own: accounts that open, hold, fill partly, are stopped out, paid and corrected.
 
 Everything is drawn from a seed and counted here a second time, in plain integers, so that queries have an oracle.
 """
@@ -182,7 +182,9 @@ class Life:
             lambda: self.record("mode_changed", {"from": "NORMAL", "to": "PAUSED", "why": ["feed"]}),
             lambda: self.record("breaker_tripped", {"name": "feed", "text": "stale"}),
             lambda: self.record(
-                "flow_booked", {"flow_id": f"F{amount}", "kind": "deposit"}, move(self.quote, amount, Book.CAPITAL, Book.CASH)
+                "flow_booked",
+                {"flow_id": f"F{amount}", "kind": "deposit"},
+                move(self.quote, amount, Book.CAPITAL, Book.CASH),
             ),
         )
         return [rng.choice(makes)()]

@@ -9,6 +9,7 @@ import os
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.logs.close()
 
 
-@pytest.fixture
-def alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Logs without the handlers that pytest hangs beside them for each test."""
+@contextmanager
+def alone() -> Iterator[list[logging.Handler]]:
+    """Our handlers without those that pytest hangs beside them while a test runs."""
     root = logging.getLogger()
     ours = [handler for handler in root.handlers if type(handler).__module__.startswith("novapulse.")]
+    others = [handler for handler in root.handlers if handler not in ours]
     assert len(ours) == 3
-    monkeypatch.setattr(root, "handlers", ours)
-    return bench
+    for handler in others:
+        root.removeHandler(handler)
+    try:
+        yield ours
+    finally:
+        for handler in others:
+            root.addHandler(handler)
 
 
 def raised(secret: str) -> None:
@@ -163,11 +170,11 @@ WAYS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_registered_secret_never_appears(
-    way: Callable[[str], Any], alone: Bench, capsys: pytest.CaptureFixture[str]
+    way: Callable[[str], Any], bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = alone
     bench.secrets.register(CANARY)
-    way(CANARY)
+    with alone():
+        way(CANARY)
     told = capsys.readouterr()
     seen = bench.everything() + told.out + told.err
     assert seen.strip(), "nothing was logged: the test proves nothing"
@@ -294,7 +301,7 @@ def test_logs_are_not_for_everybody(bench: Bench) -> None:
 
 
 def test_a_full_disk_loses_lines_and_stops_nothing(
-    alone: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:
@@ -303,10 +310,11 @@ def test_a_full_disk_loses_lines_and_stops_nothing(
         def tell(self) -> int:
             return 0
 
-    alone.secrets.register(CANARY)
-    for handler in logging.getLogger().handlers:
-        monkeypatch.setattr(handler, "stream", Full())
-    structlog.get_logger("n").error("lost", note=CANARY)
+    bench.secrets.register(CANARY)
+    with alone() as ours, monkeypatch.context() as patch:
+        for handler in ours:
+            patch.setattr(handler, "stream", Full())
+        structlog.get_logger("n").error("lost", note=CANARY)
     said = capsys.readouterr().err
     assert "a log line of n was lost: OSError" in said
     assert CANARY not in said

@@ -5,15 +5,14 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from novapulse.core.instruments import AccountKey, InstrumentKey
-from novapulse.core.messages import FillReported, OrderReported
+from novapulse.core.messages import FillBusted, FillReported, OrderReported
 from novapulse.core.orders import OrderType, Protection, Side, Terms, VenueState
 from novapulse.core.ports import Rejected, Unavailable
 from novapulse.core.records import Liquidity, Reason
 from novapulse.venues.simulated import ClientIds, Funds, Levers, Refusal, SimulatedExchange, VenueMode
-from tests.backtest.builders import MINUTE_NS, bare_rules, instrument
+from tests.backtest.builders import bare_rules, instrument
 from tests.venues.builders import (
     BTC,
     CAPITAL_UNITS,
@@ -28,6 +27,7 @@ from tests.venues.builders import (
     print_of,
     story,
 )
+from tests.venues.moves import MOVES, act
 
 PRICED = {"half_spread_fraction": 0.001, "slippage_fraction": 0.001}
 
@@ -146,6 +146,13 @@ def test_a_venue_that_asks_for_cover_counts_open_buys_and_fees():
     Levers(exchange).freeze(CAPITAL_UNITS)
     with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
         exchange.submit(entry("e"), at(1))
+
+
+def test_a_rebate_that_is_hoped_for_covers_nothing():
+    exchange = exchange_of(instruments=[instrument(maker_fee_bps=Decimal(-100))], funds=Funds.AT_SUBMIT)
+    with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
+        exchange.submit(entry("a", price=100.0, units=101 * UNIT), at(1))
+    exchange.submit(entry("b", price=100.0, units=100 * UNIT), at(1))
 
 
 def test_by_default_cash_is_asked_for_at_the_fill():
@@ -440,6 +447,12 @@ def test_a_bracket_sent_by_itself_guards_what_is_held_from_its_arrival_on():
     assert exchange.slots[BTC].held_units == UNIT
 
 
+def test_a_bracket_sent_by_itself_is_cut_to_what_is_held():
+    exchange = held(exchange_of())
+    exchange.submit(bracket("b", units=5 * UNIT), at(2))
+    assert exchange.lookup("b")[0].terms == Terms(UNIT, stop_units=9800)
+
+
 def test_a_short_position_is_guarded_from_above():
     exchange = exchange_of(instruments=[instrument(shortable=True)])
     exchange.submit(guarded("e", side=Side.SELL), at(0.5))
@@ -448,6 +461,24 @@ def test_a_short_position_is_guarded_from_above():
     assert seen.terms == Terms(UNIT, stop_units=10_200, target_units=9700)
     play(exchange, 2, 100, 103, 100, 103)
     assert story(exchange) == [("e", -UNIT, 100.0), ("b-e", UNIT, 102.0)]
+
+
+def test_what_cannot_be_sold_short_is_never_oversold_by_what_was_sold_meanwhile():
+    exchange = held(exchange_of())
+    exchange.submit(entry("resting", 101.0, side=Side.SELL), at(1.5))
+    exchange.submit(leave("all"), at(1.5))
+    play(exchange, 2, 100)
+    play(exchange, 3, 105)
+    assert story(exchange)[1:] == [("all", -UNIT, 100.0)]
+    assert exchange.lookup("resting")[0].state is VenueState.LIVE
+
+
+def test_a_position_that_is_turned_starts_with_an_average_of_its_own():
+    exchange = held(exchange_of(instruments=[instrument(shortable=True)]))
+    exchange.submit(guarded("turn", units=3 * UNIT, side=Side.SELL), at(1.5))
+    play(exchange, 2, 110)
+    assert exchange.slots[BTC].held_units == -2 * UNIT
+    assert exchange.lookup("b-turn")[0].terms == Terms(2 * UNIT, stop_units=11_200, target_units=10_700)
 
 
 # ---- what it says ----
@@ -543,74 +574,36 @@ def test_instruments_of_two_quotes_or_too_fine_for_a_scale_are_refused():
         exchange_of(scales={"BTC": 2})
 
 
-MOVES = st.lists(
-    st.one_of(
-        st.tuples(st.just("submit"), st.sampled_from("abcd"), st.integers(90, 110), st.integers(1, 3000)),
-        st.tuples(st.just("market"), st.sampled_from("efgh"), st.integers(1, 3000)),
-        st.tuples(st.just("leave"), st.sampled_from("ijkl"), st.integers(1, 3000)),
-        st.tuples(st.just("cancel"), st.sampled_from("abcdefghijkl")),
-        st.tuples(st.just("amend"), st.sampled_from("abcd"), st.integers(90, 110), st.integers(1, 3000)),
-        st.tuples(st.just("bar"), st.integers(90, 110), st.integers(0, 6), st.integers(0, 30)),
-        st.tuples(st.just("maintenance")),
-        st.tuples(st.just("wait")),
-    ),
-    max_size=40,
-)
-
-
-def act(exchange, moves):
-    """Do what is asked, refusals included; the same clock for the same moves."""
-    for minute, (verb, *rest) in enumerate(moves):
-        now = at(minute + 0.5)
-        try:
-            if verb == "submit":
-                cid, price, units = rest
-                exchange.submit(guarded(cid, float(price), units, expires_ns=now + 5 * MINUTE_NS), now)
-            elif verb == "market":
-                exchange.submit(guarded(rest[0], units=rest[1]), now)
-            elif verb == "leave":
-                exchange.submit(leave(rest[0], units=rest[1]), now)
-            elif verb == "cancel":
-                exchange.cancel(rest[0], now)
-            elif verb == "amend":
-                exchange.amend(rest[0], Terms(rest[2], 100 * rest[1]), now)
-            elif verb == "bar":
-                price, swing, volume = rest
-                play(exchange, minute + 1, price, price + swing, price - swing, price, volume=volume)
-            elif verb == "maintenance":
-                Levers(exchange).set_mode(
-                    VenueMode.ONLINE if exchange.mode != VenueMode.ONLINE else VenueMode.MAINTENANCE
-                )
-            else:
-                exchange.advance(now)
-        except (Rejected, Unavailable):
-            pass
-
-
 @settings(max_examples=150, deadline=None)
 @given(MOVES)
 def test_whatever_is_asked_the_books_add_up_and_the_stream_tells_all(moves):
     exchange = exchange_of(bare_rules(participation_max=0.1, **PRICED), [instrument(taker_fee_bps=Decimal(26))])
-    act(exchange, moves)
+    for minute, move in enumerate(moves):
+        act(exchange, minute, move)
     events = exchange.take_events()
     trades, _ = exchange.fills_after(0)
-    assert [event.fill for event in events if isinstance(event, FillReported)] == list(trades)
+    told = {event.fill.venue_trade_id: event.fill for event in events if isinstance(event, FillReported)}
+    taken_back = {event.venue_trade_id for event in events if isinstance(event, FillBusted)}
+    assert [fill for name, fill in told.items() if name not in taken_back] == list(trades)
     last = {event.seen.venue_order_id: event.seen for event in events if isinstance(event, OrderReported)}
-    orders = exchange.book.by_number.values()
+    orders = list(exchange.book.by_number.values())
     assert [last[order.venue_order_id] for order in orders] == [order.seen() for order in orders]
-    assert len({fill.venue_trade_id for fill in trades}) == len(trades)
-    cash = sum(int(f.side) * f.cash_units + f.fee_units for f in trades)
-    base = sum(int(f.side) * f.qty_units for f in trades)
-    assert exchange.balances() == {"USD": CAPITAL_UNITS - cash, "BTC": base}
-    assert exchange.holdings.cash_units >= 0
-    assert base >= 0
+    totals = {"USD": CAPITAL_UNITS, "BTC": 0}
+    for fill in trades:
+        totals["USD"] -= int(fill.side) * fill.cash_units + fill.fee_units
+        totals["BTC"] += int(fill.side) * fill.qty_units
+    for flow in exchange.flows_after(0)[0]:
+        totals[flow.asset] = totals.get(flow.asset, 0) + flow.asset_units
+    assert exchange.balances() == totals
+    assert totals["BTC"] >= 0
+    if not {"deposit", "by hand"} & {verb for verb, *_ in moves}:
+        assert totals["USD"] >= 0
     for order in orders:
-        mine = sum(fill.qty_units for fill in exchange.fills_of(order))
+        mine = sum(fill.qty_units for fill in told.values() if fill.venue_order_id == order.venue_order_id)
         assert mine == order.filled_units <= order.terms.qty_units
-        assert (order.state is VenueState.FILLED) == (
-            order.leaves_units == 0 and order.state is not VenueState.CANCELED
-        )
-    guards = [order for order in exchange.slots[BTC].live if order.request.kind is OrderType.BRACKET]
-    assert sum(guard.leaves_units for guard in guards) <= base
-    if base == 0:
-        assert not [order for order in exchange.slots[BTC].live if order.reduces]
+        assert order.leaves_units == 0 or order.state is not VenueState.FILLED
+    for order in exchange.slots[BTC].live:
+        if order.reduces:
+            most = exchange.slots[BTC].held_units
+            assert most > 0
+            assert order.leaves_units <= most or order.request.kind is not OrderType.BRACKET

@@ -121,7 +121,10 @@ class SimulatedExchange:
         check_request(request, slot, now_ns, self.mode)
         if not (request.reduce_only or request.kind is OrderType.BRACKET):
             self._check_funds(request, slot)
-        return self.add(slot, request, now_ns).venue_order_id
+        order_id = self.add(slot, request, now_ns).venue_order_id
+        if request.kind is OrderType.BRACKET:
+            self.follow(slot, now_ns)
+        return order_id
 
     def cancel(self, order_id: str, now_ns: int) -> None:
         """Take a cancel, by the venue's id or ours; it is done at once, or `cancel_delay_ns` later.

@@ -72,7 +72,11 @@ class PaperVenue:
         self._is_stale = False
         self._is_broken = False
         self.latency_ns = latency_ns
-        self.exchange = self._opened()
+        try:
+            self.exchange = self._opened()
+        except PaperFileError:
+            self.close()
+            raise
         self.account: AccountKey = self.exchange.account
 
     def _opened(self) -> SimulatedExchange:

@@ -53,10 +53,9 @@ _VIEWS = {
 }
 
 _SQLITE_GUARDS = """
-CREATE TRIGGER event_next BEFORE INSERT ON event
-BEGIN SELECT RAISE(ABORT, 'event is not the next') WHERE NEW.seq <> 1 + ifnull((SELECT max(seq) FROM event), 0); END;;
-CREATE TRIGGER event_sealed AFTER INSERT ON event
-BEGIN SELECT RAISE(ABORT, 'postings do not sum to 0') WHERE EXISTS (SELECT 1 FROM posting p WHERE p.seq = NEW.seq
+CREATE TRIGGER event_sealed BEFORE INSERT ON event
+BEGIN SELECT RAISE(ABORT, 'event is not the next') WHERE NEW.seq <> 1 + ifnull((SELECT max(seq) FROM event), 0);
+      SELECT RAISE(ABORT, 'postings do not sum to 0') WHERE EXISTS (SELECT 1 FROM posting p WHERE p.seq = NEW.seq
       AND (SELECT sum(q.amount) FROM posting q WHERE q.seq = NEW.seq AND q.asset = p.asset) <> 0); END;;
 CREATE TRIGGER posting_first BEFORE INSERT ON posting
 BEGIN SELECT RAISE(ABORT, 'posting of a sealed event') WHERE EXISTS (SELECT 1 FROM event WHERE seq = NEW.seq); END;;
@@ -67,9 +66,8 @@ BEGIN SELECT RAISE(ABORT, 'order step is there already') WHERE EXISTS (SELECT 1 
 CREATE TRIGGER fill_key_once BEFORE INSERT ON fill_key
 BEGIN SELECT RAISE(ABORT, 'venue trade id is there already') WHERE EXISTS (SELECT 1 FROM fill_key
       WHERE exchange = NEW.exchange AND account_id = NEW.account_id AND venue_trade_id = NEW.venue_trade_id); END;;
-CREATE TRIGGER ledger_forward BEFORE UPDATE ON ledger
-WHEN NEW.head_seq < OLD.head_seq OR NEW.ledger_id <> OLD.ledger_id
-BEGIN SELECT RAISE(ABORT, 'the head of the ledger goes forward only'); END;;
+CREATE TRIGGER ledger_named BEFORE UPDATE OF ledger_id, created_ns ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger keeps its id'); END;;
 CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger keeps its id'); END;;
 CREATE TRIGGER lease_forward BEFORE UPDATE ON lease WHEN NEW.epoch < OLD.epoch
 BEGIN SELECT RAISE(ABORT, 'the epoch of a lease goes forward only'); END;;
@@ -79,19 +77,15 @@ CREATE TRIGGER lease_stays BEFORE DELETE ON lease BEGIN SELECT RAISE(ABORT, 'a l
 _POSTGRESQL_GUARDS = """
 CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; END $$;;
-CREATE FUNCTION ledger_event_next() RETURNS trigger LANGUAGE plpgsql AS
+CREATE FUNCTION ledger_event_sealed() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN
   IF NEW.seq <> 1 + coalesce((SELECT max(seq) FROM event), 0) THEN
     RAISE EXCEPTION 'event is not the next' USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  RETURN NEW;
-END $$;;
-CREATE FUNCTION ledger_event_sealed() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN
   IF EXISTS (SELECT 1 FROM posting WHERE seq = NEW.seq GROUP BY asset HAVING sum(amount) <> 0) THEN
     RAISE EXCEPTION 'postings do not sum to 0' USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  RETURN NULL;
+  RETURN NEW;
 END $$;;
 CREATE FUNCTION ledger_posting_first() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN
@@ -100,12 +94,10 @@ $$ BEGIN
   END IF;
   RETURN NEW;
 END $$;;
-CREATE TRIGGER event_next BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION ledger_event_next();;
-CREATE TRIGGER event_sealed AFTER INSERT ON event FOR EACH ROW EXECUTE FUNCTION ledger_event_sealed();;
+CREATE TRIGGER event_sealed BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION ledger_event_sealed();;
 CREATE TRIGGER posting_first BEFORE INSERT ON posting FOR EACH ROW EXECUTE FUNCTION ledger_posting_first();;
-CREATE TRIGGER ledger_forward BEFORE UPDATE ON ledger FOR EACH ROW
-WHEN (NEW.head_seq < OLD.head_seq OR NEW.ledger_id <> OLD.ledger_id)
-EXECUTE FUNCTION ledger_refuse('the head of the ledger goes forward only');;
+CREATE TRIGGER ledger_named BEFORE UPDATE OF ledger_id, created_ns ON ledger FOR EACH ROW
+EXECUTE FUNCTION ledger_refuse('the ledger keeps its id');;
 CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger FOR EACH ROW
 EXECUTE FUNCTION ledger_refuse('the ledger keeps its id');;
 CREATE TRIGGER lease_forward BEFORE UPDATE ON lease FOR EACH ROW WHEN (NEW.epoch < OLD.epoch)

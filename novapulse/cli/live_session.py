@@ -1,0 +1,411 @@
+"""Puts a paper trader together: ledger, leases, venues, runners, feeds and everything that watches them.
+
+Invariants:
+- an account goes on where the ledger says it stopped, its venue where its own file says it stopped;
+- the feed goes on behind the last close that was decided; a venue that is behind is brought there first.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from novapulse import __version__
+from novapulse.cli.live_market import AccountPlan, Market
+from novapulse.control.inbox import FILE as INBOX_FILE
+from novapulse.control.inbox import Inbox
+from novapulse.core.bars import DAY_NS
+from novapulse.core.facts import KINDS, from_body
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import Answer, Commit
+from novapulse.core.orders import Fact
+from novapulse.engine.calibrations import KIND as CALIBRATION
+from novapulse.engine.committer import Committer
+from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
+from novapulse.engine.gather import Arrival, Gather, Problem, Rejection
+from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
+from novapulse.engine.orderly import Orderly
+from novapulse.engine.report import health_of
+from novapulse.engine.runner import AccountRunner, Link
+from novapulse.engine.settings import TraderSettings
+from novapulse.engine.supervisor import Chore, Supervisor, Voice
+from novapulse.engine.timeline import Timeline
+from novapulse.engine.trader import Trader
+from novapulse.execution.rules import rules_record, with_own_fees
+from novapulse.ledger.journal import Ledger
+from novapulse.ledger.reads import RestoredAccount
+from novapulse.market.recorder import Seen, SessionRecorder, prune_sessions, recording_path
+from novapulse.ops import health
+from novapulse.ops.disk import free_fraction
+from novapulse.ops.watchdog import Watchdog
+from novapulse.ops.clock import WallWatch
+from novapulse.venues.simulated import PaperVenue, SimulatedExchange
+
+_log = structlog.get_logger("novapulse.live")
+
+LEDGER_FILE = "ledger.db"
+SESSIONS = "sessions"
+ANSWER_BACK_NS = 50_000_000
+HEALTH_EVERY_S = 1.0
+MEASURE_EVERY_S = 5.0
+TIDY_EVERY_S = 60.0
+FILLS_KNOWN = 64
+HOLD_RUNS_KEPT_NS = 90 * DAY_NS
+_EVENTS_READ = 20_000
+
+
+@dataclass
+class Session:
+    """One run of the paper trader.
+
+    Attributes:
+        name: Of this run.
+        home: Folder of the state.
+        market: What is traded on.
+        ledger: Open for writing.
+        leases: Taken.
+        restored: What each account starts from.
+    """
+
+    name: str
+    home: Path
+    market: Market
+    ledger: Ledger
+    leases: LeaseKeeper
+    restored: dict[AccountKey, RestoredAccount]
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.leases.release()
+        self.stack.close()
+
+    @property
+    def decided_ns(self) -> int:
+        """The last close that any account decided; 0 before the first."""
+        return max(one.ts_close_ns for one in self.restored.values())
+
+    @property
+    def start_ns(self) -> int:
+        """The moment at which time goes on: behind everything that was written."""
+        written = [entry.record.ts_ns for key in self.restored for entry in self._last_entries(key)]
+        return max([self.decided_ns, *written]) or self.market.first_close_ns - self.market.timeframe_ns
+
+    def _last_entries(self, key: AccountKey) -> Iterator[Any]:
+        if self.decided_ns:
+            yield from self.ledger.records(key, ("session_started", "session_stopped", *KINDS), self._recent())
+
+    def _recent(self) -> int:
+        return max(self.ledger.head()[0] - _EVENTS_READ, 0)
+
+
+def open_session(name: str, home: Path, market: Market, settings: TraderSettings) -> Session:
+    """Open the ledger, take the accounts and read what they start from.
+
+    Raises:
+        Fenced: Another process has an account.
+        JournalError: The ledger cannot be used.
+    """
+    ledger = Ledger.open(home / LEDGER_FILE)
+    try:
+        for notice in ledger.notices:
+            _log.info(notice)
+        wanted = scales_of(instrument for plan in market.accounts for instrument in plan.instruments)
+        known = ledger.assets
+        ledger.register_assets({asset: max(digits, known.get(asset, 0)) for asset, digits in wanted.items()})
+        holder = f"{name} (process {os.getpid()} on {socket.gethostname()})"
+        ttl_ns = round(settings.lease_s * 1e9)
+        leases = LeaseKeeper(ledger, holder, socket.gethostname(), ttl_ns, time.time_ns)
+        leases.take([plan.key for plan in market.accounts])
+        restored = {plan.key: ledger.restore(plan.key) for plan in market.accounts}
+    except BaseException:
+        ledger.close()
+        raise
+    session = Session(name, home, market, ledger, leases, restored)
+    session.stack.callback(ledger.close)
+    return session
+
+
+def trader_settings(plan: AccountPlan, timeframe_ns: int) -> TraderSettings:
+    """Return how an account's trader goes about its work at a venue in its own process: absence is certain at once."""
+    own = plan.settings.trader
+    patience_s = max(own.quote_age_s_max, 0.75 * timeframe_ns / 1e9)
+    return own.model_copy(update={"absence_after_s": 0.0, "absences_apart_s": 0.0, "quote_age_s_max": patience_s})
+
+
+def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[[], Trader]:
+    """Return what makes an account's trader from the ledger, now and after every failure."""
+    ledger, market = session.ledger, session.market
+    scales = {
+        asset: ledger.assets[asset] for one in plan.instruments for asset in (one.base, one.quote)
+    }
+
+    def make() -> Trader:
+        trader = new_trader(
+            plan.key,
+            plan.instruments,
+            plan.settings.backtest,
+            trader_settings(plan, market.timeframe_ns),
+            plan.settings.breakers,
+            market.timeframe_ns,
+            scales,
+            plan.said.history,
+        )
+        found = ledger.restore(plan.key)
+        if not found.state and not any(ledger.records(plan.key, ("account_opened",))):
+            ledger.commit([(plan.key, Commit((opening_record(trader, timeline.now_ns()),)))])
+        facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
+        trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key))
+        return trader
+
+    return make
+
+
+def recent_facts(ledger: Ledger, key: AccountKey) -> list[Fact]:
+    """Return an account's facts as far back as its venue may tell them again."""
+    head, back = ledger.head()[0], _EVENTS_READ
+    while True:
+        after = max(head - back, 0)
+        records = [entry.record for entry in ledger.records(key, tuple(KINDS), after)]
+        if after == 0 or sum(record.kind == "fill_booked" for record in records) >= FILLS_KNOWN:
+            return [from_body(record.kind, record.body) for record in records]
+        back *= 4
+
+
+def paper_venue(session: Session, plan: AccountPlan, timeline: Timeline) -> PaperVenue:
+    """Return an account's venue, open where it was left.
+
+    Raises:
+        PaperFileError: Its file cannot be used.
+    """
+    own, market = plan.settings, session.market
+    facts = sorted(with_own_fees(plan.instruments, own.execution), key=lambda one: one.key)
+    only = facts[0] if len(facts) == 1 else None
+    rules = rules_record(own.risk, own.execution, market.timeframe_ns, only)
+    scales = {asset: session.ledger.assets[asset] for one in facts for asset in (one.base, one.quote)}
+    capital = capital_units(own.backtest, facts[0])
+    path = session.home / f"paper-{plan.key.exchange}-{plan.key.account_id}.db"
+    # A process that is killed loses nothing; of the simulated venue, a power cut may take the last moments, and the
+    # comparison at the next start says so. The ledger waits for the disk.
+    venue = PaperVenue(
+        lambda: SimulatedExchange(plan.key, facts, rules, capital, scales=scales),
+        timeline,
+        path=path,
+        synchronous="NORMAL",
+    )
+    session.stack.callback(venue.close)
+    return venue
+
+
+@dataclass
+class Parts:
+    """A supervisor and what it runs on."""
+
+    supervisor: Supervisor
+    runners: tuple[AccountRunner, ...]
+    feeds: tuple[Feed, ...]
+    committer: Committer
+
+
+def put_together(session: Session, timeline: Timeline, committer: Committer, settings: TraderSettings) -> Parts:
+    """Make everything that runs on the loop; call it there.
+
+    Raises:
+        PaperFileError: The file of a paper account cannot be used.
+        OSError: The recording of the session cannot be written.
+    """
+    voice, market = Voice(), session.market
+    runners: dict[AccountKey, AccountRunner] = {}
+    venues: dict[AccountKey, PaperVenue] = {}
+    for plan in market.accounts:
+        venue = venues[plan.key] = paper_venue(session, plan, timeline)
+        link = Link(round(plan.settings.execution.latency_ms * 1_000_000), ANSWER_BACK_NS)
+        make = reborn(session, plan, timeline)
+        runners[plan.key] = AccountRunner(plan.key, make, venue, timeline, committer, voice, link)
+    feeds = _feeds(session, timeline, runners, venues, settings)
+    inbox = Inbox(session.home / INBOX_FILE)
+    orderly = Orderly(inbox, runners, _answers(session), time.time_ns)
+    voice.orderly = orderly
+    supervisor = Supervisor(
+        list(runners.values()), feeds, timeline, settings, session.leases, orderly, session=session.name
+    )
+    supervisor.chores = chores(session, supervisor, timeline)
+    return Parts(supervisor, tuple(runners.values()), feeds, committer)
+
+
+def _feeds(
+    session: Session,
+    timeline: Timeline,
+    runners: Mapping[AccountKey, AccountRunner],
+    venues: Mapping[AccountKey, PaperVenue],
+    settings: TraderSettings,
+) -> tuple[Feed, ...]:
+    market, signals = session.market, dict[int, RecordedSignals]()
+    folder = session.home / SESSIONS
+    for gone in prune_sessions(folder):
+        _log.info("the recording of an old session was removed", session=gone)
+    feeds = []
+    for exchange, recording in market.recordings.items():
+        plans = [plan for plan in market.accounts if plan.key.exchange == exchange]
+        listeners = []
+        resume_ns = []
+        for plan in plans:
+            said = signals.setdefault(id(plan.said), RecordedSignals(plan.said.ticks, plan.said.calibrations))
+            decided_ns, played_ns = _progress(session, plan, venues[plan.key])
+            resume_ns.append(min(decided_ns, played_ns))
+            listeners.append(
+                Listener(runners[plan.key], said, _player(venues[plan.key]), _known(session, plan.key), decided_ns)
+            )
+        ahead = recording.after(min(resume_ns))
+        source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline)
+        gather = Gather(ahead.ticks.keys, round(settings.tick_deadline_s * 1e9))
+        feeds.append(Feed(exchange, source, gather, listeners, timeline, _recorder(session, exchange, ahead.ticks.keys)))
+    return tuple(feeds)
+
+
+def _progress(session: Session, plan: AccountPlan, venue: PaperVenue) -> tuple[int, int]:
+    """Return the last close that an account is not to be told any more, and the last one that its venue has played."""
+    latest, own = session.decided_ns, session.restored[plan.key].ts_close_ns
+    stamps = plan.said.ticks.ts_close_ns
+    row = int(stamps.searchsorted(latest))
+    before = int(stamps[row - 1]) if 0 < row <= stamps.size else 0
+    # An account that missed more than the last close decides nothing on what is over.
+    decided_ns = own if own >= before else latest
+    played_ns = min(slot.last_close_ns for slot in venue.exchange.slots.values())
+    is_new = own == 0 and played_ns == 0
+    return decided_ns, latest if is_new else played_ns
+
+
+def _player(venue: PaperVenue) -> Callable[[Bars, int], object]:
+    return venue.play
+
+
+def _known(session: Session, key: AccountKey) -> set[str]:
+    return {str(entry.record.body["id"]) for entry in session.ledger.records(key, (CALIBRATION,))}
+
+
+def _answers(session: Session) -> dict[tuple[str, AccountKey], Answer]:
+    found = {}
+    for key in session.restored:
+        for entry in session.ledger.records(key, ("command_answered",)):
+            body = entry.record.body
+            name = str(body["command_id"])
+            found[name, key] = Answer(name, bool(body["done"]), str(body["text"]))
+    return found
+
+
+class _Keeper:
+    """Writes what a feed saw into the recording of the session."""
+
+    def __init__(self, recorder: SessionRecorder) -> None:
+        self._recorder = recorder
+
+    def saw(self, arrivals: Any, rejections: Any) -> None:
+        self._write(arrivals, {id(one.arrival): one.problem for one in rejections})
+
+    def _write(self, arrivals: list[Arrival], problems: Mapping[int, Problem]) -> None:
+        self._recorder.write(
+            [
+                Seen(one.ts_ns, one.instrument, one.bar, one.number, one.made, str(problems.get(id(one), "")))
+                for one in arrivals
+            ]
+        )
+
+
+def _recorder(session: Session, exchange: str, keys: Any) -> _Keeper:
+    recorder = SessionRecorder(
+        recording_path(session.home / SESSIONS, session.name, exchange),
+        keys,
+        [str(problem) for problem in Problem],
+        {
+            "session": session.name,
+            "exchange": exchange,
+            "timeframe_ns": session.market.timeframe_ns,
+            "ledger_id": session.ledger.ledger_id,
+            "is_sample": session.market.is_sample,
+            "version_of_program": __version__,
+        },
+    )
+    session.stack.callback(recorder.close)
+    return _Keeper(recorder)
+
+
+def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:
+    """Return what is done beside the trading: health, measurements, signs of life, tidying up."""
+    return (
+        Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, running=True)),
+        Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
+        Chore("watchdog", HEALTH_EVERY_S, _Beats(supervisor)),
+        Chore("tidying", TIDY_EVERY_S, lambda: partial(_tidy, session, timeline.now_ns())),
+    )
+
+
+def _write_health(session: Session, supervisor: Supervisor, timeline: Timeline, *, running: bool) -> Callable[[], None]:
+    now_ns = timeline.now_ns()
+    content = health.document(
+        [health_of(runner, now_ns) for runner in supervisor.runners.values()],
+        now_ns=time.time_ns(),
+        ledger_id=session.ledger.ledger_id,
+        ledger_place=str(session.ledger.place),
+        version=__version__,
+        session=session.name,
+        running=running,
+    )
+    return lambda: health.write(session.home / health.FILE, content)
+
+
+def last_health(session: Session, supervisor: Supervisor, timeline: Timeline) -> None:
+    """Write the document of a trader that has stopped."""
+    try:
+        _write_health(session, supervisor, timeline, running=False)()
+    except OSError as wrong:
+        _log.warning("the last health document was not written", error=str(wrong))
+
+
+class _Measurements:
+    """Lets the accounts know how the machine is."""
+
+    def __init__(self, session: Session, supervisor: Supervisor) -> None:
+        self._home = session.home
+        self._supervisor = supervisor
+        self._watch = WallWatch()
+
+    def __call__(self) -> None:
+        free = free_fraction(self._home)
+        jump_ns = self._watch.jump_ns()
+        for runner in self._supervisor.runners.values():
+            runner.condition("disk_free", free)
+            if jump_ns is not None:
+                runner.condition("clock_step", jump_ns / 1e9, f"the machine's clock moved by {jump_ns / 1e9:+.1f} s")
+        if jump_ns is not None:
+            _log.warning("the machine's clock was set, or the machine slept", by_s=round(jump_ns / 1e9, 1))
+
+
+class _Beats:
+    """Tells systemd that the process is ready, and that it lives."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._watchdog = Watchdog()
+        self._is_ready = False
+        self._last_s = time.monotonic()
+
+    def __call__(self) -> None:
+        now_s = time.monotonic()
+        lag_s, self._last_s = now_s - self._last_s - HEALTH_EVERY_S, now_s
+        if self._supervisor.is_ready and not self._is_ready:
+            self._is_ready = self._watchdog.ready(f"{len(self._supervisor.runners)} accounts trade") or True
+        self._watchdog.beat(lag_s, None)
+
+
+def _tidy(session: Session, now_ns: int) -> None:
+    session.ledger.prune_hold_runs(now_ns - HOLD_RUNS_KEPT_NS)
+    session.ledger.shrink_log()

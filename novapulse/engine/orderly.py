@@ -1,0 +1,151 @@
+"""Brings operators' commands from the inbox to the traders, and their answers back.
+
+Invariants:
+- a command is obeyed once per account, also over a restart: what the ledger says was answered is only mirrored;
+- what loosens and came too late is answered, not obeyed; so is what is meant for an account that is not here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import JSON, Answer
+from novapulse.engine.runner import AccountRunner, Life
+
+_log = structlog.get_logger("novapulse.commands")
+
+
+class Command(Protocol):
+    """A command as the inbox has it."""
+
+    @property
+    def command_id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def verb(self) -> str:
+        """What to do."""
+        ...
+
+    @property
+    def account(self) -> AccountKey | None:
+        """Who is to do it; None for all."""
+        ...
+
+    @property
+    def arguments(self) -> Mapping[str, JSON]:
+        """What it needs."""
+        ...
+
+    @property
+    def actor(self) -> str:
+        """Who asked."""
+        ...
+
+    @property
+    def expires_ns(self) -> int | None:
+        """From when on it must not be obeyed any more; None for never."""
+        ...
+
+
+class Commands(Protocol):
+    """The inbox; every call blocks."""
+
+    def pending(self, after: int = 0) -> Sequence[Command]:
+        """Return what is not taken, or not answered by every account."""
+        ...
+
+    def mark_taken(self, command_id: str, accounts: Sequence[AccountKey], now_ns: int) -> None:
+        """Note that a command was seen, and who will answer it."""
+        ...
+
+    def answered(
+        self,
+        command_id: str,
+        account: AccountKey,
+        done: bool,
+        text: str,
+        now_ns: int,
+        details: Mapping[str, JSON] | None = None,
+    ) -> None:
+        """Mirror an answer."""
+        ...
+
+
+class Orderly:
+    """Between one inbox and the accounts of one process."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        runners: Mapping[AccountKey, AccountRunner],
+        answers: Mapping[tuple[str, AccountKey], Answer],
+        now_ns: Callable[[], int],
+    ) -> None:
+        """Take an inbox and who is to hear of it.
+
+        Args:
+            commands: The inbox.
+            runners: The accounts.
+            answers: What the ledger says was answered, by command and account.
+            now_ns: The machine's own clock.
+        """
+        self._commands = commands
+        self._runners = runners
+        self._answers = dict(answers)
+        self._mirrored: set[tuple[str, AccountKey]] = set()
+        self._given: set[tuple[str, AccountKey]] = set()
+        self._now_ns = now_ns
+
+    def answered(self, account: AccountKey, answer: Answer) -> None:
+        """Take note of what an account answered; the next look mirrors it."""
+        if (answer.command_id, account) in self._given:
+            self._answers[answer.command_id, account] = answer
+
+    def look(self) -> list[tuple[AccountRunner, Command]]:
+        """Look into the inbox, mirror what was answered, and return what is to be obeyed now. Blocks.
+
+        Raises:
+            Exception: The inbox could not be read or written.
+        """
+        now_ns = self._now_ns()
+        due: list[tuple[AccountRunner, Command]] = []
+        for command in self._commands.pending():
+            targets = list(self._runners) if command.account is None else [command.account]
+            self._commands.mark_taken(command.command_id, targets, now_ns)
+            for account in targets:
+                self._consider(command, account, now_ns, due)
+        return due
+
+    def _consider(
+        self, command: Command, account: AccountKey, now_ns: int, due: list[tuple[AccountRunner, Command]]
+    ) -> None:
+        name = (command.command_id, account)
+        runner = self._runners.get(account)
+        answer = self._answers.get(name)
+        if name in self._mirrored:
+            return
+        if answer is None and name not in self._given:
+            if runner is None:
+                text = f"this trader does not run account {account.account_id} on {account.exchange}"
+                answer = Answer(command.command_id, False, text)
+            elif command.expires_ns is not None and now_ns >= command.expires_ns:
+                answer = Answer(command.command_id, False, "it came too late: what loosens is meant for now")
+            elif runner.life is Life.ENDED:
+                answer = Answer(command.command_id, False, f"the account has ended: {runner.told.why_down}")
+            elif runner.life is Life.RUNNING:
+                due.append((runner, command))
+                return
+        if answer is not None:
+            details: dict[str, Any] = dict(answer.details)
+            self._commands.answered(command.command_id, account, answer.done, answer.text, now_ns, details)
+            self._mirrored.add(name)
+
+    def give(self, runner: AccountRunner, command: Command) -> None:
+        """Let an account hear a command."""
+        self._given.add((command.command_id, runner.key))
+        _log.info("a command", verb=command.verb, account_id=runner.key.account_id, actor=command.actor)
+        runner.command(command.command_id, command.verb, dict(command.arguments), command.actor)

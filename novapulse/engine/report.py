@@ -1,0 +1,87 @@
+"""What a runner says of its account: for the health document, and for whoever started the process."""
+
+from typing import Any
+
+from novapulse.core.orders import OrderStatus
+from novapulse.core.records import Mode
+from novapulse.engine.runner import AccountRunner, Life
+from novapulse.ops.health import AccountHealth
+
+
+def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
+    """Return how an account is at a moment of its own time."""
+    key, told, trader = runner.key, runner.told, runner.trader
+    reasons = [] if runner.life in (Life.RUNNING, Life.STOPPED) else [told.why_down or "it is down"]
+    if trader is None:
+        return AccountHealth(key.exchange, key.account_id, Mode.HALTED, tuple(reasons), connected=told.connected)
+    desk = trader.desk
+    if runner.life is Life.RUNNING and not desk.ready:
+        reasons.append("it has not been compared with its venue yet")
+    if desk.books.mode == Mode.HALTED:
+        reasons.append("it is halted")
+    unknown = sum(order.status is OrderStatus.UNKNOWN for order in desk.orders.values())
+    gates = tuple(slot.gate for slot in desk.slots if slot.gate)
+    if told.connected is False and runner.life is Life.RUNNING:
+        reasons.append("its venue's stream does not stand")
+    return AccountHealth(
+        key.exchange,
+        key.account_id,
+        desk.books.mode,
+        tuple(reasons),
+        (*desk.breakers.reasons(), *gates),
+        connected=told.connected,
+        last_bar_age_s=max(0.0, (now_ns - desk.ts_close_ns) / 1e9) if desk.ts_close_ns else None,
+        open_orders=sum(order.is_live for order in desk.orders.values()),
+        unknown_orders=unknown,
+        positions=int((desk.books.positions["qty_units"] != 0).sum()),
+        open_breaks=len(gates),
+        equity=equity_of(runner),
+        more={"waiting_events": runner.waiting, "dropped_events": told.dropped, "bugs": told.bugs},
+    )
+
+
+def equity_of(runner: AccountRunner) -> str:
+    """Return the equity in the quote currency as text; empty while unknown."""
+    if runner.trader is None:
+        return ""
+    desk = runner.trader.desk
+    return f"{float(desk.books.account[0].equity):.{min(desk.instruments[0].cash_scale, 8)}f}"
+
+
+def summary_of(runner: AccountRunner, now_ns: int) -> dict[str, Any]:
+    """Return what an account did since the start, and where it stands: plain values for JSON."""
+    health, told, trader = health_of(runner, now_ns), runner.told, runner.trader
+    values: dict[str, Any] = {
+        "exchange": runner.key.exchange,
+        "account_id": runner.key.account_id,
+        "healthy": health.healthy,
+        "reasons": list(health.reasons),
+        "mode": health.mode.name.lower(),
+        "equity": health.equity,
+        "open_orders": health.open_orders,
+        "unknown_orders": health.unknown_orders,
+        "decisions": told.kinds["decision_taken"],
+        "fills": told.kinds["fill_booked"],
+        "round_trips": told.kinds["round_trip_closed"],
+        "bars_late": told.kinds["bar_late"],
+        "alerts": [alert.text for alert in told.alerts.values()],
+        "positions": [],
+    }
+    if trader is not None:
+        desk = trader.desk
+        values |= {
+            "quote": desk.quote,
+            "settings_hash": desk.settings_hash,
+            "last_close_ns": desk.ts_close_ns,
+            "round_trips_ever": int(desk.books.account[0].trades),
+            "positions": [
+                {
+                    "symbol": instrument.symbol,
+                    "qty": f"{int(position.qty_units) / 10**instrument.qty_scale:.{instrument.qty_scale}f}",
+                    "entry_price": f"{float(position.entry_price):.{instrument.price_scale}f}",
+                }
+                for instrument, position in zip(desk.instruments, desk.books.positions, strict=True)
+                if position["qty_units"] != 0
+            ],
+        }
+    return values

@@ -1,0 +1,399 @@
+"""One recorded decision, made again: signals from the lake, the decision from its record, the money from the postings.
+
+Invariants:
+- what is made again is compared byte by byte with what was recorded; nothing is rounded on either side;
+- a check that cannot be made says so and counts as not shown, never as passed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from novapulse.confluence import pipeline
+from novapulse.confluence.calibration import Calibration
+from novapulse.confluence.explain import explain
+from novapulse.confluence.plan import Plan, prepare
+from novapulse.core.bars import BarColumns
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.messages import Record
+from novapulse.core.postings import Book
+from novapulse.core.records import ACCOUNT, ACTION, BAR, CAPS, POSITION, REASON_TEXT, SIGNAL, Reason
+from novapulse.core.records import Record as Row
+from novapulse.engine.configuration import Configuration
+from novapulse.engine.ticks import decoded
+from novapulse.execution.rules import instrument_records, rules_record
+from novapulse.market.lake import Lake
+from novapulse.parity.kept import Entry, Kept, Session
+from novapulse.parity.sessions import bars_of, configuration_of
+from novapulse.risk.decide import decide
+from novapulse.risk.limits import daily_loss
+from novapulse.risk.sizing import drawdown
+from novapulse.strategies import Strategy
+
+Told = dict[str, Any]
+
+_FOLLOWS = frozenset(
+    {
+        "order_intended",
+        "order_attempted",
+        "order_acked",
+        "order_refused",
+        "order_unclear",
+        "amend_asked",
+        "cancel_asked",
+        "fill_booked",
+        "fill_busted",
+        "order_closed",
+        "entry_unfilled",
+        "round_trip_closed",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was made again.
+
+    Attributes:
+        what: Its name.
+        same: Whether it equals what was recorded; None where it could not be made.
+        text: How, or what differs.
+    """
+
+    what: str
+    same: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rederived:
+    """A decision and what became of making it again.
+
+    Attributes:
+        account: Whose.
+        seq: Number of its record.
+        session: In which it was taken.
+        record: As the ledger has it.
+        configuration: What the session ran with.
+        checks: What was made again.
+        votes: How the consensus came about, see `confluence.explain`; None where no bar decided.
+        state: Account, limits and position that the decision saw; None where no bar decided.
+        sizes: What each limit allowed, and which one bound; None where none was compared.
+        followed: What came of it, in order.
+    """
+
+    account: AccountKey
+    seq: int
+    session: Session
+    record: Record
+    configuration: Configuration
+    checks: tuple[Check, ...]
+    votes: Told | None
+    state: Told | None
+    sizes: Told | None
+    followed: tuple[Told, ...] = field(repr=False)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether everything could be made again and is the same to the bit."""
+        return all(check.same for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a decision saw, as its record holds it."""
+
+    account: Row
+    position: Row
+    bar: Row
+    signal: Row
+    action: Row
+    group_exposure: float
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, str]) -> "_Inputs":
+        return cls(
+            decoded(inputs["account"], ACCOUNT),
+            decoded(inputs["position"], POSITION),
+            decoded(inputs["bar"], BAR),
+            decoded(inputs["signal"], SIGNAL),
+            decoded(inputs["action"], ACTION),
+            float.fromhex(inputs["group_exposure"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lake:
+    """What the lake gives for the moment of a decision."""
+
+    bars: Mapping[InstrumentKey, BarColumns]
+    plan: Plan
+    calibrations: Sequence[Calibration]
+
+
+def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strategy]) -> Rederived:
+    """Make a recorded decision again.
+
+    Args:
+        kept: The ledger.
+        name: The decision's id, or its first digits.
+        lake: Where the bars are.
+        strategies: By name, the user's own included.
+
+    Raises:
+        KeptError: The ledger has no such decision, or not what is needed.
+        DataError: The lake does not hold the bars.
+        ValueError: The record is damaged.
+    """
+    account, entry = kept.decision(name)
+    session = kept.session_of(account, entry.seq)
+    configuration = configuration_of(session)
+    before = list(kept.records(account, entry.seq - 1))
+    followed = _followed(kept, account, entry)
+    body = entry.record.body
+    checks = [_settings(configuration, body)]
+    votes = state = sizes = None
+    if body["inputs"] is None:
+        checks.append(_position(before, configuration, body, None))
+    else:
+        inputs = _Inputs.of(body["inputs"])
+        market = _market(configuration, lake, strategies, int(body["ts_close_ns"]))
+        checks += _signal(market, configuration, body, inputs)
+        checks.append(_action(configuration, body, inputs))
+        checks += _money(kept, before, configuration, inputs)
+        checks.append(_position(before, configuration, body, inputs))
+        checks.append(_equity(kept, before, configuration, market, body, inputs))
+        votes = _votes(market, configuration, body)
+        state = _state(configuration, body, inputs)
+        sizes = _sizes(inputs.action)
+    return Rederived(
+        account,
+        entry.seq,
+        session,
+        entry.record,
+        configuration,
+        tuple(checks),
+        votes,
+        state,
+        sizes,
+        tuple(followed),
+    )
+
+
+# ---- what is made again ----
+
+
+def _settings(configuration: Configuration, body: Mapping[str, Any]) -> Check:
+    found = configuration.decides.hash
+    same = found == body["settings"]
+    text = f"the session's settings have the hash {found}" + ("" if same else f", the decision names {body['settings']}")
+    return Check("settings", same, text)
+
+
+def _key(body: Mapping[str, Any]) -> InstrumentKey:
+    return InstrumentKey(*body["instrument"])
+
+
+def _market(configuration: Configuration, lake: Lake, strategies: Mapping[str, Strategy], close_ns: int) -> _Lake:
+    bars = bars_of(configuration, lake, close_ns)
+    plan = prepare(configuration.decides.confluence, strategies)
+    _, calibrations = pipeline.signals(bars, configuration.decides.confluence, strategies)
+    return _Lake(bars, plan, [row for row in calibrations if row.valid_from_ns < close_ns])
+
+
+def _signal(
+    market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs
+) -> list[Check]:
+    key, close_ns = _key(body), int(body["ts_close_ns"])
+    bars = market.bars[key]
+    if len(bars) == 0 or int(bars.ts_close_ns[-1]) != close_ns:
+        return [Check("bar", None, "the lake has no bar of that close")]
+    bar = np.zeros(1, BAR)[0]
+    for name in BAR.names or ():
+        bar[name] = getattr(bars, name)[-1]
+    checks = [_bytes("bar", bar, inputs.bar, BAR, "read from the lake")]
+    calibration = market.calibrations[-1]
+    same = calibration.id == body["calibration"]
+    named = "is" if same else f"is not {body['calibration']} but"
+    checks.append(Check("calibration", same, f"learned again from the lake it {named} {calibration.id}"))
+    window = min(market.plan.warmup_base_bars + 1, len(bars))
+    said = pipeline.run(bars[len(bars) - window :], market.plan, market.calibrations, key=key, last=1)
+    row, columns = np.zeros(1, SIGNAL)[0], said.to_kernel()
+    for name in SIGNAL.names or ():
+        row[name] = columns[name][-1] if name in columns else np.nan
+    text = f"made from the last {window:,} bars and that calibration"
+    return [*checks, _bytes("signal", row, inputs.signal, SIGNAL, text)]
+
+
+def _action(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Check:
+    facts = configuration.instruments
+    single = facts[0] if len(facts) == 1 else None
+    rules = rules_record(configuration.decides.risk, configuration.decides.execution, configuration.timeframe_ns, single)
+    record = instrument_records(facts)[[fact.key for fact in facts].index(_key(body))]
+    action = np.zeros(1, ACTION)[0]
+    decide(
+        inputs.account, inputs.position, record, inputs.bar, inputs.signal, inputs.group_exposure, rules, action
+    )
+    return _bytes("action", action, inputs.action, ACTION, "decided again on the recorded account and position")
+
+
+def _bytes(what: str, made: Row, recorded: Row, dtype: "np.dtype[np.void]", text: str) -> Check:
+    if made.tobytes() == recorded.tobytes():
+        return Check(what, True, f"{text}: all {dtype.itemsize} bytes are the recorded ones")
+    names = [name for name in dtype.names or () if np.asarray(made[name]).tobytes() != recorded[name].tobytes()]
+    return Check(what, False, f"{text}: {', '.join(names) or 'padding'} differs from what was recorded")
+
+
+def _money(
+    kept: Kept, before: Sequence[Entry], configuration: Configuration, inputs: _Inputs
+) -> list[Check]:
+    fact = configuration.instruments[0]
+    total = sum(
+        leg.amount
+        for entry in before
+        for leg in entry.record.postings
+        if leg.asset == fact.quote and leg.book in (Book.CASH, Book.HOLD)
+    )
+    recorded = int(inputs.account.cash_units) * 10 ** (kept.scales[fact.quote] - fact.cash_scale)
+    text = f"the postings up to then sum to {total} units of {fact.quote}, the account had {recorded}"
+    closed = sum(entry.record.kind == "round_trip_closed" for entry in before)
+    trades = int(inputs.account.trades)
+    return [
+        Check("cash", total == recorded, text),
+        Check("round trips", closed == trades, f"{closed} are recorded up to then, the account counted {trades}"),
+    ]
+
+
+def _held(before: Sequence[Entry]) -> dict[InstrumentKey, int]:
+    """Fold the executions of our own orders into quantities."""
+    held: dict[InstrumentKey, int] = {}
+    fills: dict[str, Mapping[str, Any]] = {}
+    for entry in before:
+        body = entry.record.body
+        if entry.record.kind == "fill_booked" and body["client_order_id"]:
+            key = InstrumentKey(*body["instrument"])
+            held[key] = held.get(key, 0) + int(body["side"]) * int(body["qty_units"])
+            fills[body["venue_trade_id"]] = body
+        elif entry.record.kind == "fill_busted" and body["venue_trade_id"] in fills:
+            fill = fills.pop(body["venue_trade_id"])
+            held[InstrumentKey(*fill["instrument"])] -= int(fill["side"]) * int(fill["qty_units"])
+    return held
+
+
+def _position(
+    before: Sequence[Entry], configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs | None
+) -> Check:
+    units = _held(before).get(_key(body), 0)
+    if inputs is None:
+        same = units == -int(body["side"]) * int(body["units"])
+        return Check("position", same, f"the executions up to then leave {units} units, {body['units']} were to be sold")
+    recorded = int(inputs.position.qty_units)
+    return Check("position", units == recorded, f"the executions up to then leave {units} units, recorded {recorded}")
+
+
+def _equity(
+    kept: Kept,
+    before: Sequence[Entry],
+    configuration: Configuration,
+    market: _Lake,
+    body: Mapping[str, Any],
+    inputs: _Inputs,
+) -> Check:
+    held, close_ns = _held(before), int(body["ts_close_ns"])
+    unheard = {
+        (InstrumentKey(*entry.record.body["instrument"]), int(entry.record.body["ts_close_ns"]))
+        for entry in before
+        if entry.record.kind == "bar_late"
+    }
+    value = 0.0
+    for fact in configuration.instruments:
+        units = held.get(fact.key, 0)
+        if units == 0:
+            continue
+        bars = market.bars[fact.key].between(None, close_ns)
+        row = len(bars) - 1
+        while row >= 0 and (fact.key, int(bars.ts_close_ns[row])) in unheard:
+            row -= 1
+        if row < 0:
+            return Check("equity", None, f"the lake has no close of {fact.key} to mark it at")
+        value += units / 10.0**fact.qty_scale * float(bars.close[row])
+    equity, recorded = float(inputs.account.cash) + value, float(inputs.account.equity)
+    text = f"cash and the executions at the lake's closes make {equity!r}, recorded {recorded!r}"
+    return Check("equity", equity == recorded, text)
+
+
+# ---- what people want to know of it ----
+
+
+def _votes(market: _Lake, configuration: Configuration, body: Mapping[str, Any]) -> Told:
+    minimum = configuration.decides.risk.entry_forecast_min
+    key = _key(body)
+    return explain(market.bars[key], market.plan, market.calibrations, key=key, entry_forecast_min=minimum)
+
+
+def _state(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Told:
+    account, position, limits = inputs.account, inputs.position, configuration.decides.risk.limits
+    equity = float(account.equity)
+    return {
+        "cash": float(account.cash),
+        "hold": float(account.hold),
+        "equity": equity,
+        "mode": body["mode"],
+        "limits": {
+            "daily loss": [float(daily_loss(account)), limits.daily_loss_max_fraction],
+            "drawdown": [float(drawdown(account)), limits.drawdown_max_fraction],
+            "gross exposure": [
+                float(account.gross_exposure + account.pending_exposure) / equity,
+                limits.gross_exposure_max_fraction,
+            ],
+            "group exposure": [inputs.group_exposure / equity, limits.group_exposure_max_fraction],
+            "positions": [int(account.positions), limits.positions_max],
+        },
+        "loss_streak": int(account.loss_streak),
+        "position": {
+            "qty": float(position.qty),
+            "entry_price": float(position.entry_price) or None,
+            "stop_price": float(position.stop_price) or None,
+            "target_price": float(position.target_price) or None,
+            "bars_held": int(position.bars_held),
+        },
+        "stop_distance": float(inputs.action.stop_distance) or None,
+        "target_distance": float(inputs.action.target_distance) if inputs.action.target_distance > 0.0 else None,
+        "notional": float(inputs.action.notional) or None,
+        "close": float(inputs.bar.close),
+    }
+
+
+def _sizes(action: Row) -> Told | None:
+    if not action.sizes.any():
+        return None
+    sizes = {cap: float(size) if np.isfinite(size) else None for cap, size in zip(CAPS, action.sizes, strict=True)}
+    return {"sizes": sizes, "binding": CAPS[int(action.binding)], "qty": float(action.qty)}
+
+
+def _followed(kept: Kept, account: AccountKey, entry: Entry) -> list[Told]:
+    body = entry.record.body
+    name, key = body["decision_id"], list(body["instrument"])
+    orders: set[str] = set()
+    told: list[Told] = []
+    trip_is_over = body["verb"] == "WITHDRAW"
+    for later in kept.records(account, kinds=_FOLLOWS):
+        if later.seq <= entry.seq:
+            continue
+        record, said = later.record, later.record.body
+        if record.kind == "order_intended" and said["request"]["decision_id"] == name:
+            orders.add(said["client_order_id"])
+        ours = said.get("client_order_id") in orders or said.get("decision_id") == name
+        if record.kind == "round_trip_closed" and said["instrument"] == key and not trip_is_over:
+            if said["exit_ns"] > int(body["ts_close_ns"]) and (orders or body["verb"] == "EXIT"):
+                ours = trip_is_over = True
+        if ours:
+            told.append({"seq": later.seq, "ts_ns": record.ts_ns, "kind": record.kind, "body": dict(said)})
+    return told
+
+
+def reason_text(body: Mapping[str, Any]) -> str:
+    """Return the reason of a decision in words."""
+    return REASON_TEXT[Reason[body["reason"]]]

@@ -1,0 +1,293 @@
+"""A recorded session, run again from what the ledger and the lake hold, and compared with itself record by record.
+
+Invariants:
+- nothing but ledger and lake goes in: settings, instruments, starts, commands and late bars come from records;
+- a record is the same when its content and its postings are; when a message arrived is told apart, because a session on
+  the clock of a machine cannot repeat it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from novapulse.backtest.settings import BacktestSettings
+from novapulse.confluence import pipeline
+from novapulse.core.bars import BarColumns, timeframe_text
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import CommandReceived, HoldRun, Record
+from novapulse.engine.configuration import Configuration, History, parsed
+from novapulse.engine.rows import Ticks, ticks_of
+from novapulse.market.lake import Lake
+from novapulse.parity.kept import Entry, Kept, KeptError, Session
+from novapulse.parity.playing import Late, MemoryJournal, Played, Script, Told, play
+from novapulse.strategies import Strategy
+
+SECOND_NS = 1_000_000_000
+MOMENTS = {"order_attempted": "ts_ns", "order_seen": "ts_event_ns"}
+"""Fields that tell when a message came by, not what was done."""
+
+OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
+"""Kinds that tell what the trader noticed: how often depends on when it looked."""
+
+NOT_THE_TRADERS = frozenset({"session_stopped", "calibration_learned", "instrument_listed"})
+"""Kinds that are written around the trader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an account heard, made again from the lake.
+
+    Attributes:
+        ticks: Its closes and signals.
+        bars: Of every instrument that the calibrations saw.
+        facts: Configuration of the account.
+    """
+
+    ticks: Ticks
+    bars: Mapping[InstrumentKey, BarColumns]
+    facts: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Records of a session and of its replay.
+
+    Attributes:
+        session: How many the session has.
+        replay: How many the replay has.
+        by_kind: Kind -> how many are the same, differ, are in the session only, in the replay only.
+        moments_equal: How many of those that are the same also came at the same nanosecond.
+        in_order: Whether all of them stand in the same order.
+        first: The first records that differ, as (record of the session, record of the replay); None where there is none.
+    """
+
+    session: int
+    replay: int
+    by_kind: Mapping[str, tuple[int, int, int, int]]
+    moments_equal: int
+    in_order: bool
+    first: tuple[tuple[Record | None, Record | None], ...]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether every record is the same, to the bit."""
+        return not self.first
+
+    @property
+    def is_same_in_deed(self) -> bool:
+        """Whether everything that was decided, sent, filled and booked is the same; what was noticed may differ."""
+        return all(
+            not any(counts[1:]) for kind, counts in self.by_kind.items() if kind not in OBSERVED | NOT_THE_TRADERS
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRun:
+    """A session and its replay.
+
+    Attributes:
+        session: Which.
+        records: The account's, from its opening to the session's end.
+        holds: Runs of bars on which it did nothing.
+        heard: What it heard.
+        script: What happened besides.
+        played: The replay.
+        compared: Record by record.
+    """
+
+    session: Session
+    records: tuple[Record, ...]
+    holds: tuple[HoldRun, ...]
+    heard: Heard
+    script: Script
+    played: Played
+    compared: Compared
+
+
+def configuration_of(session: Session) -> Configuration:
+    """Return what a session ran with.
+
+    Raises:
+        KeptError: It was not kept, or cannot be read.
+    """
+    if not session.configuration:
+        raise KeptError(f"session {session.first_seq} was recorded without its configuration: it cannot be run again")
+    try:
+        return parsed(session.configuration)
+    except ValueError as wrong:
+        raise KeptError(f"session {session.first_seq}: {wrong}") from wrong
+
+
+def replay_session(
+    kept: Kept, session: Session, lake: Lake, strategies: Mapping[str, Strategy], told: Told | None = None
+) -> SessionRun:
+    """Run an account again from its opening to the end of a session, and compare.
+
+    Args:
+        kept: The ledger.
+        session: Which.
+        lake: Where the bars are.
+        strategies: By name, the user's own included.
+        told: Called with (closes done, closes in all).
+
+    Raises:
+        KeptError: The ledger does not hold what is needed, or its configuration changed on the way.
+        DataError: The lake does not hold the bars.
+    """
+    configuration = configuration_of(session)
+    earlier = [one for one in kept.sessions(session.account) if one.first_seq < session.first_seq]
+    other = next((one for one in earlier if one.configuration != session.configuration), None)
+    if other is not None:
+        raise KeptError(
+            f"session {other.first_seq} of this account ran with another configuration than session "
+            f"{session.first_seq}: the account cannot be run again from its opening"
+        )
+    entries = list(kept.records(session.account, session.last_seq))
+    holds = tuple(run for run in kept.holds(session.account) if run.first_ns <= session.until_ns)
+    first_ns = _first_heard(entries, holds)
+    heard = heard_by(configuration, lake, strategies, first_ns, session.until_ns)
+    script = script_of(entries, heard.ticks)
+    played = play(session.account, configuration, heard.ticks, MemoryJournal(), script, told)
+    records = tuple(entry.record for entry in entries)
+    return SessionRun(session, records, holds, heard, script, played, compare(records, played.journal.records))
+
+
+def _first_heard(entries: Sequence[Entry], holds: Sequence[HoldRun]) -> int:
+    closes = [run.first_ns for run in holds]
+    closes += [int(one.record.body["ts_close_ns"]) for one in entries if one.record.kind == "decision_taken"]
+    return min(closes, default=0)
+
+
+def heard_by(
+    configuration: Configuration,
+    lake: Lake,
+    strategies: Mapping[str, Strategy],
+    first_ns: int,
+    until_ns: int,
+) -> Heard:
+    """Return what an account heard from its first close to its last, signals made again from the lake.
+
+    Raises:
+        KeptError: There is no bar.
+        DataError: The lake does not hold the bars.
+    """
+    bars = bars_of(configuration, lake, until_ns)
+    ticks = _ticks(bars, configuration.decides, strategies).of([one.key for one in configuration.instruments])
+    ticks = ticks.after(max(first_ns - 1, 0), until_ns)
+    if len(ticks) == 0:
+        raise KeptError(f"the lake {lake.path} has no bar of what the session heard")
+    return Heard(ticks, bars, configuration)
+
+
+def bars_of(configuration: Configuration, lake: Lake, until_ns: int) -> dict[InstrumentKey, BarColumns]:
+    """Return the bars that signals are made from, up to a close.
+
+    Raises:
+        DataError: The lake does not hold them.
+    """
+    history = configuration.history or History(tuple(one.key for one in configuration.instruments), 0)
+    timeframe = timeframe_text(configuration.timeframe_ns)
+    return {
+        key: lake.bars(key.exchange, key.symbol, timeframe).between(max(history.first_close_ns - 1, 0), until_ns)
+        for key in sorted(history.instruments)
+    }
+
+
+def _ticks(
+    bars: Mapping[InstrumentKey, BarColumns], decides: BacktestSettings, strategies: Mapping[str, Strategy]
+) -> Ticks:
+    columns, calibrations = pipeline.signals(bars, decides.confluence, strategies)
+    return ticks_of(bars, columns, [calibration.id for calibration in calibrations])
+
+
+def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
+    """Return what happened to an account besides bars, as its records tell."""
+    moments = _Moments(entries, ticks)
+    late, commands, starts = [], [], []
+    for number, entry in enumerate(entries):
+        record, body = entry.record, entry.record.body
+        if record.kind == "bar_late":
+            at_ns = moments.at(number, int(body["ts_close_ns"]))
+            late.append(Late(InstrumentKey(*body["instrument"]), int(body["ts_close_ns"]), at_ns, body["problem"]))
+        elif record.kind == "command_answered":
+            at_ns = moments.at(number)
+            commands.append(
+                CommandReceived(at_ns, body["command_id"], body["verb"], body["arguments"], body["actor"])
+            )
+        elif record.kind == "session_started":
+            starts.append(moments.at(number, int(body["ts_close_ns"])))
+    first, *others = starts or [0]
+    begins = first if 0 < first < int(ticks.ts_close_ns[0]) else 0
+    return Script(tuple(late), tuple(commands), tuple(others), begins)
+
+
+class _Moments:
+    """Places records in the time of the bars: their own time where that is one of it, else behind the last close."""
+
+    def __init__(self, entries: Sequence[Entry], ticks: Ticks) -> None:
+        self._entries = entries
+        self._stamps = ticks.ts_close_ns
+        self._known: list[int] = []
+        last = 0
+        for entry in entries:
+            last = max(last, int(entry.record.body.get("ts_close_ns", 0)) if entry.record.kind != "bar_late" else 0)
+            self._known.append(last)
+
+    def at(self, number: int, close_ns: int = 0) -> int:
+        """Return the moment of a record that came behind a close."""
+        own, close = self._entries[number].record.ts_ns, max(self._known[number], close_ns)
+        if close == 0:
+            return own
+        later = next((known for known in self._known[number:] if known > close), int(self._stamps[-1]))
+        if close <= own <= max(later, close) + 2 * SECOND_NS:
+            return own
+        following = int(np.searchsorted(self._stamps, close, side="right"))
+        return int(self._stamps[following]) - 1 if following < len(self._stamps) else close + SECOND_NS
+
+
+def compare(session: Iterable[Record], replay: Iterable[Record]) -> Compared:
+    """Compare the records of a session with those of its replay."""
+    mine, theirs = _named(session), _named(replay)
+    by_kind: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    first: list[tuple[Record | None, Record | None]] = []
+    moments = 0
+    for name in dict.fromkeys((*mine, *theirs)):
+        one, other = mine.get(name), theirs.get(name)
+        if name[0] in NOT_THE_TRADERS:
+            continue
+        if one is not None and other is not None:
+            same = _content(one) == _content(other) and one.postings == other.postings
+            by_kind[name[0]][0 if same else 1] += 1
+            moments += same and one == other
+        else:
+            same = False
+            by_kind[name[0]][2 if other is None else 3] += 1
+        if not same:
+            first.append((one, other))
+    first.sort(key=lambda pair: min(record.ts_ns for record in pair if record is not None))
+    in_order = [name for name in mine if name[0] not in NOT_THE_TRADERS] == list(theirs)
+    counts = {kind: (same, differ, only, extra) for kind, (same, differ, only, extra) in sorted(by_kind.items())}
+    return Compared(len(mine), len(theirs), counts, moments, in_order, tuple(first))
+
+
+Name = tuple[str, str, int]
+
+
+def _named(records: Iterable[Record]) -> dict[Name, Record]:
+    """Name each record by its kind, what it is about, and its number among those."""
+    seen: Counter[tuple[str, str]] = Counter()
+    named: dict[Name, Record] = {}
+    for record in records:
+        body: Mapping[str, Any] = record.body
+        about = next((str(body[key]) for key in ("client_order_id", "decision_id", "instrument") if key in body), "")
+        seen[record.kind, about] += 1
+        named[record.kind, about, seen[record.kind, about]] = record
+    return named
+
+
+def _content(record: Record) -> Mapping[str, Any]:
+    moment = MOMENTS.get(record.kind)
+    return {key: value for key, value in record.body.items() if key != moment}

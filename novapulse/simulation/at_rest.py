@@ -1,0 +1,199 @@
+"""Invariants of a world at rest: two minutes of a calm are over, half a minute after a close."""
+
+import json
+from typing import TYPE_CHECKING
+
+from novapulse.core.facts import from_body
+from novapulse.core.messages import Commit, Snapshot, SnapshotRead
+from novapulse.core.orders import OrderStatus, OrderType
+from novapulse.core.postings import Book
+from novapulse.core.records import Mode
+from novapulse.engine.trader import Trader
+from novapulse.ledger import chain
+from novapulse.ledger.reads import RestoredAccount
+from novapulse.simulation.host import Host, trader_of
+from novapulse.venues.simulated import SimulatedExchange
+
+if TYPE_CHECKING:
+    from novapulse.simulation.auditor import Auditor
+
+_SETTLED = frozenset({OrderStatus.INTENT, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+
+
+def check(auditor: "Auditor", host: Host) -> None:
+    """Look at an account at rest."""
+    sys_11_healthy(auditor, host)
+    if host.trader is None or host.is_halted_for_good:
+        return
+    ord_6_positions(auditor, host)
+    sys_8_balances(auditor, host)
+    ord_3_all_booked(auditor, host)
+    ord_14_no_orphan(auditor, host)
+    ord_7_nothing_held_for_nothing(auditor, host)
+    sys_6_guarded(auditor, host)
+
+
+def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
+    """Everything is up, compared, and nothing is unknown."""
+    if host.trader is None:
+        auditor.broke("SYS-11", host, "the trader is down")
+        return
+    desk = host.trader.desk
+    if host.is_halted_for_good:
+        if desk.books.mode != Mode.HALTED:
+            auditor.broke("SYS-11", host, f"the ledger lost data and the account is {desk.books.mode.name}")
+        return
+    if not desk.ready:
+        auditor.broke("SYS-11", host, "the account has not been compared with the venue since its start")
+    for order in desk.orders.values():
+        if order.status not in _SETTLED:
+            auditor.broke("SYS-11", host, f"order {order.client_order_id} is {order.status}: {order.evidence}")
+    lasting = [why for why in desk.breakers.reasons() if not _may_last(why)]
+    if lasting:
+        auditor.broke("SYS-11", host, f"the account is {desk.books.mode.name}: {'; '.join(lasting)}")
+    gates = [f"{i.symbol}: {slot.gate}" for i, slot in zip(desk.instruments, desk.slots, strict=True) if slot.gate]
+    if gates:
+        auditor.broke("SYS-11", host, f"instruments are gated: {'; '.join(gates)}")
+
+
+def _may_last(why: str) -> bool:
+    # Losses are no fault, and what only alerts restricts nothing; windows of minutes run on behind their cause.
+    return any(word in why for word in ("loss", "drawdown", "equity", "refused orders", "orders sent", "slippage"))
+
+
+def ord_6_positions(auditor: "Auditor", host: Host) -> None:
+    """Trader, ledger and venue have the same positions."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    for row, instrument in enumerate(desk.instruments):
+        slot = host.exchange.slots[instrument.key]
+        believed = int(desk.books.positions[row].qty_units)
+        theirs = slot.held_units + slot.stray_units
+        if believed + int(desk.books.foreign_units[row]) != theirs:
+            auditor.broke(
+                "ORD-6",
+                host,
+                f"{instrument.symbol}: the trader has {believed} units and {desk.books.foreign_units[row]} of nobody, "
+                f"the venue {slot.held_units} and {slot.stray_units}",
+            )
+
+
+def sys_8_balances(auditor: "Auditor", host: Host) -> None:
+    """The ledger's balances are the venue's, to the unit; the trader's cash is as well."""
+    assert host.trader is not None
+    desk, exchange, balances = host.trader.desk, host.exchange, host.durable.balances
+    for asset, theirs in exchange.balances().items():
+        books = (Book.CASH, Book.HOLD, Book.INVENTORY, Book.DUST)
+        ours = sum(balances[book.value, asset] for book in books)
+        if ours != theirs:
+            name = "SYS-8" if asset == desk.quote else "SYS-1"
+            auditor.broke(name, host, f"the ledger has {ours} units of {asset}, the venue {theirs}")
+    cash = int(desk.books.account[0].cash_units)
+    if cash != exchange.holdings.cash_units:
+        auditor.broke("SYS-8", host, f"the trader counts {cash} cash units, the venue {exchange.holdings.cash_units}")
+
+
+def ord_3_all_booked(auditor: "Auditor", host: Host) -> None:
+    """Every execution that stands is booked, and nothing else is."""
+    holdings, durable = host.exchange.holdings, host.durable
+    standing = {fill.venue_trade_id for fill in holdings.trades.values()} - holdings.busted
+    booked = durable.trades.keys() - durable.busted
+    if standing - booked:
+        auditor.broke("ORD-3", host, f"executions were not booked: {sorted(standing - booked)[:5]}")
+    if booked - standing:
+        auditor.broke("ORD-3", host, f"executions are booked that do not stand: {sorted(booked - standing)[:5]}")
+
+
+def ord_14_no_orphan(auditor: "Auditor", host: Host) -> None:
+    """Orders live at the venue are known, and the other way round."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    live = {order.seen.client_order_id or order.seen.venue_order_id for order in host.exchange.open_orders()}
+    known = desk.orders.keys() | desk.foreign.keys()
+    if live - known:
+        auditor.broke("ORD-14", host, f"orders at the venue that the trader does not know: {sorted(live - known)}")
+    for name, order in desk.orders.items():
+        if name not in live and order.status is not OrderStatus.INTENT:
+            auditor.broke("ORD-14", host, f"order {name} is {order.status} here, and not live at the venue")
+
+
+def ord_7_nothing_held_for_nothing(auditor: "Auditor", host: Host) -> None:
+    """Without an open order nothing is held."""
+    assert host.trader is not None
+    held = host.durable.balances[Book.HOLD.value, host.trader.desk.quote]
+    if held and not host.trader.desk.orders:
+        auditor.broke("ORD-7", host, f"{held} units are held and no order is open")
+
+
+def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
+    """Every position has one live stop that covers it, where the trader believes it to be."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    for key, slot in host.exchange.slots.items():
+        if slot.held_units == 0:
+            continue
+        trader_slot = desk.slots[desk.rows[key]]
+        guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]
+        if not guards and not (trader_slot.why_bare or trader_slot.leaving_ns) and desk.books.mode != Mode.HALTED:
+            auditor.broke("SYS-6", host, f"{slot.held_units} units of {key} have no stop, and nobody said why")
+        if len(guards) > 1:
+            names = [order.client_order_id for order in guards]
+            auditor.broke("SYS-6", host, f"the position in {key} has {len(guards)} stops: {names}")
+        for guard in guards:
+            if guard.leaves_units < abs(slot.held_units) and not trader_slot.leaving_ns:
+                auditor.broke("SYS-6", host, f"the stop of {key} covers {guard.leaves_units} of {slot.held_units}")
+
+
+def check_restored(auditor: "Auditor", host: Host, trader: Trader, restored: RestoredAccount) -> None:
+    """A trader that was rebuilt has the state that was written, and rebuilding it again changes nothing."""
+    if restored.entries and restored.state:
+        auditor.broke("SYS-13", host, f"{len(restored.entries)} records were written without the state behind them")
+    if not restored.state:
+        return
+    again = trader_of(auditor.world.scene, host.part)
+    facts = [from_body(entry.record.kind, entry.record.body) for entry in restored.open_facts]
+    again.restore(restored.ts_close_ns, restored.state, facts, ())
+    books = trader.desk.books.packed()
+    if books != again.desk.books.packed() or books not in restored.state:
+        auditor.broke("SYS-13", host, "a trader that was restarted twice is not the one that was restarted once")
+    statuses = [{name: order.status for name, order in each.desk.orders.items()} for each in (trader, again)]
+    if statuses[0] != statuses[1]:
+        auditor.broke("SYS-13", host, f"orders are {statuses[0]} after one restart and {statuses[1]} after two")
+
+
+def check_replayed(auditor: "Auditor", host: Host) -> None:
+    """All executions that there ever were, read once more, change nothing."""
+    if host.trader is None or host.is_halted_for_good:
+        return
+    exchange: SimulatedExchange = host.exchange
+    fills, _ = exchange.fills_after(0)
+    desk, now = host.trader.desk, auditor.world.now(host)
+    snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), ())
+    before = desk.books.packed()
+    effects = host.trader.handle(SnapshotRead(now, snapshot))
+    written = [record for effect in effects if isinstance(effect, Commit) for record in effect.records]
+    booked = [record.kind for record in written if record.postings]
+    if booked or desk.books.packed() != before:
+        auditor.broke("ORD-5", host, f"reading all of history again changed the books: {booked}")
+
+
+def check_ledger(auditor: "Auditor") -> None:
+    """Events are numbered and chained, and every one waits in the outbox."""
+    host = auditor.world.hosts[0]
+    storage = auditor.world.disk.ledger.storage
+    events = storage.execute("SELECT seq, ts_ns, exchange, account_id, kind, body, hash FROM event ORDER BY seq")
+    legs: dict[int, list[tuple[str, str, int]]] = {}
+    for seq, book, asset, amount in storage.execute(
+        "SELECT seq, book, asset, amount FROM posting ORDER BY seq, leg"
+    ).fetchall():
+        legs.setdefault(seq, []).append((book, asset, amount))
+    previous, expected = chain.genesis(auditor.world.disk.ledger.ledger_id), 0
+    for seq, ts_ns, exchange, account_id, kind, body, digest in events.fetchall():
+        expected += 1
+        canonical = chain.canonical_bytes(ts_ns, exchange, account_id, kind, body, tuple(legs.get(seq, ())))
+        previous = chain.link(previous, seq, canonical)
+        if seq != expected or previous != bytes(digest):
+            auditor.broke("SYS-9", host, f"event {seq}, expected {expected}: the chain is broken at {json.dumps(kind)}")
+    waiting = storage.execute("SELECT count(*) FROM outbox").fetchone()[0]
+    if waiting != expected:
+        auditor.broke("SYS-10", host, f"{waiting} of {expected} events wait in the outbox")

@@ -1,0 +1,179 @@
+"""Looks at a stormy world while it happens, and ends it at the first broken invariant.
+
+The oracle is the exchange's own truth; what traders believe is judged by it, and what they wrote by both.
+
+Invariants:
+- it changes nothing: a world with an auditor and one without are the same world;
+- every invariant has one name (`INVARIANTS`) under which it is told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from novapulse.core.messages import Amend, BarsClosed, Cancel, Commit, Effect, Event, Submit
+from novapulse.engine.trader import Trader
+from novapulse.ledger.reads import RestoredAccount
+from novapulse.simulation import at_rest, on_records, on_requests
+from novapulse.simulation.host import Host
+from novapulse.simulation.tally import OrderTally
+from novapulse.simulation.world import Node
+
+if TYPE_CHECKING:
+    from novapulse.simulation.storm import StormyWorld
+
+INVARIANTS = {
+    "ORD-1": "no request leaves before the attempt that it is was written",
+    "ORD-2": "a client order id has one order at the venue at most",
+    "ORD-3": "an order that was closed has the executions that the venue says it has",
+    "ORD-4": "a cumulative quantity never falls",
+    "ORD-5": "an execution is booked once, and reading all of history again changes nothing",
+    "ORD-6": "positions of ledger, trader and venue are the same when nothing is under way",
+    "ORD-7": "what is held is what open orders reserve, and nothing without them",
+    "ORD-8": "postings sum to nought for each asset of each entry",
+    "ORD-9": "no new risk in an instrument with an order of which nobody knows what became",
+    "ORD-10": "no order is closed against the venue's truth",
+    "ORD-11": "the cursor never passes an execution that is not booked",
+    "ORD-12": "all orders of one entry together never fill more than was decided",
+    "ORD-13": "a crash and a restart end where no crash would have",
+    "ORD-14": "every order and every position of the venue is known to the ledger",
+    "SYS-1": "the ledger's inventory is what the venue's executions sum to",
+    "SYS-2": "every order of ours at the venue has its intent",
+    "SYS-3": "what was booked is what the venue executed, to the unit",
+    "SYS-4": "debits are credits",
+    "SYS-5": "positions, open entries and unknown ones stay within the limits",
+    "SYS-6": "a position has its stop or a recorded reason, and no stop is loosened",
+    "SYS-7": "no entry leaves an account that takes no new risk",
+    "SYS-8": "cash moves by executions, fees and flows alone",
+    "SYS-9": "events are numbered without a gap and chained",
+    "SYS-10": "every event waits in the outbox",
+    "SYS-11": "two minutes after the last fault everything is healthy",
+    "SYS-12": "no decision knows more than its close",
+    "SYS-13": "restarting twice is restarting once",
+    "SYS-14": "a trader that was overtaken has no effect",
+    "TRADER": "a trader raises nothing",
+    "LEDGER": "the ledger takes what a trader commits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken invariant.
+
+    Attributes:
+        invariant: Its name.
+        ts_ns: When.
+        account: Of which account, as its two fields.
+        text: What is wrong.
+    """
+
+    invariant: str
+    ts_ns: int
+    account: tuple[str, str]
+    text: str
+
+
+class Broken(BaseException):
+    """Ends a seed: nothing that follows from a broken world is worth looking at."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation)
+        self.violation = violation
+
+
+class Auditor:
+    """The invariants of one seed.
+
+    Attributes:
+        world: What is looked at.
+        tallies: Account -> what was seen of its orders.
+        checks: How many looks were taken.
+        is_ledger_old: An old copy was put back: what it lacks is not the traders' fault.
+    """
+
+    def __init__(self, world: "StormyWorld") -> None:
+        self.world = world
+        self.tallies = {host.key: OrderTally() for host in world.hosts}
+        self.checks = 0
+        self.is_ledger_old = False
+
+    def broke(self, invariant: str, node: Node, text: str) -> None:
+        """End the seed.
+
+        Raises:
+            Broken: Always.
+        """
+        assert invariant in INVARIANTS, invariant
+        key = (node.key.exchange, node.key.account_id)
+        raise Broken(Violation(invariant, self.world.timeline.now_ns, key, text))
+
+    def raised(self, node: Node, event: Event, wrong: Exception) -> None:
+        """A trader raised something.
+
+        Raises:
+            Broken: Always.
+        """
+        frame = wrong.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
+        self.broke("TRADER", node, f"{type(wrong).__name__} at {where}: {wrong}; on {str(event)[:300]}")
+
+    # ---- while it happens ----
+
+    def wrote(self, host: Host, commit: Commit) -> None:
+        """A commit is durable."""
+        if commit.records:
+            on_records.check(self, host, commit)
+
+    def sent(self, host: Host, effect: Effect) -> None:
+        """A request leaves."""
+        if isinstance(effect, Submit | Cancel | Amend):
+            self.checks += 1
+            on_requests.check(self, host, effect)
+
+    def taken(self, host: Host, effect: Effect) -> None:
+        """The venue took a request, and answers."""
+        if isinstance(effect, Submit):
+            on_requests.check_taken(self, host, effect)
+
+    def heard(self, host: Host, event: Event) -> None:
+        """A trader has dealt with an event."""
+        on_records.check_trader(self, host)
+        if isinstance(event, BarsClosed):
+            self.checks += 1
+
+    def closed(self, host: Host) -> None:
+        """A bar closed at the venue."""
+        on_requests.check_stops(self, host)
+
+    def overtaken(self, host: Host, effects: Sequence[Effect]) -> None:
+        """A trader that was overtaken wants something without having to write."""
+        if any(isinstance(effect, Submit | Cancel | Amend) for effect in effects):
+            self.broke("SYS-14", host, f"a trader that was overtaken sends {effects}")
+
+    def restored(self, host: Host, trader: Trader, restored: RestoredAccount) -> None:
+        """A trader was rebuilt."""
+        at_rest.check_restored(self, host, trader, restored)
+
+    def ledger_is_old(self) -> None:
+        """An old copy of the ledger was put back."""
+        self.is_ledger_old = True
+        for host in self.world.hosts:
+            self.tallies[host.key] = OrderTally()
+
+    # ---- when it is calm ----
+
+    def rested(self) -> None:
+        """Two minutes of a calm are over."""
+        for host in self.world.hosts:
+            self.checks += 1
+            at_rest.check(self, host)
+        self.world.marks.reached("healthy in a calm")
+
+    def finish(self) -> None:
+        """The seed is over."""
+        self.rested()
+        for host in self.world.hosts:
+            at_rest.check_replayed(self, host)
+        at_rest.check_ledger(self)

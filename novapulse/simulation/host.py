@@ -1,0 +1,88 @@
+"""One account of a stormy world: its trader, its venue, and what is wrong with both at present."""
+
+from dataclasses import dataclass, field
+
+from novapulse.backtest.settings import BacktestSettings
+from novapulse.core.bars import MINUTE_NS
+from novapulse.core.instruments import AccountKey, Instrument
+from novapulse.engine.opening import capital_units, new_trader
+from novapulse.engine.trader import Trader
+from novapulse.execution.rules import rules_record
+from novapulse.simulation.durable import Durable
+from novapulse.simulation.scene import Part, Scene
+from novapulse.simulation.world import Link, Node
+from novapulse.venues.simulated import ClientIds, Levers, SimulatedExchange
+
+
+@dataclass(slots=True)
+class Ghost:
+    """A trader that was overtaken and does not know it yet."""
+
+    trader: Trader
+    epoch: int
+    events_left: int
+
+
+@dataclass(slots=True)
+class Host(Node):
+    """One account.
+
+    Attributes:
+        part: What it trades and hears.
+        levers: Its venue's.
+        durable: What its ledger holds, indexed.
+        silent_until_ns: Its stream says nothing up to then.
+        stale_until_ns: No bar reaches it up to then.
+        refuses_brackets_until_ns: Its venue takes no bracket by itself up to then.
+        missed: Closes in a row that it was not told of.
+        ghost: Its predecessor that was overtaken.
+        in_flight: Client order id -> when a submission of it arrives that the venue would still take.
+        failures: Restarts in a row that failed.
+        wants_restart: Whether a start is scheduled.
+        is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
+    """
+
+    part: Part = field(kw_only=True)
+    levers: Levers = field(kw_only=True)
+    durable: Durable = field(default_factory=Durable)
+    silent_until_ns: int = 0
+    stale_until_ns: int = 0
+    missed: int = 0
+    refuses_brackets_until_ns: int = 0
+    ghost: Ghost | None = None
+    in_flight: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
+    wants_restart: bool = False
+    is_halted_for_good: bool = False
+
+
+def trader_of(scene: Scene, part: Part) -> Trader:
+    """Return a trader that has not traded yet."""
+    return new_trader(
+        part.key, part.instruments, scene.decides, scene.settings, scene.breakers, MINUTE_NS, scene.scales
+    )
+
+
+def host_of(scene: Scene, part: Part, client_ids: ClientIds) -> Host:
+    """Return an account whose trader is down."""
+    first = part.instruments[0]
+    exchange = SimulatedExchange(
+        part.key,
+        part.instruments,
+        _rules_of(scene.decides, part.instruments),
+        capital_units(scene.decides, first),
+        scales=scene.scales,
+        client_ids=client_ids,
+    )
+    return Host(part.key, None, exchange, Link(0, 0), part=part, levers=Levers(exchange))
+
+
+def _rules_of(decides: BacktestSettings, instruments: tuple[Instrument, ...]) -> object:
+    return rules_record(decides.risk, decides.execution, MINUTE_NS, instruments[0] if len(instruments) == 1 else None)
+
+
+def client_ids_of(key: AccountKey, seed: int) -> ClientIds:
+    """Return how the venue of an account treats a client order id that was used before."""
+    if key.exchange == "kraken":
+        return ClientIds.OPEN
+    return ClientIds.FIRST if seed % 2 else ClientIds.ONCE

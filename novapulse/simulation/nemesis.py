@@ -1,0 +1,349 @@
+"""What venues, markets, clocks, operators and machines do at moments: the planned acts of a seed, and their end.
+
+Invariants:
+- whatever an act makes wrong is right again at the next calm at the latest;
+- an act that finds nothing to act on (no live order, no position) does nothing and leaves no mark.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from novapulse.core.messages import CommandReceived, ConditionSeen, QuoteSeen
+from novapulse.core.orders import OrderType, Side, Terms, VenueState
+from novapulse.core.records import Mode
+from novapulse.simulation.faults import Fault
+from novapulse.simulation.host import Host
+from novapulse.simulation.plan import HEALTHY_WITHIN_NS, MINUTE_NS, Act
+from novapulse.venues.simulated import VenueMode
+from novapulse.venues.simulated.book import Order, Slot
+
+if TYPE_CHECKING:
+    from novapulse.simulation.storm import StormyWorld
+
+SECOND_NS = 1_000_000_000
+OPERATOR_NS = 20 * SECOND_NS
+REST_SECOND_NS = 40 * SECOND_NS
+BACKUP_AGE_NS = 60 * MINUTE_NS
+
+
+class Nemesis:
+    """Carries out the acts of one world."""
+
+    def __init__(self, world: "StormyWorld") -> None:
+        self.world = world
+        self._commands = 0
+        self._acts: dict[Fault, Callable[[Host], None]] = {
+            Fault.TRADE_CONFLICT: self._trade_conflict,
+            Fault.STREAM_SILENT: self._stream_silent,
+            Fault.LONG_ABSENCE: self._long_absence,
+            Fault.STALE_FEED: self._stale_feed,
+            Fault.CLOCK_STEP: self._clock_step,
+            Fault.NONCE_BURST: self._nonce_burst,
+            Fault.PARTIAL_FILL: self._partial_fill,
+            Fault.LATE_CANCEL: self._late_cancel,
+            Fault.RULES_CHANGED: self._rules_changed,
+            Fault.FUNDS_FROZEN: self._funds_frozen,
+            Fault.VENUE_MODE: self._venue_mode,
+            Fault.FOREIGN_ACTIVITY: self._foreign_activity,
+            Fault.DUST: self._dust,
+            Fault.SPLIT: self._split,
+            Fault.DISK_FULL: self._disk_full,
+            Fault.OLD_BACKUP: self._old_backup,
+            Fault.SECOND_INSTANCE: lambda host: world.process.second_instance(host),
+            Fault.BRACKET_GONE: self._bracket_gone,
+            Fault.TRADE_BUST: self._trade_bust,
+            Fault.SLOW_READS: self._slow_reads,
+            Fault.DEAD_MAN: self._dead_man,
+        }
+
+    def schedule(self) -> None:
+        """Put the acts and the calms of the plan on the timeline."""
+        timeline, plan = self.world.timeline, self.world.plan
+        for act in plan.acts:
+            timeline.at(act.ts_ns, lambda act=act: self._do(act))
+            if act.fault is Fault.OLD_BACKUP:
+                timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
+        for begin, _ in plan.calms:
+            timeline.at(begin, self.heal)
+            timeline.at(begin + OPERATOR_NS, self._operator_resumes)
+            rest = begin + HEALTHY_WITHIN_NS
+            rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
+            timeline.at(rest, self.world.auditor.rested)
+
+    def _do(self, act: Act) -> None:
+        if self.world.is_stormy():
+            hosts = self.world.hosts
+            self._acts[act.fault](hosts[self.world.plan.chance.between("whose act", 0, len(hosts) - 1)])
+
+    # ---- the end of a storm ----
+
+    def heal(self) -> None:
+        """Make everything right that is wrong at present."""
+        world = self.world
+        world.network.slow_reads_until_ns = world.network.nonce_until_ns = 0
+        world.disk.full_until_ns = 0
+        for host in world.hosts:
+            host.levers.set_mode(VenueMode.ONLINE)
+            host.levers.delay_cancels(0)
+            host.levers.freeze(0)
+            for instrument in host.part.instruments:
+                if host.exchange.slots[instrument.key].instrument is not instrument:
+                    host.levers.change_rules(instrument)
+            host.silent_until_ns = host.stale_until_ns = host.refuses_brackets_until_ns = 0
+            self._condition(host, "reconnected", 1.0)
+            self._condition(host, "disk_free", 0.5)
+            if host.clock_ns:
+                self._set_clock(host, 0)
+            for instrument in host.part.instruments:
+                self._quote(host, instrument.key.symbol, crossed=False)
+
+    def _operator_resumes(self) -> None:
+        for host in self.world.hosts:
+            if host.trader is not None and host.trader.desk.books.mode != Mode.NORMAL and not host.is_halted_for_good:
+                halted = host.trader.desk.books.mode == Mode.HALTED
+                self._command(host, "resume_from_halt" if halted else "resume")
+
+    def _command(self, host: Host, verb: str) -> None:
+        self._commands += 1
+        world = self.world
+        world.marks.reached(f"operator says {verb}")
+        world.deliver(host, CommandReceived(world.now(host), f"c{self._commands}", verb, {}, "operator"))
+
+    def _condition(self, host: Host, name: str, value: float | None) -> None:
+        if host.trader is not None:
+            self.world.deliver(host, ConditionSeen(self.world.now(host), name, value))
+
+    def _until(self, name: str, low_s: int, high_s: int) -> int:
+        return self.world.timeline.now_ns + self._wait(name, low_s, high_s)
+
+    def _wait(self, name: str, low_s: int, high_s: int) -> int:
+        return self.world.plan.chance.between(name, low_s, high_s) * SECOND_NS
+
+    def _then(self, wait_ns: int, call: Callable[[], None]) -> None:
+        # What ends by itself ends once: a calm that came first has ended it already, which does no harm.
+        self.world.timeline.at(self.world.timeline.now_ns + wait_ns, call)
+
+    # ---- orders and executions ----
+
+    def _live(self, host: Host, *kinds: OrderType) -> list[tuple[Slot, Order]]:
+        return [
+            (slot, order)
+            for slot in host.exchange.slots.values()
+            for order in slot.live
+            if order.request.kind in kinds and order.client_order_id
+        ]
+
+    def trade_some(self, host: Host, client_order_id: str, pieces: int = 1) -> bool:
+        """Let part of a live order trade outside of any bar, or all of it; False when it cannot."""
+        order = host.exchange.book.find(client_order_id)
+        if order is None or not order.is_live or order.request.kind is OrderType.BRACKET:
+            return False
+        slot, chance = host.exchange.slots[order.request.instrument], self.world.plan.chance
+        resting = order.request.kind is OrderType.LIMIT
+        price = order.terms.limit_units or round(slot.last_price * float(slot.record["price_factor"]))
+        if price <= 0 or not (resting or order.reduces):
+            return False
+        traded = False
+        for _ in range(pieces):
+            most = min(order.leaves_units, slot.reducible_units(order.request.side)) if order.reduces else order.leaves_units
+            lots = most // int(slot.record["lot_units"])
+            if not order.is_live or lots < 1:
+                break
+            whole = pieces == 1 and chance.happens("trades whole", 0.4)
+            part = 1 if pieces > 1 else chance.between("lots traded", 1, lots)
+            host.levers.fill(
+                order.venue_order_id,
+                most if whole else part * int(slot.record["lot_units"]),
+                price,
+                self.world.timeline.now_ns,
+            )
+            traded = True
+        return traded
+
+    def _partial_fill(self, host: Host) -> None:
+        for _, order in self._live(host, OrderType.LIMIT):
+            if self.trade_some(host, order.client_order_id):
+                self.world.marks.saw(Fault.PARTIAL_FILL)
+                self.world.stream(host)
+                self._silence(host, self._wait("cut", 5, 60))
+                return
+
+    def _long_absence(self, host: Host) -> None:
+        orders = [order.client_order_id for _, order in self._live(host, OrderType.LIMIT)]
+        if orders and self.trade_some(host, orders[0], pieces=60):
+            self.world.marks.saw(Fault.LONG_ABSENCE)
+            host.exchange.take_events()
+            self.world.process.crash("while an order filled in pieces")
+
+    def _trade_conflict(self, host: Host) -> None:
+        trades = host.exchange.holdings.trades
+        if trades:
+            self.world.marks.saw(Fault.TRADE_CONFLICT)
+            self.world.say_twice_differently(host, next(reversed(trades.values())))
+
+    def _trade_bust(self, host: Host) -> None:
+        holdings = host.exchange.holdings
+        standing = [fill for fill in holdings.trades.values() if fill.venue_trade_id not in holdings.busted]
+        if standing:
+            self.world.marks.saw(Fault.TRADE_BUST)
+            host.levers.bust(standing[-1].venue_trade_id, self.world.timeline.now_ns)
+            self.world.stream(host)
+
+    def _bracket_gone(self, host: Host) -> None:
+        brackets = self._live(host, OrderType.BRACKET)
+        if self.world.plan.chance.happens("brackets refused", 0.4):
+            host.refuses_brackets_until_ns = self._until("refusal", 2, 120)
+        if brackets:
+            self.world.marks.saw(Fault.BRACKET_GONE)
+            state = VenueState.EXPIRED if self.world.plan.chance.happens("expires", 0.3) else VenueState.CANCELED
+            host.levers.cancel(brackets[0][1].venue_order_id, self.world.timeline.now_ns, state)
+            self.world.stream(host)
+
+    def _dead_man(self, host: Host) -> None:
+        if host.levers.cancel_all(self.world.timeline.now_ns):
+            self.world.marks.saw(Fault.DEAD_MAN)
+            self.world.stream(host)
+
+    # ---- the venue ----
+
+    def _late_cancel(self, host: Host) -> None:
+        self.world.marks.saw(Fault.LATE_CANCEL)
+        host.levers.delay_cancels(self._wait("late cancel", 1, 30))
+        self._then(self._wait("late cancels", 120, 900), lambda: host.levers.delay_cancels(0))
+
+    def _rules_changed(self, host: Host) -> None:
+        instruments = host.part.instruments
+        one = instruments[self.world.plan.chance.between("whose rules", 0, len(instruments) - 1)]
+        self.world.marks.saw(Fault.RULES_CHANGED)
+        host.levers.change_rules(replace(one, notional_min=Decimal(5000)))
+        self._then(self._wait("rules", 60, 600), lambda: host.levers.change_rules(one))
+
+    def _funds_frozen(self, host: Host) -> None:
+        self.world.marks.saw(Fault.FUNDS_FROZEN)
+        host.levers.freeze(max(host.exchange.holdings.cash_units, 0))
+        self._then(self._wait("freeze", 60, 600), lambda: host.levers.freeze(0))
+
+    def _venue_mode(self, host: Host) -> None:
+        modes = (VenueMode.MAINTENANCE, VenueMode.CANCEL_ONLY, VenueMode.POST_ONLY)
+        mode = modes[self.world.plan.chance.between("mode", 0, 2)]
+        self.world.marks.saw(Fault.VENUE_MODE)
+        self.world.marks.reached(f"the venue was {mode.value}")
+        host.levers.set_mode(mode)
+        self._then(self._wait("mode lasts", 20, 400), lambda: host.levers.set_mode(VenueMode.ONLINE))
+
+    def _foreign_activity(self, host: Host) -> None:
+        chance, now, exchange = self.world.plan.chance, self.world.timeline.now_ns, host.exchange
+        kind = chance.between("foreign", 0, 4)
+        instrument = host.part.instruments[chance.between("foreign in", 0, len(host.part.instruments) - 1)]
+        slot = exchange.slots[instrument.key]
+        lots = int(slot.record["lot_units"]) * chance.between("foreign lots", 2, 9)
+        price = round(slot.last_price * float(slot.record["price_factor"]))
+        if price <= 0:
+            return
+        scale = exchange.holdings.scales[exchange.holdings.quote]
+        if kind == 0:
+            host.levers.trade(instrument.key, Side.BUY, lots, price, now)
+        elif kind == 1:
+            host.levers.place(instrument.key, Side.BUY, OrderType.LIMIT, Terms(lots, price // 2), now)
+        elif kind == 2 and slot.held_units + slot.stray_units >= lots:
+            host.levers.trade(instrument.key, Side.SELL, lots, price, now)
+        elif kind == 3:
+            host.levers.flow("deposit", exchange.holdings.quote, 25 * 10**scale, now)
+        else:
+            host.levers.flow("withdrawal", exchange.holdings.quote, -25 * 10**scale, now)
+        self.world.marks.saw(Fault.FOREIGN_ACTIVITY)
+        self.world.marks.reached(f"foreign activity {kind}")
+        self.world.stream(host)
+
+    def _dust(self, host: Host) -> None:
+        for slot in host.exchange.slots.values():
+            if slot.held_units > 1:
+                self.world.marks.saw(Fault.DUST)
+                host.levers.flow("fee", slot.instrument.base, -1, self.world.timeline.now_ns)
+                self.world.stream(host)
+                return
+
+    def _split(self, host: Host) -> None:
+        for key, slot in host.exchange.slots.items():
+            if slot.held_units > 0:
+                self.world.marks.saw(Fault.SPLIT)
+                host.levers.split(key, 2, 1, self.world.timeline.now_ns)
+                self.world.stream(host)
+                return
+
+    # ---- stream, feed, reads, clock ----
+
+    def _silence(self, host: Host, wait_ns: int) -> None:
+        host.silent_until_ns = self.world.timeline.now_ns + wait_ns
+        self._then(wait_ns, lambda: self._condition(host, "reconnected", 1.0))
+
+    def _stream_silent(self, host: Host) -> None:
+        self.world.marks.saw(Fault.STREAM_SILENT)
+        self._silence(host, self._wait("silence", 30, 400))
+
+    def _slow_reads(self, host: Host) -> None:
+        self.world.marks.saw(Fault.SLOW_READS)
+        self.world.network.slow_reads_until_ns = self._until("slow reads", 60, 400)
+
+    def _nonce_burst(self, host: Host) -> None:
+        self.world.marks.saw(Fault.NONCE_BURST)
+        self.world.network.nonce_until_ns = self._until("nonce", 3, 40)
+
+    def _stale_feed(self, host: Host) -> None:
+        self.world.marks.saw(Fault.STALE_FEED)
+        host.stale_until_ns = self._until("stale", 60, 500)
+        instrument = host.part.instruments[0]
+        if self.world.plan.chance.happens("crossed", 0.5):
+            self._quote(host, instrument.symbol, crossed=True)
+            symbol = instrument.symbol
+            self._then(self._wait("crossed for", 10, 200), lambda: self._quote(host, symbol, crossed=False))
+
+    def _quote(self, host: Host, symbol: str, *, crossed: bool) -> None:
+        key = next(i.key for i in host.part.instruments if i.symbol == symbol)
+        price = host.exchange.slots[key].last_price
+        if host.trader is None or price <= 0.0:
+            return
+        half = price * 1e-4
+        bid, ask = (price + half, price - half) if crossed else (price - half, price + half)
+        if crossed:
+            self.world.marks.reached("a quote crossed")
+        self.world.deliver(host, QuoteSeen(self.world.now(host), key, bid, ask))
+
+    def _clock_step(self, host: Host) -> None:
+        self.world.marks.saw(Fault.CLOCK_STEP)
+        chance = self.world.plan.chance
+        step = chance.between("step", 300, 300_000) * 1_000_000
+        step = -step if chance.happens("step back", 0.5) else step
+        for each in self.world.hosts:
+            self._set_clock(each, step)
+        self._then(self._wait("step lasts", 30, 600), self._right_clocks)
+
+    def _right_clocks(self) -> None:
+        for host in self.world.hosts:
+            if host.clock_ns:
+                self._set_clock(host, 0)
+
+    def _set_clock(self, host: Host, ahead_ns: int) -> None:
+        host.clock_ns = ahead_ns
+        self._condition(host, "clock_step", 1.0)
+        self._condition(host, "clock_skew", ahead_ns / 1e6)
+
+    # ---- the machine ----
+
+    def _disk_full(self, host: Host) -> None:
+        self.world.marks.saw(Fault.DISK_FULL)
+        for each in self.world.hosts:
+            self._condition(each, "disk_free", 0.01)
+        wait = self._wait("disk full", 20, 300)
+        self.world.disk.full_until_ns = self.world.timeline.now_ns + wait
+
+        def free() -> None:
+            for each in self.world.hosts:
+                self._condition(each, "disk_free", 0.5)
+
+        self._then(wait + 30 * SECOND_NS, free)
+
+    def _old_backup(self, host: Host) -> None:
+        self.world.process.old_backup()

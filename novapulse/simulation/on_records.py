@@ -1,0 +1,167 @@
+"""Invariants of what is written, record by record, and of a trader between two events."""
+
+from typing import TYPE_CHECKING
+
+from novapulse.core.messages import Commit, Record
+from novapulse.core.orders import OrderStatus, VenueState
+from novapulse.core.postings import Book, imbalance
+from novapulse.simulation.host import Host
+
+if TYPE_CHECKING:
+    from novapulse.simulation.auditor import Auditor
+
+_ENDED = {
+    OrderStatus.FILLED.value: {VenueState.FILLED},
+    OrderStatus.CANCELED.value: {VenueState.CANCELED, VenueState.EXPIRED, VenueState.REPLACED},
+    OrderStatus.EXPIRED.value: {VenueState.EXPIRED, VenueState.CANCELED},
+}
+
+
+def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
+    """Look at records that were written."""
+    for record in commit.records:
+        ord_8_sys_4_balanced(auditor, host, record)
+        if record.kind == "fill_booked":
+            ord_5_booked_once(auditor, host, record)
+            sys_3_as_executed(auditor, host, record)
+        elif record.kind == "order_closed":
+            ord_10_evidence(auditor, host, record)
+        elif record.kind == "decision_taken":
+            sys_12_no_future(auditor, host, record)
+        elif record.kind in ("breaker_tripped", "break_found", "break_resolved", "absence_proved", "dispute_settled"):
+            auditor.world.marks.reached(f"{record.kind} {record.body.get('name', record.body.get('kind', ''))}".strip())
+        host.durable.add(record)
+        if record.kind == "order_closed":
+            ord_3_fills_are_cum(auditor, host, record)
+    if commit.state:
+        ord_11_cursor(auditor, host)
+        ord_7_holds(auditor, host)
+
+
+def check_trader(auditor: "Auditor", host: Host) -> None:
+    """Look at a trader between two events."""
+    ord_4_monotone(auditor, host)
+
+
+def ord_8_sys_4_balanced(auditor: "Auditor", host: Host, record: Record) -> None:
+    """Postings sum to nought per asset."""
+    if record.postings and (off := imbalance(record.postings)):
+        auditor.broke("ORD-8", host, f"{record.kind} is off by {off}: {record.body}")
+
+
+def ord_5_booked_once(auditor: "Auditor", host: Host, record: Record) -> None:
+    """An execution is booked once."""
+    name = record.body["venue_trade_id"]
+    if record.body.get("provisional"):
+        return
+    known = host.durable.trades.get(name)
+    if known is not None and record.postings:
+        auditor.broke("ORD-5", host, f"execution {name} was booked twice")
+
+
+def sys_3_as_executed(auditor: "Auditor", host: Host, record: Record) -> None:
+    """What is booked is what the venue executed."""
+    body = record.body
+    if body.get("provisional"):
+        return
+    name = body["venue_trade_id"]
+    number = int(name.rpartition("-")[2]) - 1
+    fill = host.exchange.holdings.trades.get(number)
+    if fill is None or fill.venue_trade_id != name:
+        auditor.broke("SYS-3", host, f"execution {name} was booked, and the venue has it not")
+        return
+    for field in ("qty_units", "price_units", "cash_units", "fee_units"):
+        if body[field] != getattr(fill, field) and not _is_disputed(host, body["client_order_id"]):
+            auditor.broke("SYS-3", host, f"{field} of execution {name} is {getattr(fill, field)}, booked {body[field]}")
+
+
+def _is_disputed(host: Host, client_order_id: str) -> bool:
+    desk = host.trader.desk if host.trader is not None else None
+    order = desk.order(client_order_id) if desk is not None else None
+    return order is not None and bool(order.disputes)
+
+
+def ord_10_evidence(auditor: "Auditor", host: Host, record: Record) -> None:
+    """An order is closed as the venue has it."""
+    name, status = record.body["client_order_id"], record.body["status"]
+    orders = host.exchange.book.of_client(name)
+    if any(order.is_live for order in orders):
+        auditor.broke("ORD-10", host, f"order {name} was closed as {status} and is live at the venue")
+    if status in (OrderStatus.NEVER_PLACED.value, OrderStatus.REJECTED.value):
+        if orders:
+            auditor.broke("ORD-10", host, f"order {name} was closed as {status}, the venue has {orders[0].state}")
+        if name in host.in_flight:
+            auditor.broke("ORD-10", host, f"order {name} was closed as {status} while a request for it is on its way")
+        return
+    if not orders:
+        auditor.broke("ORD-10", host, f"order {name} was closed as {status}, and the venue never had it")
+    allowed = _ENDED.get(status)
+    if allowed is not None and orders and orders[0].state not in allowed:
+        full = orders[0].filled_units >= orders[0].terms.qty_units
+        if not (status == OrderStatus.FILLED.value and full):
+            auditor.broke("ORD-10", host, f"order {name} was closed as {status}, the venue has {orders[0].state}")
+
+
+def ord_3_fills_are_cum(auditor: "Auditor", host: Host, record: Record) -> None:
+    """A closed order has the executions that the venue says it has."""
+    name = record.body["client_order_id"]
+    orders = host.exchange.book.of_client(name)
+    said = sum(order.filled_units for order in orders)
+    booked, durable = record.body["filled_units"], host.durable.filled[name]
+    busted = sum(
+        fill.qty_units
+        for order in orders
+        for number in order.executions
+        if (fill := host.exchange.holdings.trades[number]).venue_trade_id in host.exchange.holdings.busted
+    )
+    if not said - busted <= booked <= said:
+        auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the venue filled {said}")
+    if not booked - busted <= durable <= booked + busted and not host.durable.provisional:
+        auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the ledger has {durable}")
+
+
+def sys_12_no_future(auditor: "Auditor", host: Host, record: Record) -> None:
+    """A decision is of a close that has happened."""
+    now = auditor.world.timeline.now_ns
+    if record.body["ts_close_ns"] > now:
+        auditor.broke("SYS-12", host, f"a decision of close {record.body['ts_close_ns']} at {now}")
+
+
+def ord_11_cursor(auditor: "Auditor", host: Host) -> None:
+    """Executions that the cursor passed are booked."""
+    assert host.trader is not None
+    desk, tally = host.trader.desk, auditor.tallies[host.key]
+    if not desk.cursor:
+        return
+    passed = int(desk.cursor.split("/")[0])
+    holdings = host.exchange.holdings
+    for number in range(tally.cursor, passed):
+        fill = holdings.trades[number]
+        name = fill.venue_trade_id
+        if name in host.durable.trades or name in holdings.busted or fill.instrument not in desk.rows:
+            continue
+        auditor.broke("ORD-11", host, f"the cursor {desk.cursor} passed execution {name}, which is not booked")
+    tally.cursor = max(tally.cursor, passed)
+
+
+def ord_7_holds(auditor: "Auditor", host: Host) -> None:
+    """The ledger holds what open orders reserve."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    held = sum(now for _, now in desk.holds.values())
+    booked = host.durable.balances[Book.HOLD.value, desk.quote]
+    if desk.cash_amount(held) != booked:
+        auditor.broke("ORD-7", host, f"open orders reserve {held} cash units, the ledger holds {booked}")
+    lost = desk.holds.keys() - desk.orders.keys()
+    if lost:
+        auditor.broke("ORD-7", host, f"cash is held for orders that have ended: {sorted(lost)}")
+
+
+def ord_4_monotone(auditor: "Auditor", host: Host) -> None:
+    """A cumulative quantity never falls."""
+    assert host.trader is not None
+    seen = auditor.tallies[host.key].seen_units
+    for name, order in host.trader.desk.orders.items():
+        if order.seen_units < seen.get(name, 0):
+            auditor.broke("ORD-4", host, f"order {name} had {seen[name]} units filled, now {order.seen_units}")
+        seen[name] = order.seen_units

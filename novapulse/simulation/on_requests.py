@@ -1,0 +1,185 @@
+"""Invariants of what leaves for the venue, and of what the venue then has."""
+
+from typing import TYPE_CHECKING
+
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import Amend, Cancel, Submit
+from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role
+from novapulse.core.records import Mode
+from novapulse.simulation.host import Host
+from novapulse.venues.simulated import VenueMode
+from novapulse.venues.simulated.book import Slot
+
+if TYPE_CHECKING:
+    from novapulse.simulation.auditor import Auditor
+
+BARE_NS = 180_000_000_000
+SLACK = 1.02
+"""Prices move between a decision and the look at it."""
+
+_UNKNOWN = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
+
+
+def check(auditor: "Auditor", host: Host, effect: Submit | Cancel | Amend) -> None:
+    """Look at a request that leaves."""
+    ord_1_written_before(auditor, host, effect)
+    if isinstance(effect, Submit) and effect.request.role is Role.ENTRY:
+        ord_9_unknown_gates(auditor, host, effect.request)
+        sys_5_limits(auditor, host, effect.request)
+        sys_7_modes(auditor, host, effect.request)
+    elif isinstance(effect, Submit):
+        sys_7_halted(auditor, host, effect.request)
+    if isinstance(effect, Submit) and effect.request.kind is OrderType.BRACKET:
+        sys_6_never_loosened(auditor, host, effect.request, effect.request.terms.stop_units)
+    if isinstance(effect, Amend) and effect.terms.stop_units:
+        assert host.trader is not None
+        order = host.trader.desk.order(effect.client_order_id)
+        if order is not None:
+            sys_6_never_loosened(auditor, host, order.request, effect.terms.stop_units)
+
+
+def check_taken(auditor: "Auditor", host: Host, effect: Submit) -> None:
+    """Look at what the venue made of an order."""
+    ord_2_one_order(auditor, host, effect.request)
+    if effect.request.role is Role.ENTRY:
+        ord_12_not_more_than_decided(auditor, host, effect.request)
+
+
+def ord_1_written_before(auditor: "Auditor", host: Host, effect: Submit | Cancel | Amend) -> None:
+    """What leaves was written."""
+    durable = host.durable
+    if isinstance(effect, Submit):
+        name = effect.request.client_order_id
+        known = (name, effect.attempt) in durable.attempts and name in durable.intents
+    elif isinstance(effect, Cancel):
+        name = effect.client_order_id
+        known = (name, effect.attempt) in durable.cancels
+    else:
+        name = effect.client_order_id
+        known = (name, effect.amendment) in durable.amends
+    if not known:
+        auditor.broke("ORD-1", host, f"{type(effect).__name__} of order {name} leaves, and the ledger knows nothing")
+
+
+def ord_2_one_order(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """The venue has one order under an id; and none without an intent."""
+    orders = host.exchange.book.of_client(request.client_order_id)
+    if len(orders) > 1:
+        auditor.broke("ORD-2", host, f"{request.client_order_id} has {len(orders)} orders at the venue")
+    if orders and request.client_order_id not in host.durable.intents and not auditor.is_ledger_old:
+        auditor.broke("SYS-2", host, f"{request.client_order_id} is at the venue without an intent")
+    closed = host.durable.closed.get(request.client_order_id)
+    if closed is not None and orders and orders[0].is_live:
+        auditor.broke("ORD-10", host, f"{request.client_order_id} was closed as {closed[0]} and is live now")
+
+
+def ord_9_unknown_gates(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """No entry beside an order that is not known."""
+    assert host.trader is not None
+    for order in host.trader.desk.orders.values():
+        mine = order.client_order_id == request.client_order_id
+        if order.request.instrument == request.instrument and order.status in _UNKNOWN and not mine:
+            auditor.broke("ORD-9", host, f"an entry in {request.instrument} while {order.client_order_id} is unknown")
+
+
+def ord_12_not_more_than_decided(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """All orders of an entry together stay within what was decided, in quantity and in cash."""
+    decision = host.durable.decisions.get(request.decision_id)
+    if decision is None:
+        if not auditor.is_ledger_old:
+            auditor.broke("ORD-12", host, f"an entry of decision {request.decision_id}, which nobody took")
+        return
+    exchange = host.exchange
+    total = 0
+    for name, intent in _legs(host, request.decision_id):
+        if intent["role"] != Role.ENTRY.value:
+            continue
+        for order in exchange.book.of_client(name):
+            total += order.filled_units + (order.leaves_units if order.is_live else 0)
+    if total > decision["units"]:
+        auditor.broke("ORD-12", host, f"decision of {decision['units']} units has {total} at the venue")
+
+
+def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
+    return [(name, dict(host.durable.intents[name])) for name in host.durable.legs.get(decision, ())]
+
+
+def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
+    risk, exchange = auditor.world.scene.decides.risk, host.exchange
+    worth: dict[InstrumentKey, float] = {}
+    equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale
+    for key, slot in exchange.slots.items():
+        held = slot.held_units / float(slot.record["qty_factor"]) * slot.last_price
+        equity += held
+        open_ = sum(
+            _worth(slot, order.leaves_units, order.terms.limit_units)
+            for order in slot.live
+            if not order.reduces and order.client_order_id
+        )
+        if held or open_:
+            worth[key] = abs(held) + open_
+    slot = exchange.slots[request.instrument]
+    mine = _worth(slot, request.terms.qty_units, request.terms.limit_units)
+    worth[request.instrument] = worth.get(request.instrument, 0.0) + mine
+    most = risk.limits.gross_exposure_max_fraction * equity * SLACK
+    if sum(worth.values()) > most:
+        auditor.broke("SYS-5", host, f"an entry brings the gross exposure to {sum(worth.values()):.2f} of {most:.2f}")
+    if len(worth) > risk.limits.positions_max:
+        auditor.broke("SYS-5", host, f"an entry makes {len(worth)} positions of {risk.limits.positions_max}")
+    cap = min(risk.sizing.position_notional_max, risk.sizing.position_fraction_max * equity) * SLACK
+    if worth[request.instrument] > cap:
+        auditor.broke("SYS-5", host, f"{request.instrument} would be worth {worth[request.instrument]:.2f} of {cap:.2f}")
+    if request.notional_max_units <= 0:
+        auditor.broke("SYS-5", host, f"an entry in {request.instrument} without a cap on what it may be worth")
+
+
+def _worth(slot: Slot, units: int, limit_units: int) -> float:
+    price = limit_units / float(slot.record["price_factor"]) if limit_units else slot.last_price
+    return units / float(slot.record["qty_factor"]) * price
+
+
+def sys_6_never_loosened(auditor: "Auditor", host: Host, request: OrderRequest, stop_units: int) -> None:
+    """A stop only ever tightens, over all brackets of one position."""
+    stops = auditor.tallies[host.key].stops
+    key = (request.decision_id, request.instrument.symbol)
+    before = stops.get(key)
+    if before is not None and int(request.side) * (stop_units - before) > 0:
+        auditor.broke("SYS-6", host, f"the stop of {request.instrument} is loosened from {before} to {stop_units}")
+    stops[key] = stop_units
+
+
+def sys_7_modes(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """No entry unless the account may take risk."""
+    assert host.trader is not None
+    mode = host.trader.desk.books.mode
+    if mode != Mode.NORMAL:
+        auditor.broke("SYS-7", host, f"an entry in {request.instrument} leaves in mode {mode.name}")
+    if not host.trader.desk.ready:
+        auditor.broke("SYS-7", host, f"an entry in {request.instrument} leaves before the account was reconciled")
+
+
+def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
+    """A halted account sends cancels, and stops for what it holds."""
+    assert host.trader is not None
+    if host.trader.desk.books.mode == Mode.HALTED and request.role is not Role.PROTECT:
+        auditor.broke("SYS-7", host, f"an order in {request.instrument} leaves a halted account")
+
+
+def check_stops(auditor: "Auditor", host: Host) -> None:
+    """A position has its stop at the venue, or the trader says why not."""
+    tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
+    if host.trader is None or host.exchange.mode is not VenueMode.ONLINE or not host.trader.desk.ready:
+        tally.bare_since_ns.clear()
+        return
+    desk = host.trader.desk
+    for key, slot in host.exchange.slots.items():
+        held = abs(slot.held_units)
+        guarded = any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
+        trader_slot = desk.slots[desk.rows[key]]
+        if held == 0 or guarded or trader_slot.why_bare or trader_slot.leaving_ns or desk.books.mode == Mode.HALTED:
+            tally.bare_since_ns.pop(key.symbol, None)
+            continue
+        since = tally.bare_since_ns.setdefault(key.symbol, now)
+        if now - since >= BARE_NS:
+            auditor.broke("SYS-6", host, f"{held} units of {key} have had no stop for {(now - since) // 10**9} s")

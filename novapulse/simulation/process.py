@@ -1,0 +1,187 @@
+"""The life of the process that holds all traders: starts, crashes, restarts, and a second one beside it.
+
+What a start does is what the shell of a live trader does: take the lease, rebuild each trader from its ledger, tell it
+`Started`. Closes that passed meanwhile decide nothing: the last one is told as late, and trading goes on with the next.
+
+Invariants:
+- what a trader knew and had not committed is gone with it; requests that had left are taken by the venue all the same;
+- a trader whose commit failed is ahead of its ledger: it ends there and then, and is rebuilt from the ledger.
+"""
+
+from typing import TYPE_CHECKING
+
+from novapulse.core.facts import from_body
+from novapulse.core.messages import BarLate, Commit, ConditionSeen, Event
+from novapulse.engine.opening import opening_record
+from novapulse.simulation.durable import Durable
+from novapulse.simulation.faults import Fault
+from novapulse.simulation.host import Ghost, Host, trader_of
+
+if TYPE_CHECKING:
+    from novapulse.simulation.storm import StormyWorld
+
+SECOND_NS = 1_000_000_000
+RETRY_S = (1, 2, 5, 10, 20)
+RECOVERING_NS = 20 * SECOND_NS
+LEDGER_WATCH_NS = 61 * SECOND_NS
+
+
+class Process:
+    """The process of one world.
+
+    Attributes:
+        lives: How often it was started.
+        recovering_until_ns: A crash before this is one during recovery.
+    """
+
+    def __init__(self, world: "StormyWorld") -> None:
+        self.world = world
+        self.lives = 0
+        self.recovering_until_ns = 0
+
+    def open_accounts(self) -> None:
+        """Open the ledger's accounts, and start."""
+        now = self.world.timeline.now_ns
+        for host in self.world.hosts:
+            self.world.disk.take_lease(host.key, f"life {self.lives}", now)
+            opening = Commit((opening_record(trader_of(self.world.scene, host.part), now),))
+            self.world.disk.ledger.commit([(host.key, opening)])
+            host.durable.add_all(opening.records)
+        self._start_all()
+
+    def crash(self, why: str) -> None:
+        """End the process; somebody starts it again soon."""
+        world, chance = self.world, self.world.plan.chance
+        world.marks.saw(Fault.CRASH)
+        world.marks.reached(f"crash {why}")
+        if world.timeline.now_ns < self.recovering_until_ns:
+            world.marks.reached("crash during recovery")
+        for host in world.hosts:
+            self._end(host)
+        long = chance.happens("long absence", 0.15)
+        wait = chance.between("absence", 60, 600) if long else chance.between("absence", 1, 20)
+        self.start_later(wait * SECOND_NS)
+
+    def start_later(self, wait_ns: int) -> None:
+        """Start all that is down after a while."""
+        world = self.world
+        due = world.timeline.now_ns + wait_ns
+        calm = next((begin for begin, _ in world.plan.calms if begin >= world.timeline.now_ns), due)
+        if calm < due:
+            due = calm + SECOND_NS
+        self.lives += 1
+        life = self.lives
+        world.timeline.at(due, lambda: self._start_all() if life == self.lives else None)
+
+    def _end(self, host: Host) -> None:
+        host.trader = None
+        host.ghost = None
+        host.life += 1
+        host.timers.clear()
+
+    def _start_all(self) -> None:
+        self.recovering_until_ns = self.world.timeline.now_ns + RECOVERING_NS
+        for host in self.world.hosts:
+            if host.trader is None and not host.wants_restart:
+                self.start(host)
+
+    def start(self, host: Host) -> None:
+        """Rebuild a trader from its ledger and let it begin."""
+        world = self.world
+        now = world.timeline.now_ns
+        world.disk.take_lease(host.key, f"life {self.lives}", now)
+        restored = world.disk.restore(host.key)
+        trader = trader_of(world.scene, host.part)
+        facts = [from_body(entry.record.kind, entry.record.body) for entry in restored.open_facts]
+        trader.restore(restored.ts_close_ns, restored.state, facts, host.durable.recent)
+        host.trader = trader
+        host.life += 1
+        host.timers.clear()
+        if restored.state:
+            world.marks.reached("restart")
+        world.auditor.restored(host, trader, restored)
+        world.start(host)
+        self._tell_what_was_missed(host)
+
+    def _tell_what_was_missed(self, host: Host) -> None:
+        world = self.world
+        if host.failures:
+            self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", float(host.failures)))
+            host.failures = 0
+            self._watch_ledger(host)
+        if host.missed and host.trader is not None:
+            for instrument in host.part.instruments:
+                closed = world.last_close_ns
+                self._tell(host, BarLate(world.now(host), instrument.key, closed, "the trader was down"))
+            host.missed = 0
+
+    def _watch_ledger(self, host: Host) -> None:
+        world = self.world
+        world.later(
+            host, LEDGER_WATCH_NS, lambda: self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 0.0))
+        )
+
+    def _tell(self, host: Host, event: Event) -> None:
+        if host.trader is not None:
+            self.world.deliver(host, event)
+
+    def rebuild(self, host: Host) -> None:
+        """End one trader, whose commit failed, and rebuild it after a while."""
+        self._end(host)
+        self.world.marks.reached("rebuilt after a failed commit")
+        wait = RETRY_S[min(host.failures, len(RETRY_S) - 1)]
+        host.failures += 1
+        host.wants_restart = True
+
+        def again() -> None:
+            host.wants_restart = False
+            if host.trader is None:
+                self.start(host)
+
+        self.world.timeline.at(self.world.timeline.now_ns + wait * SECOND_NS, again)
+
+    def second_instance(self, host: Host) -> None:
+        """Let another process take an account over while the first one believes that it still has it."""
+        world = self.world
+        if host.trader is None or host.ghost is not None:
+            return
+        world.marks.saw(Fault.SECOND_INSTANCE)
+        old = world.disk.ledger.leases.epochs[host.key]
+        ghost = Ghost(host.trader, old, world.plan.chance.between("ghost", 3, 12))
+        self._end(host)
+        epoch = world.disk.overtake(host.key, "another process", world.timeline.now_ns)
+        world.disk.ledger.leases.epochs[host.key] = epoch
+        self.start(host)
+        if host.trader is not None:
+            host.ghost = ghost
+
+    def haunt(self, host: Host, event: Event) -> None:
+        """Let a trader that was overtaken hear what its successor hears; nothing of it may have an effect."""
+        ghost, world = host.ghost, self.world
+        assert ghost is not None
+        ghost.events_left -= 1
+        effects = ghost.trader.handle(event)
+        is_first = bool(effects) and isinstance(effects[0], Commit)
+        if is_first and isinstance(effects[0], Commit):
+            if world.disk.is_fenced(host.key, effects[0], ghost.epoch):
+                world.marks.reached("a second instance was fenced")
+            else:
+                world.auditor.broke("SYS-14", host, "a trader that was overtaken wrote into the ledger")
+            host.ghost = None
+            return
+        world.auditor.overtaken(host, effects)
+        if ghost.events_left <= 0:
+            host.ghost = None
+
+    def old_backup(self) -> None:
+        """End the process and start it on an older ledger."""
+        world = self.world
+        if not world.disk.put_copy_back():
+            return
+        world.marks.saw(Fault.OLD_BACKUP)
+        for host in world.hosts:
+            self._end(host)
+            host.durable = Durable()
+            host.durable.add_all(entry.record for entry in world.disk.ledger.records(host.key))
+        world.auditor.ledger_is_old()
+        self.start_later(5 * SECOND_NS)

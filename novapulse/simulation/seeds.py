@@ -1,0 +1,85 @@
+"""One seed from its beginning to its end, and what came of it."""
+
+import time
+from dataclasses import dataclass, field
+
+from novapulse.simulation.auditor import Broken, Violation
+from novapulse.simulation.faults import Fault
+from novapulse.simulation.plan import plan_of
+from novapulse.simulation.scene import Scene
+from novapulse.simulation.storm import StormyWorld
+
+
+@dataclass(frozen=True)
+class SeedReport:
+    """What came of one seed.
+
+    Attributes:
+        seed: Which.
+        violation: What broke it; None when nothing did.
+        digest: sha256 of its event log: the same for the same seed.
+        marks: What was reached, and how often.
+        events: Events that traders heard.
+        points: Places at which the process could have ended.
+        records: Events of the ledger.
+        seconds: How long it took.
+        trips: Closed round trips.
+    """
+
+    seed: int
+    violation: Violation | None
+    digest: str
+    marks: dict[str, int]
+    events: int
+    points: int
+    records: int
+    seconds: float
+    trips: int = 0
+    faults: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing broke."""
+        return self.violation is None
+
+
+def world_of(scene: Scene, seed: int, faults: frozenset[Fault], crash_points: frozenset[int] | None = None) -> StormyWorld:
+    """Return the world of a seed, before its first event."""
+    plan = plan_of(seed, faults, scene.begin_ns, scene.stormy_until_ns, scene.end_ns)
+    return StormyWorld(scene, plan, crash_points)
+
+
+def run_seed(
+    scene: Scene, seed: int, faults: frozenset[Fault], crash_points: frozenset[int] | None = None
+) -> SeedReport:
+    """Live one seed.
+
+    Args:
+        scene: What all seeds share.
+        seed: Which.
+        faults: Those that may happen.
+        crash_points: Numbers of the points at which the process ends; None leaves that to chance.
+    """
+    began = time.perf_counter()
+    world = world_of(scene, seed, faults, crash_points)
+    violation = None
+    try:
+        world.run()
+    except Broken as broken:
+        violation = broken.violation
+    head = world.disk.ledger.head()
+    world.digest.update(head[1])
+    trips = sum(host.durable.kinds["round_trip_closed"] for host in world.hosts)
+    world.disk.ledger.close()
+    return SeedReport(
+        seed,
+        violation,
+        world.digest.hexdigest(),
+        dict(world.marks.counts),
+        world.events,
+        world.points,
+        head[0],
+        time.perf_counter() - began,
+        trips,
+        tuple(fault.value for fault in sorted(world.plan.faults, key=lambda fault: fault.number)),
+    )

@@ -1,0 +1,24 @@
+"""What the auditor remembers of one account between two looks."""
+
+from collections import defaultdict
+
+
+class OrderTally:
+    """Memory of one account.
+
+    Attributes:
+        seen_units: Client order id -> largest cumulative quantity that its trader knew.
+        booked: Venue trade ids that were booked.
+        cursor: Executions up to this number were found booked when the cursor passed them.
+        stops: (decision of the entry, symbol) -> tightest stop asked for, price units.
+        spent: Decision -> cash units that its entries took at the venue.
+        bare_since_ns: Symbol -> since when a position has no stop at the venue.
+    """
+
+    def __init__(self) -> None:
+        self.seen_units: dict[str, int] = {}
+        self.booked: set[str] = set()
+        self.cursor = 0
+        self.stops: dict[tuple[str, str], int] = {}
+        self.spent: defaultdict[str, int] = defaultdict(int)
+        self.bare_since_ns: dict[str, int] = {}

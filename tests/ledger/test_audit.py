@@ -1,0 +1,467 @@
+"""An audit names the first entry that is not as it was written, whatever was done behind the journal's back."""
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from novapulse.core.messages import Commit, Record
+from novapulse.core.ports import Unwritable
+from novapulse.core.postings import Book, move
+from novapulse.ledger import audit as audit_module
+from novapulse.ledger import walk as walk_module
+from novapulse.ledger.audit import audit
+from novapulse.ledger.journal import Ledger
+from novapulse.ledger.opening import SchemaError
+from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
+
+PROVEN = {
+    "event": ("seq", "ts_ns", "exchange", "account_id", "kind", "body", "hash"),
+    "posting": ("seq", "leg", "book", "asset", "amount"),
+    "order_step": ("exchange", "account_id", "client_order_id", "step", "seq", "closes"),
+    "fill_key": ("exchange", "account_id", "venue_trade_id", "seq"),
+    "balance": ("exchange", "account_id", "book", "asset", "amount"),
+    "asset": ("asset", "scale"),
+    "ledger": ("ledger_id", "head_seq", "head_hash"),
+}
+"""Tables and columns of which an audit proves every byte."""
+
+SETTINGS = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("audit") / "ledger.db"
+    write_life(path, seed=7, rounds=6)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+@pytest.fixture
+def damaged(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(whole, tmp_path / "damaged.db"))
+
+
+def opened_up(path: Path) -> sqlite3.Connection:
+    """A connection that no check and no foreign key holds back."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    return connection
+
+
+class Unguarded:
+    """Work on a file without its triggers, which are put back so that only the damage is to be found."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = opened_up(path)
+
+    def __enter__(self) -> sqlite3.Connection:
+        rows = self.connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        self.triggers = [sql for _, sql in rows]
+        for name, _ in rows:
+            self.connection.execute(f"DROP TRIGGER {name}")
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        for sql in self.triggers:
+            self.connection.execute(sql)
+        self.connection.commit()
+        self.connection.close()
+
+
+def _flipped(value: object, at: int) -> object:
+    """One bit of a value changed; the type stays."""
+    if isinstance(value, int):
+        return value ^ (1 << (at % 40))
+    raw = bytearray(value if isinstance(value, bytes) else str(value).encode())
+    if not raw:
+        return b"\x01" if isinstance(value, bytes) else "x"
+    raw[at // 8 % len(raw)] ^= 1 << (at % 8)
+    return bytes(raw) if isinstance(value, bytes) else bytes(raw).decode("utf-8", "surrogateescape")
+
+
+def test_a_ledger_as_it_was_written_is_proven_and_its_head_is_told(whole: Path) -> None:
+    found = audit(whole)
+    with closing(sqlite3.connect(whole)) as connection:
+        seq, digest = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
+        events = connection.execute("SELECT count(*) FROM event").fetchone()[0]
+    assert (found.ok, found.first_bad, found.faulty) == (True, None, 0)
+    assert (found.entries, found.head_seq, found.head_hash) == (events, seq, digest.hex())
+    assert events > 200
+
+
+def test_an_empty_ledger_is_proven(tmp_path: Path) -> None:
+    Ledger.open(tmp_path / "new.db", durable=False, now_ns=START_NS).close()
+    found = audit(tmp_path / "new.db")
+    assert (found.ok, found.entries, found.head_seq) == (True, 0, 0)
+
+
+@given(
+    table=st.sampled_from(sorted(PROVEN)),
+    column=st.integers(0, 6),
+    row=st.integers(0, 10**6),
+    at=st.integers(0, 10**4),
+)
+@SETTINGS
+def test_any_flipped_bit_is_found(whole: Path, tmp_path: Path, table: str, column: int, row: int, at: int) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "flipped.db"))
+    name = PROVEN[table][column % len(PROVEN[table])]
+    with Unguarded(path) as connection:
+        count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        keys = _keys(connection, table)
+        values = connection.execute(f"SELECT {keys}, {name} FROM {table} LIMIT 1 OFFSET ?", (row % count,)).fetchone()
+        where = " AND ".join(f"{key} = ?" for key in keys.split(", "))
+        changed = _flipped(values[-1], at)
+        text = changed.encode("utf-8", "surrogateescape") if isinstance(changed, str) else changed
+        value = "CAST(? AS TEXT)" if isinstance(changed, str) else "?"
+        try:
+            connection.execute(f"UPDATE {table} SET {name} = {value} WHERE {where}", (text, *values[:-1]))
+        except sqlite3.IntegrityError:
+            return  # Two rows with one key cannot be planted.
+        seqs = [value for key, value in zip(keys.split(", "), values, strict=False) if key == "seq"]
+    found = audit(path)
+    assert not found.ok, f"{table}.{name} of row {values[:-1]}: {values[-1]!r} became {changed!r}"
+    if table in ("event", "posting") and name != "seq":
+        assert found.first_bad is not None
+        assert found.first_bad.seq == seqs[0], found.faults
+
+
+def _keys(connection: sqlite3.Connection, table: str) -> str:
+    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return ", ".join(row[1] for row in sorted(rows, key=lambda row: row[5]) if row[5])
+
+
+@given(table=st.sampled_from(["event", "posting", "order_step", "fill_key", "balance"]), row=st.integers(0, 10**6))
+@SETTINGS
+def test_any_missing_row_is_found(whole: Path, tmp_path: Path, table: str, row: int) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "short.db"))
+    with Unguarded(path) as connection:
+        count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        keys = _keys(connection, table)
+        values = connection.execute(f"SELECT {keys} FROM {table} LIMIT 1 OFFSET ?", (row % count,)).fetchone()
+        where = " AND ".join(f"{key} = ?" for key in keys.split(", "))
+        connection.execute(f"DELETE FROM {table} WHERE {where}", values)
+    found = audit(path)
+    assert not found.ok
+    if table in ("event", "posting"):
+        assert found.first_bad is not None
+        assert found.first_bad.seq == values[0]
+
+
+@given(pair=st.lists(st.integers(0, 10**6), min_size=2, max_size=2, unique=True), hashes=st.booleans())
+@SETTINGS
+def test_any_two_swapped_events_are_found(whole: Path, tmp_path: Path, pair: list[int], hashes: bool) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "swapped.db"))
+    with Unguarded(path) as connection:
+        count = connection.execute("SELECT count(*) FROM event").fetchone()[0]
+        one, other = sorted(number % count + 1 for number in pair)
+        if one == other:
+            return
+        columns = "ts_ns, exchange, account_id, kind, body" + (", hash" if hashes else "")
+        rows = {
+            seq: connection.execute(f"SELECT {columns} FROM event WHERE seq = ?", (seq,)).fetchone()
+            for seq in (one, other)
+        }
+        for seq, source in ((one, other), (other, one)):
+            sets = ", ".join(f"{name} = ?" for name in columns.split(", "))
+            connection.execute(f"UPDATE event SET {sets} WHERE seq = ?", (*rows[source], seq))
+    found = audit(path)
+    if rows[one] != rows[other]:
+        assert found.first_bad is not None
+        assert found.first_bad.seq == one
+
+
+PLANTED = {
+    "an event behind the head": (
+        "INSERT INTO event SELECT seq + 1, ts_ns, exchange, account_id, kind, body, zeroblob(32) FROM event "
+        "ORDER BY seq DESC LIMIT 1",
+        "event.hash",
+    ),
+    "the last event cut off, and the head with it": (
+        "UPDATE ledger SET head_seq = head_seq - 1, head_hash = (SELECT hash FROM event WHERE seq = head_seq - 1);"
+        "DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)",
+        "",
+    ),
+    "the head set back": ("UPDATE ledger SET head_seq = head_seq - 1", "ledger.head_seq"),
+    "an amount and its counterpart": (
+        "UPDATE posting SET amount = amount * 2 WHERE seq = (SELECT min(seq) FROM posting)",
+        "event.hash",
+    ),
+    "two legs swapped": (
+        "UPDATE posting SET leg = 1 - leg + 100 WHERE seq = (SELECT min(seq) FROM posting);"
+        "UPDATE posting SET leg = leg - 100 WHERE leg > 50",
+        "event.hash",
+    ),
+    "legs of no event": ("INSERT INTO posting VALUES (100000, 0, 'cash', 'USD', 5)", "posting"),
+    "a balance from nowhere": ("UPDATE balance SET amount = amount + 1 WHERE book = 'cash'", "balance.amount"),
+    "a balance too many": ("INSERT INTO balance VALUES ('kraken', 'ghost', 'cash', 'USD', 5)", "balance.amount"),
+    "an execution too many": ("INSERT INTO fill_key VALUES ('kraken', 'main', 'T-none', 1)", "fill_key"),
+    "an order too many": ("INSERT INTO order_step VALUES ('kraken', 'main', 'C-none', 0, 1, 0)", "order_step"),
+    "an order closed behind its back": ("UPDATE order_step SET closes = 1 WHERE step = 0", "order_step"),
+    "a coarser scale": ("UPDATE asset SET scale = 2 WHERE asset = 'BTC'", "asset.scale"),
+    "a state of the future": ("UPDATE checkpoint SET seq = 100000", "checkpoint.seq"),
+    "a state of somebody else": ("UPDATE checkpoint SET seq = 1 WHERE account_id = 'second'", "checkpoint.seq"),
+    "a cursor of the future": ("INSERT INTO consumer VALUES ('shipper', 100000, 0, 0)", "consumer.cursor"),
+    "another ledger's name": ("UPDATE ledger SET ledger_id = 'mine'", "event.hash"),
+}
+
+
+@pytest.mark.parametrize(("statements", "where"), PLANTED.values(), ids=PLANTED)
+def test_a_planted_fault_is_named(damaged: Path, statements: str, where: str) -> None:
+    with Unguarded(damaged) as connection:
+        for statement in statements.split(";"):
+            connection.execute(statement)
+    found = audit(damaged)
+    assert not found.ok
+    if where:
+        assert any(where in fault.where for fault in found.faults), found.faults
+
+
+def test_one_changed_event_is_one_fault(damaged: Path) -> None:
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq = 20")
+    found = audit(damaged)
+    assert [(fault.seq, fault.where) for fault in found.faults] == [(20, "event.hash")]
+
+
+def test_faults_are_counted_and_the_first_ones_kept(damaged: Path) -> None:
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq BETWEEN 5 AND 180")
+    found = audit(damaged)
+    assert found.faulty == 176
+    assert [fault.seq for fault in found.faults] == list(range(5, 105))
+
+
+def test_a_rewritten_past_is_told_by_a_head_that_was_noted_elsewhere_and_by_nothing_else(
+    whole: Path, tmp_path: Path
+) -> None:
+    noted = audit(whole).head_hash
+    forged = tmp_path / "forged.db"
+    write_life(forged, seed=8, rounds=6)
+    assert audit(forged).ok
+    found = audit(forged, head=noted)
+    assert found.first_bad is not None
+    assert found.first_bad.where == "head"
+    assert audit(whole, head=noted).ok
+
+
+def test_a_head_that_was_noted_earlier_is_still_in_the_chain(whole: Path) -> None:
+    with closing(sqlite3.connect(whole)) as connection:
+        earlier = connection.execute("SELECT hash FROM event WHERE seq = 17").fetchone()[0].hex()
+    assert audit(whole, head=earlier).ok
+
+
+def test_a_head_that_is_no_hash_is_refused(whole: Path) -> None:
+    with pytest.raises(ValueError, match="expected 64 hex digits"):
+        audit(whole, head="abc")
+
+
+def test_missing_guards_are_a_fault(damaged: Path) -> None:
+    with closing(sqlite3.connect(damaged)) as connection:
+        connection.execute("DROP TRIGGER posting_no_update")
+        connection.commit()
+    found = audit(damaged)
+    assert [fault.where for fault in found.faults] == ["trigger posting_no_update"]
+
+
+BAD_BODIES = {
+    "blanks": '{"key": 1}',
+    "keys out of order": '{"b":1,"a":2}',
+    "a key twice": '{"a":1,"a":2}',
+    "a float": '{"a":1.5}',
+    "no mapping": "[1]",
+    "no JSON": "{",
+    "halves of two bodies": '{"a":[1',
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+def test_a_body_that_is_not_canonical_is_named_even_with_a_right_hash(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "odd.db"
+    write_life(path, seed=3, rounds=1)
+    with Unguarded(path) as connection:
+        seq, previous = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
+        bytes_of = walk_module.chain.canonical_bytes(START_NS, "kraken", "main", "alert_raised", body)
+        digest = walk_module.chain.link(previous, seq + 1, bytes_of)
+        row = (seq + 1, START_NS, "kraken", "main", "alert_raised", body, digest)
+        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq + 1, digest))
+    found = audit(path)
+    assert [(fault.seq, fault.where) for fault in found.faults] == [(seq + 1, "event.body")]
+
+
+def test_a_balance_that_the_venue_showed_and_the_postings_do_not_give_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "asserted.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        open_accounts(journal, 1, (MAIN,))
+        held = move("USD", 50, Book.CASH, Book.HOLD)
+        right = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12}})
+        wrong = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12 - 50}})
+        journal.commit(
+            [(MAIN, Commit((Record("order_noted", START_NS, {"client_order_id": "C"}, held), right, wrong)))]
+        )
+        seq = journal.head()[0]
+    found = audit(path)
+    assert [(fault.seq, fault.where) for fault in found.faults][1:] == [(seq, "event.body")]
+
+
+def test_a_hold_of_an_order_that_is_not_open_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "held.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        open_accounts(journal, 1, (MAIN,))
+        hold = move("USD", 50, Book.CASH, Book.HOLD)
+        records = (
+            Record("order_intended", START_NS, {"client_order_id": "C"}, hold),
+            Record("order_closed", START_NS, {"client_order_id": "C"}),
+        )
+        journal.commit([(MAIN, Commit(records))])
+    found = audit(path)
+    assert [(fault.seq, fault.where) for fault in found.faults] == [(2, "posting")]
+    assert "is held for order C of main at kraken, which is not open" in found.faults[0].what
+
+
+def test_a_hold_below_zero_is_named_where_it_happened(tmp_path: Path) -> None:
+    path = tmp_path / "released.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        open_accounts(journal, 1, (MAIN,))
+        records = (
+            Record("order_intended", START_NS, {"client_order_id": "A"}, move("USD", 50, Book.CASH, Book.HOLD)),
+            Record("order_intended", START_NS, {"client_order_id": "B"}, move("USD", 50, Book.CASH, Book.HOLD)),
+            Record("order_closed", START_NS, {"client_order_id": "A"}, move("USD", 60, Book.HOLD, Book.CASH)),
+        )
+        journal.commit([(MAIN, Commit(records))])
+    found = audit(path)
+    assert any(fault.seq == 4 and "releases 10 more than order A held" in fault.what for fault in found.faults)
+
+
+def test_several_processes_find_what_one_finds(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_module, "PARALLEL_EVENTS_MIN", 1)
+    alone, together = audit(damaged), audit(damaged, processes=3)
+    assert together == alone
+    cut = alone.head_seq // 3
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq IN (?, ?)", (cut, alone.head_seq))
+        connection.execute("DELETE FROM event WHERE seq = ?", (2 * alone.head_seq // 3,))
+    alone, together = audit(damaged), audit(damaged, processes=3)
+    assert not alone.ok
+    assert together.first_bad == alone.first_bad
+    assert {fault.seq for fault in together.faults} == {fault.seq for fault in alone.faults}
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_the_size_of_a_batch_changes_nothing(damaged: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    with Unguarded(damaged) as connection:
+        connection.execute("DELETE FROM event WHERE seq IN (7, 8, 14)")
+        connection.execute("UPDATE posting SET amount = amount + 1 WHERE seq > 60")
+    whole = audit(damaged)
+    monkeypatch.setattr(walk_module, "BATCH_EVENTS", size)
+    assert audit(damaged) == whole
+
+
+def test_an_audit_beside_a_writer_sees_one_state(tmp_path: Path) -> None:
+    path = tmp_path / "busy.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        lives = open_accounts(journal, 5)
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                for life in lives.values():
+                    live_on(journal, life)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            heads = []
+            for _ in range(8):
+                found = audit(path)
+                assert found.ok, found.faults
+                heads.append(found.head_seq)
+        finally:
+            stop.set()
+            writer.join()
+    assert heads == sorted(heads)
+    assert heads[0] < heads[-1]
+
+
+def pages_of(path: Path) -> Iterator[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'event'").fetchone()[0]
+        index = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ix_event_kind'").fetchone()[0]
+    yield (root - 1) * size
+    yield (index - 1) * size
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_torn_page_is_a_fault_and_no_crash(damaged: Path, which: int) -> None:
+    at = list(pages_of(damaged))[which]
+    raw = bytearray(damaged.read_bytes())
+    raw[at : at + 64] = bytes(64)
+    damaged.write_bytes(raw)
+    assert not audit(damaged).ok
+
+
+@given(at=st.integers(0, 10**7), bit=st.integers(0, 7))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_anywhere_in_the_file_is_found_or_lies_where_nothing_is_proven(
+    whole: Path, tmp_path: Path, at: int, bit: int
+) -> None:
+    path = tmp_path / "bit.db"
+    raw = bytearray(whole.read_bytes())
+    raw[at % len(raw)] ^= 1 << bit
+    path.write_bytes(raw)
+    try:
+        is_found = not audit(path).ok
+    except (Unwritable, SchemaError):
+        is_found = True
+    assert is_found or _proven_rows(path) == _proven_rows(whole)
+
+
+def _proven_rows(path: Path) -> list[list[object]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [
+            connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2, 3").fetchall()
+            for table, columns in PROVEN.items()
+        ]
+
+
+def test_what_is_no_ledger_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE bars (a)")
+    with pytest.raises(SchemaError, match="is not a ledger"):
+        audit(other)
+    with pytest.raises(Unwritable, match="no such ledger"):
+        audit(tmp_path / "none.db")
+    noise = tmp_path / "noise.db"
+    noise.write_bytes(b"not a database at all" * 400)
+    with pytest.raises((SchemaError, Unwritable), match=r"noise\.db"):
+        audit(noise)
+
+
+def test_a_ledger_of_newer_code_is_refused(damaged: Path) -> None:
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE ledger SET revision = 99, oldest_revision = 99")
+    with pytest.raises(SchemaError, match="99"):
+        audit(damaged)
+
+
+def test_a_lease_does_not_keep_an_audit_out(damaged: Path) -> None:
+    with Ledger.open(damaged, durable=False, now_ns=START_NS) as journal:
+        journal.take_lease(MAIN, "trader", START_NS, LEASE_NS)
+        assert audit(damaged).ok
