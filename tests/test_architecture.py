@@ -36,6 +36,9 @@ PURE["engine"] = {"risk", "execution", "backtest", "confluence", "reconciliation
 # The part of research that every run goes through: it needs no research package, so the command line loads it at once.
 _RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
+# What runs the trader: it waits, logs and knows the clock, and sees adapters through ports alone.
+_SHELL_FILES = "committer feed lease_keeper orderly report requests runner supervisor timeline".split()
+_ENGINE_SHELL = {f"engine.{name}" for name in _SHELL_FILES}
 # The rest: `compiled` may ask `warmup` to call every kernel, and only that knows where they are.
 SHELL = {
     "": set[str](),
@@ -49,7 +52,7 @@ SHELL = {
     "venues.simulated": {"venues", "risk", "execution"},
     "ops": set[str](),
     "control": {"ledger"},
-    **{f"engine.{name}": {*PURE, "ops", "engine.runner", "engine.supervisor"} for name in ("runner", "supervisor")},
+    **{name: {*PURE, *_ENGINE_SHELL, "ops"} for name in _ENGINE_SHELL},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     # Puts backtest, engine, venue and ledger side by side over the lake, as nothing below it can.
     "parity": {*PURE, "engine", "simulation", "venues", "venues.simulated", "ledger", "market"},
@@ -59,7 +62,7 @@ SHELL = {
     "research": {*PURE, *RUNS, "market", "config", "strategies.loader"},
     "cli": {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
-        *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity"},
+        *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity", *_ENGINE_SHELL},
     },
     "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
 }

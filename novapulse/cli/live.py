@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -10,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, progress, say, show_json
-from novapulse.cli.live_market import Market, read_market
+from novapulse.cli.live_market import read_market
 from novapulse.cli.live_session import LEDGER_FILE, SESSIONS, Parts, Session, last_health, open_session, put_together
 from novapulse.cli.render import table
 from novapulse.config import Loaded, check_mode, home_folder, load
@@ -47,6 +47,7 @@ def live(options: argparse.Namespace) -> int:
         try:
             logs = Logs(home / LOGS)
             stack.callback(logs.close)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
             hooks = CrashHooks(home / LOGS / STACKS, logs.flush)
             stack.callback(hooks.close)
             session = open_session(name, home, market, loaded.settings.trader)

@@ -150,7 +150,9 @@ def read_market(
             said[name] = _said({key: bars[key] for key in keys}, own, strategies, start_ns, signals_told)
         plans.append(AccountPlan(account.key, own, tuple(facts[key] for key in keys), said[name]))
     recordings = {
-        exchange: recording_of({key: columns.between(start_ns, None) for key, columns in bars.items() if key.exchange == exchange})
+        exchange: recording_of(
+            {key: columns.between(start_ns, None) for key, columns in bars.items() if key.exchange == exchange}
+        )
         for exchange in sorted(wanted)
     }
     return Market(tuple(plans), recordings, found.is_sample, timeframe_ns(timeframe))

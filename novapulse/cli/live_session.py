@@ -29,7 +29,7 @@ from novapulse.core.orders import Fact
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
-from novapulse.engine.gather import Arrival, Gather, Problem, Rejection
+from novapulse.engine.gather import Arrival, Gather, Problem
 from novapulse.engine.lease_keeper import LeaseKeeper
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
@@ -44,9 +44,9 @@ from novapulse.ledger.journal import Ledger
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.market.recorder import Seen, SessionRecorder, prune_sessions, recording_path
 from novapulse.ops import health
+from novapulse.ops.clock import WallWatch
 from novapulse.ops.disk import free_fraction
 from novapulse.ops.watchdog import Watchdog
-from novapulse.ops.clock import WallWatch
 from novapulse.venues.simulated import PaperVenue, SimulatedExchange
 
 _log = structlog.get_logger("novapulse.live")
@@ -144,9 +144,7 @@ def trader_settings(plan: AccountPlan, timeframe_ns: int) -> TraderSettings:
 def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[[], Trader]:
     """Return what makes an account's trader from the ledger, now and after every failure."""
     ledger, market = session.ledger, session.market
-    scales = {
-        asset: ledger.assets[asset] for one in plan.instruments for asset in (one.base, one.quote)
-    }
+    scales = {asset: ledger.assets[asset] for one in plan.instruments for asset in (one.base, one.quote)}
 
     def make() -> Trader:
         trader = new_trader(
@@ -267,7 +265,9 @@ def _feeds(
         ahead = recording.after(min(resume_ns))
         source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline)
         gather = Gather(ahead.ticks.keys, round(settings.tick_deadline_s * 1e9))
-        feeds.append(Feed(exchange, source, gather, listeners, timeline, _recorder(session, exchange, ahead.ticks.keys)))
+        feeds.append(
+            Feed(exchange, source, gather, listeners, timeline, _recorder(session, exchange, ahead.ticks.keys))
+        )
     return tuple(feeds)
 
 

@@ -48,7 +48,7 @@ def parity(options: argparse.Namespace) -> int:
         error(str(wrong))
         return EXIT_FAILED
     rungs.append(simulation_rung())
-    holds = all(rung.holds is not False for rung in rungs)
+    holds = all(rung.holds is not False or rung.is_same_in_deed for rung in rungs)
     values = {
         **_described(stretch),
         "session": session,
@@ -150,6 +150,7 @@ def _spelled(rung: Rung) -> dict[str, Any]:
         "rung": rung.number,
         "name": rung.name,
         "holds": rung.holds,
+        "same_in_deed": rung.is_same_in_deed or rung.holds,
         "counts": {what: {"equal": equal, "of": whole} for what, (equal, whole) in rung.counts.items()},
         "how": rung.text,
         "causes": counted(rung.differences) if rung.differences else {},
@@ -178,7 +179,9 @@ def _show(values: Mapping[str, Any], rungs: Sequence[Rung]) -> None:
     print("\n".join(wrapped(f"{values['exchange']} {symbols}, {values['timeframe']} bars", 2)))
     print(f"{values['start']} to {values['end']}: {values['bars']:,} bars, settings {values['settings_hash']}\n")
     for rung in rungs:
-        verdict = {True: "bit for bit", False: "DIFFERS", None: "by itself"}[rung.holds]
+        verdict = {True: "bit for bit", False: "DIFFERS", None: "run it by itself"}[rung.holds]
+        if rung.holds is False and rung.is_same_in_deed:
+            verdict = "the same deeds, bit for bit; noticed at other moments"
         print(f"{rung.number}  {rung.name:<34}{verdict}")
         told = ", ".join(f"{equal:,} of {whole:,} {what.replace('_', ' ')}" for what, (equal, whole) in _told(rung))
         print("\n".join(f"   {line}" for text in (told, rung.text) if text for line in wrapped(text)))

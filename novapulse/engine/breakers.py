@@ -175,8 +175,14 @@ class Breakers:
         return self._counted(ts_ns, name)
 
     def tick(self, ts_ns: int) -> list[Change]:
-        """Let time pass, so that counts fall and what was tripped by them clears."""
-        return [change for name in self._windows_ns for change in self._counted(ts_ns, name)]
+        """Let time pass: counts fall, and what is good again clears when its minimum time is over."""
+        changes = [change for name in self._windows_ns for change in self._counted(ts_ns, name)]
+        for (name, instrument), trip in list(self._trips.items()):
+            breaker = self._breakers[name]
+            if breaker.time_min_s > 0.0 and trip.value is not None and breaker.is_clear(trip.value):
+                change = self._judged(breaker, ts_ns, trip.value, instrument)
+                changes += [change] if change is not None else []
+        return changes
 
     def blocks(self, instrument: InstrumentKey) -> str | None:
         """Return why an instrument may not be entered, or None. What restricts the whole account is in `mode`."""

@@ -50,7 +50,11 @@ def from_body(body: Mapping[str, Any]) -> Calibration:
             multiples=tuple(body["multiples"]),
             diversification=float.fromhex(body["diversification"]),
             days=int(body["days"]),
-            **{name: _read(body[name]) for name in _COLUMNS},
+            thresholds=_read(body["thresholds"]),
+            volatility=_read(body["volatility"]),
+            scalars=_read(body["scalars"]),
+            weights=_read(body["weights"]),
+            learned=_read(body["learned"]),
         )
     except (KeyError, TypeError, AttributeError) as wrong:
         raise ValueError(f"the record of a calibration cannot be read: {wrong!r}") from wrong

@@ -154,9 +154,11 @@ class Desk:
         self.foreign: dict[str, InstrumentKey] = {}
         self.foreign_trades: OrderedDict[str, None] = OrderedDict()
         self.cursor = ""
+        self.clean_cursor = ""
         self.ts_close_ns = 0
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
+        self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.ready = False
         self.halt_when_flat = False
         self.breaks: dict[str, Break] = {}
@@ -221,6 +223,14 @@ class Desk:
         usual = sorted(seen)[len(seen) // 2] if seen else spread
         seen.append(spread)
         return spread / usual
+
+    def price_across(self, row: int, side: int) -> float:
+        """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""
+        ts_ns, bid, ask = self.quotes[row]
+        bar = self.books.last_bars[row]
+        if ts_ns > int(bar.ts_close_ns):
+            return ask if side > 0 else bid
+        return float(bar.close)
 
     # ---- restrictions ----
 

@@ -26,6 +26,7 @@ from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close, Gather, Rejection
 from novapulse.engine.rows import Ticks
 from novapulse.engine.runner import AccountRunner, Life
+from novapulse.engine.tell import Row
 from novapulse.engine.timeline import Timeline
 
 _log = structlog.get_logger("novapulse.feed")
@@ -39,16 +40,6 @@ Bars = Sequence[tuple[InstrumentKey, Record]]
 
 class FeedEndedError(Exception):
     """There are no more bars."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one group of accounts is told at a close: see `BarsClosed`."""
-
-    bars: Record
-    signals: Record
-    present: Record
-    calibration: str
 
 
 class Source(Protocol):
@@ -156,7 +147,9 @@ class RecordedSource:
         self._expected = {ts_close_ns: frozenset(keys)}
         now_ns = self._timeline.now_ns()
         return [
-            Arrival(now_ns, key, ticks.bars[row, column], int(self._numbers[row, column]), bool(self._made[row, column]))
+            Arrival(
+                now_ns, key, ticks.bars[row, column], int(self._numbers[row, column]), bool(self._made[row, column])
+            )
             for key, column in zip(keys, here, strict=True)
         ]
 
@@ -310,9 +303,7 @@ class Feed:
             await self._keep_calibration(listener, row.calibration)
         runner = listener.runner
         runner.deliver(
-            BarsClosed(
-                self._timeline.now_ns(), close.ts_close_ns, row.bars, row.signals, row.present, row.calibration
-            )
+            BarsClosed(self._timeline.now_ns(), close.ts_close_ns, row.bars, row.signals, row.present, row.calibration)
         )
 
     async def _keep_calibration(self, listener: Listener, calibration: str) -> None:
@@ -330,7 +321,10 @@ class Feed:
         self.rejected += 1
         arrival = wrong.arrival
         event = BarLate(
-            self._timeline.now_ns(), arrival.instrument, int(arrival.bar["ts_close_ns"]), f"{wrong.problem}: {wrong.text}"
+            self._timeline.now_ns(),
+            arrival.instrument,
+            int(arrival.bar["ts_close_ns"]),
+            f"{wrong.problem}: {wrong.text}",
         )
         seen: set[int] = set()
         for listener in self.listeners:

@@ -6,6 +6,7 @@ Invariants:
 - an execution that stood in for unknown ones gives its legs back when those arrive.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from novapulse.core.facts import kind_of, to_body
@@ -42,7 +43,9 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
     if order is None:
         _take_foreign(desk, draft, row, fill)
         return row
-    mine = replace(fill, client_order_id=order.client_order_id)
+    mine = fill
+    if fill.client_order_id != order.client_order_id:
+        mine = replace(fill, client_order_id=order.client_order_id)
     if mine.venue_trade_id in order.fills:
         if desk.learn(draft, mine):
             draft.alert(
@@ -56,6 +59,38 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
         return row
     _take_ours(desk, draft, row, order, mine)
     return row
+
+
+def is_early(desk: Desk, fill: Filled) -> bool:
+    """Tell whether an execution closes more than is known to be held: the one that opened it is still on its way.
+
+    Streams reorder. Such an execution waits for the next reading of all of them.
+    """
+    order = desk.order(fill.client_order_id, fill.venue_order_id)
+    row = desk.rows.get(fill.instrument)
+    if order is None or row is None or order.request.role is Role.ENTRY or fill.venue_trade_id in order.fills:
+        return False
+    units = fill.qty_units - min(order.provisional_units, fill.qty_units)
+    return -int(fill.side) * int(desk.books.positions[row].qty_units) < units
+
+
+def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
+    """Book executions of one reading in the venue's order, what opens a position before what closes it."""
+    waiting = sorted(found, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
+    while waiting:
+        early = [each for each in waiting if not _taken_unless_early(desk, draft, each)]
+        if len(early) == len(waiting):
+            for each in early:
+                take_fill(desk, draft, each)
+            return
+        waiting = early
+
+
+def _taken_unless_early(desk: Desk, draft: Draft, fill: Filled) -> bool:
+    if is_early(desk, fill):
+        return False
+    take_fill(desk, draft, fill)
+    return True
 
 
 def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> None:

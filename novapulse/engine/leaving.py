@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from novapulse.core.messages import SetTimer, Severity, decision_id
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import SECOND_NS, give_up, let_go
+from novapulse.engine.orders import ACROSS, AT_MARKET, SECOND_NS, give_up, is_fresh, let_go
 from novapulse.engine.ticks import begin_to_leave
 
 _NO_NEW_RISK = {
@@ -58,7 +58,7 @@ def go_on(desk: Desk, draft: Draft, row: int) -> None:
     """Set the deadline of an exit anew after a start: the timer of the life before is gone."""
     slot = desk.slots[row]
     if slot.leaving_ns:
-        wait = desk.settings.exit_cross_s if slot.rung == 1 else desk.settings.exit_deadline_s
+        wait = desk.settings.exit_cross_s if slot.rung == ACROSS else desk.settings.exit_deadline_s
         draft.then(SetTimer(f"exit:{row}", max(draft.ts_ns, slot.leaving_ns + round(wait * SECOND_NS))))
 
 
@@ -73,13 +73,14 @@ def on_deadline(desk: Desk, draft: Draft, row: int) -> None:
         plan.kind = OrderKind.MARKET
         plan.limit_price = 0.0
         plan.expires_ns = 0
-        slot.rung = 1 if desk.settings.exit_cross_s > 0 else 2
-    elif slot.rung < 2:
-        slot.rung = 2
+        crosses = desk.settings.exit_cross_s > 0 and is_fresh(desk, draft.ts_ns, row)
+        slot.rung = ACROSS if crosses else AT_MARKET
+    elif slot.rung < AT_MARKET:
+        slot.rung = AT_MARKET
     elif draft.ts_ns - slot.leaving_ns > 3 * int(rules.time_to_live_ns):
         _insist(desk, draft, row)
     draft.changed = True
-    wait = desk.settings.exit_cross_s if slot.rung == 1 else desk.settings.exit_deadline_s
+    wait = desk.settings.exit_cross_s if slot.rung == ACROSS else desk.settings.exit_deadline_s
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(max(wait, 1.0) * SECOND_NS)))
 
 

@@ -79,6 +79,7 @@ def _told(desk: Desk) -> dict[str, Any]:
         "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "foreign_trades": list(desk.foreign_trades),
         "cursor": desk.cursor,
+        "clean_cursor": desk.clean_cursor,
         "calibration": desk.calibration,
         "halt_when_flat": desk.halt_when_flat,
         "breakers": desk.breakers.state(),
@@ -99,6 +100,7 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.foreign = {name: InstrumentKey(*key) for name, key in told["foreign"].items()}
     desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
     desk.cursor = told["cursor"]
+    desk.clean_cursor = told["clean_cursor"]
     desk.calibration = told["calibration"]
     desk.halt_when_flat = told["halt_when_flat"]
     desk.breakers.restore(told["breakers"])

@@ -7,6 +7,8 @@ Invariants:
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
 """
 
+import math
+
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
@@ -31,6 +33,9 @@ SECOND_NS = 1_000_000_000
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
 POST_ONLY = "post_only"
 """Code of a refusal because the order would have crossed the spread."""
+
+PASSIVE, ACROSS, AT_MARKET = range(3)
+"""Rungs of an exit."""
 
 _AMENDABLE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 _UNANSWERED = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
@@ -57,7 +62,7 @@ def sync(desk: Desk, draft: Draft, row: int) -> None:
         _send(desk, draft, row)
     elif plan.intent == Intent.ENTRY and child.request.role is not Role.ENTRY:
         let_go(desk, draft, row)
-    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET:
+    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET and slot.rung != ACROSS:
         cancel(desk, draft, child)
     elif child.request.kind is OrderType.LIMIT:
         _follow_price(desk, draft, row, child)
@@ -72,13 +77,24 @@ def _is_bracket_at_work(desk: Desk, row: int) -> bool:
 
 
 def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
-    wanted = desk.price_units(row, float(desk.plan(row).limit_price))
+    wanted = _limit_units(desk, row)
     if child.status not in _AMENDABLE or wanted == 0 or child.terms.limit_units == wanted:
         return
     if not is_fresh(desk, draft.ts_ns, row):
         desk.slots[row].not_sent = NotSent.PRICE_STALE.value
         return
     amend(desk, draft, child, Terms(child.terms.qty_units, limit_units=wanted))
+
+
+def _limit_units(desk: Desk, row: int) -> int:
+    # On the passive side, or across the spread on the second rung of an exit.
+    plan, rules, record = desk.plan(row), desk.books.rules, desk.books.records[row]
+    if plan.kind == OrderKind.LIMIT:
+        return desk.price_units(row, float(plan.limit_price))
+    worse = float(rules.half_spread_fraction + rules.slippage_fraction)
+    price = desk.price_across(row, int(plan.side)) * (1.0 + int(plan.side) * worse)
+    ticks = price * float(record.price_factor) / float(record.tick_units)
+    return (math.ceil(ticks) if plan.side > 0 else math.floor(ticks)) * int(record.tick_units)
 
 
 def is_fresh(desk: Desk, ts_ns: int, row: int) -> bool:
@@ -102,7 +118,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
     name = client_order_id(desk.key, slot.decision, role.value, slot.legs)
-    rests = plan.kind == OrderKind.LIMIT
+    rests = plan.kind == OrderKind.LIMIT or (not is_entry and slot.rung == ACROSS)
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,
@@ -111,7 +127,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
         role=role,
         side=Side(1 if planned.units > 0 else -1),
         kind=OrderType.LIMIT if rests else OrderType.MARKET,
-        terms=Terms(abs(planned.units), desk.price_units(row, float(plan.limit_price)) if rests else 0),
+        terms=Terms(abs(planned.units), _limit_units(desk, row) if rests else 0),
         decided_ns=int(plan.decision_ts_ns),
         expires_ns=_last_moment(desk, row) if is_entry else 0,
         reduce_only=not is_entry,
@@ -141,6 +157,8 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
     if is_entry and (drains or _has_old_bracket(desk, row)):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
+    if is_entry and (not desk.ready or slot.gate):
+        return Planned(0, NotSent.NOT_COMPARED)
     if is_entry and not _has_room(desk, row):
         return Planned(0, NotSent.NO_ROOM_YET)
     if is_entry and not is_fresh(desk, draft.ts_ns, row):
@@ -309,7 +327,9 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     desk.orders.pop(name, None)
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
-        forgotten, _ = desk.closed.popitem(last=False)
+        forgotten, ended = desk.closed.popitem(last=False)
+        for trade in ended.fills:
+            desk.remember_foreign(trade)
         desk.active_ns.pop(forgotten, None)
         desk.venue_ids = {venue: ours for venue, ours in desk.venue_ids.items() if ours != forgotten}
     if slot.child == name:

@@ -95,8 +95,7 @@ class Reconciler:
         """Compare with a snapshot and do what follows."""
         desk = self.desk
         self.asked_ns = self.failures = 0
-        for fill in snapshot.fills:
-            fills.take_fill(desk, draft, fill)
+        fills.take_all(desk, draft, snapshot.fills)
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
@@ -115,6 +114,7 @@ class Reconciler:
         self._restrict(draft, breaks)
         if not breaks:
             desk.fills_since_clean = 0
+            desk.clean_cursor = desk.cursor
             self._assert_balances(draft, snapshot)
 
     def _open(self, draft: Draft, breaks: Sequence[Break], *, keep: bool = False) -> None:

@@ -77,8 +77,8 @@ def summary_of(runner: AccountRunner, now_ns: int) -> dict[str, Any]:
             "positions": [
                 {
                     "symbol": instrument.symbol,
-                    "qty": f"{int(position.qty_units) / 10**instrument.qty_scale:.{instrument.qty_scale}f}",
-                    "entry_price": f"{float(position.entry_price):.{instrument.price_scale}f}",
+                    "qty": f"{int(position['qty_units']) / 10**instrument.qty_scale:.{instrument.qty_scale}f}",
+                    "entry_price": f"{float(position['entry_price']):.{instrument.price_scale}f}",
                 }
                 for instrument, position in zip(desk.instruments, desk.books.positions, strict=True)
                 if position["qty_units"] != 0

@@ -111,7 +111,7 @@ class Resolutions:
         elif isinstance(one, ImportFlow):
             self._import(draft, one.flow)
         elif isinstance(one, WidenFills):
-            draft.then(ReadSnapshot("", one.text))
+            draft.then(ReadSnapshot(desk.clean_cursor, one.text))
         elif isinstance(one, SweepDust):
             self._sweep(draft, one)
         else:

@@ -3,8 +3,8 @@
 Invariants:
 - one event at a time: what it wants written is durable before anything behind it is done or the next event is heard;
 - a trader whose commit failed knows what the ledger does not: it is forgotten, and a new one starts from the ledger;
-- an error of our own puts the account into reduce-only, a second one soon after it halts it; it never leaves this file;
-- a request that got no answer in time is told as ambiguous, never as refused.
+- an error of our own puts the account into reduce-only, a second one soon after it halts it, and no other account
+  notices.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -20,37 +21,24 @@ import structlog
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import (
     Alert,
-    Amend,
-    AmendEnded,
     Answer,
-    BarsClosed,
-    Cancel,
-    CancelEnded,
     CommandReceived,
     Commit,
     CommitFailed,
     ConditionSeen,
     Effect,
     Event,
-    Found,
-    Lookup,
-    LookupEnded,
-    Outcome,
-    ReadSnapshot,
     Record,
     SetTimer,
     Severity,
-    SnapshotFailed,
-    SnapshotRead,
     Started,
-    Submit,
-    SubmitEnded,
     TimerFired,
 )
 from novapulse.core.orders import OrderStatus
-from novapulse.core.ports import Fenced, JournalError, Rejected, Unavailable, Unwritable, Venue
+from novapulse.core.ports import Fenced, JournalError, Unwritable, Venue
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.committer import Committer
+from novapulse.engine.requests import Request, ask, what
 from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
 from novapulse.engine.trader import Trader
 
@@ -342,13 +330,8 @@ class AccountRunner:
         for number, effect in enumerate(effects):
             if isinstance(effect, Commit):
                 self._is_busy = True
-                rest = effects[number + 1 :]
-                trader = self.trader
-
-                def done(wrong: JournalError | None, commit: Commit = effect) -> None:
-                    self._committed(commit, rest, trader, wrong)
-
-                self._committer.submit(self.key, effect, done)
+                behind = partial(self._committed, effect, effects[number + 1 :], self.trader)
+                self._committer.submit(self.key, effect, behind)
                 return
             self._do(effect)
 
@@ -394,7 +377,7 @@ class AccountRunner:
             self._teller.answered(self.key, effect)
         else:
             assert not isinstance(effect, Commit)
-            task = self._loop.create_task(self._request(effect), name=f"{_what(effect)} {self.key.account_id}")
+            task = self._loop.create_task(self._request(effect), name=f"{what(effect)} {self.key.account_id}")
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
 
@@ -415,41 +398,15 @@ class AccountRunner:
 
         self._timers[effect.name] = self._timeline.at(effect.at_ns, fire)
 
-    async def _request(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> None:
+    async def _request(self, effect: Request) -> None:
         timeline, link = self._timeline, self._link
         if link.out_ns:
             await timeline.until(timeline.now_ns() + link.out_ns)
-        answer = await self._answer(effect)
+        assert self.trader is not None
+        answer = await ask(self.venue, effect, self.trader.desk.settings.submit_deadline_s)
         if link.back_ns:
             await timeline.until(timeline.now_ns() + link.back_ns)
         self.deliver(_arrived(answer, timeline.now_ns()))
-
-    async def _answer(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> Event:
-        assert self.trader is not None
-        deadline_s = self.trader.desk.settings.submit_deadline_s
-        try:
-            async with asyncio.timeout(deadline_s):
-                return await self._asked(effect)
-        except TimeoutError:
-            return _unclear(effect, f"no answer within {deadline_s:g} s")
-        except Exception as wrong:
-            if not isinstance(wrong, Rejected | Unavailable):
-                _log.error("a request failed", **self._name(), request=_what(effect), exc_info=wrong)
-            return _failed(effect, wrong)
-
-    async def _asked(self, effect: Submit | Cancel | Amend | Lookup | ReadSnapshot) -> Event:
-        if isinstance(effect, Submit):
-            venue_id = await self.venue.submit(effect)
-            return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.ACCEPTED, venue_id)
-        if isinstance(effect, Cancel):
-            await self.venue.cancel(effect)
-            return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.ACCEPTED)
-        if isinstance(effect, Amend):
-            await self.venue.amend(effect)
-            return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.ACCEPTED)
-        if isinstance(effect, Lookup):
-            return await self.venue.lookup(effect)
-        return SnapshotRead(0, await self.venue.snapshot(effect))
 
     # ---- The end ----
 
@@ -474,39 +431,7 @@ class AccountRunner:
         return {"exchange": self.key.exchange, "account_id": self.key.account_id}
 
 
-def _what(effect: Effect) -> str:
-    return type(effect).__name__.lower()
-
-
 def _arrived(event: Event, now_ns: int) -> Event:
-    if isinstance(event, BarsClosed):
-        return event
     values = [getattr(event, name) for name in event.__slots__[1:]]
     made: Event = type(event)(now_ns, *values)
     return made
-
-
-def _unclear(effect: Submit | Cancel | Amend | Lookup | ReadSnapshot, text: str) -> Event:
-    if isinstance(effect, Submit):
-        return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.AMBIGUOUS, text=text)
-    if isinstance(effect, Cancel):
-        return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.AMBIGUOUS, text)
-    if isinstance(effect, Amend):
-        return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.AMBIGUOUS, text)
-    if isinstance(effect, Lookup):
-        return LookupEnded(0, effect.client_order_id, Found.FAILED)
-    return SnapshotFailed(0, text)
-
-
-def _failed(effect: Submit | Cancel | Amend | Lookup | ReadSnapshot, wrong: Exception) -> Event:
-    text = str(wrong)
-    if not isinstance(wrong, Rejected | Unavailable):
-        return _unclear(effect, text)
-    if isinstance(effect, Submit):
-        code, why = (str(wrong.code), wrong.text) if isinstance(wrong, Rejected) else ("unavailable", text)
-        return SubmitEnded(0, effect.request.client_order_id, effect.attempt, Outcome.REJECTED, "", code, why)
-    if isinstance(effect, Cancel):
-        return CancelEnded(0, effect.client_order_id, effect.attempt, Outcome.REJECTED, text)
-    if isinstance(effect, Amend):
-        return AmendEnded(0, effect.client_order_id, effect.amendment, Outcome.REJECTED, text)
-    return _unclear(effect, text)

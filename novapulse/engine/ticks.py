@@ -17,7 +17,7 @@ from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record, Verb
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft, Run
 from novapulse.engine.gauges import measure_equity, measure_fills
-from novapulse.engine.orders import SECOND_NS, let_go
+from novapulse.engine.orders import ACROSS, AT_MARKET, PASSIVE, SECOND_NS, let_go
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
 from novapulse.risk.limits import daily_loss
@@ -105,7 +105,9 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
     elif one.step == TRIGGERED:
         _leave_by_trigger(desk, draft, one.row)
     elif one.step == Step.CROSS and desk.plan(one.row).intent == Intent.EXIT:
-        slot.rung = 1
+        slot.rung = ACROSS if desk.settings.exit_cross_s > 0 else AT_MARKET
+        if slot.rung == ACROSS:
+            draft.then(SetTimer(f"exit:{one.row}", draft.ts_ns + round(desk.settings.exit_cross_s * SECOND_NS)))
     if one.verb == Verb.HOLD:
         return
     name = decision_id(desk.key, desk.instruments[one.row].key, event.ts_close_ns, desk.settings_hash)
@@ -125,7 +127,7 @@ def begin_to_leave(desk: Desk, draft: Draft, row: int) -> None:
     """Note since when a position is to be closed, and when the patience with a resting exit is over."""
     slot = desk.slots[row]
     slot.leaving_ns = draft.ts_ns
-    slot.rung = 2 if desk.plan(row).kind == OrderKind.MARKET else 0
+    slot.rung = AT_MARKET if desk.plan(row).kind == OrderKind.MARKET else PASSIVE
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(desk.settings.exit_deadline_s * SECOND_NS)))
 
 

@@ -11,14 +11,17 @@ import heapq
 import itertools
 import time
 from asyncio.base_events import BaseEventLoop
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, Protocol, TypeVar
+from contextvars import Context
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from novapulse.ops.clock import ScaledClock, SystemClock
 
 Call = Callable[[], object]
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 SECOND_NS = 1_000_000_000
 
@@ -61,6 +64,8 @@ class VirtualLoop(BaseEventLoop):
     There is no network, no thread and no signal in it: `run_in_executor` runs at once, in the loop's own thread.
     """
 
+    _ready: deque[asyncio.Handle]
+
     def __init__(self, start_ns: int) -> None:
         """Begin at a moment, ns UTC."""
         super().__init__()
@@ -87,18 +92,24 @@ class VirtualLoop(BaseEventLoop):
         heapq.heappush(self._really_due, (time.monotonic() + seconds, next(self._numbers), handle))
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Let something happen when `time` has come; asyncio's own waits come here."""
         handle = asyncio.TimerHandle(when, callback, list(args), self, context)
         moment = self._start_ns + round(when * SECOND_NS)
         heapq.heappush(self._due, (max(moment, self.now_ns), next(self._numbers), handle))
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Let something happen after some virtual seconds."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """Run a function now, and return its outcome as a future that is done."""
         future: asyncio.Future[T] = self.create_future()
         try:
@@ -108,7 +119,7 @@ class VirtualLoop(BaseEventLoop):
         return future
 
     def _run_once(self) -> None:
-        ready: Any = self._ready
+        ready = self._ready
         self._turns += 1
         if self._really_due and (not ready or self._turns % 64 == 0):
             self._take_really_due(ready)
@@ -119,7 +130,7 @@ class VirtualLoop(BaseEventLoop):
             if not handle._cancelled:
                 handle._run()
 
-    def _go_on(self, ready: Any) -> None:
+    def _go_on(self, ready: deque[asyncio.Handle]) -> None:
         due = self._due
         while due and due[0][2]._cancelled:
             heapq.heappop(due)
@@ -130,12 +141,12 @@ class VirtualLoop(BaseEventLoop):
         while due and due[0][0] <= self.now_ns:
             ready.append(heapq.heappop(due)[2])
 
-    def _take_really_due(self, ready: Any) -> None:
+    def _take_really_due(self, ready: deque[asyncio.Handle]) -> None:
         waiting, now = self._really_due, time.monotonic()
         while waiting and (waiting[0][0] <= now or waiting[0][2]._cancelled):
             ready.append(heapq.heappop(waiting)[2])
 
-    def _wait_really(self, ready: Any) -> None:
+    def _wait_really(self, ready: deque[asyncio.Handle]) -> None:
         if not self._really_due:
             raise DeadlockError(f"nothing is left to do at {self.now_ns} ns, and something waits for ever")
         left_s = self._really_due[0][0] - time.monotonic()

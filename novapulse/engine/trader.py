@@ -185,6 +185,7 @@ class Trader:
         usable = 0.0 < event.bid < event.ask
         if usable:
             self.desk.prices_ns[row] = event.ts_ns
+            self.desk.quotes[row] = (event.ts_ns, event.bid, event.ask)
         self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
         if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
@@ -262,6 +263,9 @@ class Trader:
         self.desk.learn(draft, seen)
 
     def _on_fill(self, event: FillReported, draft: Draft) -> None:
+        if fills.is_early(self.desk, event.fill):
+            self.reconciler.soon(draft, "an execution came before the one that it closes")
+            return
         row = fills.take_fill(self.desk, draft, event.fill)
         if row is not None:
             self._settle(row, draft)
@@ -274,7 +278,10 @@ class Trader:
 
     def _on_lookup(self, event: LookupEnded, draft: Draft) -> None:
         for fill in event.fills:
-            fills.take_fill(self.desk, draft, fill)
+            if fills.is_early(self.desk, fill):
+                self.reconciler.soon(draft, "an execution was found before the one that it closes")
+            else:
+                fills.take_fill(self.desk, draft, fill)
         order = self.desk.order(event.client_order_id)
         self.resolver.on_answer(draft, event)
         if order is not None:
@@ -362,9 +369,7 @@ class Trader:
         if bracket is None or bracket.status is not OrderStatus.INTENT or not bracket.request.attached_to:
             return
         is_wanted = desk.plan(row).intent == Intent.ENTRY and slot.decision == bracket.request.decision_id
-        entry_is_over = not is_wanted and not any(
-            order.request.role is Role.ENTRY for order in desk.open_orders(row)
-        )
+        entry_is_over = not is_wanted and not any(order.request.role is Role.ENTRY for order in desk.open_orders(row))
         if entry_is_over and desk.books.positions[row].qty_units == 0:
             desk.learn(draft, AbsenceProved(bracket.client_order_id, never_sent=True))
             close(desk, draft, row, bracket)

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
-from sqlalchemy.exc import DBAPIError, NoResultFound
+from sqlalchemy.exc import NoResultFound
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.projections import PROJECTIONS, Claims, check_behind_head, check_claims
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
-from novapulse.ledger.walk import FAULTS_KEPT, Fault, Stretch, walk
+from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, walk
 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
@@ -45,7 +45,8 @@ class Audit:
         entries: Events that were read.
         head_seq: The last one.
         head_hash: Its hash, hex: note it elsewhere.
-        faults: What is wrong, the first entry first; at most a hundred for each part of the check.
+        faults: What is wrong: with the events, the first one first, then with what follows from them; at most a hundred
+            of each.
         faulty: How many faults there are.
     """
 
@@ -64,7 +65,7 @@ class Audit:
 
     @property
     def first_bad(self) -> Fault | None:
-        """The fault of the earliest event; None when nothing is wrong."""
+        """The fault of the earliest event that is not as it was written; None when nothing is wrong."""
         return self.faults[0] if self.faults else None
 
 
@@ -110,11 +111,12 @@ def _two_of_one_state(engine: Engine, where: str | Path) -> Iterator[tuple[Conne
 def _head(connection: Connection, where: str | Path) -> Row[Any]:
     try:
         row = connection.execute(select(ledger)).one()
-    except (DBAPIError, NoResultFound) as wrong:
-        said = wrong.orig if isinstance(wrong, DBAPIError) else "its name is gone"
-        if "malformed" in str(said):
-            raise Unwritable(f"{where}: the file is damaged: {said}") from wrong
-        raise SchemaError(f"{where}: is not a ledger ({said})") from wrong
+    except NoResultFound as wrong:
+        raise SchemaError(f"{where}: is not a ledger, its name is gone") from wrong
+    except UNREADABLE as wrong:
+        if any(word in said(wrong) for word in ("malformed", "decode", "disk I/O")):
+            raise Unwritable(f"{where}: the file is damaged: {said(wrong)}") from wrong
+        raise SchemaError(f"{where}: is not a ledger ({said(wrong)})") from wrong
     if row.oldest_revision > REVISION:
         raise SchemaError(f"{where}: schema {row.revision} is newer than {REVISION}, the newest that is known here")
     return row
@@ -141,6 +143,7 @@ class _Auditor:
         self.found = Stretch()
 
     def run(self, head: str) -> Audit:
+        noted = _noted_hash(head)
         row = _head(self.connection, self.where)
         genesis = chain.genesis(row.ledger_id)
         claims = Claims()
@@ -151,24 +154,23 @@ class _Auditor:
                 self._take(stretch, genesis)
                 claims.take(stretch)
             self._check_head(row.head_seq, bytes(row.head_hash), genesis)
-            self._check_noted(head, genesis)
-            self._add(_guarded(self.connection, "balance", partial(check_claims, claims=claims)))
-            self._add(_guarded(self.connection, "ledger", partial(check_behind_head, head_seq=self.found.last_seq)))
-            self._add(tables.result())
-        faults = sorted(self.found.faults, key=lambda fault: (fault.seq is None, fault.seq or 0))
+            follows = [
+                *_guarded(self.connection, "head", partial(_check_noted, noted=noted, genesis=genesis)),
+                *_guarded(self.connection, "balance", partial(check_claims, claims=claims)),
+                *_guarded(self.connection, "ledger", partial(check_behind_head, head_seq=self.found.last_seq)),
+                *tables.result(),
+            ]
+        # What is wrong with the events comes first: whatever follows from them may be wrong because of it.
+        faults = *sorted(self.found.faults, key=_place), *sorted(follows, key=_place)[:FAULTS_KEPT]
         return Audit(
             place=str(Place.of(self.where)),
             ledger_id=row.ledger_id,
             entries=self.found.entries,
             head_seq=self.found.last_seq,
             head_hash=self.found.last_hash.hex(),
-            faults=tuple(faults),
-            faulty=self.found.faulty,
+            faults=faults,
+            faulty=self.found.faulty + len(follows),
         )
-
-    def _add(self, faults: Iterable[Fault]) -> None:
-        for fault in faults:
-            self.found.add(fault)
 
     def _check_tables(self) -> list[Fault]:
         checks = {**PROJECTIONS, "triggers": _missing_guards, "file": _damage}
@@ -203,17 +205,26 @@ class _Auditor:
         elif head_hash != (found.last_hash or genesis):
             found.add(Fault(head_seq or None, "ledger.head_hash", "is not the hash of the last event"))
 
-    def _check_noted(self, head: str, genesis: bytes) -> None:
-        if not head or head.lower() == genesis.hex():
-            return
-        try:
-            noted = bytes.fromhex(head)
-        except ValueError:
-            noted = b""
-        if len(noted) != chain.HASH_BYTES:
-            raise ValueError(f"head {head!r}: expected {2 * chain.HASH_BYTES} hex digits, as an audit prints them")
-        if self.connection.execute(select(event.c.seq).where(event.c.hash == noted)).first() is None:
-            self.found.add(Fault(None, "head", f"{head[:16]}... was noted and no event has it: the past was rewritten"))
+
+def _place(fault: Fault) -> tuple[bool, int]:
+    return fault.seq is None, fault.seq or 0
+
+
+def _noted_hash(head: str) -> bytes:
+    try:
+        noted = bytes.fromhex(head)
+    except ValueError:
+        noted = b"?"
+    if noted and len(noted) != chain.HASH_BYTES:
+        raise ValueError(f"head {head!r}: expected {2 * chain.HASH_BYTES} hex digits, as an audit prints them")
+    return noted
+
+
+def _check_noted(connection: Connection, noted: bytes, genesis: bytes) -> Iterator[Fault]:
+    if noted in (b"", genesis):
+        return
+    if connection.execute(select(event.c.seq).where(event.c.hash == noted)).first() is None:
+        yield Fault(None, "head", f"{noted.hex()[:16]}... was noted and no event has it: the past was rewritten")
 
 
 def _guarded(connection: Connection, where: str, check: Callable[[Connection], Iterable[Fault]]) -> list[Fault]:
@@ -222,8 +233,8 @@ def _guarded(connection: Connection, where: str, check: Callable[[Connection], I
             return list(check(connection))
         with connection.begin_nested():
             return list(check(connection))
-    except DBAPIError as wrong:
-        return [Fault(None, where, f"cannot be read: {wrong.orig}")]
+    except UNREADABLE as wrong:
+        return [Fault(None, where, f"cannot be read: {said(wrong)}")]
 
 
 def _missing_guards(connection: Connection) -> Iterator[Fault]:

@@ -187,7 +187,7 @@ class Ledger(Reads):
         for account, commit, _ in drafts:
             here = (account.exchange, account.account_id)
             if commit.state:
-                seq = rows.last_seq.get(account, rows.seq)
+                seq = rows.last_seq.get(account, 0)
                 execute(sql.put_checkpoint, (*here, commit.ts_close_ns, seq, commit.state))
             elif commit.ts_close_ns:
                 execute(sql.move_checkpoint, (*here, commit.ts_close_ns, b""))

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from novapulse.core.ports import JournalError, Unwritable
@@ -205,21 +206,21 @@ def _upgrade(storage: Storage, place: Place, target: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
 
-    def run(engine: Engine) -> None:
+    raw: Any = storage.connection if isinstance(storage, SqliteStorage) else None
+    engine = (
+        create_engine(place.url, poolclass=NullPool)
+        if raw is None
+        else create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    )
+    try:
         with engine.begin() as connection:
+            if raw is not None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, target)
-
-    if isinstance(storage, SqliteStorage):
-        raw: Any = storage.connection
-        storage.execute("BEGIN IMMEDIATE")
-        try:
-            run(create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool))
-        finally:
-            storage.rollback()
-        return
-    engine = create_engine(place.url, poolclass=NullPool)
-    run(engine)
+    except DBAPIError as error:
+        failure = storage.failure(error.orig) if isinstance(error.orig, storage.errors) else SchemaError(str(error))
+        raise failure from error
 
 
 def _tables(storage: Storage) -> set[str]:

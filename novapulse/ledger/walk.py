@@ -25,6 +25,9 @@ from novapulse.ledger import chain
 from novapulse.ledger.chain import Leg
 from novapulse.ledger.schema import event, posting
 
+UNREADABLE = (DBAPIError, UnicodeDecodeError)
+"""What a driver raises for a damaged file."""
+
 BATCH_EVENTS = 1_000
 FAULTS_KEPT = 100
 
@@ -77,6 +80,11 @@ class Stretch:
             self.faults.append(fault)
 
 
+def said(wrong: Exception) -> str:
+    """Return what a driver said, without the statement."""
+    return str(wrong.orig if isinstance(wrong, DBAPIError) else wrong)
+
+
 def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis: bytes) -> Stretch:
     """Check the events behind `after_seq`, up to `until_seq` where that is given.
 
@@ -86,14 +94,16 @@ def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis:
         until_seq: Last event of this stretch; None for all there are.
         genesis: Hash before the first event.
     """
-    before = connection.execute(select(event.c.hash).where(event.c.seq == after_seq)).scalar()
-    # Where that event is gone, the stretch before says so, and the next one has nothing to be checked against.
-    found = Stretch(last_seq=after_seq, last_hash=genesis if after_seq == 0 else before or b"")
+    found = Stretch(last_seq=after_seq, last_hash=genesis)
     try:
+        if after_seq:
+            # Where that event is gone, the stretch before says so, and the next one has nothing to be checked against.
+            before = connection.execute(select(event.c.hash).where(event.c.seq == after_seq)).scalar()
+            found.last_hash = before or b""
         for rows, legs in _batches(connection, found, until_seq):
             _check(found, rows, legs)
-    except DBAPIError as wrong:
-        found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {wrong.orig}"))
+    except UNREADABLE as wrong:
+        found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {said(wrong)}"))
     else:
         if until_seq is not None and found.last_seq < until_seq:
             found.add(_gap(found.last_seq + 1, until_seq + 1))
@@ -147,7 +157,8 @@ def _all_canonical(rows: Sequence[Row]) -> bool:
     mark = secrets.token_hex(8)
     try:
         text = "[" + f',"{mark}",'.join([row[5] for row in rows]) + "]"
-        return _encode(_parse(text)) == text
+        content = _parse(text)
+        return _encode(content) == text and {dict}.issuperset(map(type, content[::2]))
     except (ValueError, TypeError, RecursionError):
         return False
 
@@ -215,7 +226,7 @@ def _batches(
             rows = _rows(connection, _EVENTS, {"start": start, "end": end, "count": count})
             last = rows[-1][0] if len(rows) == count else end
             legs = _by_event(found, _rows(connection, _POSTINGS, {"start": start, "end": last}))
-        except DBAPIError:
+        except UNREADABLE:
             if count == 1:
                 raise
             # A damaged page: go on event by event, up to the one that cannot be read.

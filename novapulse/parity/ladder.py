@@ -6,7 +6,7 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ class Rung:
     Attributes:
         number: 1..4.
         name: What is compared.
-        holds: Whether it is equal; None where nothing was compared.
+        holds: Whether it is equal to the bit; None where nothing was compared.
+        is_same_in_deed: Whether at least everything that was decided, sent, filled and booked is equal, and only what
+            was noticed, and when, differs.
         counts: What -> (equal, in all).
         text: How, in a few words.
         differences: What is not equal, with its cause.
@@ -83,6 +85,7 @@ class Rung:
     counts: Mapping[str, tuple[int, int]]
     text: str = ""
     differences: tuple[Explained | ExplainedRecord, ...] = field(default=(), repr=False)
+    is_same_in_deed: bool = False
 
 
 def stretch_of(
@@ -239,8 +242,9 @@ def session_rung(found: SessionRun) -> Rung:
     counts = {
         kind: (same, same + differ + only + extra) for kind, (same, differ, only, extra) in compared.by_kind.items()
     }
-    text = "started from records and lake alone"
-    return _rung(3, "session = replay", counts, text, explained_records(compared.first, evidence))
+    text = "from records and lake alone"
+    rung = _rung(3, "session = replay", counts, text, explained_records(compared.first, evidence))
+    return replace(rung, is_same_in_deed=compared.is_same_in_deed)
 
 
 def session_kernel_rung(found: SessionRun, stretch: Stretch, kernel: Result) -> Rung:

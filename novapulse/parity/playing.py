@@ -9,6 +9,7 @@ Invariants:
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from novapulse.engine.opening import new_trader, opening_record
 from novapulse.engine.rows import Ticks
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record
-from novapulse.simulation.world import Link, Node, Timeline, World
+from novapulse.simulation.world import Call, Link, Node, Timeline, World
 from novapulse.venues.simulated import SimulatedExchange
 
 SECOND_NS = 1_000_000_000
@@ -229,6 +230,7 @@ class _Player:
         self.node = Node(key, trader, self._exchange(trader), script.link or link_of(configuration))
         journal.commit([(key, Commit((opening,)))])
         self.world.add(self.node)
+        self.ahead = self._script()
         self.world.start(self.node)
 
     def _trader(self) -> Trader:
@@ -255,15 +257,23 @@ class _Player:
         return SimulatedExchange(self.key, facts, rules, cash, scales=one.scales)
 
     def run(self) -> None:
-        timeline, stamps = self.world.timeline, self.ticks.ts_close_ns
-        for moment in self.script.starts_ns:
-            timeline.at(moment, self._start_anew)
-        for command in self.script.commands:
-            timeline.at(command.ts_ns, lambda command=command: self.world.deliver(self.node, command))
-        for late in self.script.late:
-            timeline.at(late.arrives_ns, lambda late=late: self._late(late))
-        timeline.at(int(stamps[0]), lambda: self._close(0))
-        timeline.run(int(stamps[-1]) + SECOND_NS)
+        stamps = self.ticks.ts_close_ns
+        self._schedule_up_to(int(stamps[0]))
+        self.world.timeline.at(int(stamps[0]), lambda: self._close(0))
+        self.world.timeline.run(int(stamps[-1]) + SECOND_NS)
+
+    def _schedule_up_to(self, before_ns: int) -> None:
+        """Schedule what the script has before a moment: what stands at a close comes behind it."""
+        while self.ahead and self.ahead[0][0] < before_ns:
+            moment, call = self.ahead.popleft()
+            self.world.timeline.at(moment, call)
+
+    def _script(self) -> deque[tuple[int, Call]]:
+        script = self.script
+        calls: list[tuple[int, Call]] = [(moment, self._start_anew) for moment in script.starts_ns]
+        calls += [(one.ts_ns, partial(self.world.deliver, self.node, one)) for one in script.commands]
+        calls += [(one.arrives_ns, partial(self._late, one)) for one in script.late]
+        return deque(sorted(calls, key=lambda call: call[0]))
 
     def _close(self, row: int) -> None:
         event = self.ticks.event(row, self.world.timeline.now_ns)
@@ -273,7 +283,11 @@ class _Player:
         assert trader is not None
         self.equity[row] = trader.desk.books.account[0].equity
         if row + 1 < len(self.ticks):
-            self.world.timeline.at(int(self.ticks.ts_close_ns[row + 1]), lambda: self._close(row + 1))
+            following = int(self.ticks.ts_close_ns[row + 1])
+            self._schedule_up_to(following)
+            self.world.timeline.at(following, lambda: self._close(row + 1))
+        else:
+            self._schedule_up_to(event.ts_close_ns + SECOND_NS)
         if self.told is not None and row % 1000 == 0:
             self.told(row, len(self.ticks))
 

@@ -56,7 +56,7 @@ class Compared:
     """Records of a session and of its replay.
 
     Attributes:
-        session: How many the session has.
+        session: How many the session has of its trader.
         replay: How many the replay has.
         by_kind: Kind -> how many are the same, differ, are in the session only, in the replay only.
         moments_equal: How many of those that are the same also came at the same nanosecond.
@@ -270,7 +270,8 @@ def compare(session: Iterable[Record], replay: Iterable[Record]) -> Compared:
     first.sort(key=lambda pair: min(record.ts_ns for record in pair if record is not None))
     in_order = [name for name in mine if name[0] not in NOT_THE_TRADERS] == list(theirs)
     counts = {kind: (same, differ, only, extra) for kind, (same, differ, only, extra) in sorted(by_kind.items())}
-    return Compared(len(mine), len(theirs), counts, moments, in_order, tuple(first))
+    own = sum(name[0] not in NOT_THE_TRADERS for name in mine)
+    return Compared(own, len(theirs), counts, moments, in_order, tuple(first))
 
 
 Name = tuple[str, str, int]

@@ -37,6 +37,7 @@ class Host(Node):
         missed: Closes in a row that it was not told of.
         ghost: Its predecessor that was overtaken.
         in_flight: Client order id -> when a submission of it arrives that the venue would still take.
+        ledger_failed: Whether the last commit was not taken.
         failures: Restarts in a row that failed.
         wants_restart: Whether a start is scheduled.
         is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
@@ -52,6 +53,7 @@ class Host(Node):
     ghost: Ghost | None = None
     in_flight: dict[str, int] = field(default_factory=dict)
     failures: int = 0
+    ledger_failed: bool = False
     wants_restart: bool = False
     is_halted_for_good: bool = False
 

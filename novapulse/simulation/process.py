@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 RETRY_S = (1, 2, 5, 10, 20)
 RECOVERING_NS = 20 * SECOND_NS
-LEDGER_WATCH_NS = 61 * SECOND_NS
 
 
 class Process:
@@ -105,21 +104,13 @@ class Process:
 
     def _tell_what_was_missed(self, host: Host) -> None:
         world = self.world
-        if host.failures:
-            self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", float(host.failures)))
-            host.failures = 0
-            self._watch_ledger(host)
+        if host.ledger_failed:
+            self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 1.0))
         if host.missed and host.trader is not None:
             for instrument in host.part.instruments:
                 closed = world.last_close_ns
                 self._tell(host, BarLate(world.now(host), instrument.key, closed, "the trader was down"))
             host.missed = 0
-
-    def _watch_ledger(self, host: Host) -> None:
-        world = self.world
-        world.later(
-            host, LEDGER_WATCH_NS, lambda: self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 0.0))
-        )
 
     def _tell(self, host: Host, event: Event) -> None:
         if host.trader is not None:
@@ -131,6 +122,7 @@ class Process:
         self.world.marks.reached("rebuilt after a failed commit")
         wait = RETRY_S[min(host.failures, len(RETRY_S) - 1)]
         host.failures += 1
+        host.ledger_failed = True
         host.wants_restart = True
 
         def again() -> None:

@@ -196,6 +196,9 @@ class StormyWorld(World):
             self.auditor.broke("LEDGER", node, f"the ledger refused a commit: {wrong}")
             return False
         self.auditor.wrote(node, effect)
+        if node.ledger_failed:
+            node.ledger_failed, node.failures = False, 0
+            self._say(node, ConditionSeen(0, "ledger_unwritable", 0.0, "the ledger takes writes again"), 0)
         return True
 
     # ---- the network ----

@@ -124,10 +124,11 @@ def trader_of(
     symbols: Sequence[str] = NAMES,
     settings: BacktestSettings | None = None,
     trader: TraderSettings | None = None,
+    account: AccountKey = ACCOUNT,
 ) -> Trader:
     facts = facts_of(symbols)
     return new_trader(
-        ACCOUNT,
+        account,
         facts,
         settings or decides(),
         trader or TraderSettings(),

@@ -8,10 +8,12 @@ import pytest
 from novapulse.backtest import run
 from novapulse.backtest.columns import signals_of
 from novapulse.backtest.result import Result
+from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.messages import (
     Alert,
     Amend,
+    AmendEnded,
     Cancel,
     CancelEnded,
     CommandReceived,
@@ -140,8 +142,8 @@ def test_a_trader_that_is_started_anew_after_every_tick_decides_the_same(every):
 class Scene:
     """A trader of one instrument whose venue is the test."""
 
-    def __init__(self, settings: TraderSettings | None = None) -> None:
-        self.trader = trader_of(["BTC/USD"], decides(), settings)
+    def __init__(self, settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> None:
+        self.trader = trader_of(["BTC/USD"], chosen or decides(), settings)
         self.desk = self.trader.desk
         self.ticks = noisy_ticks(["BTC/USD"], bars=40)
         self.ts_ns = ORIGIN_NS
@@ -274,9 +276,9 @@ def test_a_refused_exit_is_tried_again_and_people_are_told():
     assert scene.desk.plan(0).intent == Intent.EXIT
 
 
-def opened(settings: TraderSettings | None = None) -> Scene:
+def opened(settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> Scene:
     """Return a scene with a position and its bracket."""
-    scene = Scene(settings)
+    scene = Scene(settings, chosen)
     submit = scene.enter()
     scene.accept(submit)
     fill_entry(scene, submit, submit.request.terms.qty_units)
@@ -522,3 +524,39 @@ def test_an_equity_that_jumps_is_believed_only_after_a_pause():
     scene.desk.books.move_cash(-400 * 10**8)
     scene.tick()
     assert scene.desk.books.mode is Mode.REDUCE_ONLY
+
+
+def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
+    settings = decides()
+    execution = settings.execution.model_copy(update={"exit_order": "limit"})
+    scene = opened(TraderSettings(exit_cross_s=10), settings.model_copy(update={"execution": execution}))
+    scene.tick(-15.0)
+    (passive,) = scene.sent(Submit)
+    close = scene.desk.books.last_bars[0].close
+    assert passive.request.kind is OrderType.LIMIT
+    assert passive.request.terms.limit_units == round(close * 100)
+    scene.accept(passive, "V3")
+    scene.hear(QuoteSeen(scene.wait(29), scene.desk.instruments[0].key, close - 0.02, close - 0.01))
+    scene.hear(TimerFired(scene.wait(1), "exit:0"))
+    assert not scene.sent(Submit)
+    (across,) = scene.sent(Amend)
+    assert across.terms.limit_units < round((close - 0.02) * 100)
+    scene.hear(AmendEnded(scene.wait(0.2), across.client_order_id, across.amendment, Outcome.ACCEPTED))
+    scene.hear(TimerFired(scene.wait(10), "exit:0"))
+    (cancel,) = scene.sent(Cancel)
+    scene.hear(OrderReported(scene.wait(0.2), Seen(cancel.client_order_id, "V3", VenueState.CANCELED, 0, scene.ts_ns)))
+    (market,) = scene.sent(Submit)
+    assert market.request.kind is OrderType.MARKET
+    assert market.request.parent == passive.request.client_order_id
+
+
+def test_a_post_only_refusal_is_repriced_a_bounded_number_of_times():
+    scene = Scene()
+    submit = scene.enter()
+    tries = 1
+    while submit is not None and tries < 10:
+        scene.hear(SubmitEnded(scene.wait(0.2), submit.request.client_order_id, 1, Outcome.REJECTED, "", "post_only"))
+        submit = next(iter(scene.sent(Submit)), None)
+        tries += 1
+    assert tries == 1 + 1 + int(scene.desk.books.rules.chases_max)
+    assert scene.desk.plan(0).intent == Intent.NONE

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,7 +91,7 @@ def postgresql_server() -> Iterator[Callable[[str], str]]:
                 time.sleep(0.05)
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGQUIT)
         server.communicate(timeout=_PATIENCE_S)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,8 +15,9 @@ from novapulse.core.messages import Commit, Record
 from novapulse.core.ports import Unwritable
 from novapulse.core.postings import Book, move
 from novapulse.ledger import audit as audit_module
+from novapulse.ledger import chain
 from novapulse.ledger import walk as walk_module
-from novapulse.ledger.audit import audit
+from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import SchemaError
 from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
@@ -54,6 +55,7 @@ def damaged(whole: Path, tmp_path: Path) -> Path:
 def opened_up(path: Path) -> sqlite3.Connection:
     """A connection that no check and no foreign key holds back."""
     connection = sqlite3.connect(path)
+    connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA ignore_check_constraints = ON")
     connection.execute("PRAGMA foreign_keys = OFF")
     return connection
@@ -129,11 +131,21 @@ def test_any_flipped_bit_is_found(whole: Path, tmp_path: Path, table: str, colum
         except sqlite3.IntegrityError:
             return  # Two rows with one key cannot be planted.
         seqs = [value for key, value in zip(keys.split(", "), values, strict=False) if key == "seq"]
-    found = audit(path)
+    found = audit_of(path)
+    if found is None:
+        assert (table, name) == ("ledger", "ledger_id"), "its name is no text any more: that is said instead"
+        return
     assert not found.ok, f"{table}.{name} of row {values[:-1]}: {values[-1]!r} became {changed!r}"
     if table in ("event", "posting") and name != "seq":
         assert found.first_bad is not None
         assert found.first_bad.seq == seqs[0], found.faults
+
+
+def audit_of(path: Path) -> Audit | None:
+    try:
+        return audit(path)
+    except Unwritable:
+        return None
 
 
 def _keys(connection: sqlite3.Connection, table: str) -> str:
@@ -291,8 +303,8 @@ def test_a_body_that_is_not_canonical_is_named_even_with_a_right_hash(tmp_path: 
     write_life(path, seed=3, rounds=1)
     with Unguarded(path) as connection:
         seq, previous = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
-        bytes_of = walk_module.chain.canonical_bytes(START_NS, "kraken", "main", "alert_raised", body)
-        digest = walk_module.chain.link(previous, seq + 1, bytes_of)
+        bytes_of = chain.canonical_bytes(START_NS, "kraken", "main", "alert_raised", body)
+        digest = chain.link(previous, seq + 1, bytes_of)
         row = (seq + 1, START_NS, "kraken", "main", "alert_raised", body, digest)
         connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq + 1, digest))
@@ -435,7 +447,7 @@ def test_a_flipped_bit_anywhere_in_the_file_is_found_or_lies_where_nothing_is_pr
 def _proven_rows(path: Path) -> list[list[object]]:
     with closing(sqlite3.connect(path)) as connection:
         return [
-            connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2, 3").fetchall()
+            connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2").fetchall()
             for table, columns in PROVEN.items()
         ]
 

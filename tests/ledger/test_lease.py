@@ -117,7 +117,7 @@ def test_the_lease_of_a_process_that_died_does_not_stand_in_the_way_of_the_file(
     with opened(place, "killed"):
         pass
     with sqlite3.connect(place) as raw:
-        raw.execute("UPDATE lease SET expires_ns = 10_000_000_000_000")
+        raw.execute("UPDATE lease SET expires_ns = 10000000000000")
     raw.close()
     with Ledger.open(place) as ledger:
         assert ledger.take_lease(MAIN, "next", now_ns=2, ttl_ns=TTL) == 2

@@ -1,0 +1,100 @@
+"""Asks a venue, and tells what came of it as an event.
+
+Invariants:
+- a request that got no answer in time, or an answer that nobody expected, is told as ambiguous, never as refused;
+- a read that failed is no data;
+- nothing is raised: whatever happens is an event.
+"""
+
+import asyncio
+
+import structlog
+
+from novapulse.core.messages import (
+    Amend,
+    AmendEnded,
+    Cancel,
+    CancelEnded,
+    Effect,
+    Event,
+    Found,
+    Lookup,
+    LookupEnded,
+    Outcome,
+    ReadSnapshot,
+    SnapshotFailed,
+    SnapshotRead,
+    Submit,
+    SubmitEnded,
+)
+from novapulse.core.ports import Ambiguous, Rejected, Unavailable, Venue
+
+_log = structlog.get_logger("novapulse.requests")
+
+Request = Submit | Cancel | Amend | Lookup | ReadSnapshot
+
+
+async def ask(venue: Venue, request: Request, deadline_s: float) -> Event:
+    """Send a request and return the event that tells its outcome; its `ts_ns` is 0, to be filled in at its arrival.
+
+    Args:
+        venue: Whom to ask.
+        request: What for.
+        deadline_s: After which the outcome is not known.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await _asked(venue, request)
+    except TimeoutError:
+        return _unclear(request, f"no answer within {deadline_s:g} s")
+    except (Rejected, Unavailable) as wrong:
+        return _refused(request, wrong)
+    except Ambiguous as wrong:
+        return _unclear(request, str(wrong))
+    except Exception as wrong:
+        _log.error("a request failed", request=what(request), exc_info=wrong)
+        return _unclear(request, f"{type(wrong).__name__}: {wrong}")
+
+
+def what(effect: Effect) -> str:
+    """Return the name of an effect in lower case."""
+    return type(effect).__name__.lower()
+
+
+async def _asked(venue: Venue, request: Request) -> Event:
+    if isinstance(request, Submit):
+        venue_id = await venue.submit(request)
+        return SubmitEnded(0, request.request.client_order_id, request.attempt, Outcome.ACCEPTED, venue_id)
+    if isinstance(request, Cancel):
+        await venue.cancel(request)
+        return CancelEnded(0, request.client_order_id, request.attempt, Outcome.ACCEPTED)
+    if isinstance(request, Amend):
+        await venue.amend(request)
+        return AmendEnded(0, request.client_order_id, request.amendment, Outcome.ACCEPTED)
+    if isinstance(request, Lookup):
+        return await venue.lookup(request)
+    return SnapshotRead(0, await venue.snapshot(request))
+
+
+def _unclear(request: Request, text: str) -> Event:
+    if isinstance(request, Submit):
+        return SubmitEnded(0, request.request.client_order_id, request.attempt, Outcome.AMBIGUOUS, text=text)
+    if isinstance(request, Cancel):
+        return CancelEnded(0, request.client_order_id, request.attempt, Outcome.AMBIGUOUS, text)
+    if isinstance(request, Amend):
+        return AmendEnded(0, request.client_order_id, request.amendment, Outcome.AMBIGUOUS, text)
+    if isinstance(request, Lookup):
+        return LookupEnded(0, request.client_order_id, Found.FAILED)
+    return SnapshotFailed(0, text)
+
+
+def _refused(request: Request, wrong: Rejected | Unavailable) -> Event:
+    text = str(wrong)
+    if isinstance(request, Submit):
+        code, why = (str(wrong.code), wrong.text) if isinstance(wrong, Rejected) else ("unavailable", text)
+        return SubmitEnded(0, request.request.client_order_id, request.attempt, Outcome.REJECTED, "", code, why)
+    if isinstance(request, Cancel):
+        return CancelEnded(0, request.client_order_id, request.attempt, Outcome.REJECTED, text)
+    if isinstance(request, Amend):
+        return AmendEnded(0, request.client_order_id, request.amendment, Outcome.REJECTED, text)
+    return _unclear(request, text)

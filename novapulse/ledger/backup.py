@@ -1,0 +1,313 @@
+"""Copies of a ledger that can be trusted, and the way back.
+
+Invariants:
+- a backup is one state, taken while the trader goes on; under its final name there is only what was checked: written
+  to a temporary name, integrity-checked, audited, hashed, synchronised, renamed;
+- a backup is one file without a write-ahead log, and `<file>.sha256` beside it, in the form that `sha256sum -c` reads;
+- a restore checks first (hash, integrity, audit) and touches nothing if anything is wrong; it holds the writer's lock,
+  refuses while a lease is held, and keeps the replaced file aside;
+- nothing is restored into, or copied out of, a server here: `pg_dump` does that.
+"""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import select
+
+from novapulse.core.ports import JournalError, Unwritable
+from novapulse.ledger.audit import Audit, audit
+from novapulse.ledger.opening import BUSY_MS, Place, SchemaError, reader
+from novapulse.ledger.schema import lease
+from novapulse.ledger.storage import lock_file
+from novapulse.ledger.walk import UNREADABLE
+
+PAGES = 256
+PAUSE_S = 0.005
+"""After each step of `PAGES` the source is let go, so that a commit never waits longer than a step."""
+
+_CHUNK = 1 << 20
+
+
+class BrokenBackupError(JournalError):
+    """A backup is not what it was made as, or what it was made from is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was checked.
+
+    Attributes:
+        path: The file.
+        sha256: Its hash, hex.
+        size: Its bytes.
+        audit: What the audit of it said; ok.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A ledger that was put back.
+
+    Attributes:
+        path: The ledger.
+        aside: Where the replaced file lies; None when there was none.
+        audit: What the audit of the backup said; ok.
+    """
+
+    path: Path
+    aside: Path | None
+    audit: Audit
+
+
+def backup(
+    where: str | Path,
+    target: Path,
+    *,
+    pages: int = PAGES,
+    pause_s: float = PAUSE_S,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Backup:
+    """Copy a ledger while it is written, and check the copy.
+
+    Args:
+        where: The ledger: a path or `sqlite:///PATH`.
+        target: The new file; its folder is made where it is missing.
+        pages: Pages in one step.
+        pause_s: Seconds between two steps.
+        processes: How many audit the copy.
+        progress: Told pages done and all pages.
+
+    Raises:
+        BrokenBackupError: The copy is not sound, so the ledger is not: nothing is left under `target`.
+        Unwritable: The ledger is not there, or the target cannot be written or is there already.
+        SchemaError: It is no ledger.
+    """
+    source = _file_of(where, "backed up")
+    if not source.is_file():
+        raise Unwritable(f"{source}: there is no such ledger")
+    if target.exists():
+        raise Unwritable(f"{target}: is there already")
+    with _temporary_beside(target) as copy:
+        try:
+            _copy(source, copy, pages, pause_s, progress)
+        except sqlite3.Error as wrong:
+            raise Unwritable(f"{source}: not copied to {target} ({wrong})") from wrong
+        found = _sound(copy, processes, f"{source}: not backed up, it is broken")
+        digest = _sha256(copy)
+        _publish(_note_of(target), f"{digest}  {target.name}\n".encode())
+        size = copy.stat().st_size
+        copy.chmod(0o640)
+        _rename(copy, target)
+    return Backup(target, digest, size, found)
+
+
+def check_backup(path: Path, *, processes: int = 1) -> Audit:
+    """Check a backup: hash, integrity, audit.
+
+    Raises:
+        BrokenBackupError: Something is wrong with it; the message says what.
+        Unwritable: It is not there.
+    """
+    if not path.is_file():
+        raise Unwritable(f"{path}: there is no such backup")
+    note = _note_of(path)
+    try:
+        noted = note.read_text("ascii").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as wrong:
+        raise BrokenBackupError(f"{path}: its hash cannot be read from {note.name}: {wrong}") from wrong
+    if (digest := _sha256(path)) != noted:
+        raise BrokenBackupError(f"{path}: has the hash {digest[:16]}..., {note.name} says {noted[:16]}...")
+    return _sound(path, processes, f"{path}: is broken")
+
+
+def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1) -> Restored:
+    """Put a backup in the place of a ledger.
+
+    Args:
+        path: The backup.
+        where: The ledger: a path or `sqlite:///PATH`; it need not exist.
+        now_ns: Now, ns UTC: whether leases are held.
+        processes: How many audit the backup.
+
+    Raises:
+        BrokenBackupError: The backup is not what it was made as.
+        Unwritable: The backup is not there, or a process writes the ledger.
+        SchemaError: A lease is held: stop the trader first.
+    """
+    ledger = _file_of(where, "restored")
+    found = check_backup(path, processes=processes)
+    with _temporary_beside(ledger) as copy, _held(ledger, now_ns):
+        _write_copy(path, copy)
+        aside = _aside(ledger, now_ns)
+        copy.chmod(0o660)
+        _rename(copy, ledger)
+    return Restored(ledger, aside, found)
+
+
+def _file_of(where: str | Path, what: str) -> Path:
+    place = Place.of(where)
+    if place.path is None:
+        raise Unwritable(f"{place}: is not {what} here: for a PostgreSQL server use pg_dump and pg_restore")
+    return place.path
+
+
+@contextmanager
+def _temporary_beside(target: Path) -> Iterator[Path]:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as wrong:
+        raise Unwritable(f"{target}: cannot be written ({wrong})") from wrong
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        for leftover in (path, *_log_of(path)):
+            leftover.unlink(missing_ok=True)
+
+
+def _copy(source: Path, copy: Path, pages: int, pause_s: float, progress: Callable[[int, int], None] | None) -> None:
+    def step(_status: int, left: int, total: int) -> None:
+        if progress is not None:
+            progress(total - left, total)
+
+    read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
+    with closing(sqlite3.connect(read_only, uri=True)) as ours, closing(sqlite3.connect(copy)) as theirs:
+        ours.execute(f"PRAGMA busy_timeout = {BUSY_MS:d}")
+        # One read transaction around all steps: a commit meanwhile does not start the copy anew.
+        ours.execute("BEGIN")
+        ours.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        ours.backup(theirs, pages=pages, sleep=pause_s, progress=step)
+        ours.rollback()
+        theirs.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def _sound(path: Path, processes: int, complaint: str) -> Audit:
+    try:
+        found = audit(path, processes=processes)
+    except (SchemaError, Unwritable) as wrong:
+        raise BrokenBackupError(f"{complaint}: {wrong}") from wrong
+    bad = found.first_bad
+    if bad is not None:
+        at = f"event {bad.seq}, " if bad.seq is not None else ""
+        raise BrokenBackupError(f"{complaint}: {at}{bad.where} {bad.what} ({found.faulty} faults)")
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _log_of(path: Path) -> tuple[Path, Path, Path]:
+    return (
+        path.with_name(path.name + "-wal"),
+        path.with_name(path.name + "-shm"),
+        path.with_name(path.name + "-journal"),
+    )
+
+
+def _publish(path: Path, content: bytes) -> None:
+    with _temporary_beside(path) as temporary:
+        temporary.write_bytes(content)
+        temporary.chmod(0o640)
+        _rename(temporary, path)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as wrong:
+        raise Unwritable(f"{target}: cannot be written ({wrong})") from wrong
+
+
+def _write_copy(path: Path, copy: Path) -> None:
+    try:
+        with path.open("rb") as source, copy.open("wb") as file:
+            while chunk := source.read(_CHUNK):
+                file.write(chunk)
+    except OSError as wrong:
+        raise Unwritable(f"{copy}: cannot be written ({wrong})") from wrong
+    if _sha256(copy) != _sha256(path):
+        raise Unwritable(f"{copy}: what was written is not what is read back: the disk fails")
+
+
+@contextmanager
+def _held(ledger: Path, now_ns: int) -> Iterator[None]:
+    handle = os.open(lock_file(ledger), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as wrong:
+            holder = os.pread(handle, 100, 0).decode(errors="replace") or "another process"
+            raise Unwritable(f"{ledger}: not restored, {holder} writes this ledger: stop it first") from wrong
+        if held := _leases(ledger, now_ns):
+            raise SchemaError(f"{ledger}: not restored, a lease is held: {'; '.join(held)}: stop the trader first")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _leases(ledger: Path, now_ns: int) -> list[str]:
+    if not ledger.is_file():
+        return []
+    engine = reader(ledger)
+    running = select(lease).where(lease.c.expires_ns > now_ns).order_by(lease.c.exchange, lease.c.account_id)
+    try:
+        with engine.connect() as connection:
+            return [
+                f"{row.account_id} at {row.exchange} by {row.holder}, for another "
+                f"{-(-(row.expires_ns - now_ns) // 1_000_000_000)} s"
+                for row in connection.execute(running.with_only_columns(*_LEASE))
+            ]
+    except UNREADABLE:
+        # It is damaged, or no ledger: what is restored may be wanted for just that, and the lock says nobody writes it.
+        return []
+    finally:
+        engine.dispose()
+
+
+_LEASE = (lease.c.exchange, lease.c.account_id, lease.c.holder, lease.c.expires_ns)
+
+
+def _aside(ledger: Path, now_ns: int) -> Path | None:
+    if not ledger.exists():
+        return None
+    aside = ledger.with_name(f"{ledger.name}.replaced-{now_ns}")
+    log, shared, journal = _log_of(ledger)
+    try:
+        os.link(ledger, aside)
+        for part, kept in zip((log, journal), (_log_of(aside)[0], _log_of(aside)[2]), strict=True):
+            # A log that stayed would be replayed into the restored file.
+            if part.exists():
+                part.rename(kept)
+        shared.unlink(missing_ok=True)
+    except OSError as wrong:
+        raise Unwritable(f"{ledger}: cannot be kept aside as {aside.name} ({wrong})") from wrong
+    return aside

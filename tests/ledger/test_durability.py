@@ -1,0 +1,397 @@
+"""Killed, full, read-only, locked, damaged: each a named outcome, and nothing half done or lost."""
+
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novapulse.core.messages import Commit
+from novapulse.core.ports import Unwritable
+from novapulse.core.postings import Book
+from novapulse.ledger.journal import Ledger
+from novapulse.ledger.outbox import Outbox
+from novapulse.ledger.storage import SqliteStorage
+from tests.ledger.conftest import MAIN, OTHER, closed, contents, fact, intended, noted, opened, write
+from tests.ledger.test_journal import chain_of
+
+NOBODY = 65534
+
+WRITER = """
+import sys
+from novapulse.core.messages import Commit
+from tests.ledger.conftest import MAIN, fact, intended, noted, opened
+place, first = sys.argv[1], int(sys.argv[2])
+with opened(place) as ledger:
+    for number in range(first, 10**9):
+        name = str(number)
+        records = (noted(name), intended(name, hold=1), fact(name, "order_attempted"))
+        ledger.commit([(MAIN, Commit(records, number + 1, name.encode()))])
+        print(number, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_at_any_moment_leaves_whole_commits_and_every_one_it_reported(tmp_path: Path) -> None:
+    place, chance, written = tmp_path / "ledger.db", random.Random(3), 0
+    for _ in range(6):
+        command = [sys.executable, "-c", WRITER, str(place), str(written)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            reported = [int(child.stdout.readline())]
+            time.sleep(chance.uniform(0, 0.1))
+            child.kill()
+            reported += [int(line) for line in child.stdout.read().split()]
+        with opened(place) as ledger:
+            head, last = ledger.head()
+            assert chain_of(ledger) == last
+            assert head % 3 == 0
+            assert head // 3 - 1 in (reported[-1], reported[-1] + 1)
+            found = ledger.restore(MAIN)
+            assert (found.state, found.ts_close_ns, found.seq) == (str(head // 3 - 1).encode(), head // 3, head)
+            assert found.balances[Book.HOLD, "USD"] == head // 3
+            assert len(found.open_facts) == head // 3 * 2
+            written = head // 3
+    assert written > 20
+
+
+class Planted(Exception):
+    """Stands for a fault."""
+
+
+def fault_at(ledger: Ledger, number: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the `number`th statement of the ledger fail; gives the list of those that ran."""
+    storage: Any = ledger.storage
+    seen: list[str] = []
+
+    def failing(run: Any) -> Any:
+        def statement(text: str, *arguments: Any) -> Any:
+            if text != "ROLLBACK":
+                seen.append(text)
+                if len(seen) == number:
+                    raise error
+            return run(text, *arguments)
+
+        return statement
+
+    monkeypatch.setattr(storage, "execute", failing(storage.execute))
+    monkeypatch.setattr(storage, "many", failing(storage.many))
+    return seen
+
+
+def fill_up(ledger: Ledger) -> Commit:
+    write(ledger, intended("old"))
+    return Commit((intended("a"), fact("a"), closed("old"), noted()), 5, b"state")
+
+
+def test_a_fault_at_any_statement_leaves_the_ledger_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = fill_up(ledger)
+    before, number = contents(ledger), 0
+    while True:
+        number += 1
+        with monkeypatch.context() as patch:
+            seen = fault_at(ledger, number, Planted(), patch)
+            try:
+                ledger.commit([(MAIN, commit)])
+            except Planted:
+                pass
+            else:
+                break
+        assert contents(ledger) == before
+    assert number > 8, seen
+    assert ledger.head() == (5, chain_of(ledger))
+    assert ledger.restore(MAIN).state == b"state"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "is_final"),
+    [
+        (sqlite3.SQLITE_FULL, "the disk is full", False),
+        (sqlite3.SQLITE_BUSY, "it is locked by another connection", False),
+        (sqlite3.SQLITE_READONLY, "it is read-only", False),
+        (sqlite3.SQLITE_IOERR_FSYNC, "the disk fails", True),
+        (sqlite3.SQLITE_CORRUPT, "the file is damaged", True),
+    ],
+)
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+def test_each_failure_has_its_name_and_what_may_be_damage_ends_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, expected: str, is_final: bool, statement: str
+) -> None:
+    place = tmp_path / "ledger.db"
+    with opened(place) as ledger:
+        commit = fill_up(ledger)
+        before, head = contents(ledger), ledger.head()
+        with monkeypatch.context() as patch:
+            storage: Any = ledger.storage
+            run = storage.execute
+
+            def failing(text: str, *arguments: Any) -> Any:
+                if text == statement:
+                    error = sqlite3.OperationalError("planted")
+                    error.sqlite_errorcode = code
+                    raise error
+                return run(text, *arguments)
+
+            patch.setattr(storage, "execute", failing)
+            with pytest.raises(Unwritable, match=rf"{place}: not written, {expected} \(planted\)"):
+                ledger.commit([(MAIN, commit)])
+        assert (contents(ledger), ledger.head()) == (before, head)
+        if is_final:
+            with pytest.raises(Unwritable, match=f"not written since {expected}.*open it anew"):
+                ledger.commit([(MAIN, commit)])
+        else:
+            ledger.commit([(MAIN, commit)])
+            return
+    with opened(place) as ledger:
+        assert contents(ledger) == before
+        ledger.commit([(MAIN, commit)])
+
+
+def test_a_full_disk_loses_nothing_and_ends_when_there_is_room_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger.db") as ledger:
+        write(ledger, noted())
+        (pages,) = ledger.storage.execute("PRAGMA page_count").fetchone()
+        ledger.storage.execute(f"PRAGMA max_page_count = {pages + 2}")
+        number = 0
+        with pytest.raises(Unwritable, match="the disk is full"):
+            for number in range(1000):
+                write(ledger, intended(f"{number}" * 50), state=bytes(5000))
+        assert ledger.head() == (number + 1, chain_of(ledger))
+        ledger.storage.execute("PRAGMA max_page_count = 1000000")
+        write(ledger, intended("room"))
+        assert ledger.head() == (number + 2, chain_of(ledger))
+
+
+LIMITED = """
+import resource, sys
+from novapulse.core.ports import Unwritable
+from tests.ledger.conftest import intended, noted, opened, write
+with opened(sys.argv[1]) as ledger:
+    write(ledger, noted())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+    try:
+        for number in range(100_000):
+            write(ledger, intended(str(number)), state=bytes(1000))
+            print(number, flush=True)
+    except Unwritable as error:
+        print(error)
+"""
+
+
+def test_a_file_that_may_not_grow_ends_the_writing_by_name_and_opens_whole(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(place)], capture_output=True, text=True, check=True)
+    *numbers, said = done.stdout.splitlines()
+    assert "not written, the disk" in said
+    with opened(place) as ledger:
+        assert ledger.head() == (int(numbers[-1]) + 2, chain_of(ledger))
+        write(ledger, noted())
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Run as somebody whom file permissions bind."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter and write to."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_a_read_only_file_is_refused_by_name(open_folder: Path) -> None:
+    place = open_folder / "ledger.db"
+    opened(place).close()
+    Path(f"{place}.lock").unlink()
+    place.chmod(0o444)
+    with as_nobody(), Ledger.open(place) as ledger, pytest.raises(Unwritable, match="not written, it is read-only"):
+        ledger.take_lease(MAIN, "me", now_ns=1, ttl_ns=1)
+    open_folder.chmod(0o555)
+    Path(f"{place}.lock").unlink()
+    with as_nobody(), pytest.raises(Unwritable, match="cannot be locked for writing .*Permission denied"):
+        Ledger.open(place)
+
+
+def test_a_folder_in_the_file_s_place_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Unwritable, match="the file cannot be opened"):
+        Ledger.open(tmp_path)
+
+
+def test_a_foreign_connection_that_holds_the_file_is_waited_for_and_then_named(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    with opened(place) as ledger:
+        head = ledger.head()
+        foreign = sqlite3.connect(place, isolation_level=None)
+        foreign.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unwritable, match="locked by another connection"):
+            write(ledger, noted())
+        assert ledger.head() == head
+        foreign.execute("ROLLBACK")
+        foreign.close()
+        write(ledger, noted())
+
+
+def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    with opened(place):
+        code = f"from novapulse.ledger.journal import Ledger; Ledger.open({str(place)!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert f"Unwritable: {place}: process {os.getpid()} writes this ledger already" in done.stderr
+    opened(place).close()
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    command = [sys.executable, "-c", WRITER, str(place), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGSTOP)
+        with pytest.raises(Unwritable, match=f"process {child.pid} writes"):
+            Ledger.open(place)
+        child.kill()
+    opened(place).close()
+
+
+def filled_file(place: Path) -> None:
+    with opened(place) as ledger:
+        write(ledger, *(intended(str(number)) for number in range(300)))
+
+
+DAMAGE = {
+    "another format": (0, b"not a database at all", "no SQLite database"),
+    "garbage in the tables": (2048, os.urandom(4096), "damaged"),
+    "zeros in the middle": (2048 * 20, bytes(2048 * 8), "damaged"),
+}
+
+
+@pytest.mark.parametrize(("offset", "garbage", "expected"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_not_opened(tmp_path: Path, offset: int, garbage: bytes, expected: str) -> None:
+    place = tmp_path / "ledger.db"
+    filled_file(place)
+    with place.open("r+b") as file:
+        file.seek(offset)
+        file.write(garbage)
+    with pytest.raises(Unwritable, match=expected):
+        Ledger.open(place)
+
+
+def test_half_a_file_is_not_opened(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    filled_file(place)
+    os.truncate(place, place.stat().st_size // 2)
+    with pytest.raises(Unwritable, match="damaged"):
+        Ledger.open(place)
+
+
+def test_damage_that_shows_while_writing_ends_the_writing(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    filled_file(place)
+    with opened(place) as ledger:
+        ledger.shrink_log()
+        ledger.storage.execute("PRAGMA cache_size = 1")
+        ledger.storage.execute("PRAGMA shrink_memory")
+        with place.open("r+b") as file:
+            file.seek(2048)
+            file.write(b"\xff" * (place.stat().st_size - 2048))
+        with pytest.raises(Unwritable, match="the file is damaged"):
+            write(ledger, intended("new"))
+        with pytest.raises(Unwritable, match="not written since the file is damaged"):
+            write(ledger, noted())
+
+
+def test_a_file_is_opened_with_the_settings_that_durability_needs(tmp_path: Path) -> None:
+    expected = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "wal_autocheckpoint": 1000,
+        "mmap_size": 0,
+        "temp_store": 2,
+        "cell_size_check": 1,
+        "trusted_schema": 0,
+    }
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        found = {name: ledger.storage.execute(f"PRAGMA {name}").fetchone()[0] for name in expected}
+    assert found == expected
+    with Ledger.open(tmp_path / "fast.db", durable=False) as ledger:
+        assert ledger.storage.execute("PRAGMA synchronous").fetchone()[0] == 0
+
+
+def test_the_write_ahead_log_stays_small_and_is_emptied_on_demand(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    log = Path(f"{place}-wal")
+    with opened(place) as ledger:
+        for number in range(800):
+            write(ledger, intended(str(number)), state=bytes(2000))
+        assert 100_000 < log.stat().st_size < 5_000_000
+        ledger.shrink_log()
+        assert log.stat().st_size == 0
+        write(ledger, noted())
+
+
+def test_threads_take_turns(tmp_path: Path) -> None:
+    problems: list[BaseException] = []
+    with opened(tmp_path / "ledger.db", "me", MAIN, OTHER) as ledger:
+        outbox = Outbox(ledger)
+        outbox.register("reader", after_seq=0)
+
+        def writing(account: Any) -> None:
+            try:
+                for number in range(100):
+                    write(ledger, intended(str(number)), noted(), account=account, state=b"s")
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=writing, args=(account,)) for account in (MAIN, OTHER)]
+        for thread in threads:
+            thread.start()
+        seen: list[int] = []
+        while len(seen) < 400 and not problems:
+            seen += [delivery.seq for delivery in outbox.fetch("reader", 0, 7)]
+            outbox.delivered("reader", seen[-1] if seen else 0)
+        for thread in threads:
+            thread.join()
+        assert problems == []
+        assert seen == list(range(1, 401))
+        assert ledger.head() == (400, chain_of(ledger))
+
+
+def test_nothing_is_left_open_when_a_ledger_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    place.write_bytes(b"x" * 5000)
+    handles = len(os.listdir("/dev/fd"))
+    for _ in range(5):
+        with pytest.raises(Unwritable):
+            Ledger.open(place)
+    assert len(os.listdir("/dev/fd")) == handles
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > handles
+
+
+def test_a_storage_in_memory_is_one_too() -> None:
+    with opened(":memory:") as ledger:
+        assert isinstance(ledger.storage, SqliteStorage)
+        assert ledger.storage.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+        ledger.shrink_log()
