@@ -8,24 +8,46 @@ Invariants:
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from novapulse.backtest import BacktestSettings, run
 from novapulse.backtest.account import Plan, checked
-from novapulse.backtest.columns import market_of
+from novapulse.backtest.columns import Signals, market_of
 from novapulse.backtest.refused import imagine, taken
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import prepare
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.records import ACCOUNT, ACTION, BAR, DENIAL, FILL, INSTRUMENT, POSITION, ROUND_TRIP, RULES, SIGNAL
+from novapulse.core.messages import CommandReceived
+from novapulse.core.records import (
+    ACCOUNT,
+    ACTION,
+    BAR,
+    DENIAL,
+    FILL,
+    INSTRUMENT,
+    ORDER,
+    POSITION,
+    ROUND_TRIP,
+    RULES,
+    SIGNAL,
+)
+from novapulse.engine.step import end_plan, place_exit_now, reprice_now
+from novapulse.execution.fills import stop_reason
+from novapulse.execution.settings import ExecutionSettings
 from novapulse.market.calendars import calendar
+from novapulse.market.facts import inferred
 from novapulse.market.lake import Lake
 from novapulse.market.quality import report
 from novapulse.market.sample import sample_market
+from novapulse.parity.ladder import fold_rung, kernel_of, stretch_of
+from novapulse.parity.playing import MemoryJournal, Script, play
 from novapulse.risk.decide import decide
+from novapulse.risk.limits import daily_loss
+from novapulse.risk.sizing import drawdown
 from novapulse.strategies import STRATEGIES, Votes
 
 _EXCHANGE = "sample"
@@ -33,6 +55,7 @@ _SYMBOLS = ("BTC/USDT", "ETH/USDT")
 _SEED = 11
 _BARS = 24 * 1440
 _COARSE_BARS = 4_000
+_REPLAY_BARS = 4 * 1440
 
 
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
@@ -50,6 +73,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "votes of a user's strategy", lambda: Votes.made(bars[key].close, 1.0, 0)
     yield "one decision", _decide_once
     yield "indicators", lambda: _indicators(bars[key])
+    yield "replay and parity", lambda: _replay(bars)
 
 
 def warm_up(said: Callable[[str], None]) -> None:
@@ -89,6 +113,51 @@ def _decide_once() -> None:
         np.zeros(1, record)[0] for record in (ACCOUNT, POSITION, INSTRUMENT, BAR, SIGNAL, RULES, ACTION)
     )
     decide(account, position, instrument, bar, signal, 0.0, rules, action)
+
+
+def _replay(bars: dict[InstrumentKey, BarColumns]) -> None:
+    facts = {key: inferred(key, columns) for key, columns in bars.items()}
+    # Short runs of every kind of order: resting, amended, chased, crossed, given up and closed by hand.
+    stretch = stretch_of(_EXCHANGE, bars, facts, BacktestSettings(), STRATEGIES)
+    cut = replace(
+        stretch,
+        bars={key: columns[-_REPLAY_BARS:] for key, columns in bars.items()},
+        ticks=stretch.ticks.after(int(stretch.ticks.ts_close_ns[-_REPLAY_BARS - 1])),
+        signals={key: _last(signals) for key, signals in stretch.signals.items()},
+    )
+    stamps = cut.ticks.ts_close_ns
+    commands = tuple(
+        CommandReceived(int(stamps[row]) + 1, f"{verb}-{row}", verb, {}, "warm-up")
+        for row in range(500, _REPLAY_BARS, 500)
+        for verb in ("flatten", "resume")
+    )
+    fold_rung(cut, kernel_of(cut))
+    for script in (Script(), Script(commands=commands)):
+        play(cut.key, cut.configuration, cut.ticks, MemoryJournal(), script)
+    for exit_order in ("limit", "market"):
+        execution = ExecutionSettings(exit_order=exit_order, participation_max_fraction=0.001)
+        decides = cut.configuration.decides.model_copy(update={"execution": execution})
+        play(cut.key, replace(cut.configuration, decides=decides), cut.ticks, MemoryJournal())
+    _by_hand()
+
+
+def _last(signals: Signals) -> Signals:
+    return Signals(*(column[-_REPLAY_BARS:] for column in signals))
+
+
+def _by_hand() -> None:
+    """Call what a quiet market never asks for."""
+    account, position, instrument, bar, rules, action = (
+        np.zeros(1, record)[0] for record in (ACCOUNT, POSITION, INSTRUMENT, BAR, RULES, ACTION)
+    )
+    order, denial = np.zeros(1, ORDER)[0], np.zeros(1, DENIAL)[0]
+    end_plan(0, bar, account, position, order, denial)
+    place_exit_now(order, position, action, bar, rules)
+    instrument.price_factor = instrument.tick_units = 1
+    reprice_now(order, bar, 0, instrument, rules)
+    daily_loss(account)
+    drawdown(account)
+    stop_reason(position)
 
 
 def _indicators(bars: BarColumns) -> None:

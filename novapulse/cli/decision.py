@@ -131,7 +131,9 @@ def _followed_lines(found: Rederived) -> list[str]:
     scales = {one.symbol: one for one in found.configuration.instruments}
     fact = scales[found.record.body["instrument"][1]]
     for one in found.followed[:_FACTS_SHOWN]:
-        told.append(f"{format_ns(one['ts_ns'])}  {_followed(one['kind'], one['body'], fact.price_scale, fact.qty_scale)}")
+        told.append(
+            f"{format_ns(one['ts_ns'])}  {_followed(one['kind'], one['body'], fact.price_scale, fact.qty_scale)}"
+        )
     more = len(found.followed) - _FACTS_SHOWN
     if more > 0:
         told.append(f"and {more} more records")
@@ -178,9 +180,7 @@ def explain_why_not(options: argparse.Namespace) -> int:
                     "exchange": account.exchange,
                     "account_id": account.account_id,
                     "why_not": why_not(runs),
-                    "by_symbol": {
-                        key.symbol: why_not(run for run in runs if run.instrument == key) for key in each
-                    },
+                    "by_symbol": {key.symbol: why_not(run for run in runs if run.instrument == key) for key in each},
                 }
             )
     if options.json:

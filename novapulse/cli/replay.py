@@ -90,14 +90,10 @@ def _played(stretch: Stretch, path: Path | None) -> Played:
             ledger.close()
 
 
-def _values(
-    stretch: Stretch, played: Played, markets: Markets, seconds: float, path: Path | None
-) -> dict[str, Any]:
+def _values(stretch: Stretch, played: Played, markets: Markets, seconds: float, path: Path | None) -> dict[str, Any]:
     account, counts = played.trader.desk.books.account[0], played.journal.counts
     trips = [record.body for record in played.journal.records if record.kind == "round_trip_closed"]
-    unfilled = Counter(
-        record.body["reason"] for record in played.journal.records if record.kind == "entry_unfilled"
-    )
+    unfilled = Counter(record.body["reason"] for record in played.journal.records if record.kind == "entry_unfilled")
     factor = 10 ** stretch.configuration.instruments[0].cash_scale
     pnl = sum(trip["pnl_units"] for trip in trips) / factor
     pair_bars = int(stretch.ticks.present.sum())

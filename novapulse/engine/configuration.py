@@ -8,13 +8,12 @@ Invariants:
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from decimal import Decimal
-from typing import Any
+from dataclasses import dataclass
 
 from novapulse.backtest.settings import BacktestSettings
-from novapulse.core.instruments import Instrument, InstrumentKey, Kind
+from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.engine.settings import BreakerSettings, TraderSettings
+from novapulse.market.facts import from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Configuration:
     def text(self) -> str:
         """Return it as JSON; keys keep their order, because strategies are summed up in the order of their weights."""
         values = {
-            "instruments": [_plain(instrument) for instrument in self.instruments],
+            "instruments": [to_json(instrument) for instrument in self.instruments],
             "decides": self.decides.model_dump(mode="json"),
             "trader": self.settings.model_dump(mode="json"),
             "breakers": self.breakers.model_dump(mode="json"),
@@ -82,7 +81,7 @@ def parsed(text: str) -> Configuration:
         values = json.loads(text)
         history = values["history"]
         return Configuration(
-            instruments=tuple(_instrument(one) for one in values["instruments"]),
+            instruments=tuple(from_json(one) for one in values["instruments"]),
             decides=BacktestSettings.model_validate(values["decides"]),
             settings=TraderSettings.model_validate(values["trader"]),
             breakers=BreakerSettings.model_validate(values["breakers"]),
@@ -96,14 +95,3 @@ def parsed(text: str) -> Configuration:
         )
     except (KeyError, TypeError, AttributeError) as wrong:
         raise ValueError(f"the configuration of the session cannot be read: {wrong!r}") from wrong
-
-
-def _plain(instrument: Instrument) -> dict[str, Any]:
-    values = {field.name: getattr(instrument, field.name) for field in fields(instrument)}
-    return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
-
-
-def _instrument(values: Mapping[str, Any]) -> Instrument:
-    decimals = {field.name for field in fields(Instrument) if field.type in (Decimal, "Decimal")}
-    whole = {name: Decimal(value) if name in decimals else value for name, value in values.items()}
-    return Instrument(**{**whole, "kind": Kind(whole["kind"])})

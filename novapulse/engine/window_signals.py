@@ -8,11 +8,13 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from novapulse.confluence import pipeline
-from novapulse.confluence.calibration import Calibration
+from novapulse.confluence.calibration import Calibration, first_row
 from novapulse.confluence.plan import Plan
 from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns, BarError
 from novapulse.core.instruments import InstrumentKey
@@ -22,6 +24,7 @@ from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close
 from novapulse.engine.tell import Row
 from novapulse.market.ring import BarRing
+from novapulse.strategies.votes import Strategy
 
 QUIET_NS_MAX = 120 * MINUTE_NS
 """Longest stretch without trades that is filled with flat bars, as the lake does when it is read."""
@@ -57,6 +60,20 @@ class WindowSignals:
         for key, columns in history.items():
             self._rings[key].extend(columns)
         self._said: tuple[int, Row | None] = (0, None)
+
+    @classmethod
+    def behind(cls, plan: Plan, history: Mapping[InstrumentKey, BarColumns]) -> Self:
+        """Learn from the whole days of a history and begin behind it.
+
+        Raises:
+            ValueError: There is no instrument, or timeframes differ.
+            StrategyError: A strategy raised, or returned something that is not votes.
+        """
+        newest = max((int(columns.ts_close_ns[-1]) for columns in history.values() if len(columns)), default=0)
+        whole = {key: columns.between(None, newest // DAY_NS * DAY_NS) for key, columns in history.items()}
+        strategies = {name: strategy for name, (strategy, _) in plan.strategies.items()}
+        _, calibrations = pipeline.signals(whole, plan.settings, strategies)
+        return cls(plan, history, calibrations or [first_row(plan, sorted(history), max(newest - 1, 0) // DAY_NS)])
 
     @property
     def keys(self) -> tuple[InstrumentKey, ...]:
@@ -119,9 +136,9 @@ class WindowSignals:
             price = float(held.close[-1])
             for step in range(1, missing + 1) if is_quiet else ():
                 ring.append(last_stamp + step * self._width_ns, price, price, price, price, 0.0, last + step, made=True)
-        values = [float(bar[name]) for name in ("open", "high", "low", "close", "volume")]
+        open_, high, low, price, volume = (float(bar[name]) for name in ("open", "high", "low", "close", "volume"))
         try:
-            ring.append(stamp, *values, number, arrival.made)
+            ring.append(stamp, open_, high, low, price, volume, number, arrival.made)
         except BarError:
             # Gathering has told of it already.
             return
@@ -138,7 +155,7 @@ class WindowSignals:
             self._calibrations += [row for row in block.calibrations if row.valid_from_ns not in known]
         self._forget()
 
-    def _strategies(self) -> dict[str, object]:
+    def _strategies(self) -> dict[str, Strategy]:
         return {name: strategy for name, (strategy, _) in self._plan.strategies.items()}
 
     def _forget(self) -> None:
@@ -147,6 +164,6 @@ class WindowSignals:
             self._calibrations.pop(0)
 
 
-def _write(row: Record, said: Mapping[str, Sequence[float]]) -> None:
+def _write(row: Record, said: Mapping[str, NDArray[np.generic]]) -> None:
     for name in SIGNAL.names or ():
         row[name] = said.get(name, np.nan)

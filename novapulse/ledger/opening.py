@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.chain import genesis
 from novapulse.ledger.schema import OLDEST_REVISION, REVISION
-from novapulse.ledger.storage import PostgresqlStorage, SqliteStorage, Storage, lock_file
+from novapulse.ledger.storage import PostgresqlStorage, SqliteStorage, Storage, lock_file, sqlite_problem
 
 MEMORY = ":memory:"
 WAL_RESET_FIXED = (3, 51, 3)
@@ -135,21 +135,19 @@ def _open_sqlite(place: Place, durable: bool, busy_ms: int) -> SqliteStorage:
     connection = None
     try:
         connection = sqlite3.connect(place.path or MEMORY, isolation_level=None, check_same_thread=False)
-        storage = SqliteStorage(connection, str(place), lock)
-        try:
-            _pragmas(connection, durable, busy_ms)
-            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-        except sqlite3.Error as error:
-            raise storage.failure(error) from error
+        _pragmas(connection, durable, busy_ms)
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
             raise Unwritable(f"{place}: the file is damaged: {'; '.join(found)}")
-    except BaseException:
+    except BaseException as error:
         if connection is not None:
             connection.close()
         if lock is not None:
             os.close(lock)
+        if isinstance(error, sqlite3.Error):
+            raise Unwritable(f"{place}: not opened, {sqlite_problem(error)[0]} ({error})") from error
         raise
-    return storage
+    return SqliteStorage(connection, str(place), lock)
 
 
 def _conninfo(url: URL) -> str:
@@ -169,8 +167,7 @@ def open_storage(place: Place, *, durable: bool = True, busy_ms: int = BUSY_MS) 
     """
     if not place.is_server:
         return _open_sqlite(place, durable, busy_ms)
-    storage = PostgresqlStorage(_conninfo(place.url), str(place), "on" if durable else "off")
-    return storage
+    return PostgresqlStorage(_conninfo(place.url), str(place), "on" if durable else "off")
 
 
 def reader(where: str | Path) -> Engine:

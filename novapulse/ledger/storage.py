@@ -34,6 +34,12 @@ _SQLITE_PROBLEMS = {
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 
 
+def sqlite_problem(error: sqlite3.Error) -> tuple[str, bool]:
+    """Return what an error of SQLite means, and whether the file may be damaged by it or was before."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return _SQLITE_PROBLEMS.get(code, "the storage refused"), code in _DAMAGED
+
+
 class Cursor(Protocol):
     """What a statement gives back."""
 
@@ -141,12 +147,11 @@ class SqliteStorage:
 
     def failure(self, error: Exception) -> JournalError:
         """Return what an error of the driver means; after damage and failed writes nothing is written any more."""
-        if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
             error, sqlite3.IntegrityError | sqlite3.ProgrammingError
         ):
-            code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-            problem = _SQLITE_PROBLEMS.get(code, "the storage refused")
-            if code in _DAMAGED:
+            problem, is_damage = sqlite_problem(error)
+            if is_damage:
                 self._gone = f"{problem} ({error})"
             return Unwritable(f"{self.place}: not written, {problem} ({error})")
         return JournalError(f"{self.place}: not written, {error}")

@@ -17,7 +17,6 @@ import numpy as np
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import HoldRun, Record
 from novapulse.core.records import BAR, Reason
-from novapulse.core.records import Record as Row
 from novapulse.engine.rows import Ticks
 from novapulse.parity.trips import Difference
 
@@ -49,6 +48,9 @@ GATES = frozenset(
     }
 )
 """Reasons that a backtest does not have, or not at the same bars."""
+
+OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
+"""Kinds of records that tell what the trader noticed: how often depends on when it looked."""
 
 _PRICES = ("entry_price", "exit_price")
 
@@ -223,8 +225,6 @@ def counted(told: Sequence["Explained | ExplainedRecord"]) -> Mapping[str, int]:
     return {cause.value: sum(one.cause is cause for one in told) for cause in Cause}
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class ExplainedRecord:
     """A record that is not the same in a session and in its replay.
@@ -301,7 +301,12 @@ def _cause_of_record(
             return Cause.FEE, "the same execution at another fee", True
         if names and names <= {"price_units", "cash_units", "fee_units"}:
             return Cause.PRICE, "the same execution at another price", True
-    return Cause.FILL, f"{one.kind if one else other.kind if other else ''} differs", False
+    known = one if one is not None else other
+    assert known is not None
+    before = [moment for moment in evidence.starts_ns if moment <= ts_ns]
+    if before and known.kind in OBSERVED:
+        return Cause.RESTART, f"when it looks began anew at {np.datetime64(before[-1], 'ns')}", True
+    return Cause.FILL, f"{known.kind} differs", False
 
 
 def bars_seen_otherwise(records: Iterable[Record], ticks: Ticks) -> tuple[Span, ...]:

@@ -210,7 +210,7 @@ class Kept:
             for key, entry in last
         ]
         ask = "SELECT json_extract(body, '$.decision_id') FROM event WHERE kind = 'decision_taken' ORDER BY seq"
-        return "\n".join(["The last ones are", *lines, f"and all of them: sqlite3 -readonly {self.place} \"{ask}\""])
+        return "\n".join(["The last ones are", *lines, f'and all of them: sqlite3 -readonly {self.place} "{ask}"'])
 
     def _decisions(self) -> Iterator[tuple[AccountKey, Entry]]:
         with self._engine.connect() as connection:

@@ -253,7 +253,9 @@ def session_kernel_rung(found: SessionRun, stretch: Stretch, kernel: Result) -> 
     changed = bars_seen_otherwise(found.records, found.played.ticks)
     told = explained(trips.differences, evidence_of(found.records, found.holds, found.heard.facts, changed))
     counts = {"round trips": (trips.equal, max(trips.ours, trips.reference))}
-    text = f"{trips.within_grid} more within a tick and a lot" if trips.differences else "what paper did, and a backtest"
+    text = (
+        f"{trips.within_grid} more within a tick and a lot" if trips.differences else "what paper did, and a backtest"
+    )
     return Rung(3, "session = its own backtest", not told, counts, text, tuple(told))
 
 
@@ -274,7 +276,9 @@ def rehearsed(stretch: Stretch, folder: Path, lake: Lake, strategies: Mapping[st
     begin_ns = int(stretch.ticks.ts_close_ns[0]) - stretch.configuration.timeframe_ns
     ledger = new_ledger(path, stretch.key, stretch.configuration.scales, begin_ns)
     try:
-        play(stretch.key, stretch.configuration, stretch.ticks, MemoryJournal((), ledger), eventful(stretch.ticks), told)
+        play(
+            stretch.key, stretch.configuration, stretch.ticks, MemoryJournal((), ledger), eventful(stretch.ticks), told
+        )
     finally:
         ledger.close()
     with Kept(path) as kept:

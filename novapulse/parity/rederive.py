@@ -188,7 +188,9 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
 def _settings(configuration: Configuration, body: Mapping[str, Any]) -> Check:
     found = configuration.decides.hash
     same = found == body["settings"]
-    text = f"the session's settings have the hash {found}" + ("" if same else f", the decision names {body['settings']}")
+    text = f"the session's settings have the hash {found}" + (
+        "" if same else f", the decision names {body['settings']}"
+    )
     return Check("settings", same, text)
 
 
@@ -203,9 +205,7 @@ def _market(configuration: Configuration, lake: Lake, strategies: Mapping[str, S
     return _Lake(bars, plan, [row for row in calibrations if row.valid_from_ns < close_ns])
 
 
-def _signal(
-    market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs
-) -> list[Check]:
+def _signal(market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> list[Check]:
     key, close_ns = _key(body), int(body["ts_close_ns"])
     bars = market.bars[key]
     if len(bars) == 0 or int(bars.ts_close_ns[-1]) != close_ns:
@@ -230,12 +230,12 @@ def _signal(
 def _action(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Check:
     facts = configuration.instruments
     single = facts[0] if len(facts) == 1 else None
-    rules = rules_record(configuration.decides.risk, configuration.decides.execution, configuration.timeframe_ns, single)
+    rules = rules_record(
+        configuration.decides.risk, configuration.decides.execution, configuration.timeframe_ns, single
+    )
     record = instrument_records(facts)[[fact.key for fact in facts].index(_key(body))]
     action = np.zeros(1, ACTION)[0]
-    decide(
-        inputs.account, inputs.position, record, inputs.bar, inputs.signal, inputs.group_exposure, rules, action
-    )
+    decide(inputs.account, inputs.position, record, inputs.bar, inputs.signal, inputs.group_exposure, rules, action)
     return _bytes("action", action, inputs.action, ACTION, "decided again on the recorded account and position")
 
 
@@ -246,9 +246,7 @@ def _bytes(what: str, made: Row, recorded: Row, dtype: "np.dtype[np.void]", text
     return Check(what, False, f"{text}: {', '.join(names) or 'padding'} differs from what was recorded")
 
 
-def _money(
-    kept: Kept, before: Sequence[Entry], configuration: Configuration, inputs: _Inputs
-) -> list[Check]:
+def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, inputs: _Inputs) -> list[Check]:
     fact = configuration.instruments[0]
     total = sum(
         leg.amount
@@ -288,7 +286,9 @@ def _position(
     units = _held(before).get(_key(body), 0)
     if inputs is None:
         same = units == -int(body["side"]) * int(body["units"])
-        return Check("position", same, f"the executions up to then leave {units} units, {body['units']} were to be sold")
+        return Check(
+            "position", same, f"the executions up to then leave {units} units, {body['units']} were to be sold"
+        )
     recorded = int(inputs.position.qty_units)
     return Check("position", units == recorded, f"the executions up to then leave {units} units, recorded {recorded}")
 

@@ -21,6 +21,7 @@ from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History, parsed
 from novapulse.engine.rows import Ticks, ticks_of
 from novapulse.market.lake import Lake
+from novapulse.parity.causes import OBSERVED
 from novapulse.parity.kept import Entry, Kept, KeptError, Session
 from novapulse.parity.playing import Late, MemoryJournal, Played, Script, Told, play
 from novapulse.strategies import Strategy
@@ -28,9 +29,6 @@ from novapulse.strategies import Strategy
 SECOND_NS = 1_000_000_000
 MOMENTS = {"order_attempted": "ts_ns", "order_seen": "ts_event_ns"}
 """Fields that tell when a message came by, not what was done."""
-
-OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
-"""Kinds that tell what the trader noticed: how often depends on when it looked."""
 
 NOT_THE_TRADERS = frozenset({"session_stopped", "calibration_learned", "instrument_listed"})
 """Kinds that are written around the trader."""
@@ -214,9 +212,7 @@ def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
             late.append(Late(InstrumentKey(*body["instrument"]), int(body["ts_close_ns"]), at_ns, body["problem"]))
         elif record.kind == "command_answered":
             at_ns = moments.at(number)
-            commands.append(
-                CommandReceived(at_ns, body["command_id"], body["verb"], body["arguments"], body["actor"])
-            )
+            commands.append(CommandReceived(at_ns, body["command_id"], body["verb"], body["arguments"], body["actor"]))
         elif record.kind == "session_started":
             starts.append(moments.at(number, int(body["ts_close_ns"])))
     first, *others = starts or [0]

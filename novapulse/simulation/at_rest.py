@@ -130,7 +130,8 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
     assert host.trader is not None
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        if slot.held_units == 0:
+        if slot.held_units == 0 or not desk.books.positions[desk.rows[key]].qty_units:
+            # What belongs to nobody, such as what came back with a bust, is told and left to an operator.
             continue
         trader_slot = desk.slots[desk.rows[key]]
         guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]

@@ -138,8 +138,8 @@ def test_a_venue_that_asks_for_cover_counts_open_buys_and_fees():
     play(exchange, 1, 100)
     exchange.submit(entry("a", price=99.0, units=60 * UNIT), at(1))
     with pytest.raises(Rejected, match=Refusal.INSUFFICIENT_FUNDS):
-        exchange.submit(entry("b", units=41 * UNIT), at(1))
-    # 60 at 99 bind 5,940 of 10,000; 40 at the market bind 4,040, fee included, and 20 cash too little is left.
+        exchange.submit(entry("b", units=40 * UNIT + 500), at(1))
+    # 60 at 99 bind 5,940 of 10,000, 40 at the market 4,040; half a coin more would be 4,050, and its fee too much.
     exchange.submit(entry("c", units=40 * UNIT), at(1))
     exchange.cancel("a", at(1))
     exchange.submit(entry("d", units=50 * UNIT), at(1))

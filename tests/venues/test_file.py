@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from novapulse.core.instruments import AccountKey
 from novapulse.core.orders import VenueState
 from novapulse.venues.simulated import Levers, PaperFile, PaperFileError, PaperVenue, SimulatedExchange
-from tests.backtest.builders import bare_rules, instrument
-from tests.venues.builders import CAPITAL_UNITS, at, entry, exchange_of, guarded, play
+from tests.backtest.builders import bar_of, bare_rules, instrument
+from tests.venues.builders import BTC, CAPITAL_UNITS, at, entry, exchange_of, guarded, play
 from tests.venues.moves import MOVES, act, script, whole
 from tests.venues.paper_child import MOVES as CHILD_MOVES
 from tests.venues.paper_child import NoClock, opening
@@ -192,6 +192,40 @@ def test_a_body_that_was_tampered_with_is_not_taken_for_an_order(tmp_path):
     db.close()
     with pytest.raises(PaperFileError, match=r"paper\.db"):
         paper(path)
+
+
+def test_only_what_changed_is_written(tmp_path):
+    venue = paper(tmp_path / "paper.db")
+    for k in range(20):
+        venue.place(entry(f"e{k}", 50.0), at(k))
+
+    def rows(call):
+        before = venue._file._db.total_changes
+        call()
+        return venue._file._db.total_changes - before
+
+    assert rows(venue.keep) == 0
+    # The account, the instrument's clock; then the order with them.
+    assert rows(lambda: venue.play([(BTC, bar_of(100, 100, 100, 100, 1e6, at(30)))], at(30))) == 2
+    assert rows(lambda: venue.withdraw("e3", at(31))) == 2
+    assert rows(lambda: venue.find("e3", at(32))) == 0
+    venue.close()
+
+
+def test_a_trade_that_was_taken_back_stays_so(tmp_path):
+    path = tmp_path / "paper.db"
+    venue = paper(path)
+    venue.place(guarded("e"), at(0.5))
+    venue.play([(BTC, bar_of(100, 100, 100, 100, 1e6, at(1)))], at(1))
+    (fill,) = venue.read("", at(1)).fills
+    Levers(venue.exchange).bust(fill.venue_trade_id, at(2))
+    venue.keep()
+    state = whole(venue.exchange)
+    venue.close()
+    venue = paper(path)
+    assert whole(venue.exchange) == state
+    assert venue.read("", at(3)).fills == venue.find("e", at(3)).fills == ()
+    venue.close()
 
 
 def test_levers_are_kept_too(tmp_path):
