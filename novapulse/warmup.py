@@ -9,6 +9,7 @@ Invariants:
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,6 @@ from novapulse.engine.step import end_plan, place_exit_now, reprice_now
 from novapulse.execution.fills import stop_reason
 from novapulse.execution.settings import ExecutionSettings
 from novapulse.market.calendars import calendar
-from novapulse.market.facts import inferred
 from novapulse.market.lake import Lake
 from novapulse.market.quality import report
 from novapulse.market.sample import sample_market
@@ -116,9 +116,8 @@ def _decide_once() -> None:
 
 
 def _replay(bars: dict[InstrumentKey, BarColumns]) -> None:
-    facts = {key: inferred(key, columns) for key, columns in bars.items()}
     # Short runs of every kind of order: resting, amended, chased, crossed, given up and closed by hand.
-    stretch = stretch_of(_EXCHANGE, bars, facts, BacktestSettings(), STRATEGIES)
+    stretch = stretch_of(_EXCHANGE, bars, {}, BacktestSettings(), STRATEGIES)
     cut = replace(
         stretch,
         bars={key: columns[-_REPLAY_BARS:] for key, columns in bars.items()},
@@ -142,7 +141,8 @@ def _replay(bars: dict[InstrumentKey, BarColumns]) -> None:
 
 
 def _last(signals: Signals) -> Signals:
-    return Signals(*(column[-_REPLAY_BARS:] for column in signals))
+    last: dict[str, Any] = {name: column[-_REPLAY_BARS:] for name, column in signals._asdict().items()}
+    return signals._replace(**last)
 
 
 def _by_hand() -> None:

@@ -12,7 +12,7 @@ from novapulse.cli.replay import default_ledger, why_not, why_not_lines
 from novapulse.config import load
 from novapulse.confluence.narrate import lines
 from novapulse.core.bars import format_ns
-from novapulse.core.instruments import path_symbol
+from novapulse.core.instruments import Instrument, path_symbol
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.market.spelling import symbol_of
 from novapulse.parity.kept import Kept
@@ -131,16 +131,15 @@ def _followed_lines(found: Rederived) -> list[str]:
     scales = {one.symbol: one for one in found.configuration.instruments}
     fact = scales[found.record.body["instrument"][1]]
     for one in found.followed[:_FACTS_SHOWN]:
-        told.append(
-            f"{format_ns(one['ts_ns'])}  {_followed(one['kind'], one['body'], fact.price_scale, fact.qty_scale)}"
-        )
+        told.append(f"{format_ns(one['ts_ns'])}  {_followed(one['kind'], one['body'], fact)}")
     more = len(found.followed) - _FACTS_SHOWN
     if more > 0:
         told.append(f"and {more} more records")
     return told if len(told) > 1 else [*told, "nothing is recorded"]
 
 
-def _followed(kind: str, body: Mapping[str, Any], price_scale: int, qty_scale: int) -> str:
+def _followed(kind: str, body: Mapping[str, Any], fact: Instrument) -> str:
+    price_scale, qty_scale = fact.price_scale, fact.qty_scale
     name = str(body.get("client_order_id", ""))[:8]
     if kind == "fill_booked":
         price, qty = body["price_units"] / 10**price_scale, body["qty_units"] / 10**qty_scale
@@ -170,7 +169,7 @@ def _proof_lines(found: Rederived) -> list[str]:
 def explain_why_not(options: argparse.Namespace) -> int:
     """Print why a ledger's accounts did nothing, on how many bars."""
     symbol = None if options.of is None else symbol_of(options.of)
-    accounts = []
+    accounts: list[dict[str, Any]] = []
     with Kept(default_ledger(options)) as kept:
         for account in sorted({session.account for session in kept.sessions()}):
             runs = kept.holds(account, symbol)

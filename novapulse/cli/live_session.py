@@ -8,7 +8,7 @@ Invariants:
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from novapulse.core.orders import Fact
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
-from novapulse.engine.gather import Arrival, Gather, Problem
+from novapulse.engine.gather import Arrival, Gather, Problem, Rejection
 from novapulse.engine.lease_keeper import LeaseKeeper
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
@@ -303,21 +303,25 @@ def _answers(session: Session) -> dict[tuple[str, AccountKey], Answer]:
 
 
 class _Keeper:
-    """Writes what a feed saw into the recording of the session."""
+    """Writes what a feed saw into the session's recording; a disk that fails ends the recording, not the trading."""
 
     def __init__(self, recorder: SessionRecorder) -> None:
-        self._recorder = recorder
+        self._recorder: SessionRecorder | None = recorder
 
-    def saw(self, arrivals: Any, rejections: Any) -> None:
-        self._write(arrivals, {id(one.arrival): one.problem for one in rejections})
-
-    def _write(self, arrivals: list[Arrival], problems: Mapping[int, Problem]) -> None:
-        self._recorder.write(
-            [
-                Seen(one.ts_ns, one.instrument, one.bar, one.number, one.made, str(problems.get(id(one), "")))
-                for one in arrivals
-            ]
-        )
+    def saw(self, arrivals: Sequence[Arrival], rejections: Sequence[Rejection]) -> None:
+        if self._recorder is None:
+            return
+        problems = {id(one.arrival): str(one.problem) for one in rejections}
+        try:
+            self._recorder.write(
+                [
+                    Seen(one.ts_ns, one.instrument, one.bar, one.number, one.made, problems.get(id(one), ""))
+                    for one in arrivals
+                ]
+            )
+        except OSError as wrong:
+            _log.error("the session is not recorded any more", file=str(self._recorder.path), error=str(wrong))
+            self._recorder = None
 
 
 def _recorder(session: Session, exchange: str, keys: Any) -> _Keeper:

@@ -84,9 +84,7 @@ def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[
     loaded = load(os.environ, options.config)
     strategies = checked_strategies(loaded, say)
     with Kept(default_ledger(options)) as kept:
-        session = (
-            kept.sessions()[-1] if options.session == "last" and kept.sessions() else kept.session(options.session)
-        )
+        session = kept.session(options.session)
         with progress("replay of the session") as told:
             found = replay_session(kept, session, lake_of(session), strategies, told)
     stretch = stretch_of_session(found)

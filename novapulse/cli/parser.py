@@ -61,6 +61,13 @@ it from another terminal; SIGUSR1 writes what it is doing into its logs.
 Exit 0 when it ended clean.
 """
 
+_SIMULATE = """\
+Let whole traders live days of virtual time in a world where messages are lost,
+venues and disks fail, clocks step and processes die, and compare what they did
+with the truth after every event. The same seed is the same world: a failing seed
+prints the one command that lives it again.
+"""
+
 _HEALTH = """\
 Show how every account is that a trader of this home folder runs: its mode, the
 age of its last bar, its positions and orders, and what is wrong with it. One that
@@ -110,7 +117,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     first = (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_replay, _add_parity, _add_config)
-    for add in (*first, _add_live, _add_health, _add_control):
+    for add in (*first, _add_live, _add_health, _add_control, _add_books, _add_simulate):
         add(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -262,6 +269,19 @@ def _add_live(commands: "Subparsers") -> None:
     _add_json(parser)
 
 
+def _add_simulate(commands: "Subparsers") -> None:
+    summary = "break traders in virtual time and show that they hold; exit 1 when an invariant broke"
+    parser = _leaf(commands, "simulate", summary, "simulate", "simulate", _SIMULATE)
+    parser.add_argument("--seeds", metavar="A:B", default="0:10", help="seeds from A to before B, or one (0:10)")
+    parser.add_argument("--days", metavar="N", type=float, default=1.0, help="virtual days of each (1)")
+    parser.add_argument("--faults", metavar="F", default="all", help="all, none, or names with commas between (all)")
+    parser.add_argument("--pairs", metavar="N", type=int, default=4, help="instruments over both exchanges (4)")
+    parser.add_argument("--accounts", metavar="N", type=int, default=3, help="accounts, the third shares a pair (3)")
+    parser.add_argument("--processes", metavar="N", type=int, default=1, help="how many seeds live at a time (1)")
+    parser.add_argument("--list", action="store_true", help="print the faults and what each does, and do nothing")
+    _add_json(parser)
+
+
 def _add_health(commands: "Subparsers") -> None:
     summary = "show how every account of the trader is; exit 1 when one is not healthy"
     _add_json(_leaf(commands, "health", summary, "health", "health", _HEALTH))
@@ -280,6 +300,25 @@ def _add_control(commands: "Subparsers") -> None:
     parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
     parser.add_argument("--key", metavar="K", help="name of this wish: the same key is obeyed once")
     _add_json(parser)
+
+
+def _add_books(commands: "Subparsers") -> None:
+    books = _group(commands, "ledger", "prove the ledger, copy it, put a copy back, hand it to other tools")
+    which = "the ledger: a file or an URL; without it the one of this home folder"
+    audit = _leaf(books, "audit", "prove every entry; exit 1 when one is not as it was written", "ledger", "audit")
+    audit.add_argument("--head", metavar="HASH", help="a head that was noted earlier: it has to be in the chain still")
+    backup = _leaf(books, "backup", "copy the ledger while it is written, and check the copy", "ledger", "backup")
+    backup.add_argument("file", metavar="FILE", nargs="?", help="a new file; without it one under backups/")
+    restore = _leaf(books, "restore", "put a backup back, if it is sound and nobody trades", "ledger", "restore")
+    restore.add_argument("file", metavar="FILE", help="a backup, with its .sha256 beside it")
+    export = _leaf(books, "export", "write tables (CSV, Parquet) and a journal in beancount syntax", "ledger", "export")
+    export.add_argument("folder", metavar="FOLDER", help="where to; files that are there are not replaced")
+    forms = ("csv", "parquet", "beancount")
+    export.add_argument("--format", choices=forms, nargs="+", action="extend", help="only these forms")
+    migrate = _leaf(books, "migrate", "bring the schema to what this version writes", "ledger", "migrate")
+    for parser in (audit, backup, restore, export, migrate):
+        _add_ledger(parser, which)
+        _add_json(parser)
 
 
 def _seconds(text: str) -> float:

@@ -119,6 +119,7 @@ class Reason(enum.IntEnum):
     UNFILLED_CANCELED = 44
     UNFILLED_MODE = 45
     EXIT_UNWIND = 46
+    EXIT_FOREIGN = 47
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -169,6 +170,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNFILLED_CANCELED: "the order ended at the venue before it was filled",
     Reason.UNFILLED_MODE: "the account was told to take no new risk before the entry was filled",
     Reason.EXIT_UNWIND: "the entry was filled in part only, and the part is given up",
+    Reason.EXIT_FOREIGN: "somebody else closed the position, or the venue took its executions back",
 }
 
 CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")

@@ -246,9 +246,9 @@ class Books:
     def _book_foreign(self, row: int, fill: Filled, closing: int) -> None:
         left = fill.qty_units - closing
         self.foreign_units[row] += int(fill.side) * left
-        share = left / fill.qty_units
-        cash = fill.cash_units - (round(fill.cash_units * (1 - share)) if closing else 0)
-        fee = fill.fee_units - (round(fill.fee_units * (1 - share)) if closing else 0)
+        share = closing / fill.qty_units
+        cash = fill.cash_units - (round(fill.cash_units * share) if closing else 0)
+        fee = fill.fee_units - (round(fill.fee_units * share) if closing else 0)
         self.move_cash(-int(fill.side) * cash - fee)
 
     def move_cash(self, cash_units: int) -> None:

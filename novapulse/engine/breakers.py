@@ -276,7 +276,8 @@ class Breakers:
             self._trips[key] = _Trip(ts_ns, ts_ns, value)
             text = self._text(breaker, instrument, value)
             return Tripped(ts_ns, breaker.name, instrument, breaker.effect, value, text)
-        trip.bad_ns = max(trip.bad_ns, ts_ns) if bad else trip.bad_ns
+        # A clock that was ahead has left a moment that is still to come: it counts as now.
+        trip.bad_ns = ts_ns if bad else min(trip.bad_ns, ts_ns)
         trip.value = value if value is not None or bad else trip.value
         is_over = ts_ns - trip.bad_ns >= round(breaker.time_min_s * _SECOND_NS)
         if breaker.latched or not good or not is_over:

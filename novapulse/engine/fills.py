@@ -12,12 +12,13 @@ from dataclasses import replace
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.messages import FillBusted, Severity
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Busted, Filled, OrderType, Role
+from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
-from novapulse.core.records import Reason
+from novapulse.core.records import Liquidity, Reason
 from novapulse.engine.books import RoundTrip
 from novapulse.engine.desk import Desk, Draft
 from novapulse.execution.fills import stop_reason
+from novapulse.risk.cash import notional_units
 
 
 def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
@@ -47,18 +48,27 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
     if fill.client_order_id != order.client_order_id:
         mine = replace(fill, client_order_id=order.client_order_id)
     if mine.venue_trade_id in order.fills:
-        if desk.learn(draft, mine):
-            draft.alert(
-                Severity.CRITICAL,
-                f"disputed:{order.client_order_id}",
-                f"the venue gave two versions of execution {mine.venue_trade_id} of {mine.instrument}",
-            )
+        _compare(desk, draft, order, mine)
         return row
     if order.is_busted(mine.venue_trade_id):
         desk.learn(draft, mine)
         return row
     _take_ours(desk, draft, row, order, mine)
     return row
+
+
+def _compare(desk: Desk, draft: Draft, order: Order, fill: Filled) -> None:
+    # The first version is booked and stays; that there is another one is a dispute, and moves nothing.
+    name, known = fill.venue_trade_id, order.fills[fill.venue_trade_id]
+    fields = ("side", "instrument", "qty_units", "price_units", "cash_units", "fee_units")
+    if all(getattr(known, field) == getattr(fill, field) for field in fields):
+        return
+    if desk.learn(draft, DisputeRaised(order.client_order_id, f"execution {name} came in two versions")):
+        draft.alert(
+            Severity.CRITICAL,
+            f"disputed:{order.client_order_id}",
+            f"the venue gave two versions of execution {name} of {fill.instrument}",
+        )
 
 
 def is_early(desk: Desk, fill: Filled) -> bool:
@@ -158,7 +168,7 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
         return
     desk.remember_foreign(fill.venue_trade_id)
     nobody = replace(fill, client_order_id="")
-    desk.books.book(row, nobody, Role.ENTRY, None, Reason.NONE)
+    trip = _book_nobodys(desk, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
     draft.write(kind_of(nobody), to_body(nobody), legs)
     draft.alert(
@@ -166,10 +176,47 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
         f"foreign:{fill.instrument.symbol}",
         f"an execution of {fill.instrument} belongs to no order of ours: {fill.venue_trade_id}",
     )
+    if trip is not None:
+        close_round_trip(desk, draft, row, trip)
+
+
+def _book_nobodys(desk: Desk, row: int, fill: Filled) -> RoundTrip | None:
+    """Book what no order of ours did: what belongs to nobody is used up first, then what we hold, the rest is nobody's.
+
+    The venue has one holding: what somebody else sold of ours is gone, whoever we believe to own it.
+    """
+    books = desk.books
+    free = min(max(-int(fill.side) * int(books.foreign_units[row]), 0), fill.qty_units)
+    if free == 0:
+        return books.book(row, fill, Role.EXIT, None, Reason.EXIT_FOREIGN)
+    cash, fee = fill.cash_units * free // fill.qty_units, fill.fee_units * free // fill.qty_units
+    books.book(row, replace(fill, qty_units=free, cash_units=cash, fee_units=fee), Role.ENTRY, None, Reason.NONE)
+    left = fill.qty_units - free
+    if left == 0:
+        return None
+    rest = replace(fill, qty_units=left, cash_units=fill.cash_units - cash, fee_units=fill.fee_units - fee)
+    return books.book(row, rest, Role.EXIT, None, Reason.EXIT_FOREIGN)
+
+
+def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> None:
+    """Let the books have a quantity that came (> 0) or went (< 0) without a trade: no cash moves with it.
+
+    What goes is nobody's first; what goes of a position of ours closes that much of it at the last price.
+    """
+    books, record = desk.books, desk.books.records[row]
+    price = desk.price_units(row, float(books.last_bars[row].close))
+    cash = int(notional_units(record, price, abs(units)))
+    side = Side(1 if units > 0 else -1)
+    key = desk.instruments[row].key
+    moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
+    trip = _book_nobodys(desk, row, moved)
+    books.move_cash(int(side) * cash)
+    if trip is not None:
+        close_round_trip(desk, draft, row, trip)
 
 
 def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
-    """Give an execution back that the venue took back; its quantity is foreign until reconciliation has found out."""
+    """Give an execution back that the venue took back: what it opened is closed, what it closed belongs to nobody."""
     row = desk.rows.get(event.instrument)
     order = desk.order(event.client_order_id, event.venue_order_id)
     if row is None or order is None:
@@ -181,11 +228,13 @@ def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
         return row
     legs = desk.trade_legs(row, -int(fill.side), fill.qty_units, fill.cash_units, -fill.fee_units)
     if desk.learn(draft, fact, legs):
-        desk.books.foreign_units[row] -= int(fill.side) * fill.qty_units
-        desk.books.move_cash(int(fill.side) * fill.cash_units + fill.fee_units)
+        undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
+        trip = _book_nobodys(desk, row, undone)
         draft.alert(
             Severity.CRITICAL,
             f"bust:{event.venue_trade_id}",
             f"the venue took execution {event.venue_trade_id} of {event.instrument} back",
         )
+        if trip is not None:
+            close_round_trip(desk, draft, row, trip)
     return row

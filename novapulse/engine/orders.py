@@ -157,6 +157,8 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
     if is_entry and (drains or _has_old_bracket(desk, row)):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
+    if is_entry and desk.books.mode != Mode.NORMAL:
+        return Planned(0, NotSent.NO_NEW_RISK)
     if is_entry and (not desk.ready or slot.gate):
         return Planned(0, NotSent.NOT_COMPARED)
     if is_entry and not _has_room(desk, row):

@@ -11,11 +11,12 @@ from novapulse.ops.health import AccountHealth
 def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
     """Return how an account is at a moment of its own time."""
     key, told, trader = runner.key, runner.told, runner.trader
-    reasons = [] if runner.life in (Life.RUNNING, Life.STOPPED) else [told.why_down or "it is down"]
+    is_well = runner.life in (Life.RUNNING, Life.STOPPED)
+    reasons = [] if is_well else [told.why_down or "it is down"]
     if trader is None:
         return AccountHealth(key.exchange, key.account_id, Mode.HALTED, tuple(reasons), connected=told.connected)
     desk = trader.desk
-    if runner.life is Life.RUNNING and not desk.ready:
+    if is_well and not desk.ready:
         reasons.append("it has not been compared with its venue yet")
     if desk.books.mode == Mode.HALTED:
         reasons.append("it is halted")

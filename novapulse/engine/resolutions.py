@@ -152,7 +152,7 @@ class Resolutions:
         while len(desk.flows) > FLOWS_KEPT:
             desk.flows.popitem(last=False)
         legs: tuple[Posting, ...] = ()
-        if self._take_amount(flow.asset, flow.asset_units, own_money=True):
+        if self._take_amount(draft, flow.asset, flow.asset_units, own_money=True):
             source = Book.INCOME if flow.kind in _INCOME else Book.FEES if flow.kind == "fee" else Book.CAPITAL
             legs = move(flow.asset, flow.asset_units, source, self._book_of(flow.asset))
         else:
@@ -175,7 +175,7 @@ class Resolutions:
         if desk.dust_days.get(one.asset) == day:
             return
         desk.dust_days[one.asset] = day
-        if self._take_amount(one.asset, one.asset_units, own_money=False):
+        if self._take_amount(draft, one.asset, one.asset_units, own_money=False):
             legs = move(one.asset, one.asset_units, Book.DUST, self._book_of(one.asset))
             draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units}, legs)
 
@@ -187,7 +187,7 @@ class Resolutions:
         """
         if not found.asset or not found.diff_units:
             return False, f"{found.key} is no difference of amounts: {found.text}"
-        if not self._take_amount(found.asset, found.diff_units, own_money=True):
+        if not self._take_amount(draft, found.asset, found.diff_units, own_money=True):
             return False, f"{found.asset} is not an asset of this account, or its difference is finer than it trades"
         legs = move(found.asset, found.diff_units, Book.SUSPENSE, self._book_of(found.asset))
         draft.write("break_adopted", {"key": found.key, "text": found.text}, legs)
@@ -196,7 +196,7 @@ class Resolutions:
     def _book_of(self, asset: str) -> Book:
         return Book.CASH if asset == self.desk.quote else Book.INVENTORY
 
-    def _take_amount(self, asset: str, units: int, *, own_money: bool) -> bool:
+    def _take_amount(self, draft: Draft, asset: str, units: int, *, own_money: bool) -> bool:
         """Let the books have an amount that no trade brought; False when they cannot."""
         desk, books = self.desk, self.desk.books
         if asset == desk.quote:
@@ -212,6 +212,6 @@ class Resolutions:
                 step = 10 ** (desk.scales[asset] - instrument.qty_scale)
                 if units % step:
                     return False
-                books.foreign_units[row] += units // step
+                fills.take_amount(desk, draft, row, units // step)
                 return True
         return False

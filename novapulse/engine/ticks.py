@@ -64,6 +64,10 @@ def _blocked(desk: Desk, row: int) -> int:
         return Reason.BREAK_OPEN
     if slot.gate:
         return Reason.BREAK_OPEN
+    foreign = int(desk.books.foreign_units[row])
+    if foreign < 0 or (foreign > 0 and desk.instruments[row].shortable):
+        # The venue has one holding: against what belongs to nobody a position could not be guarded.
+        return Reason.BREAK_OPEN
     if any(order.status in _DOUBTFUL for order in desk.open_orders(row)):
         return Reason.ORDER_UNKNOWN
     why = desk.breakers.blocks(desk.instruments[row].key)

@@ -128,8 +128,10 @@ class Trader:
         """Take an event in and return what is to be done, in order; nothing after a commit has failed."""
         if self.failed:
             return []
-        draft = Draft(event.ts_ns)
+        draft, mode = Draft(event.ts_ns), self.desk.books.mode
         self._handlers[type(event)](event, draft)
+        if self.desk.books.mode != mode:
+            self._obey_mode(draft)
         state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
         return draft.finished(self.desk.ts_close_ns, state)
 

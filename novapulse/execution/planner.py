@@ -18,6 +18,7 @@ class NotSent(enum.StrEnum):
     WAITS_FOR_CANCEL = "an earlier order of the instrument has not ended yet"
     OUTCOME_UNKNOWN = "the outcome of an earlier order of the instrument is not known yet"
     NO_ROOM_YET = "the room it needs is still reserved by an order that is being cancelled"
+    NO_NEW_RISK = "the account takes no new risk"
     NOT_COMPARED = "the account, or the instrument, does not agree with the venue yet"
     PRICE_STALE = "the last price is too old to send an order on"
     HALTED = "the account is halted: only cancels are sent"

@@ -26,13 +26,17 @@ from novapulse.ledger import chain
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.projections import PROJECTIONS, Claims, check_behind_head, check_claims
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
-from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, walk
+from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, snapshot, walk
 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
 
 _MESSAGES_MAX = 20
 _TRIES = 20
+
+
+class HeadError(ValueError):
+    """What was given as a noted head is no hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,9 @@ def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
         processes: How many walk a long ledger; more than one needs a program that may be started again by import.
 
     Raises:
+        HeadError: `head` is no hash.
         SchemaError: It is no ledger, or one of a newer schema than this code knows.
-        Unwritable: It is not there.
+        Unwritable: It is not there, so damaged that not even its name can be read, or written too fast.
     """
     engine = reader(where)
     try:
@@ -87,15 +92,6 @@ def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
             return _Auditor(connection, beside, where, processes).run(head)
     finally:
         engine.dispose()
-
-
-def snapshot(engine: Engine) -> Connection:
-    """Return a connection whose reads all see one state, until it is closed."""
-    if engine.dialect.name == "postgresql":
-        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
-    connection = engine.connect()
-    connection.exec_driver_sql("BEGIN")
-    return connection
 
 
 @contextmanager
@@ -216,7 +212,7 @@ def _noted_hash(head: str) -> bytes:
     except ValueError:
         noted = b"?"
     if noted and len(noted) != chain.HASH_BYTES:
-        raise ValueError(f"head {head!r}: expected {2 * chain.HASH_BYTES} hex digits, as an audit prints them")
+        raise HeadError(f"head {head!r}: expected {2 * chain.HASH_BYTES} hex digits, as an audit prints them")
     return noted
 
 
@@ -241,7 +237,10 @@ def _missing_guards(connection: Connection) -> Iterator[Fault]:
     if connection.dialect.name == "sqlite":
         names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
     else:
-        names = connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'")
+        names = connection.exec_driver_sql(
+            "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+            "WHERE t.tgenabled <> 'D' AND c.relnamespace = current_schema()::regnamespace"
+        )
     there = set(names.scalars())
     for table in FACTS:
         for verb in ("update", "delete"):

@@ -197,7 +197,7 @@ class Ledger(Reads):
 
     def _end(self, rows: Rows) -> None:
         if self._sql.notify and rows.event:
-            self.storage.execute(self._sql.notify, (str(rows.seq),))
+            self.storage.execute(self._sql.notify, (f"{self.ledger_id} {rows.seq}",))
         if self.storage.exclusive:
             self.storage.commit()
             return

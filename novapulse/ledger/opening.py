@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -170,6 +171,11 @@ def open_storage(place: Place, *, durable: bool = True, busy_ms: int = BUSY_MS) 
     return PostgresqlStorage(_conninfo(place.url), str(place), "on" if durable else "off")
 
 
+def _read_only(connection: Any, _: object) -> None:
+    connection.execute("SET default_transaction_read_only = on")
+    connection.commit()
+
+
 def reader(where: str | Path) -> Engine:
     """Return an engine that reads a ledger and cannot write it, for any number of processes beside the trader.
 
@@ -178,8 +184,9 @@ def reader(where: str | Path) -> Engine:
     """
     place = Place.of(where)
     if place.is_server:
-        options = {"options": "-c default_transaction_read_only=on"}
-        return create_engine(place.url, connect_args=options, poolclass=NullPool)
+        engine = create_engine(place.url, poolclass=NullPool)
+        listen(engine, "connect", _read_only)
+        return engine
     path = place.path
     if path is None:
         raise ValueError("a ledger in memory has no readers beside its writer")

@@ -183,12 +183,13 @@ class PostgresqlStorage:
         self.place = place
         self._conninfo = conninfo
         self.many: Callable[[str, Iterable[Row]], object] = self._many
-        self._options = f"-c synchronous_commit={synchronous_commit}"
+        self._synchronous_commit = synchronous_commit
         self._connect()
 
     def _connect(self) -> None:
         try:
-            self.connection = self._driver.connect(self._conninfo, autocommit=True, options=self._options)
+            self.connection = self._driver.connect(self._conninfo, autocommit=True)
+            self.connection.execute("SELECT set_config('synchronous_commit', %s, false)", (self._synchronous_commit,))
         except self._driver.Error as error:
             raise Unwritable(f"{self.place}: the server cannot be reached ({str(error).strip()})") from error
         self.execute: Callable[..., Cursor] = self.connection.execute

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, LargeBinary, bindparam, cast, column, select
+from sqlalchemy import Connection, Engine, LargeBinary, bindparam, cast, column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.elements import ColumnElement
@@ -78,6 +78,15 @@ class Stretch:
         self.faulty += 1
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(fault)
+
+
+def snapshot(engine: Engine) -> Connection:
+    """Return a connection whose reads all see one state, until it is closed."""
+    if engine.dialect.name == "postgresql":
+        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    connection = engine.connect()
+    connection.exec_driver_sql("BEGIN")
+    return connection
 
 
 def said(wrong: Exception) -> str:

@@ -52,6 +52,9 @@ GATES = frozenset(
 OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
 """Kinds of records that tell what the trader noticed: how often depends on when it looked."""
 
+PATIENCE_NS = 1_000_000_000
+"""How much longer than the configured latency an answer may take and be nothing special."""
+
 _PRICES = ("entry_price", "exit_price")
 
 
@@ -213,10 +216,10 @@ def delays_of(records: Iterable[Record], latency_ns: int) -> tuple[Span, ...]:
         elif record.kind == "order_intended":
             asked[body["client_order_id"]] = (InstrumentKey(*body["request"]["instrument"]), record.ts_ns)
         elif record.kind == "order_acked":
-            key, sent_ns = asked.get(body["client_order_id"], (None, record.ts_ns))
-            if key is not None and record.ts_ns - sent_ns > max(2 * latency_ns, latency_ns + 1_000_000_000):
-                took = (record.ts_ns - sent_ns) / 1e9
-                spans.append(Span(key, sent_ns, record.ts_ns, f"an order took {took:.3g} s to be answered"))
+            sent = asked.get(body["client_order_id"])
+            if sent is not None and record.ts_ns - sent[1] > latency_ns + PATIENCE_NS:
+                took = (record.ts_ns - sent[1]) / 1e9
+                spans.append(Span(sent[0], sent[1], record.ts_ns, f"an order took {took:.3g} s to be answered"))
     return tuple(spans)
 
 

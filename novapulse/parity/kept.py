@@ -125,12 +125,14 @@ class Kept:
         return 0 if found is None else int(found)
 
     def session(self, name: str) -> Session:
-        """Return a session by its id.
+        """Return a session by its id; `last` is the one that was started last.
 
         Raises:
             KeptError: There is none of that id.
         """
         sessions = self.sessions()
+        if sessions and name == "last":
+            return sessions[-1]
         for one in sessions:
             if str(one.first_seq) == name:
                 return one

@@ -37,7 +37,7 @@ from novapulse.parity.causes import (
     explained_records,
     gates_of,
 )
-from novapulse.parity.kept import Kept, Session, new_ledger
+from novapulse.parity.kept import Kept, new_ledger
 from novapulse.parity.plain import PlainFold
 from novapulse.parity.playing import SECOND_NS, Late, MemoryJournal, Played, Script, Told, play
 from novapulse.parity.sessions import SessionRun, replay_session
@@ -253,9 +253,9 @@ def session_kernel_rung(found: SessionRun, stretch: Stretch, kernel: Result) -> 
     changed = bars_seen_otherwise(found.records, found.played.ticks)
     told = explained(trips.differences, evidence_of(found.records, found.holds, found.heard.facts, changed))
     counts = {"round trips": (trips.equal, max(trips.ours, trips.reference))}
-    text = (
-        f"{trips.within_grid} more within a tick and a lot" if trips.differences else "what paper did, and a backtest"
-    )
+    text = "the same bars and settings, without a trader"
+    if trips.differences:
+        text = f"{trips.within_grid} more within a tick and a lot"
     return Rung(3, "session = its own backtest", not told, counts, text, tuple(told))
 
 
@@ -276,18 +276,12 @@ def rehearsed(stretch: Stretch, folder: Path, lake: Lake, strategies: Mapping[st
     begin_ns = int(stretch.ticks.ts_close_ns[0]) - stretch.configuration.timeframe_ns
     ledger = new_ledger(path, stretch.key, stretch.configuration.scales, begin_ns)
     try:
-        play(
-            stretch.key, stretch.configuration, stretch.ticks, MemoryJournal((), ledger), eventful(stretch.ticks), told
-        )
+        journal, script = MemoryJournal((), ledger), eventful(stretch.ticks)
+        play(stretch.key, stretch.configuration, stretch.ticks, journal, script, told)
     finally:
         ledger.close()
     with Kept(path) as kept:
-        return replay_session(kept, last_session(kept), lake, strategies, told)
-
-
-def last_session(kept: Kept) -> Session:
-    """Return the session that was started last; there is one."""
-    return kept.sessions()[-1]
+        return replay_session(kept, kept.session("last"), lake, strategies, told)
 
 
 def eventful(ticks: Ticks) -> Script:

@@ -1,4 +1,4 @@
-"""The whole engine over recorded bars in virtual time: trader, simulated venue and journal, with nothing left to chance.
+"""The whole engine over recorded bars in virtual time: trader, simulated venue and journal, nothing left to chance.
 
 Invariants:
 - without a script nothing goes wrong: every bar arrives at its close, every request and answer takes its time;

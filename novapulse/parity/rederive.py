@@ -188,9 +188,9 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
 def _settings(configuration: Configuration, body: Mapping[str, Any]) -> Check:
     found = configuration.decides.hash
     same = found == body["settings"]
-    text = f"the session's settings have the hash {found}" + (
-        "" if same else f", the decision names {body['settings']}"
-    )
+    text = f"the session's settings have the hash {found}"
+    if not same:
+        text += f", the decision names {body['settings']}"
     return Check("settings", same, text)
 
 
@@ -228,11 +228,9 @@ def _signal(market: _Lake, configuration: Configuration, body: Mapping[str, Any]
 
 
 def _action(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Check:
-    facts = configuration.instruments
+    facts, decides = configuration.instruments, configuration.decides
     single = facts[0] if len(facts) == 1 else None
-    rules = rules_record(
-        configuration.decides.risk, configuration.decides.execution, configuration.timeframe_ns, single
-    )
+    rules = rules_record(decides.risk, decides.execution, configuration.timeframe_ns, single)
     record = instrument_records(facts)[[fact.key for fact in facts].index(_key(body))]
     action = np.zeros(1, ACTION)[0]
     decide(inputs.account, inputs.position, record, inputs.bar, inputs.signal, inputs.group_exposure, rules, action)
@@ -286,9 +284,8 @@ def _position(
     units = _held(before).get(_key(body), 0)
     if inputs is None:
         same = units == -int(body["side"]) * int(body["units"])
-        return Check(
-            "position", same, f"the executions up to then leave {units} units, {body['units']} were to be sold"
-        )
+        text = f"the executions up to then leave {units} units, {body['units']} were to be closed"
+        return Check("position", same, text)
     recorded = int(inputs.position.qty_units)
     return Check("position", units == recorded, f"the executions up to then leave {units} units, recorded {recorded}")
 
@@ -386,9 +383,9 @@ def _followed(kept: Kept, account: AccountKey, entry: Entry) -> list[Told]:
         if record.kind == "order_intended" and said["request"]["decision_id"] == name:
             orders.add(said["client_order_id"])
         ours = said.get("client_order_id") in orders or said.get("decision_id") == name
-        if record.kind == "round_trip_closed" and said["instrument"] == key and not trip_is_over:
-            if said["exit_ns"] > int(body["ts_close_ns"]) and (orders or body["verb"] == "EXIT"):
-                ours = trip_is_over = True
+        closes = record.kind == "round_trip_closed" and said["instrument"] == key
+        if closes and not trip_is_over and said["exit_ns"] > body["ts_close_ns"] and (orders or body["verb"] == "EXIT"):
+            ours = trip_is_over = True
         if ours:
             told.append({"seq": later.seq, "ts_ns": record.ts_ns, "kind": record.kind, "body": dict(said)})
     return told

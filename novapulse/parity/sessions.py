@@ -59,7 +59,8 @@ class Compared:
         by_kind: Kind -> how many are the same, differ, are in the session only, in the replay only.
         moments_equal: How many of those that are the same also came at the same nanosecond.
         in_order: Whether all of them stand in the same order.
-        first: The first records that differ, as (record of the session, record of the replay); None where there is none.
+        first: Records that differ, as (record of the session, record of the replay), in time order; None where there
+            is none.
     """
 
     session: int

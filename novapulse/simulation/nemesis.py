@@ -67,7 +67,9 @@ class Nemesis:
                 timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
         for begin, _ in plan.calms:
             timeline.at(begin, self.heal)
-            timeline.at(begin + OPERATOR_NS, self._operator_resumes)
+            timeline.at(begin + OPERATOR_NS, self._operator_adopts)
+            timeline.at(begin + 2 * OPERATOR_NS, self._operator_adopts)
+            timeline.at(begin + 3 * OPERATOR_NS, self._operator_resumes)
             rest = begin + HEALTHY_WITHIN_NS
             rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
             timeline.at(rest, self.world.auditor.rested)
@@ -96,8 +98,12 @@ class Nemesis:
             self._condition(host, "disk_free", 0.5)
             if host.clock_ns:
                 self._set_clock(host, 0)
-            for instrument in host.part.instruments:
-                self._quote(host, instrument.key.symbol, crossed=False)
+            self.quote_all(host)
+
+    def quote_all(self, host: Host) -> None:
+        """Let a trader see a good quote of everything that it trades."""
+        for instrument in host.part.instruments:
+            self._quote(host, instrument.symbol, crossed=False)
 
     def _operator_resumes(self) -> None:
         for host in self.world.hosts:
@@ -105,11 +111,20 @@ class Nemesis:
                 halted = host.trader.desk.books.mode == Mode.HALTED
                 self._command(host, "resume_from_halt" if halted else "resume")
 
-    def _command(self, host: Host, verb: str) -> None:
+    def _operator_adopts(self) -> None:
+        # What nothing explains needs a person: differences of amounts are booked against suspense.
+        for host in self.world.hosts:
+            if host.trader is None or host.is_halted_for_good:
+                continue
+            for key, found in list(host.trader.desk.breaks.items()):
+                if found.asset and found.diff_units and found.readings > 1:
+                    self._command(host, "adopt", order=key)
+
+    def _command(self, host: Host, verb: str, **arguments: str) -> None:
         self._commands += 1
         world = self.world
         world.marks.reached(f"operator says {verb}")
-        world.deliver(host, CommandReceived(world.now(host), f"c{self._commands}", verb, {}, "operator"))
+        world.deliver(host, CommandReceived(world.now(host), f"c{self._commands}", verb, arguments, "operator"))
 
     def _condition(self, host: Host, name: str, value: float | None) -> None:
         if host.trader is not None:

@@ -106,11 +106,13 @@ def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
 
 def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
-    risk, exchange = auditor.world.scene.decides.risk, host.exchange
+    assert host.trader is not None
+    desk, risk, exchange = host.trader.desk, auditor.world.scene.decides.risk, host.exchange
     worth: dict[InstrumentKey, float] = {}
     equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale
     for key, slot in exchange.slots.items():
-        held = slot.held_units / float(slot.record["qty_factor"]) * slot.last_price
+        own = slot.held_units + slot.stray_units - int(desk.books.foreign_units[desk.rows[key]])
+        held = own / float(slot.record["qty_factor"]) * slot.last_price
         equity += held
         open_ = sum(
             _worth(slot, order.leaves_units, order.terms.limit_units)

@@ -106,11 +106,13 @@ class Process:
         world = self.world
         if host.ledger_failed:
             self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 1.0))
-        if host.missed and host.trader is not None:
+        if host.missed:
             for instrument in host.part.instruments:
                 closed = world.last_close_ns
                 self._tell(host, BarLate(world.now(host), instrument.key, closed, "the trader was down"))
-            host.missed = 0
+        self._tell(host, ConditionSeen(world.now(host), "clock_skew", host.clock_ns / 1e6))
+        self._tell(host, ConditionSeen(world.now(host), "disk_free", 0.5))
+        world.nemesis.quote_all(host)
 
     def _tell(self, host: Host, event: Event) -> None:
         if host.trader is not None:

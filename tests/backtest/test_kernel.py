@@ -13,8 +13,10 @@ from novapulse.backtest.kernel import fold
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.records import Reason
 from novapulse.execution.rules import instrument_records
+from novapulse.parity.plain import PlainFold
 from tests.backtest.builders import (
     LIVELY,
+    Book,
     bare_rules,
     bars_of,
     book_of,
@@ -29,7 +31,6 @@ from tests.backtest.builders import (
     real_bars,
     rules_of,
 )
-from tests.backtest.plain import PlainFold
 
 SEEDS = st.integers(0, 2**31 - 1)
 FLAT = (100.0, 100.0, 100.0, 100.0)
@@ -46,7 +47,7 @@ def test_the_compiled_fold_is_the_plain_fold_to_the_bit(seed, count, fine):
         bars, signals = coarse, [random_signals(seed + j, b) for j, b in enumerate(coarse)]
     rules = busy_rules(seed)
     compiled = folded(bars, signals, facts(count), rules, fine=inside)
-    plain = PlainFold(bars, signals, facts(count), rules, 10_000.0, inside).run()
+    plain = Book(*PlainFold(bars, signals, facts(count), rules, 10_000.0, inside).run())
     for name in ("fills", "round_trips", "denials", "equity", "equity_ts_ns", "reasons"):
         assert raw(getattr(compiled, name)) == raw(getattr(plain, name)), name
     assert compiled.digest == plain.digest
@@ -63,7 +64,7 @@ def test_the_compiled_fold_is_the_plain_fold_on_real_bars(shared_data):
     rules = rules_of(**LIVELY)
     compiled = folded(bars, signals, facts(2), rules)
     assert compiled.round_trips.size > 10
-    assert compiled.digest == PlainFold(bars, signals, facts(2), rules, 10_000.0).run().digest
+    assert compiled.digest == Book(*PlainFold(bars, signals, facts(2), rules, 10_000.0).run()).digest
 
 
 @settings(max_examples=15, deadline=None)

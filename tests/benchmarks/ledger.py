@@ -1,11 +1,11 @@
 """The ledger against what SQLite itself does at the same durability, on the same disk, in the same run.
 
 Everybody is handed the same records and takes turns in short blocks, so that a disk that slows down slows all of them:
-a raw `fdatasync` of a record's bytes; a plain `sqlite3` transaction that writes the record as one row of JSON, at WAL and
-synchronous=FULL; our commit of one order intent (lease, event, hash, two postings that must balance, order id, balances,
-head); and ours with several intents to a transaction. Rates are records over the whole time, checkpoints of the
-write-ahead log included. Decision to durable is the whole way from the records of a decision (why, intent, attempt, state)
-to the return of `commit`.
+a raw `fdatasync` of a record's bytes; a plain `sqlite3` transaction that writes the record as one row of JSON, at WAL
+and synchronous=FULL; our commit of one order intent (lease, event, hash, two postings that must balance, order id,
+balances, head); and ours with several intents to a transaction. Rates are records over the whole time, checkpoints of
+the write-ahead log included. Decision to durable is the whole way from the records of a decision (why, intent, attempt,
+state) to the return of `commit`.
 """
 
 import json

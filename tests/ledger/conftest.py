@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,8 @@ def _somebody_else() -> tuple[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Callable[[str], str]]:
-    """A server of its own on a socket in a temporary folder; gives the URL of a database by its name."""
+def postgresql_server() -> Iterator[str]:
+    """A server of its own on a socket in a temporary folder; gives its URL."""
     binaries = _binaries()
     if binaries is None or sys.platform == "win32":
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
@@ -76,14 +76,12 @@ def postgresql_server() -> Iterator[Callable[[str], str]]:
     arguments = [argument for setting in settings for argument in ("-c", setting)]
     server = subprocess.Popen([*become, str(binaries / "postgres"), "-D", str(folder / "data"), *arguments], **run)
 
-    def url(name: str) -> str:
-        return f"postgresql://novapulse@/{name}?host={folder}"
-
+    url = f"postgresql://novapulse@/postgres?host={folder}"
     try:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                psycopg.connect(url("postgres")).close()
+                psycopg.connect(url).close()
                 break
             except psycopg.OperationalError:
                 assert server.poll() is None, server.stdout and server.stdout.read()
@@ -96,16 +94,18 @@ def postgresql_server() -> Iterator[Callable[[str], str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_databases = iter(range(10**9))
+_schemas = iter(range(10**9))
 
 
 @pytest.fixture
-def postgresql(postgresql_server: Callable[[str], str]) -> str:
-    """URL of an empty database."""
-    name = f"ledger_{next(_databases)}"
-    with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return postgresql_server(name)
+def postgresql(postgresql_server: str) -> Iterator[str]:
+    """URL of an empty schema of its own: what a database is to a program, and faster to make."""
+    name = f"ledger_{next(_schemas)}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield f"{postgresql_server}&options=-csearch_path%3D{name}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture(params=STORAGES)

@@ -182,6 +182,7 @@ def test_new_rules_hold_for_requests_and_fills_from_then_on(venue):
 def test_a_split_leaves_the_bracket_its_old_price_and_ends_the_rest(venue):
     Levers(venue).split(BTC, 2, 1, at(2))
     assert venue.balances()["BTC"] == 2 * UNIT
+    assert venue.slots[BTC].position.entry_price == 50.0
     assert venue.lookup("b-e")[0].terms == Terms(2 * UNIT, stop_units=9800, target_units=10_300)
     assert states(venue, "rest") == [VenueState.CANCELED]
     assert [(flow.kind, flow.asset_units) for flow in venue.flows_after(0)[0]] == [("split", UNIT)]

@@ -1,0 +1,385 @@
+"""What an account earned: lots, realised results, round trips, statistics of strategies, risk by day. All are queries.
+
+Invariants:
+- lots are closed first in, first out, fees included in what they cost and bring; nothing is rounded: a part of a lot
+  costs its share as a fraction, and the parts of a round trip sum to what moved in the ledger, to the unit;
+- executions that belong to no order of ours have lots of their own: they never enter a strategy's result;
+- an execution that was taken back takes its lot away with what it cost, where nothing of it was sold yet.
+"""
+
+import base64
+import binascii
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from sqlalchemy import Connection
+
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.postings import Book
+from novapulse.core.records import ACCOUNT
+from novapulse.ledger.queries import BREAKERS, DECISIONS, Execution, executions, listings, records, scales
+
+DAY_NS = 86_400_000_000_000
+
+
+@dataclass(slots=True)
+class Lot:
+    """What is left of an execution that opened a position.
+
+    Attributes:
+        units: Signed, ledger units of the base asset.
+        money: What it brought, fees paid, ledger units of the quote asset: negative for what was bought.
+        execution: The execution.
+    """
+
+    units: int
+    money: Fraction
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """What a part of a position brought when it was closed.
+
+    Attributes:
+        instrument: What was traded.
+        opened: The execution that opened it; None for a correction of cash.
+        closed: The execution that closed it.
+        units: Ledger units of the base asset, > 0; 0 for a correction.
+        pnl: Ledger units of the quote asset, fees paid.
+    """
+
+    instrument: InstrumentKey
+    opened: Execution | None
+    closed: Execution
+    units: int
+    pnl: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What is open of one instrument.
+
+    Attributes:
+        instrument: What.
+        is_ours: Whether orders of ours made it.
+        units: Signed, ledger units of the base asset.
+        money: What it brought so far, fees paid, ledger units of the quote asset: negative for what was bought.
+        since_ns: When its oldest lot was booked.
+    """
+
+    instrument: InstrumentKey
+    is_ours: bool
+    units: int
+    money: Fraction
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """From flat to flat, out of executions alone.
+
+    Attributes:
+        instrument: What.
+        direction: +1 long, -1 short.
+        opened: First execution.
+        closed: Last execution.
+        executions: How many.
+        pnl_units: Fees paid, ledger units of the quote asset.
+        fee_units: Of these.
+    """
+
+    instrument: InstrumentKey
+    direction: int
+    opened: Execution
+    closed: Execution
+    executions: int
+    pnl_units: int
+    fee_units: int
+
+
+@dataclass(slots=True)
+class Inventory:
+    """Lots of one instrument, first in, first out."""
+
+    instrument: InstrumentKey
+    lots: deque[Lot] = field(default_factory=deque)
+
+    @property
+    def units(self) -> int:
+        """Signed quantity held."""
+        return sum(lot.units for lot in self.lots)
+
+    def take(self, one: Execution) -> Iterator[Realised]:
+        """Take an execution in and yield what it realised."""
+        units, money = one.base_units, Fraction(one.cash_units - one.fee_units)
+        if one.fill is None and (lot := self._whole_lot_of(one.venue_trade_id, -units)):
+            self.lots.remove(lot)
+            if rest := lot.money + money:
+                yield Realised(self.instrument, lot.execution, one, 0, rest)
+            return
+        if units == 0:
+            # The cash of an execution that stood in for others is put right.
+            if self.lots:
+                self.lots[-1].money += money
+            elif money:
+                yield Realised(self.instrument, None, one, 0, money)
+            return
+        per_unit = money / abs(units)
+        while units and self.lots and (self.lots[0].units > 0) != (units > 0):
+            lot = self.lots[0]
+            part = min(abs(units), abs(lot.units))
+            brought = lot.money * Fraction(part, abs(lot.units))
+            yield Realised(self.instrument, lot.execution, one, part, brought + per_unit * part)
+            sign = 1 if units > 0 else -1
+            units -= sign * part
+            lot.units += sign * part
+            lot.money -= brought
+            if lot.units == 0:
+                self.lots.popleft()
+        if units:
+            self.lots.append(Lot(units, per_unit * abs(units), one))
+
+    def _whole_lot_of(self, trade: str, units: int) -> Lot | None:
+        return next((lot for lot in self.lots if lot.execution.venue_trade_id == trade and lot.units == units), None)
+
+
+def _by_instrument(done: Iterable[Execution]) -> Iterator[tuple[Inventory, bool, Execution]]:
+    inventories: dict[tuple[InstrumentKey, bool], Inventory] = {}
+    for one in done:
+        if one.instrument is not None:
+            key = one.instrument, bool(one.client_order_id)
+            inventory = inventories.setdefault(key, Inventory(one.instrument))
+            yield inventory, key[1], one
+
+
+def realised(connection: Connection, account: AccountKey) -> Iterator[Realised]:
+    """Yield what was realised by lot, fees included, in the order of the executions that closed.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    for inventory, _, one in _by_instrument(executions(connection, account)):
+        yield from inventory.take(one)
+
+
+def positions(connection: Connection, account: AccountKey) -> tuple[Position, ...]:
+    """Return what is open by instrument, ours first; what came without a trade is in the balances only.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    kept: dict[tuple[bool, InstrumentKey], Inventory] = {}
+    for inventory, is_ours, one in _by_instrument(executions(connection, account)):
+        kept[not is_ours, inventory.instrument] = inventory
+        deque(inventory.take(one), maxlen=0)
+    return tuple(
+        Position(
+            key,
+            not foreign,
+            held.units,
+            sum((lot.money for lot in held.lots), Fraction(0)),
+            held.lots[0].execution.ts_ns,
+        )
+        for (foreign, key), held in sorted(kept.items(), key=lambda item: item[0])
+        if held.lots
+    )
+
+
+def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTrip]:
+    """Yield the round trips of our orders, from flat to flat, as the executions give them.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    running: dict[InstrumentKey, list[Execution]] = defaultdict(list)
+    held: dict[InstrumentKey, int] = defaultdict(int)
+    for one in executions(connection, account):
+        if one.instrument is None or not one.client_order_id:
+            continue
+        running[one.instrument].append(one)
+        held[one.instrument] += one.base_units
+        if held[one.instrument] == 0:
+            yield _round_trip(one.instrument, running.pop(one.instrument))
+
+
+def _round_trip(instrument: InstrumentKey, parts: Sequence[Execution]) -> RoundTrip:
+    opening = next((part.base_units for part in parts if part.base_units), 0)
+    fees = sum(part.fee_units for part in parts)
+    pnl = sum(part.cash_units for part in parts) - fees
+    direction = (opening > 0) - (opening < 0)
+    return RoundTrip(instrument, direction, parts[0], parts[-1], len(parts), pnl, fees)
+
+
+# ---- what was recorded of round trips ----
+
+
+@dataclass(slots=True)
+class StrategyStatistics:
+    """What one strategy's round trips came to, by the strategy that led the entry.
+
+    Attributes:
+        strategy: Its name, or its number where the name is not given.
+        trades: Closed round trips.
+        wins: Those with a result above 0.
+        losses: Those below.
+        gross_profit: Sum of the wins, ledger units of the quote asset, fees paid.
+        gross_loss: Sum of the losses, >= 0.
+        fee_units: Fees, ledger units.
+        r_sum: Sum of the results in units of their risk.
+    """
+
+    strategy: str
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    gross_profit: int = 0
+    gross_loss: int = 0
+    fee_units: int = 0
+    r_sum: Fraction = Fraction(0)
+
+    def add(self, pnl_units: int, fee_units: int, r_multiple: Fraction) -> None:
+        """Count a round trip."""
+        self.trades += 1
+        self.wins += pnl_units > 0
+        self.losses += pnl_units < 0
+        self.gross_profit += max(pnl_units, 0)
+        self.gross_loss += max(-pnl_units, 0)
+        self.fee_units += fee_units
+        self.r_sum += r_multiple
+
+    @property
+    def pnl_units(self) -> int:
+        """What is left, ledger units of the quote asset."""
+        return self.gross_profit - self.gross_loss
+
+    @property
+    def win_rate(self) -> Fraction | None:
+        """Share of the trades that won; None without trades."""
+        return Fraction(self.wins, self.trades) if self.trades else None
+
+    @property
+    def average_pnl(self) -> Fraction | None:
+        """Ledger units a trade; None without trades."""
+        return Fraction(self.pnl_units, self.trades) if self.trades else None
+
+    @property
+    def average_r(self) -> Fraction | None:
+        """Result of a trade in units of its risk; None without trades."""
+        return self.r_sum / self.trades if self.trades else None
+
+    @property
+    def profit_factor(self) -> Fraction | None:
+        """Wins over losses; None without losses."""
+        return Fraction(self.gross_profit, self.gross_loss) if self.gross_loss else None
+
+
+def strategy_statistics(
+    connection: Connection, account: AccountKey, names: Sequence[str] = ()
+) -> tuple[StrategyStatistics, ...]:
+    """Return the statistics of the round trips that were recorded, by strategy.
+
+    Args:
+        connection: From `queries.reading`.
+        account: Whose.
+        names: Names of the strategies by number; a number without one is shown as it is.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    known, found = scales(connection), dict[str, StrategyStatistics]()
+    finer = {key: 10 ** (known[one.quote] - one.cash_scale) for key, one in listings(connection, account).items()}
+    for entry in records(connection, account, ("round_trip_closed",)):
+        body = entry.record.body
+        lead = body["lead"]
+        name = names[lead] if isinstance(lead, int) and 0 <= lead < len(names) else str(lead)
+        factor = finer[InstrumentKey(*body["instrument"])]
+        found.setdefault(name, StrategyStatistics(name)).add(
+            body["pnl_units"] * factor, body["fee_units"] * factor, Fraction(float.fromhex(body["r_multiple"]))
+        )
+    return tuple(found[name] for name in sorted(found))
+
+
+# ---- risk by day ----
+
+
+@dataclass(slots=True)
+class RiskDay:
+    """One UTC day of an account; amounts in ledger units of its quote asset.
+
+    Attributes:
+        day: Days since 1970-01-01.
+        realised: Result of what was closed, fees paid.
+        fees: Fees of the day's executions.
+        flows: Cash that came in without a trade; negative for what went out.
+        executions: How many.
+        trips: Breakers that tripped.
+        equity: Cash that came and what was realised of it until the end of the day: open positions at what they cost.
+        drawdown: `1 - equity / peak`, flows taken out of the peak; 0 where there is none.
+        marked_equity: Equity with positions at their marks, quote, as the day's last decision saw it; None without.
+    """
+
+    day: int
+    realised: Fraction = Fraction(0)
+    fees: int = 0
+    flows: int = 0
+    executions: int = 0
+    trips: int = 0
+    equity: Fraction = Fraction(0)
+    drawdown: Fraction = Fraction(0)
+    marked_equity: Decimal | None = None
+
+    @property
+    def date(self) -> str:
+        """The day as people write it."""
+        return str(np.datetime64(self.day, "D"))
+
+
+def risk_history(connection: Connection, account: AccountKey) -> tuple[RiskDay, ...]:
+    """Return the risk of an account day by day, days on which nothing was recorded left out.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    days: dict[int, RiskDay] = {}
+
+    def of(ts_ns: int) -> RiskDay:
+        return days.setdefault(ts_ns // DAY_NS, RiskDay(ts_ns // DAY_NS))
+
+    for inventory, _, one in _by_instrument(executions(connection, account)):
+        today = of(one.ts_ns)
+        today.executions += one.fill is not None
+        today.fees += one.fee_units
+        today.realised += sum((part.pnl for part in inventory.take(one)), Fraction(0))
+    quotes = {listing.quote for listing in listings(connection, account).values()}
+    for entry in records(connection, account, ("account_opened", "flow_booked", "break_adopted", "dust_swept")):
+        moved = (leg.amount for leg in entry.record.postings if leg.book is Book.CASH and leg.asset in quotes)
+        of(entry.record.ts_ns).flows += sum(moved)
+    for entry in records(connection, account, BREAKERS):
+        of(entry.record.ts_ns).trips += entry.record.kind == "breaker_tripped"
+    for entry in records(connection, account, DECISIONS):
+        today = of(entry.record.ts_ns)
+        today.marked_equity = _marked_equity(entry.record.body.get("inputs")) or today.marked_equity
+    equity = peak = Fraction(0)
+    for _, today in sorted(days.items()):
+        equity += today.realised + today.flows
+        peak = max(peak + today.flows, equity)
+        today.equity = equity
+        today.drawdown = 1 - equity / peak if peak > 0 else Fraction(0)
+    return tuple(day for _, day in sorted(days.items()))
+
+
+def _marked_equity(inputs: object) -> Decimal | None:
+    text = inputs.get("account") if isinstance(inputs, dict) else None
+    try:
+        raw = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except binascii.Error:
+        return None
+    if len(raw) != ACCOUNT.itemsize:
+        return None
+    value = Decimal(repr(float(np.frombuffer(raw, ACCOUNT)["equity"][0])))
+    return value if value.is_finite() else None

@@ -1,0 +1,92 @@
+"""`novapulse replay`, `parity` and `explain --decision` on a lake of their own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from novapulse.parity.kept import Kept
+from tests.cli.conftest import Cli
+
+RUN = ("--symbol", "BTC-USDT", "ETH-USDT", "--end", "2024-01-04")
+
+
+@pytest.fixture
+def quick(home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A confluence of one timeframe, warm within a day and a half."""
+    path = home / "quick.yaml"
+    path.write_text(
+        "schema_version: 1\nconfluence: {timeframe_multiples: [1], timeframe_weights: [1], agreement_multipliers: [1]}\n"
+    )
+    monkeypatch.setenv("NOVAPULSE_CONFIG", str(path))
+    return path
+
+
+def test_a_replay_is_the_backtest_and_its_ledger_explains_every_decision(cli: Cli, quick: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "replay.db"
+    outcome = cli("replay", *RUN, "--ledger", ledger, "--json")
+    assert outcome.code == 0, outcome.err
+    said = json.loads(outcome.out)
+    tested = json.loads(cli("backtest", *RUN, "--json").out)
+    assert said["summary"]["round_trips"] == tested["summary"]["trades"] > 0
+    assert said["summary"]["final_equity"] == tested["summary"]["final_equity"]
+    assert said["summary"]["fees"] == pytest.approx(tested["summary"]["fees"], rel=1e-12)
+    assert said["data"]["hash"] == tested["data"]["hash"]
+    bars = sum(one["bars"] for one in said["why_not"].values())
+    assert bars + said["decisions"] == said["data"]["bars"]
+
+    with Kept(ledger) as kept:
+        (session,) = kept.sessions()
+        ids = [one.record.body["decision_id"] for one in kept.records(session.account, kinds=("decision_taken",))]
+    explained = json.loads(cli("explain", "--decision", ids[0], "--ledger", ledger, "--json").out)
+    assert (explained["same"], explained["decision_id"]) == (True, ids[0])
+    page = cli("explain", "--decision", ids[0][:8], "--ledger", ledger)
+    assert page.code == 0, page.err
+    for part in ("made again from ledger and lake, bit for bit", "Limits", "binds", "What followed", "keltner@1m"):
+        assert part in page.out
+    assert all(len(line) <= 100 for line in page.out.splitlines())
+
+    why = json.loads(cli("explain", "--why-not", "--ledger", ledger, "--json").out)
+    assert sum(one["bars"] for one in why["accounts"][0]["why_not"].values()) <= bars
+    assert "the consensus is weaker" in cli("explain", "--why-not", "--ledger", ledger, "--of", "BTC-USDT").out
+
+    again = cli("parity", "--session", "last", "--ledger", ledger, "--json")
+    assert again.code == 0, again.err
+    assert [rung["holds"] for rung in json.loads(again.out)["rungs"]] == [True, True, True, True, None]
+    assert cli("replay", *RUN, "--ledger", ledger).code == 2, "a ledger was written over"
+
+
+def test_the_ladder_holds_on_every_rung(cli: Cli, quick: Path) -> None:
+    outcome = cli("parity", *RUN)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("bit for bit") == 3
+    assert "DIFFERS" not in outcome.out
+    assert "novapulse simulate" in outcome.out
+
+
+def test_people_read_what_was_not_done_and_why(cli: Cli, quick: Path) -> None:
+    outcome = cli("replay", *RUN)
+    assert outcome.code == 0, outcome.err
+    for part in ("Round trips", "Why not more", "indicators are not warm yet", "µs a bar and pair"):
+        assert part in outcome.out
+
+
+BAD = {
+    "no such ledger": (["explain", "--decision", "abcd"], ["no such ledger", "--ledger"]),
+    "a session without a ledger": (["parity", "--session", "7"], ["no such ledger"]),
+    "a session and a symbol": (["parity", "--session", "7", "--symbol", "BTC-USDT"], ["leave out --symbol"]),
+    "a decision and a start": (["explain", "--decision", "abcd", "--start", "2024-01-01"], ["leave out --start"]),
+    "a ledger for a bar": (["explain", "--at", "2024-01-02", "--ledger", "x.db"], ["--ledger belongs to --decision"]),
+    "a bar and a decision": (["explain", "--at", "2024-01-02", "--decision", "abcd"], ["--decision"]),
+    "nothing to explain": (["explain"], ["--at"]),
+    "a folder that is not there": (["replay", *RUN, "--ledger", "no/such/x.db"], ["there is no folder"]),
+}
+
+
+@pytest.mark.parametrize(("words", "named"), BAD.values(), ids=BAD)
+def test_what_cannot_be_done_is_one_sentence(cli: Cli, quick: Path, words: list[str], named: list[str]) -> None:
+    outcome = cli(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    for part in named:
+        assert part in outcome.err
+    assert "Traceback" not in outcome.err
