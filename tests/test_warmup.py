@@ -15,7 +15,8 @@ import importlib, json, pkgutil, sys
 import novapulse
 
 def compiled():
-    names = [m.name for m in pkgutil.walk_packages(novapulse.__path__, "novapulse.") if "__main__" not in m.name]
+    found = [m.name for m in pkgutil.walk_packages(novapulse.__path__, "novapulse.")]
+    names = [name for name in found if not {"__main__", "migrations"} & {*name.split(".")}]
     kernels = {}
     for name in names:
         for label, value in vars(importlib.import_module(name)).items():
@@ -40,6 +41,8 @@ for timeframe, width, count in (("1m", 1, 30000), ("5m", 5, 6000)):
 for words in (
     "backtest", "backtest --symbol BTC-USDT --metrics-only", "backtest --timeframe 5m", "data verify",
     "explain --exchange binance --symbol SOL-USDT --at 2024-01-20",
+    "replay --symbol BTC-USDT SOL-USDT", "replay --timeframe 5m --symbol BTC-USDT",
+    "parity --symbol BTC-USDT SOL-USDT --end 2024-01-20",
 ):
     assert main(words.split()) == 0, words
 after = compiled()

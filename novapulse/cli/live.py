@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, progress, say, show_json
+from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, say, show_json
 from novapulse.cli.live_market import read_market
 from novapulse.cli.live_session import LEDGER_FILE, SESSIONS, Parts, Session, last_health, open_session, put_together
 from novapulse.cli.render import table
@@ -57,10 +57,6 @@ def live(options: argparse.Namespace) -> int:
         except (JournalError, PaperFileError) as wrong:
             error(str(wrong))
             return EXIT_FAILED
-        except ValueError as wrong:
-            if type(wrong) is ValueError:
-                raise UsageError(str(wrong)) from wrong
-            raise
     _show(outcome, session, as_json=options.json)
     return EXIT_DONE if outcome.ended.clean else EXIT_FAILED
 

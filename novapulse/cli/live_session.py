@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from novapulse import __version__
+from novapulse.cli.console import UsageError
 from novapulse.cli.live_market import AccountPlan, Market
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
@@ -161,7 +162,10 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
         if not found.state and not any(ledger.records(plan.key, ("account_opened",))):
             ledger.commit([(plan.key, Commit((opening_record(trader, timeline.now_ns()),)))])
         facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
-        trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key))
+        try:
+            trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key))
+        except ValueError as wrong:
+            raise UsageError(f"{ledger.place}: {wrong}") from wrong
         return trader
 
     return make

@@ -36,6 +36,8 @@ from novapulse.execution.rules import instrument_records
 EQUITY = 2
 """Place of the last equity among the gauges."""
 
+_MODES = tuple(Mode)
+
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
@@ -111,6 +113,7 @@ class Books:
         self.records = instrument_records(self.instruments)
         self.rules = rules
         self.account = np.zeros(1, ACCOUNT)
+        self._mode = self.account["mode"]
         self.positions = np.zeros(count, POSITION)
         self.orders = np.zeros(count, ORDER)
         self.foreign_units = np.zeros(count, np.int64)
@@ -136,7 +139,7 @@ class Books:
     @property
     def mode(self) -> Mode:
         """What the account may do."""
-        return Mode(int(self.account[0].mode))
+        return _MODES[int(self._mode[0])]
 
     @mode.setter
     def mode(self, mode: Mode) -> None:

@@ -26,7 +26,7 @@ from novapulse.reconciliation.breaks import Break, Reading
 CLOSED_KEPT = 512
 """Ended orders that are remembered for facts that come late; the ledger keeps all of them."""
 
-PLANS_KEPT = 256
+PLANS_KEPT = 64
 
 FOREIGN_KEPT = 4096
 

@@ -86,7 +86,8 @@ def is_early(desk: Desk, fill: Filled) -> bool:
 
 def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
     """Book executions of one reading in the venue's order, what opens a position before what closes it."""
-    waiting = sorted(found, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
+    news = [each for each in found if not _is_booked(desk, each)]
+    waiting = sorted(news, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
     while waiting:
         early = [each for each in waiting if not _taken_unless_early(desk, draft, each)]
         if len(early) == len(waiting):
@@ -94,6 +95,11 @@ def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
                 take_fill(desk, draft, each)
             return
         waiting = early
+
+
+def _is_booked(desk: Desk, fill: Filled) -> bool:
+    order = desk.order(fill.client_order_id, fill.venue_order_id)
+    return order is not None and order.fills.get(fill.venue_trade_id) == fill
 
 
 def _taken_unless_early(desk: Desk, draft: Draft, fill: Filled) -> bool:

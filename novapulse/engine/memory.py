@@ -9,7 +9,7 @@ import base64
 import json
 import struct
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from novapulse.engine.desk import Desk, Draft, Run, Slot
 VERSION = 1
 _HEAD = struct.Struct(">4sIII")
 _MAGIC = b"npt1"
+_SLOT_FIELDS = tuple(field.name for field in fields(Slot))
 
 
 class Packer:
@@ -73,9 +74,10 @@ def _told(desk: Desk) -> dict[str, Any]:
         "version": VERSION,
         "account": [desk.key.exchange, desk.key.account_id],
         "instruments": [[instrument.exchange, instrument.symbol] for instrument in desk.instruments],
-        "slots": [asdict(slot) for slot in desk.slots],
+        "slots": [{name: getattr(slot, name) for name in _SLOT_FIELDS} for slot in desk.slots],
         "holds": desk.holds,
-        "plans": {name: base64.b64encode(plan.tobytes()).decode() for name, plan in desk.plans.items()},
+        "plans": list(desk.plans),
+        "plan_bytes": base64.b64encode(b"".join([plan.tobytes() for plan in desk.plans.values()])).decode(),
         "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "foreign_trades": list(desk.foreign_trades),
         "cursor": desk.cursor,
@@ -94,9 +96,8 @@ def _told(desk: Desk) -> dict[str, Any]:
 def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.slots = [Slot(**slot) for slot in told["slots"]]
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
-    desk.plans = OrderedDict(
-        (name, np.frombuffer(base64.b64decode(plan), ORDER).copy()[0]) for name, plan in told["plans"].items()
-    )
+    plans = np.frombuffer(base64.b64decode(told["plan_bytes"]), ORDER)
+    desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
     desk.foreign = {name: InstrumentKey(*key) for name, key in told["foreign"].items()}
     desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
     desk.cursor = told["cursor"]

@@ -110,11 +110,11 @@ class Trader:
             desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
         desk.ts_close_ns = ts_close_ns
         for fact in facts:
-            desk.orders.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
+            _known(desk.orders, fact.client_order_id).add(fact)
         ended: dict[str, Order] = {}
         for fact in recent:
             if fact.client_order_id and fact.client_order_id not in desk.orders:
-                ended.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
+                _known(ended, fact.client_order_id).add(fact)
         for name, order in ended.items():
             if order.is_intended:
                 desk.closed[name] = order
@@ -376,3 +376,10 @@ class Trader:
             desk.learn(draft, AbsenceProved(bracket.client_order_id, never_sent=True))
             close(desk, draft, row, bracket)
             slot.entry = ""
+
+
+def _known(orders: dict[str, Order], name: str) -> Order:
+    order = orders.get(name)
+    if order is None:
+        order = orders[name] = Order(name)
+    return order

@@ -16,6 +16,8 @@ _ENDED = {
     OrderStatus.EXPIRED.value: {VenueState.EXPIRED, VenueState.CANCELED},
 }
 
+_MARKED = {"breaker_tripped": "name", "break_found": "class", "break_adopted": "", "absence_proved": ""}
+
 
 def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     """Look at records that were written."""
@@ -28,8 +30,9 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             ord_10_evidence(auditor, host, record)
         elif record.kind == "decision_taken":
             sys_12_no_future(auditor, host, record)
-        elif record.kind in ("breaker_tripped", "break_found", "break_resolved", "absence_proved", "dispute_settled"):
-            auditor.world.marks.reached(f"{record.kind} {record.body.get('name', record.body.get('kind', ''))}".strip())
+        elif record.kind in _MARKED:
+            named = record.body.get(_MARKED[record.kind], "")
+            auditor.world.marks.reached(f"{record.kind} {named}".strip())
         host.durable.add(record)
         if record.kind == "order_closed":
             ord_3_fills_are_cum(auditor, host, record)

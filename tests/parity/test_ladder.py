@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_every_bar_is_judged_and_why_not_is_kept_in_runs(small: Small, played: C
     assert len(found.holds) < held / 4
     for key in small.stretch.ticks.keys:
         runs = sorted((run.first_ns, run.last_ns) for run in found.holds if run.instrument == key)
-        assert all(last < first for (_, last), (first, _) in zip(runs[:-1], runs[1:], strict=True))
+        assert all(last < first for (_, last), (first, _) in pairwise(runs))
 
 
 def test_a_recorded_session_is_run_again_from_ledger_and_lake_alone(small: Small, tmp_path: Path) -> None:

@@ -113,7 +113,11 @@ def test_a_bar_is_missing_at_its_close_only_when_no_good_one_had_come(small: Sma
     close_ns = int(ticks.ts_close_ns[50])
     late = Late(ticks.keys[0], close_ns, close_ns + 5 * SECOND_NS, problem)
     heard = play(
-        small.stretch.key, small.stretch.configuration, ticks.after(0, close_ns), MemoryJournal(), Script((late,))
+        small.stretch.key,
+        small.stretch.configuration,
+        ticks.after(0, close_ns + MINUTE_NS),
+        MemoryJournal(),
+        Script((late,)),
     )
     assert int(heard.ticks.present[50, 0]) == (0 if problem == "late" else 1)
     (told,) = [record for record in heard.journal.records if record.kind == "bar_late"]
