@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from novapulse.core.bars import MINUTE_NS
@@ -108,19 +109,18 @@ def finish(process: "subprocess.Popen[str]", home: Path) -> dict[str, Any]:
     return said
 
 
+def newest_session(home: Path) -> str:
+    """Return the name of the last session; empty before the first."""
+    return max((folder.name for folder in home.glob("sessions/*")), default="")
+
+
 def last_seen_ns(home: Path) -> int:
     """Return the last close that the newest session has recorded; 0 before the first."""
-    found = sorted(home.glob("sessions/*/kraken.bars"))
-    if not found:
-        return 0
-    whole = found[-1].read_bytes().partition(b"\n")[2]
-    rows = len(whole) // ARRIVAL.itemsize
-    if rows == 0:
-        return 0
-    end = rows * ARRIVAL.itemsize
-    import numpy as np
-
-    return int(np.frombuffer(whole[end - ARRIVAL.itemsize : end], ARRIVAL)["ts_close_ns"][0])
+    recording = home / "sessions" / newest_session(home) / "kraken.bars"
+    whole = recording.read_bytes().partition(b"\n")[2] if recording.is_file() else b""
+    end = len(whole) // ARRIVAL.itemsize * ARRIVAL.itemsize
+    last = np.frombuffer(whole[max(end - ARRIVAL.itemsize, 0) : end], ARRIVAL)
+    return int(last["ts_close_ns"][0]) if last.size else 0
 
 
 @dataclass
@@ -142,11 +142,10 @@ def kill_at(home: Path, moments_ns: list[int], chance: random.Random) -> Killed:
 
 
 def _killed(home: Path, moment_ns: int, chance: random.Random) -> int:
-    sessions = len(list(home.glob("sessions/*")))
+    before = newest_session(home)
     process = start(home)
     while process.poll() is None:
-        is_new = len(list(home.glob("sessions/*"))) > sessions
-        if is_new and last_seen_ns(home) >= moment_ns:
+        if newest_session(home) != before and last_seen_ns(home) >= moment_ns:
             time.sleep(chance.random() * 0.004)
             process.kill()
             process.communicate()

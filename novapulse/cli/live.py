@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ def live(options: argparse.Namespace) -> int:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     with ExitStack() as stack:
         try:
-            logs = Logs(home / LOGS)
+            logs = Logs(home / LOGS, console=sys.stderr)
             stack.callback(logs.close)
             logging.getLogger("alembic").setLevel(logging.WARNING)
             hooks = CrashHooks(home / LOGS / STACKS, logs.flush)

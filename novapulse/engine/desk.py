@@ -166,6 +166,7 @@ class Desk:
         self.ignored: set[str] = set()
         self.flows: OrderedDict[str, None] = OrderedDict()
         self.active_ns: dict[str, int] = {}
+        self.rows_active_ns = [0 for _ in self.instruments]
         self.taken: list[tuple[int, int, float]] = []
         self.fills_since_clean = 0
         self.dust_days: dict[str, int] = {}
@@ -271,6 +272,7 @@ class Desk:
         if order.venue_order_id:
             self.venue_ids[order.venue_order_id] = order.client_order_id
         self.active_ns[order.client_order_id] = draft.ts_ns
+        self.rows_active_ns[self.row_of(order)] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
         if order.client_order_id in self.closed and not order.is_terminal:
             self._reopen(order)

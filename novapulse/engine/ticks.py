@@ -54,7 +54,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     for one in attention:
         _act(desk, draft, one, event)
         touched.add(one.row)
-    touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
+    touched.update(np.flatnonzero(desk.books.orders["intent"]).tolist())
     return sorted(touched)
 
 

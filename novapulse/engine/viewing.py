@@ -88,7 +88,11 @@ def view_of(desk: Desk) -> View:
         positions=positions,
         to_protect=protected,
         orders_active_ns=desk.active_ns,
-        instruments_active_ns=_instruments_active(desk),
+        instruments_active_ns={
+            instrument.key: ts_ns
+            for instrument, ts_ns in zip(desk.instruments, desk.rows_active_ns, strict=True)
+            if ts_ns
+        },
         known_trades=desk.foreign_trades,
         known_flows=desk.flows,
         known_foreign=desk.foreign,
@@ -104,13 +108,3 @@ def _marks(desk: Desk) -> Mapping[InstrumentKey, int]:
         for row, instrument in enumerate(desk.instruments)
         if (units := desk.price_units(row, float(desk.books.last_bars[row].close))) > 0
     }
-
-
-def _instruments_active(desk: Desk) -> dict[InstrumentKey, int]:
-    active: dict[InstrumentKey, int] = {}
-    for name, ts_ns in desk.active_ns.items():
-        order = desk.order(name)
-        if order is not None:
-            key = order.request.instrument
-            active[key] = max(active.get(key, 0), ts_ns)
-    return active

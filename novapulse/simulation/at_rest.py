@@ -67,13 +67,16 @@ def ord_6_positions(auditor: "Auditor", host: Host) -> None:
     desk = host.trader.desk
     for row, instrument in enumerate(desk.instruments):
         slot = host.exchange.slots[instrument.key]
-        believed = int(desk.books.positions[row].qty_units)
+        believed, nobodys = int(desk.books.positions[row].qty_units), int(desk.books.foreign_units[row])
+        if believed * nobodys < 0:
+            text = f"the trader has {believed} units beside {nobodys} of nobody, which cannot both be"
+            auditor.broke("ORD-6", host, f"{instrument.symbol}: {text}")
         theirs = slot.held_units + slot.stray_units
-        if believed + int(desk.books.foreign_units[row]) != theirs:
+        if believed + nobodys != theirs:
             auditor.broke(
                 "ORD-6",
                 host,
-                f"{instrument.symbol}: the trader has {believed} units and {desk.books.foreign_units[row]} of nobody, "
+                f"{instrument.symbol}: the trader has {believed} units and {nobodys} of nobody, "
                 f"the venue {slot.held_units} and {slot.stray_units}",
             )
 

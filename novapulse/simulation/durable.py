@@ -12,7 +12,7 @@ from novapulse.core.facts import KINDS, from_body
 from novapulse.core.messages import Record
 from novapulse.core.orders import Fact
 
-RECENT_KEPT = 6000
+RECENT_KEPT = 1500
 """Facts that a restart is told of: more than a venue tells again."""
 
 

@@ -27,7 +27,7 @@ from novapulse.risk.settings import LimitSettings, RiskSettings, SizingSettings,
 
 DAY_BARS = 1440
 MARKET_SEED = 4
-SETTLING_BARS = 240
+SETTLING_BARS = 10
 """Bars behind the last day: the time in which everything has to come to rest."""
 
 _COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LTC", "LINK")

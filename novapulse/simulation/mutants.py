@@ -1,0 +1,249 @@
+"""Planted bugs: each is what somebody once shipped, and each has to be caught by the ordinary seeds.
+
+A mutant that survives says that the simulation is too kind, not that the bug is harmless.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from novapulse.core import known_facts
+from novapulse.core.messages import Commit, Effect, Submit
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
+from novapulse.engine import fills, orders, protection, trader
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.reconciler import Reconciler
+from novapulse.engine.resolver import Resolver
+from novapulse.engine.trader import Trader
+
+Mutant = Callable[[ExitStack], None]
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Plant a bug for as long as the context lasts.
+
+    Raises:
+        KeyError: There is no such mutant.
+    """
+    with ExitStack() as stack:
+        MUTANTS[name](stack)
+        yield
+
+
+def _patched(stack: ExitStack, where: Any, name: str, value: Any) -> None:
+    stack.enter_context(patch.object(where, name, value))
+
+
+def _fresh_id_on_retry(stack: ExitStack) -> None:
+    """What is not known is sent again, under a new name."""
+    plain = Trader._on_submit
+
+    def hasty(self: Trader, event: Any, draft: Draft) -> None:
+        order = self.desk.order(event.client_order_id)
+        plain(self, event, draft)
+        if order is None or event.outcome.value != "ambiguous" or order.request.role is not Role.ENTRY:
+            return
+        again = replace(order.request, client_order_id=f"again-{event.client_order_id}", protection=None)
+        if again.client_order_id not in self.desk.orders and not order.is_terminal:
+            self.desk.slots[self.desk.row_of(order)].drains.append(again.client_order_id)
+            orders.submit(self.desk, draft, again)
+
+    _patched(stack, Trader, "_on_submit", hasty)
+
+
+def _no_fill_dedupe(stack: ExitStack) -> None:
+    """An execution that comes twice is booked twice."""
+    plain = fills.take_fill
+    known = {}
+
+    def forgetful(desk: Desk, draft: Draft, fill: Filled) -> int | None:
+        order = desk.order(fill.client_order_id, fill.venue_order_id)
+        if order is not None and fill.venue_trade_id in order.fills:
+            number = known[fill.venue_trade_id] = known.get(fill.venue_trade_id, 0) + 1
+            if number == 1 and desk.books.positions[desk.rows[fill.instrument]].qty_units:
+                row = desk.rows[fill.instrument]
+                legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
+                desk.books.book(row, fill, order.request.role, desk.plans.get(order.request.decision_id), 0)
+                draft.write("fill_booked", fills.to_body(fill), legs)
+                return row
+        return plain(desk, draft, fill)
+
+    _patched(stack, fills, "take_fill", forgetful)
+    _patched(stack, fills, "_is_booked", lambda desk, fill: False)
+
+
+def _send_before_intent(stack: ExitStack) -> None:
+    """A request leaves, and what it was is written afterwards."""
+    plain = Draft.finished
+
+    def eager(self: Draft, ts_close_ns: int, state: bytes) -> list[Effect]:
+        effects = plain(self, ts_close_ns, state)
+        sent = [effect for effect in effects if isinstance(effect, Submit)]
+        rest = [effect for effect in effects if not isinstance(effect, Submit)]
+        return [*sent, *rest]
+
+    _patched(stack, Draft, "finished", eager)
+
+
+def _no_intent_row(stack: ExitStack) -> None:
+    """Orders are sent, and the ledger never hears of their intent."""
+    plain = Draft.write
+
+    def silent(self: Draft, kind: str, body: Any, postings: Sequence[Any] = ()) -> None:
+        if kind != "order_intended" or postings:
+            plain(self, kind, body, postings)
+
+    _patched(stack, Draft, "write", silent)
+
+
+def _cancel_ack_is_the_end(stack: ExitStack) -> None:
+    """A cancel that was taken counts as an order that has ended."""
+    plain = Trader._on_cancel
+
+    def trusting(self: Trader, event: Any, draft: Draft) -> None:
+        order = self.desk.orders.get(event.client_order_id)
+        if order is not None and event.outcome.value == "accepted":
+            ended = Seen(event.client_order_id, "", VenueState.CANCELED, order.filled_units, draft.ts_ns)
+            self.desk.learn(draft, ended)
+        plain(self, event, draft)
+
+    _patched(stack, Trader, "_on_cancel", trusting)
+
+
+def _timeout_is_rejection(stack: ExitStack) -> None:
+    """No answer counts as a refusal."""
+
+    def certain(name: str, attempt: int, text: str = "") -> Refused:
+        return Refused(name, attempt, "timeout", text)
+
+    _patched(stack, trader, "Unclear", certain)
+
+
+def _cursor_ahead(stack: ExitStack) -> None:
+    """The cursor moves although not everything behind it was booked."""
+    plain = Reconciler.take
+
+    def hasty(self: Reconciler, draft: Draft, snapshot: Any) -> None:
+        plain(self, draft, replace(snapshot, fills=snapshot.fills[:-1]))
+
+    _patched(stack, Reconciler, "take", hasty)
+
+
+def _stop_loosened(stack: ExitStack) -> None:
+    """A stop follows the price in both directions."""
+    plain = protection._follow_stop
+
+    def loose(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
+        position, known = desk.books.positions[row], bracket.terms
+        if known.stop_units and not desk.slots[row].leaving_ns and position.bars_held in (3, 7, 11):
+            record = desk.books.records[row]
+            away = known.stop_units - int(position.direction) * 5 * int(record.tick_units)
+            if away > 0:
+                orders.amend(desk, draft, bracket, replace(known, stop_units=away))
+                return
+        plain(desk, draft, row, bracket)
+
+    _patched(stack, protection, "_follow_stop", loose)
+
+
+def _no_start_reconciliation(stack: ExitStack) -> None:
+    """A trader that was started trades on at once, and asks nobody what happened meanwhile."""
+
+    def trusting(self: Reconciler, draft: Draft) -> None:
+        self.desk.ready = True
+
+    _patched(stack, Reconciler, "start", trusting)
+
+
+def _hold_never_released(stack: ExitStack) -> None:
+    """What an entry reserved stays reserved."""
+    plain = Desk.release
+
+    def keeps(self: Desk, order: Order, leaves_units: int) -> tuple[Any, ...]:
+        before = dict(self.holds)
+        legs = plain(self, order, leaves_units)
+        if leaves_units <= 0 and legs:
+            self.holds = before
+            return ()
+        return legs
+
+    _patched(stack, Desk, "release", keeps)
+
+
+def _cumulative_as_delta(stack: ExitStack) -> None:
+    """A cumulative quantity is added to what was seen before."""
+    plain = known_facts.KnownFacts._take_seen
+
+    def adding(self: Any, fact: Seen) -> bool:
+        if fact.filled_units and self.seen_units:
+            fact = replace(fact, filled_units=self.seen_units + fact.filled_units)
+        return plain(self, fact)
+
+    stack.enter_context(patch.dict(known_facts._TAKE, {Seen: adding}))
+
+
+def _notional_check_skipped(stack: ExitStack) -> None:
+    """An entry says nothing of what its position may be worth."""
+    _patched(stack, orders, "_notional_max", lambda desk, row: 0)
+
+
+def _fill_before_its_leg(stack: ExitStack) -> None:
+    """An execution that closes what is not open yet is booked at once, as nobody's."""
+    _patched(stack, fills, "is_early", lambda desk, fill: False)
+
+
+def _absence_at_once(stack: ExitStack) -> None:
+    """One list that does not hold an order proves that there is none."""
+    def hasty(self: Resolver, draft: Draft, order: Order, inquiry: Any) -> None:
+        if not order.venue_order_id:
+            self.desk.learn(draft, AbsenceProved(order.client_order_id))
+
+    _patched(stack, Resolver, "_absent", hasty)
+
+
+def _attempt_unwritten(stack: ExitStack) -> None:
+    """The intent is written, the attempt is not: a crash takes what was sent for something that never left."""
+    plain = Draft.write
+
+    def silent(self: Draft, kind: str, body: Any, postings: Sequence[Any] = ()) -> None:
+        if kind != "order_attempted":
+            plain(self, kind, body, postings)
+
+    _patched(stack, Draft, "write", silent)
+
+
+def _state_without_commit(stack: ExitStack) -> None:
+    """What a trader wants is done before the commit that it needs."""
+    plain = Draft.finished
+
+    def eager(self: Draft, ts_close_ns: int, state: bytes) -> list[Effect]:
+        effects = plain(self, ts_close_ns, state)
+        commits = [effect for effect in effects if isinstance(effect, Commit)]
+        return [*(effect for effect in effects if not isinstance(effect, Commit)), *commits]
+
+    _patched(stack, Draft, "finished", eager)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "fresh id on retry": _fresh_id_on_retry,
+    "no fill dedupe": _no_fill_dedupe,
+    "send before intent": _send_before_intent,
+    "no intent row": _no_intent_row,
+    "cancel ack treated as terminal": _cancel_ack_is_the_end,
+    "timeout treated as rejected": _timeout_is_rejection,
+    "cursor ahead of fills": _cursor_ahead,
+    "stop loosened": _stop_loosened,
+    "no start-up reconciliation": _no_start_reconciliation,
+    "hold never released": _hold_never_released,
+    "cumulative taken as delta": _cumulative_as_delta,
+    "notional check skipped": _notional_check_skipped,
+    "fills booked out of order": _fill_before_its_leg,
+    "absence believed at once": _absence_at_once,
+    "attempt not written": _attempt_unwritten,
+    "acts before its commit": _state_without_commit,
+}
+"""Name -> the bug: the twelve that were asked for, then some more."""
