@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ class Book:
 
 def books_of(home: Path) -> dict[tuple[str, str], Book]:
     """Return the books by account: times, prices, quantities and cash, without ids."""
-    with sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True) as ledger:
+    with closing(sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
         accounts = ledger.execute("SELECT exchange, account_id FROM event WHERE kind = 'account_opened'").fetchall()
         return {account: _book(ledger, account) for account in accounts}
 
@@ -197,7 +198,7 @@ def check_books(home: Path) -> None:
     """Assert that the ledger is whole and tells what each venue tells: nothing twice, nothing orphaned."""
     found = audit(home / "ledger.db")
     assert found.ok, found.faults
-    with sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True) as ledger:
+    with closing(sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
         accounts = ledger.execute("SELECT exchange, account_id FROM event WHERE kind = 'account_opened'").fetchall()
         assert len(accounts) == len(set(accounts))
         for account in accounts:
@@ -205,7 +206,7 @@ def check_books(home: Path) -> None:
 
 
 def _check_venue(ledger: sqlite3.Connection, account: tuple[str, str], path: Path) -> None:
-    with sqlite3.connect(path) as venue:
+    with closing(sqlite3.connect(path)) as venue:
         orders = venue.execute("SELECT client_order_id, is_live FROM venue_order").fetchall()
         trades = [json.loads(body) for (body,) in venue.execute("SELECT body FROM trade WHERE NOT is_busted")]
         (cash,) = venue.execute("SELECT cash_units FROM account").fetchone()

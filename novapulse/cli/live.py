@@ -25,7 +25,6 @@ from novapulse.engine.committer import Committer
 from novapulse.engine.report import summary_of
 from novapulse.engine.supervisor import Ended
 from novapulse.engine.timeline import SECOND_NS, RealTimeline, Timeline, VirtualLoop, VirtualTimeline, run
-from novapulse.ops.clock import ScaledClock
 from novapulse.ops.crash import CrashHooks
 from novapulse.ops.logs import Logs
 from novapulse.research.inputs import checked_strategies, open_lake
@@ -93,9 +92,9 @@ def _run(session: Session, loaded: Loaded, duration_s: float | None, hooks: Cras
         return run(virtual, _trade(session, loaded, VirtualTimeline(virtual), None, duration_s))
     loop = asyncio.new_event_loop()
     hooks.watch(loop)
-    clock = ScaledClock(start_ns, speed * session.market.timeframe_ns / SECOND_NS)
+    timeline = RealTimeline(start_ns, speed * session.market.timeframe_ns / SECOND_NS, loop)
     with ThreadPoolExecutor(1, "ledger") as writer:
-        return run(loop, _trade(session, loaded, RealTimeline(clock, loop), writer, duration_s))
+        return run(loop, _trade(session, loaded, timeline, writer, duration_s))
 
 
 async def _trade(

@@ -22,7 +22,7 @@ from novapulse.research.inputs import Markets, checked_strategies
 from novapulse.research.running import refuse_lookahead
 from novapulse.strategies import Strategy
 
-_KEPT = frozenset({"round_trip_closed", "entry_unfilled"})
+_KEPT = frozenset({"round_trip_closed", "entry_unfilled", "fill_booked"})
 _ORDERS = {"intended": "order_intended", "sent": "order_attempted", "amended": "amend_done", "refused": "order_refused"}
 
 
@@ -92,8 +92,8 @@ def _played(stretch: Stretch, path: Path | None) -> Played:
 
 def _values(stretch: Stretch, played: Played, markets: Markets, seconds: float, path: Path | None) -> dict[str, Any]:
     account, counts = played.trader.desk.books.account[0], played.journal.counts
-    trips = [record.body for record in played.journal.records if record.kind == "round_trip_closed"]
-    unfilled = Counter(record.body["reason"] for record in played.journal.records if record.kind == "entry_unfilled")
+    trips = _bodies(played, "round_trip_closed")
+    unfilled = Counter(body["reason"] for body in _bodies(played, "entry_unfilled"))
     factor = 10 ** stretch.configuration.instruments[0].cash_scale
     pnl = sum(trip["pnl_units"] for trip in trips) / factor
     pair_bars = int(stretch.ticks.present.sum())
@@ -106,7 +106,7 @@ def _values(stretch: Stretch, played: Played, markets: Markets, seconds: float, 
             "round_trips": len(trips),
             "won": sum(trip["pnl_units"] > 0 for trip in trips),
             "pnl": pnl,
-            "fees": sum(trip["fee_units"] for trip in trips) / factor,
+            "fees": sum(fill["fee_units"] for fill in _bodies(played, "fill_booked")) / factor,
             "final_equity": float(account.equity),
             "total_return": float(account.equity) / capital - 1.0,
             "mode": played.trader.desk.books.mode.name,
@@ -122,6 +122,10 @@ def _values(stretch: Stretch, played: Played, markets: Markets, seconds: float, 
         "us_per_bar_and_pair": round(1e6 * seconds / max(pair_bars, 1), 1),
         "ledger": str(path) if path else None,
     }
+
+
+def _bodies(played: Played, kind: str) -> list[Mapping[str, Any]]:
+    return [record.body for record in played.journal.records if record.kind == kind]
 
 
 def why_not(runs: Iterable[HoldRun]) -> dict[str, dict[str, int]]:

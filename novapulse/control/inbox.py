@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "kill": (),
     "adopt": ("order",),
     "ignore": ("order",),
+    "settle": ("order",),
     "reconcile": (),
 }
 TIGHTENING = frozenset({"pause", "reduce_only", "halt", "flatten", "cancel", "kill", "reconcile"})

@@ -6,6 +6,7 @@ Invariants:
 """
 
 from novapulse.core.messages import Answer, CommandReceived
+from novapulse.core.orders import DisputeSettled
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
@@ -24,6 +25,7 @@ VERBS = (
     "cancel",
     "adopt",
     "ignore",
+    "settle",
     "reconcile",
 )
 _MODES = frozenset({"pause", "resume", "reduce_only", "halt", "resume_from_halt"})
@@ -38,15 +40,21 @@ def obey(desk: Desk, draft: Draft, event: CommandReceived, reconciler: Reconcile
     rows = list(range(len(desk.slots)))
     done, text = True, ""
     if event.verb in _MODES:
+        if event.verb.startswith("resume"):
+            desk.halt_when_flat = False
         obeyed = desk.breakers.operator(draft.ts_ns, event.verb)
         desk.told(draft, obeyed.changes)
         done, text = obeyed.done, obeyed.text
+    elif event.verb in ("flatten", "kill") and desk.books.mode == Mode.HALTED:
+        done, text = False, "the account is halted and sends cancels only: resume-from-halt comes first"
     elif event.verb in ("flatten", "kill"):
         text = _flatten(desk, draft, rows, then_halt=event.verb == "kill")
     elif event.verb == "close":
         done, text = _close(desk, draft, str(event.arguments.get("symbol", "")))
     elif event.verb == "cancel":
         text = f"{_cancel(desk, draft, rows)} entries are being cancelled"
+    elif event.verb == "settle":
+        done, text = _settle(desk, draft, str(event.arguments.get("order", "")))
     elif event.verb in ("adopt", "ignore"):
         done, text = reconciler.decide_foreign(draft, str(event.arguments.get("order", "")), event.verb)
     elif event.verb == "reconcile":
@@ -94,6 +102,15 @@ def finish_kill(desk: Desk, draft: Draft) -> None:
         return
     desk.halt_when_flat = False
     desk.told(draft, desk.breakers.operator(draft.ts_ns, "halt").changes)
+
+
+def _settle(desk: Desk, draft: Draft, name: str) -> tuple[bool, str]:
+    order = desk.orders.get(name)
+    if order is None or not order.disputes:
+        listed = ", ".join(sorted(each for each, one in desk.orders.items() if one.disputes)) or "none is"
+        return False, f"order {name!r} is not disputed: {listed}"
+    desk.learn(draft, DisputeSettled(name, order.disputes))
+    return True, f"the dispute over order {name} is settled as the venue says"
 
 
 def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:

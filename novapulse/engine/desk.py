@@ -31,6 +31,8 @@ PLANS_KEPT = 64
 FOREIGN_KEPT = 4096
 
 SPREADS_KEPT = 101
+SPREADS_MIN = 20
+"""Quotes before the usual spread of an instrument is known; until then it is not."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Slot:
         retry_ns: When the next try is due.
         leaving_ns: Since when the position is to be closed; 0 when it is not.
         not_sent: Why nothing is sent although something is wanted; empty otherwise.
+        unfilled: Why the last entry ended before it was filled.
         rung: How far an exit has come: 0 passive, 1 across the spread, 2 at the market.
         gate: Why the instrument takes no new risk until a break is cleared; empty for none.
     """
@@ -69,6 +72,7 @@ class Slot:
     leaving_ns: int = 0
     not_sent: str = ""
     rung: int = 0
+    unfilled: str = ""
     gate: str = ""
 
 
@@ -91,6 +95,7 @@ class Draft:
         self.effects: list[Effect] = []
         self.runs: list[HoldRun] = []
         self.changed = False
+        self.told = False
 
     def write(self, kind: str, body: Mapping[str, JSON], postings: Sequence[Posting] = ()) -> None:
         """Add a record."""
@@ -151,11 +156,12 @@ class Desk:
         self.venue_ids: dict[str, str] = {}
         self.plans: OrderedDict[str, Record] = OrderedDict()
         self.holds: dict[str, tuple[int, int]] = {}
-        self.foreign: dict[str, InstrumentKey] = {}
+        self.foreign: OrderedDict[str, InstrumentKey] = OrderedDict()
         self.foreign_trades: OrderedDict[str, None] = OrderedDict()
         self.cursor = ""
         self.clean_cursor = ""
         self.ts_close_ns = 0
+        self.bar_ns = 0
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
@@ -166,6 +172,7 @@ class Desk:
         self.ignored: set[str] = set()
         self.flows: OrderedDict[str, None] = OrderedDict()
         self.active_ns: dict[str, int] = {}
+        self.waits: dict[str, tuple[int, int]] = {}
         self.rows_active_ns = [0 for _ in self.instruments]
         self.taken: list[tuple[int, int, float]] = []
         self.fills_since_clean = 0
@@ -217,13 +224,13 @@ class Desk:
         return self.amount(self.quote, cash_units, self.instruments[0].cash_scale)
 
     def spread_in_medians(self, row: int, quote: QuoteSeen) -> float | None:
-        """Return a quote's spread in medians of the last ones; None when there is no usable quote."""
+        """Return a quote's spread in medians of the last ones; None while that is not known."""
         if not 0.0 < quote.bid < quote.ask:
             return None
         spread, seen = quote.ask / quote.bid - 1.0, self.spreads[row]
-        usual = sorted(seen)[len(seen) // 2] if seen else spread
+        usual = sorted(seen)[len(seen) // 2] if len(seen) >= SPREADS_MIN else None
         seen.append(spread)
-        return spread / usual
+        return spread / usual if usual else None
 
     def price_across(self, row: int, side: int) -> float:
         """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""
@@ -288,6 +295,15 @@ class Desk:
         """Reserve cash for an order and return the legs."""
         self.holds[client_order_id] = (cash_units, cash_units)
         return move(self.quote, self.cash_amount(cash_units), Book.CASH, Book.HOLD)
+
+    def hold_more(self, order: Order, cash_units: int) -> tuple[Posting, ...]:
+        """Reserve what an order needs beyond what it holds after its price went up, and return the legs."""
+        _, held = self.holds.get(order.client_order_id, (0, 0))
+        if cash_units <= held or order.leaves_units <= 0:
+            return ()
+        first = -(-cash_units * order.request.terms.qty_units // order.leaves_units)
+        self.holds[order.client_order_id] = (first, cash_units)
+        return move(self.quote, self.cash_amount(cash_units - held), Book.CASH, Book.HOLD)
 
     def release(self, order: Order, leaves_units: int) -> tuple[Posting, ...]:
         """Give back what an order does not need any more, and return the legs."""

@@ -18,6 +18,7 @@ from novapulse.core.records import Liquidity, Reason
 from novapulse.engine.books import RoundTrip
 from novapulse.engine.desk import Desk, Draft
 from novapulse.execution.fills import stop_reason
+from novapulse.reconciliation.view import looks_ours
 from novapulse.risk.cash import notional_units
 
 
@@ -84,9 +85,18 @@ def is_early(desk: Desk, fill: Filled) -> bool:
     return -int(fill.side) * int(desk.books.positions[row].qty_units) < units
 
 
+def is_lost(desk: Desk, fill: Filled) -> bool:
+    """Tell whether an execution bears our name and no record knows its order: the ledger lost it (D4)."""
+    unknown = desk.order(fill.client_order_id, fill.venue_order_id) is None
+    return unknown and looks_ours(fill.client_order_id) and fill.venue_trade_id not in desk.foreign_trades
+
+
 def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
-    """Book executions of one reading in the venue's order, what opens a position before what closes it."""
-    news = [each for each in found if not _is_booked(desk, each)]
+    """Book executions of one reading in the venue's order, what opens a position before what closes it.
+
+    What the ledger lost is left to the comparison, which halts the account before it is booked.
+    """
+    news = [each for each in found if not _is_booked(desk, each) and not is_lost(desk, each)]
     waiting = sorted(news, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
     while waiting:
         early = [each for each in waiting if not _taken_unless_early(desk, draft, each)]
@@ -117,12 +127,12 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
         legs += _returned(desk, row, order, fill, stand_in)
     released: tuple[Posting, ...] = ()
     if request.role is Role.ENTRY:
-        released = desk.release(order, max(order.leaves_units - fill.qty_units, 0))
+        released = desk.release(order, max(order.leaves_units - fill.qty_units + stand_in, 0))
     reason = int(request.reason)
     if request.role is Role.PROTECT:
         reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
     trip = None
-    left = replace(fill, qty_units=fill.qty_units - stand_in) if stand_in else fill
+    left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0:
         plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
         trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
@@ -137,8 +147,17 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
 def _returned(desk: Desk, row: int, order: Order, fill: Filled, units: int) -> tuple[Posting, ...]:
     # The quantity was booked by the stand-in; what differs is the cash, which the books take up as well.
     cash, fee = order.provisional_share(units)
-    desk.books.move_cash(int(fill.side) * (cash - fill.cash_units) + fee - fill.fee_units)
+    rest = _beyond(fill, units)
+    real, real_fee = fill.cash_units - rest.cash_units, fill.fee_units - rest.fee_units
+    desk.books.move_cash(int(fill.side) * (cash - real) + fee - real_fee)
     return desk.trade_legs(row, -int(fill.side), units, cash, -fee)
+
+
+def _beyond(fill: Filled, units: int) -> Filled:
+    # What is left of an execution behind its first units: the whole cash and fee are shared out, none is lost.
+    left = fill.qty_units - units
+    cash, fee = fill.cash_units * left // fill.qty_units, fill.fee_units * left // fill.qty_units
+    return replace(fill, qty_units=left, cash_units=cash, fee_units=fee)
 
 
 def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> None:

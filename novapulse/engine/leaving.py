@@ -14,6 +14,9 @@ from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import ACROSS, AT_MARKET, SECOND_NS, give_up, is_fresh, let_go
 from novapulse.engine.ticks import begin_to_leave
 
+_MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
+"""Ends of an entry that nobody here wanted: neither an operator, nor the mode, nor an edge that is gone."""
+
 _NO_NEW_RISK = {
     Mode.PAUSED: "paused",
     Mode.REDUCE_ONLY: "reduce only",
@@ -79,7 +82,7 @@ def on_deadline(desk: Desk, draft: Draft, row: int) -> None:
         slot.rung = AT_MARKET
     elif draft.ts_ns - slot.leaving_ns > 3 * int(rules.time_to_live_ns):
         _insist(desk, draft, row)
-    draft.changed = True
+    draft.changed = draft.told = True
     wait = desk.settings.exit_cross_s if slot.rung == ACROSS else desk.settings.exit_deadline_s
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(max(wait, 1.0) * SECOND_NS)))
 
@@ -114,6 +117,8 @@ def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
         return
     position = desk.books.positions[row]
     missing = int(plan.units) - int(position.entered_units)
+    if policy == "complete" and slot.unfilled not in _MAY_COMPLETE:
+        return
     if slot.child or slot.drains or position.qty_units == 0 or missing <= 0 or slot.leaving_ns:
         return
     if policy == "unwind":

@@ -34,7 +34,7 @@ class Packer:
 
     def packed(self, draft: Draft) -> bytes:
         """Return the state after a draft."""
-        if draft.entries or not self._told:
+        if draft.entries or draft.told or not self._told:
             self._told = json.dumps(_told(self._desk), sort_keys=True, separators=(",", ":")).encode()
         runs = _packed_runs(self._desk)
         books = self._desk.books.packed()
@@ -98,7 +98,7 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
     plans = np.frombuffer(base64.b64decode(told["plan_bytes"]), ORDER)
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
-    desk.foreign = {name: InstrumentKey(*key) for name, key in told["foreign"].items()}
+    desk.foreign = OrderedDict((name, InstrumentKey(*key)) for name, key in told["foreign"].items())
     desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
     desk.cursor = told["cursor"]
     desk.clean_cursor = told["clean_cursor"]

@@ -12,6 +12,7 @@ import math
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
+    TERMINAL,
     AmendAsked,
     Attempted,
     CancelAsked,
@@ -24,6 +25,7 @@ from novapulse.core.orders import (
     Side,
     Terms,
 )
+from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.step import reprice_now
@@ -31,6 +33,9 @@ from novapulse.execution.planner import NotSent, Planned, plan_order
 
 SECOND_NS = 1_000_000_000
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+ANSWER_GRACE_S = 5
+"""How long after its deadline a request may still come back before it counts as unclear."""
+
 POST_ONLY = "post_only"
 """Code of a refusal because the order would have crossed the spread."""
 
@@ -151,9 +156,10 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.BEING_RETRIED)
     is_entry = plan.intent == Intent.ENTRY
     drains = [order for name in slot.drains if (order := desk.orders.get(name)) is not None]
-    if any(order.status in _UNANSWERED for order in drains):
+    alike = [order for order in drains if order.request.role is plan_role(plan.intent)]
+    if any(order.status in _UNANSWERED for order in (drains if is_entry else alike)):
         return Planned(0, NotSent.OUTCOME_UNKNOWN)
-    if any(order.request.role is plan_role(plan.intent) for order in drains):
+    if any(order.undisputed_status not in TERMINAL for order in alike):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
     if is_entry and (drains or _has_old_bracket(desk, row)):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
@@ -263,7 +269,10 @@ def _intend(desk: Desk, draft: Draft, request: OrderRequest, hold_units: int) ->
 
 def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
     desk.learn(draft, Attempted(request.client_order_id, 1, draft.ts_ns))
+    desk.counted(draft, "orders")
     draft.then(Submit(request, 1))
+    deadline_s = desk.settings.submit_deadline_s + ANSWER_GRACE_S
+    draft.then(SetTimer(f"deadline:{request.client_order_id}", draft.ts_ns + round(deadline_s * SECOND_NS)))
 
 
 def cancel(desk: Desk, draft: Draft, order: Order) -> None:
@@ -274,17 +283,44 @@ def cancel(desk: Desk, draft: Draft, order: Order) -> None:
 
 
 def ask_cancel(desk: Desk, draft: Draft, order: Order) -> None:
-    """Ask the venue to cancel, again if need be."""
+    """Ask the venue to cancel, again if need be; what it refused is asked again only after a while."""
+    if not may_ask(desk, draft, order):
+        return
     attempt = order.cancels + 1
     desk.learn(draft, CancelAsked(order.client_order_id, attempt))
     draft.then(Cancel(order.client_order_id, order.venue_order_id, order.request.instrument, attempt))
 
 
 def amend(desk: Desk, draft: Draft, order: Order, terms: Terms) -> None:
-    """Ask the venue to change an order in place."""
+    """Ask the venue to change an order in place; what it refused is asked again only after a while."""
+    if not may_ask(desk, draft, order):
+        return
     number = order.amendments + 1
-    desk.learn(draft, AmendAsked(order.client_order_id, number, terms))
+    more: tuple[Posting, ...] = ()
+    if order.request.role is Role.ENTRY:
+        more = desk.hold_more(order, desk.hold_units(desk.plan(desk.row_of(order))))
+    desk.learn(draft, AmendAsked(order.client_order_id, number, terms), more)
     draft.then(Amend(order.client_order_id, order.venue_order_id, order.request.instrument, number, terms))
+
+
+def may_ask(desk: Desk, draft: Draft, order: Order) -> bool:
+    """Tell whether the venue may be asked to change or cancel an order now; if not, a timer brings the next try."""
+    _, due_ns = desk.waits.get(order.client_order_id, (0, 0))
+    if draft.ts_ns >= due_ns:
+        return True
+    draft.then(SetTimer(f"retry:{desk.row_of(order)}", due_ns))
+    return False
+
+
+def note_refusal(desk: Desk, draft: Draft, order: Order, what: str) -> None:
+    """Wait before the venue is asked again, longer each time, and tell people when it keeps refusing."""
+    count = desk.waits.get(order.client_order_id, (0, 0))[0] + 1
+    wait_s = RETRY_SECONDS[min(count, len(RETRY_SECONDS)) - 1]
+    desk.waits[order.client_order_id] = (count, draft.ts_ns + wait_s * SECOND_NS)
+    if count == 3:
+        key = f"{what}:{order.client_order_id}"
+        text = f"the venue refused three times to {what} order {order.client_order_id} of {order.request.instrument}"
+        draft.alert(Severity.CRITICAL, key, text)
 
 
 def let_go(desk: Desk, draft: Draft, row: int) -> None:
@@ -301,6 +337,8 @@ def let_go(desk: Desk, draft: Draft, row: int) -> None:
 def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:
     """End what is at work for an instrument and keep why: an entry that was not filled, wholly or in part."""
     plan, slot = desk.plan(row), desk.slots[row]
+    slot.unfilled = reason.name
+    slot.leaving_ns = 0 if desk.books.positions[row].qty_units == 0 else slot.leaving_ns
     if plan.intent == Intent.ENTRY:
         draft.write(
             "entry_unfilled",
@@ -327,6 +365,7 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
         postings,
     )
     desk.orders.pop(name, None)
+    desk.waits.pop(name, None)
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)

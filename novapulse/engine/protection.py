@@ -10,8 +10,9 @@ Invariants:
 from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
-from novapulse.core.records import Mode, Reason
+from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.leaving import leave
 from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
 
 PATIENCE_S = 5
@@ -40,9 +41,14 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
 def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
     slot = desk.slots[row]
     slot.why_bare = ""
-    waits_for_entry = slot.entry == slot.decision and slot.entry != ""
-    if bracket is not None and bracket.status in _AT_WORK and not waits_for_entry:
+    if bracket is not None and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+
+
+def _waits_for_entry(desk: Desk, row: int) -> bool:
+    slot = desk.slots[row]
+    of_this_plan = slot.entry == slot.decision and slot.entry != ""
+    return of_this_plan and desk.plan(row).intent == Intent.ENTRY
 
 
 def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
@@ -50,10 +56,17 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     wanted = desk.price_units(row, float(position.stop_price))
     known = bracket.terms.stop_units
     tighter = known == 0 or int(position.direction) * (wanted - known) > 0
-    if wanted == 0 or known == wanted or not tighter or desk.slots[row].leaving_ns:
+    # A bracket of its own entry grows at the venue by itself; one that was armed later is told to.
+    qty_units = bracket.terms.qty_units
+    if not bracket.request.attached_to:
+        qty_units = bracket.filled_units + abs(int(position.qty_units))
+    moves = wanted != known and tighter
+    slot = desk.slots[row]
+    leaves_by_it = slot.leaving_ns and not slot.decision
+    if wanted == 0 or leaves_by_it or not (moves or qty_units != bracket.terms.qty_units):
         return
     target = desk.price_units(row, float(position.target_price))
-    amend(desk, draft, bracket, Terms(bracket.terms.qty_units, 0, wanted, target))
+    amend(desk, draft, bracket, Terms(qty_units, 0, wanted if moves else known, target))
 
 
 def _arm(desk: Desk, draft: Draft, row: int) -> None:
@@ -105,13 +118,14 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
     if bracket is None:
         sync_protection(desk, draft, row)
         return
-    if position.qty_units == 0 and bracket.status in _AT_WORK and not desk.has_plan(row):
+    if position.qty_units == 0 and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
         cancel(desk, draft, bracket)
     elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
         if position.qty_units == 0:
             return
         request = bracket.request
-        draft.then(Lookup(request.client_order_id, bracket.venue_order_id, request.instrument, draft.ts_ns))
+        asked_ns = bracket.first_attempt_ns or request.decided_ns
+        draft.then(Lookup(request.client_order_id, bracket.venue_order_id, request.instrument, asked_ns))
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
 
 
@@ -134,9 +148,6 @@ def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     name = desk.instrument(row).symbol
     draft.alert(Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
     if slot.refusals >= desk.settings.bracket_tries and desk.books.mode != Mode.HALTED:
-        slot.leaving_ns = draft.ts_ns
-        slot.decision = client_order_id(desk.key, slot.entry, "bare", slot.brackets).replace("-", "")
-        slot.legs = 0
-        desk.books.leave(row, Reason.EXIT_STOP)
+        leave(desk, draft, row, Reason.EXIT_STOP)
     else:
         slot.retry_ns = draft.ts_ns + slot.refusals * SECOND_NS

@@ -102,9 +102,10 @@ class Reconciler:
                 desk.learn(draft, replace(shown.seen, client_order_id=order.client_order_id))
         if desk.cursor != snapshot.cursor:
             desk.cursor = snapshot.cursor
-            draft.changed = True
+            draft.changed = draft.told = True
         breaks: list[Break] = []
-        if not is_same(desk, snapshot):
+        agrees = is_same(desk, snapshot)
+        if not agrees:
             breaks = reconcile(view_of(desk), snapshot, draft.ts_ns)
         self._open(draft, breaks)
         self.resolutions.begin()
@@ -112,7 +113,7 @@ class Reconciler:
             if found.key not in desk.ignored:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
         self._restrict(draft, breaks)
-        if not breaks:
+        if agrees:
             desk.fills_since_clean = 0
             desk.clean_cursor = desk.cursor
             self._assert_balances(draft, snapshot)
@@ -130,7 +131,7 @@ class Reconciler:
         if keep:
             now = {**desk.breaks, **now}
         if now or desk.breaks:
-            draft.changed = True
+            draft.changed = draft.told = True
         desk.breaks = now
         desk.readings = readings_of(now.values())
 
@@ -167,10 +168,14 @@ class Reconciler:
             return False, f"no break {subject!r}: {listed}"
         if verb == "ignore":
             desk.ignored.add(subject)
+            draft.told = True
             self.soon(draft, "a break is ignored")
             return True, f"{subject} is ignored while it lasts: {found.text}"
         done, text = self.resolutions.adopt(draft, found)
         if done:
+            del desk.breaks[subject]
+            desk.readings = {key: reading for key, reading in desk.readings.items() if key != subject}
+            draft.write("break_resolved", {"key": subject})
             self.soon(draft, "a break was adopted")
         return done, text
 

@@ -36,6 +36,7 @@ from novapulse.reconciliation.resolve import (
 )
 
 FLOWS_KEPT = 1024
+FOREIGN_ORDERS_KEPT = 256
 _INCOME = frozenset({"interest", "staking", "dividend", "reward"})
 
 
@@ -129,6 +130,8 @@ class Resolutions:
         if one.listed is not None and one.listed.seen.venue_order_id not in desk.foreign:
             seen = one.listed.seen
             desk.foreign[seen.venue_order_id] = one.listed.instrument
+            while len(desk.foreign) > FOREIGN_ORDERS_KEPT:
+                desk.foreign.popitem(last=False)
             draft.write(
                 "foreign_order_seen",
                 {

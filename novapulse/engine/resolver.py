@@ -76,16 +76,17 @@ class Resolver:
             return
         inquiry.asked += 1
         request = order.request
-        draft.then(Lookup(name, order.venue_order_id, request.instrument, inquiry.began_ns))
+        sent_ns = order.first_attempt_ns or request.decided_ns
+        draft.then(Lookup(name, order.venue_order_id, request.instrument, sent_ns))
         wait = DELAYS_S[min(inquiry.asked, len(DELAYS_S) - 1)]
         draft.then(SetTimer(f"lookup:{name}", draft.ts_ns + wait * SECOND_NS))
 
     def oldest_unknown_s(self, ts_ns: int) -> float:
         """Return for how long the oldest UNKNOWN order has been so; 0 when there is none."""
         began = [
-            inquiry.began_ns
-            for name, inquiry in self.inquiries.items()
-            if (order := self.desk.orders.get(name)) is not None and order.status is OrderStatus.UNKNOWN
+            order.first_attempt_ns or order.request.decided_ns
+            for order in self.desk.orders.values()
+            if order.status is OrderStatus.UNKNOWN
         ]
         return (ts_ns - min(began)) / SECOND_NS if began else 0.0
 

@@ -30,6 +30,8 @@ from novapulse.engine.timeline import SECOND_NS, Timeline
 _log = structlog.get_logger("novapulse.supervisor")
 
 READY_S = 30
+READY_STEP_S = 0.01
+SETTLED_S = 120
 COMMANDS_EVERY_S = 0.1
 STILL_S = 0.05
 
@@ -221,12 +223,12 @@ class Supervisor:
             await self._timeline.real(COMMANDS_EVERY_S)
 
     async def _get_ready(self) -> None:
-        until_ns = self._timeline.now_ns() + READY_S * SECOND_NS
-        while self._timeline.now_ns() < until_ns and not self._stop.is_set():
-            if all(_is_compared(runner) for runner in self.runners.values()):
+        for _ in range(round(READY_S / READY_STEP_S)):
+            if self._stop.is_set() or all(_is_compared(runner) for runner in self.runners.values()):
                 break
-            await self._timeline.until(self._timeline.now_ns() + SECOND_NS // 100)
+            await asyncio.sleep(READY_STEP_S)
         self._is_ready = True
+        self._timeline.begin()
 
     async def _watch_the_end(self) -> None:
         loop = asyncio.get_running_loop()
@@ -268,12 +270,11 @@ class Supervisor:
 
     async def _settle(self, limit: asyncio.Task[None]) -> None:
         # An order that the venue does not answer for stays open: the next start looks into it.
-        until_ns = self._timeline.now_ns() + 2 * 60 * SECOND_NS
-        while not limit.done() and self._timeline.now_ns() < until_ns:
+        for _ in range(round(SETTLED_S / STILL_S)):
             running = [runner for runner in self.runners.values() if runner.life is Life.RUNNING]
-            if all(runner.is_settled for runner in running):
-                return
-            await self._timeline.until(self._timeline.now_ns() + round(STILL_S * SECOND_NS))
+            if limit.done() or all(runner.is_settled for runner in running):
+                break
+            await asyncio.sleep(STILL_S)
         self.ended.left += [
             f"{_name(runner.key)}: a request was still on its way"
             for runner in self.runners.values()

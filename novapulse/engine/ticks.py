@@ -39,6 +39,8 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
         Rows whose orders or bracket want a look.
     """
     desk.calibration = event.calibration
+    step_ns = event.ts_close_ns - desk.ts_close_ns
+    desk.bar_ns = min(desk.bar_ns or step_ns, step_ns) if desk.ts_close_ns else 0
     desk.ts_close_ns = event.ts_close_ns
     desk.time_passed(draft)
     for row in np.flatnonzero(event.present).tolist():
@@ -46,10 +48,13 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     _measure(desk, draft)
+    if desk.bar_ns:
+        desk.measured(draft, "bar_age", (event.ts_ns - event.ts_close_ns) / desk.bar_ns)
     measure_fills(desk, draft, event)
     measure_equity(desk, draft)
     _note_holds(desk, draft, event)
     draft.changed = True
+    draft.told = draft.told or bool(attention)
     touched = {row for row, slot in enumerate(desk.slots) if slot.child or slot.protect or slot.drains}
     for one in attention:
         _act(desk, draft, one, event)
@@ -146,6 +151,7 @@ def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:
 def write_unfilled(desk: Desk, draft: Draft, row: int, reason: Reason) -> None:
     """Keep that an entry was not filled, wholly or in part: an outcome like any other."""
     slot = desk.slots[row]
+    slot.unfilled = reason.name
     plan = desk.plans.get(slot.decision)
     draft.write(
         "entry_unfilled",

@@ -17,7 +17,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
-from novapulse.ops.clock import ScaledClock, SystemClock
+from novapulse.ops.clock import ScaledClock
 
 Call = Callable[[], object]
 T = TypeVar("T")
@@ -51,6 +51,10 @@ class Timeline(Protocol):
 
     async def real(self, seconds: float) -> None:
         """Wait by the machine's clock."""
+        ...
+
+    def begin(self) -> None:
+        """Let the market's time run at its own speed from now on; before, it goes as the machine's does."""
         ...
 
 
@@ -190,14 +194,49 @@ class VirtualTimeline:
         """Wait by the machine's clock, while virtual time runs."""
         await _woken(self._loop, lambda wake: self._loop.really_later(seconds, wake))
 
+    def begin(self) -> None:
+        """Do nothing: virtual time has no speed."""
+        return
+
+
+class _Booking:
+    """An appointment on a loop that really waits; it is made anew when time changes its speed."""
+
+    def __init__(self, ts_ns: int, call: Call, bookings: set["_Booking"]) -> None:
+        self.ts_ns = ts_ns
+        self.call = call
+        self.handle: asyncio.TimerHandle | None = None
+        self._bookings = bookings
+        bookings.add(self)
+
+    def fire(self) -> None:
+        self._bookings.discard(self)
+        self.call()
+
+    def cancel(self) -> None:
+        self._bookings.discard(self)
+        if self.handle is not None:
+            self.handle.cancel()
+
 
 class RealTimeline:
-    """The time of a clock, on an event loop that really waits."""
+    """Time on an event loop that really waits: from a moment on at the machine's pace, and faster once it has begun."""
 
-    def __init__(self, clock: SystemClock | ScaledClock, loop: asyncio.AbstractEventLoop) -> None:
-        """Take a clock and the loop that waits for it."""
-        self._clock = clock
+    def __init__(self, start_ns: int, speed: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin at a moment.
+
+        Args:
+            start_ns: What the clock shows first, ns UTC.
+            speed: Its seconds per second from `begin` on, > 0.
+            loop: What waits.
+
+        Raises:
+            ValueError: The speed is not above 0.
+        """
+        self._clock = ScaledClock(start_ns, min(speed, 1.0))
+        self._speed = speed
         self._loop = loop
+        self._bookings: set[_Booking] = set()
 
     def now_ns(self) -> int:
         """Return ns UTC."""
@@ -205,24 +244,30 @@ class RealTimeline:
 
     def at(self, ts_ns: int, call: Call) -> Appointment:
         """Let something happen at a moment."""
-        return self._loop.call_later(self._left_s(ts_ns), call)
+        booking = _Booking(ts_ns, call, self._bookings)
+        booking.handle = self._loop.call_later(self._clock.real_s(ts_ns), booking.fire)
+        return booking
 
     async def until(self, ts_ns: int) -> None:
-        """Wait for a moment; a loop that wakes a moment too early waits again."""
-        while (left_s := self._left_s(ts_ns)) > 0:
-            await asyncio.sleep(left_s)
+        """Wait for a moment; return at once when it is over."""
+        while self._clock.real_s(ts_ns) > 0:
+            # Whatever wakes a moment too early waits again.
+            await _woken(self._loop, lambda wake: self.at(ts_ns, wake))
 
     async def real(self, seconds: float) -> None:
         """Wait by the machine's clock."""
         await asyncio.sleep(seconds)
 
-    def _left_s(self, ts_ns: int) -> float:
-        if isinstance(self._clock, ScaledClock):
-            return self._clock.real_s(ts_ns)
-        return max(0.0, (ts_ns - self._clock.now_ns()) / SECOND_NS)
+    def begin(self) -> None:
+        """Let the market's time run at its own speed from now on."""
+        self._clock = ScaledClock(self._clock.now_ns(), self._speed)
+        for booking in self._bookings:
+            if booking.handle is not None:
+                booking.handle.cancel()
+            booking.handle = self._loop.call_later(self._clock.real_s(booking.ts_ns), booking.fire)
 
 
-async def _woken(loop: asyncio.AbstractEventLoop, ask: Callable[[Call], asyncio.Handle]) -> None:
+async def _woken(loop: asyncio.AbstractEventLoop, ask: Callable[[Call], Appointment]) -> None:
     future = loop.create_future()
 
     def wake() -> None:

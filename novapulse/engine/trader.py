@@ -36,6 +36,7 @@ from novapulse.core.messages import (
 )
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
+    TERMINAL,
     AbsenceProved,
     Acked,
     AmendDone,
@@ -50,7 +51,7 @@ from novapulse.core.orders import (
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, fills, leaving, memory, protection, ticks
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import after_child, close, sync
+from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
 
@@ -116,8 +117,12 @@ class Trader:
             if fact.client_order_id and fact.client_order_id not in desk.orders:
                 _known(ended, fact.client_order_id).add(fact)
         for name, order in ended.items():
-            if order.is_intended:
+            if order.is_intended and order.is_terminal:
                 desk.closed[name] = order
+            elif order.is_intended:
+                desk.orders[name] = order
+                drains = desk.slots[desk.row_of(order)].drains
+                drains.extend([name] if name not in drains else [])
             for trade in order.fills if not order.is_intended else ():
                 desk.remember_foreign(trade)
         for order in (*desk.closed.values(), *desk.orders.values()):
@@ -221,6 +226,7 @@ class Trader:
             return
         if event.outcome is Outcome.REJECTED:
             self.desk.learn(draft, CancelRefused(event.client_order_id, event.attempt))
+            note_refusal(self.desk, draft, order, "cancel")
         if not order.is_terminal:
             self.resolver.settled(order)
             # A refused cancel tells nothing: the order may be gone, or filled. It is looked for until somebody answers.
@@ -235,8 +241,10 @@ class Trader:
             return
         if event.outcome is Outcome.ACCEPTED:
             self.desk.learn(draft, AmendDone(name, event.amendment))
+            self.desk.waits.pop(name, None)
         elif event.outcome is Outcome.REJECTED:
             self.desk.learn(draft, AmendRefused(name, event.amendment))
+            note_refusal(self.desk, draft, order, "amend")
         if event.outcome is not Outcome.ACCEPTED and not order.is_terminal:
             self.resolver.settled(order)
             self.resolver.watch(draft, order, keep=event.outcome is Outcome.REJECTED)
@@ -265,8 +273,8 @@ class Trader:
         self.desk.learn(draft, seen)
 
     def _on_fill(self, event: FillReported, draft: Draft) -> None:
-        if fills.is_early(self.desk, event.fill):
-            self.reconciler.soon(draft, "an execution came before the one that it closes")
+        if fills.is_early(self.desk, event.fill) or fills.is_lost(self.desk, event.fill):
+            self.reconciler.soon(draft, "an execution came whose beginning is not known")
             return
         row = fills.take_fill(self.desk, draft, event.fill)
         if row is not None:
@@ -301,6 +309,7 @@ class Trader:
 
     def _on_timer(self, event: TimerFired, draft: Draft) -> None:
         kind, _, what = event.name.partition(":")
+        self.desk.measured(draft, "unknown_order_age", self.resolver.oldest_unknown_s(event.ts_ns))
         if kind == "lookup":
             self.resolver.on_timer(draft, what)
         elif kind == "reconcile":
@@ -311,8 +320,17 @@ class Trader:
         elif kind == "exit":
             leaving.on_deadline(self.desk, draft, int(what))
             self._settle(int(what), draft)
+        elif kind == "deadline":
+            self._on_deadline(draft, what)
         elif kind == "retry":
             self._settle(int(what), draft)
+
+    def _on_deadline(self, draft: Draft, name: str) -> None:
+        # Whoever carries requests out answers each. If an answer was lost on the way, nobody knows what happened.
+        order = self.desk.orders.get(name)
+        if order is not None and order.status is OrderStatus.SENDING:
+            self.desk.learn(draft, Unclear(name, order.attempts, "no answer came back"))
+            self._settle(self.desk.row_of(order), draft)
 
     def _on_commit_failed(self, event: CommitFailed, draft: Draft) -> None:
         self.failed = event.text
@@ -349,12 +367,16 @@ class Trader:
                     after_child(desk, draft, row, order)
                 if was_bracket and order.status is OrderStatus.REJECTED:
                     protection.refused(desk, draft, row, order)
+            elif order.status is OrderStatus.DISPUTED and order.undisputed_status in TERMINAL:
+                self._set_aside(row, order)
             elif order.status is OrderStatus.UNKNOWN or order.status is OrderStatus.SETTLING:
                 self.resolver.watch(draft, order)
             elif order.status in UNSETTLED:
                 self.resolver.watch(draft, order, ANSWER_S)
             elif order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
                 self.resolver.settled(order)
+        for name in list(desk.slots[row].drains):
+            cancel(desk, draft, desk.orders[name])
         self._forget_unborn_bracket(row, draft)
         commands.finish_kill(desk, draft)
         leaving.after_partial_fill(desk, draft, row)
@@ -362,6 +384,14 @@ class Trader:
         protection.sync_protection(desk, draft, row)
         if draft.entries:
             self.reconciler.hurry(draft)
+
+    def _set_aside(self, row: int, order: Order) -> None:
+        # The venue ended it and a person has to settle what it did: meanwhile the position must not wait for that.
+        slot, name = self.desk.slots[row], order.client_order_id
+        if name in (slot.child, slot.protect):
+            slot.child = "" if slot.child == name else slot.child
+            slot.protect = "" if slot.protect == name else slot.protect
+            slot.drains.append(name)
 
     def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
         # An entry that ended without a fill never made its bracket.

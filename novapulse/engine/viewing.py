@@ -36,6 +36,8 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
         return False
     if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
         return False
+    if any(_is_doubled(desk, row) for row in range(len(desk.slots))):
+        return False
     listed = {shown.seen.client_order_id or shown.seen.venue_order_id for shown in snapshot.orders}
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
@@ -43,6 +45,10 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
     if not all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills):
         return False
     return not _bare(desk) and all(order.missing_units == 0 for order in desk.orders.values())
+
+
+def _is_doubled(desk: Desk, row: int) -> bool:
+    return sum(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row)) > 1
 
 
 def _is_booked(desk: Desk, fill: Filled) -> bool:

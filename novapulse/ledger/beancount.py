@@ -122,7 +122,7 @@ class _Writer:
             for leg in self._connection.execute(select(posting).where(within).order_by("seq", "leg")):
                 legs[leg.seq].append(leg)
             for row in rows:
-                day = max(row.ts_ns // DAY_NS, self._day)
+                day = row.ts_ns // DAY_NS
                 if day > self._day:
                     yield from self._assertions()
                     self._day = day

@@ -27,7 +27,7 @@ INVARIANTS = {
     "ORD-2": "a client order id has one order at the venue at most",
     "ORD-3": "an order that was closed has the executions that the venue says it has",
     "ORD-4": "a cumulative quantity never falls",
-    "ORD-5": "an execution is booked once, and reading all of history again changes nothing",
+    "ORD-5": "an execution is booked once, and reading again what a venue may tell again changes nothing",
     "ORD-6": "positions of ledger, trader and venue are the same when nothing is under way",
     "ORD-7": "what is held is what open orders reserve, and nothing without them",
     "ORD-8": "postings sum to nought for each asset of each entry",

@@ -10,10 +10,10 @@ from typing import Any
 
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.messages import Record
-from novapulse.core.orders import Fact
+from novapulse.core.orders import Fact, Filled
 
-RECENT_KEPT = 1500
-"""Facts that a restart is told of: more than a venue tells again."""
+FILLS_KNOWN = 64
+"""Executions that a restart is told of, with all facts since the first of them: as many as a venue tells again."""
 
 
 class Durable:
@@ -52,7 +52,8 @@ class Durable:
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
-        self.recent: deque[Fact] = deque(maxlen=RECENT_KEPT)
+        self.recent: deque[Fact] = deque()
+        self._recent_fills = 0
 
     def add_all(self, records: Iterable[Record]) -> None:
         """Take in records in their order."""
@@ -65,7 +66,7 @@ class Durable:
         kind, body = record.kind, record.body
         self.kinds[kind] += 1
         if kind in KINDS:
-            self.recent.append(from_body(kind, body))
+            self._remember(from_body(kind, body))
         for posting in record.postings:
             self.balances[posting.book.value, posting.asset] += posting.amount
         if kind == "order_intended":
@@ -89,6 +90,12 @@ class Durable:
             self.closed[body["client_order_id"]] = (body["status"], body["filled_units"])
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
+
+    def _remember(self, fact: Fact) -> None:
+        self.recent.append(fact)
+        self._recent_fills += isinstance(fact, Filled)
+        while self._recent_fills > FILLS_KNOWN:
+            self._recent_fills -= isinstance(self.recent.popleft(), Filled)
 
     def _bust(self, client_order_id: str, venue_trade_id: str) -> None:
         fill = self.trades.get(venue_trade_id)

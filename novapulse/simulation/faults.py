@@ -120,7 +120,7 @@ TABLE: dict[Fault, Does] = {
     Fault.LISTS_LAG: Does("orders that are seconds old are in no list yet", 0.15),
     Fault.HISTORY_PAGES: Does("executions come repeated and out of order, and the cursor stands still", 0.15),
     Fault.FOREIGN_ACTIVITY: Does("somebody trades by hand, leaves an order, brings money or takes it", 1.5, 0.3, True),
-    Fault.DUST: Does("a fee in the base asset leaves less than a lot", 1.0, 0.2, daily=True),
+    Fault.DUST: Does("a fee in the base asset that nobody tells of takes less than can be traded", 1.0, 0.2, daily=True),
     Fault.SPLIT: Does("what is held is split two for one", 0.5, 0.1, daily=True),
     Fault.CRASH: Does("the process ends before or after a commit, or after a send; also while it recovers", 0.004),
     Fault.LEDGER_LOCKED: Does("the ledger takes no commit for a moment", 0.0015),

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from novapulse.core.messages import CommandReceived, ConditionSeen, QuoteSeen
 from novapulse.core.orders import OrderType, Side, Terms, VenueState
 from novapulse.core.records import Mode
+from novapulse.engine.desk import SPREADS_MIN
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Host
 from novapulse.simulation.plan import HEALTHY_WITHIN_NS, MINUTE_NS, Act
 from novapulse.venues.simulated import VenueMode
+from novapulse.venues.simulated.account import shift
 from novapulse.venues.simulated.book import Order, Slot
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 OPERATOR_NS = 20 * SECOND_NS
 REST_SECOND_NS = 40 * SECOND_NS
+QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
 
 
@@ -101,9 +104,11 @@ class Nemesis:
             self.quote_all(host)
 
     def quote_all(self, host: Host) -> None:
-        """Let a trader see a good quote of everything that it trades."""
+        """Let a trader that does not know a spread see enough good quotes to know it again."""
         for instrument in host.part.instruments:
-            self._quote(host, instrument.symbol, crossed=False)
+            for _ in range(QUOTES_ENOUGH):
+                if host.trader is not None and host.trader.desk.breakers.blocks(instrument.key):
+                    self._quote(host, instrument.symbol, crossed=False)
 
     def _operator_resumes(self) -> None:
         for host in self.world.hosts:
@@ -276,7 +281,8 @@ class Nemesis:
         for slot in host.exchange.slots.values():
             if slot.held_units > 1:
                 self.world.marks.saw(Fault.DUST)
-                host.levers.flow("fee", slot.instrument.base, -1, self.world.timeline.now_ns)
+                shift(slot, -1)
+                host.exchange.follow(slot, self.world.timeline.now_ns)
                 self.world.stream(host)
                 return
 
@@ -312,8 +318,7 @@ class Nemesis:
         instrument = host.part.instruments[0]
         if self.world.plan.chance.happens("crossed", 0.5):
             self._quote(host, instrument.symbol, crossed=True)
-            symbol = instrument.symbol
-            self._then(self._wait("crossed for", 10, 200), lambda: self._quote(host, symbol, crossed=False))
+            self._then(self._wait("crossed for", 10, 200), lambda: self.quote_all(host))
 
     def _quote(self, host: Host, symbol: str, *, crossed: bool) -> None:
         key = next(i.key for i in host.part.instruments if i.symbol == symbol)

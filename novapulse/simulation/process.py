@@ -177,5 +177,18 @@ class Process:
             self._end(host)
             host.durable = Durable()
             host.durable.add_all(entry.record for entry in world.disk.ledger.records(host.key))
+            host.is_halted_for_good = host.is_halted_for_good or _has_lost(host)
         world.auditor.ledger_is_old()
         self.start_later(5 * SECOND_NS)
+
+
+def _has_lost(host: Host) -> bool:
+    # What the venue shows of us and the ledger does not know: nobody but a person can say what it was.
+    durable, exchange = host.durable, host.exchange
+    lost = any(
+        fill.venue_trade_id not in durable.trades and fill.client_order_id not in durable.intents
+        for fill in exchange.holdings.trades.values()
+        if fill.client_order_id
+    )
+    names = [order.seen.client_order_id for order in exchange.open_orders()]
+    return lost or any(name and name not in durable.intents for name in names)

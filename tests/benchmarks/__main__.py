@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from novapulse.backtest.columns import laid_out
-from tests.benchmarks import engine, ledger, rivals, rulebook
+from tests.benchmarks import engine, ledger, rivals, rulebook, trader
 from tests.benchmarks.rivals import NoHarnessError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -201,6 +201,14 @@ def whole_ledger() -> Rows:
     return rows
 
 
+def whole_trader() -> Rows:
+    """Measure the trader's hot path."""
+    rows = trader.rows()
+    for row in rows:
+        print(f"{row[0]:34} {row[1]:58} {row[2]:>16}", flush=True)
+    return rows
+
+
 PARTS: dict[str, Callable[[], Rows]] = {
     "w1": w1,
     "w2": w2,
@@ -210,6 +218,7 @@ PARTS: dict[str, Callable[[], Rows]] = {
     "long": long_history,
     "cli": command_line,
     "ledger": whole_ledger,
+    "trader": whole_trader,
 }
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -216,17 +217,17 @@ def test_a_paper_file_of_another_account_is_refused(cli: Cli, stocked_home: Path
 def test_a_ledger_that_somebody_locks_is_refused(cli: Cli, stocked_home: Path, monkeypatch: Any) -> None:
     live(cli, stocked_home)
     monkeypatch.setattr("novapulse.ledger.opening.BUSY_MS", 50)
-    with sqlite3.connect(stocked_home / "ledger.db", isolation_level=None) as other:
+    with closing(sqlite3.connect(stocked_home / "ledger.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         refused(cli("live", "--config", stocked_home / "config.yaml", "--json"), 1, "ledger.db", "lock")
-    other.close()
     assert live(cli, stocked_home)["clean_stop"]
 
 
 def test_other_instruments_than_the_ledger_knows_are_refused(cli: Cli, stocked_home: Path) -> None:
     live(cli, stocked_home)
     configure(stocked_home, accounts=[account("ETH/USD", account_id="second")])
+    (stocked_home / "paper-kraken-second.db").unlink()
     refused(cli("live", "--config", stocked_home / "config.yaml", "--json"), 2, "BTC/USD", "ETH/USD", "second")
 
 

@@ -16,7 +16,8 @@ def quick(home: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A confluence of one timeframe, warm within a day and a half, that trades often."""
     path = home / "quick.yaml"
     one_timeframe = "{timeframe_multiples: [1], timeframe_weights: [1], agreement_multipliers: [1]}"
-    often = "{entry_forecast_min: 3, sizing: {volatility_target: null}, stops: {target_cost_multiple_min: 1, target_stretch_max: 20}}"
+    stops = "{target_cost_multiple_min: 1, target_stretch_max: 20}"
+    often = f"{{entry_forecast_min: 3, sizing: {{volatility_target: null}}, stops: {stops}}}"
     cheap = "{maker_fee_bps: 1, taker_fee_bps: 2}"
     path.write_text(f"schema_version: 1\nconfluence: {one_timeframe}\nrisk: {often}\nexecution: {cheap}\n")
     monkeypatch.setenv("NOVAPULSE_CONFIG", str(path))

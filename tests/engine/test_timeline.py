@@ -4,7 +4,6 @@ import time
 import pytest
 
 from novapulse.engine.timeline import DeadlockError, RealTimeline, VirtualLoop, VirtualTimeline, run
-from novapulse.ops.clock import ScaledClock
 
 START_NS = 1_700_000_000_000_000_007
 SECOND_NS = 1_000_000_000
@@ -75,17 +74,21 @@ def test_a_wait_without_an_end_is_told_as_a_deadlock() -> None:
         run(VirtualLoop(START_NS), work())
 
 
-def test_a_scaled_timeline_waits_a_fraction_of_its_time() -> None:
+def test_a_faster_timeline_waits_a_fraction_of_its_time_once_it_has_begun() -> None:
     async def work() -> tuple[float, bool]:
         loop = asyncio.get_running_loop()
-        timeline = RealTimeline(ScaledClock(START_NS, 600.0), loop)
+        timeline = RealTimeline(START_NS, 600.0, loop)
         until_ns = timeline.now_ns() + 60 * SECOND_NS
         heard: list[int] = []
         timeline.at(until_ns - 30 * SECOND_NS, lambda: heard.append(timeline.now_ns()))
+        timeline.at(until_ns - 20 * SECOND_NS, lambda: 1 / 0).cancel()
+        await asyncio.sleep(0.01)
+        assert timeline.now_ns() < START_NS + 10 * SECOND_NS
+        timeline.begin()
         began_s = time.monotonic()
         await timeline.until(until_ns)
         return time.monotonic() - began_s, timeline.now_ns() >= until_ns and bool(heard)
 
     waited_s, is_later = run(asyncio.new_event_loop(), work())
     assert is_later
-    assert 0.09 <= waited_s < 5
+    assert 0.08 <= waited_s < 5

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -215,6 +215,11 @@ PLANTED = {
         "UPDATE posting SET leg = leg - 100 WHERE leg > 50",
         "event.hash",
     ),
+    "a number left out among the legs": (
+        "UPDATE posting SET leg = leg + 1 WHERE seq = (SELECT max(seq) FROM posting) AND leg = "
+        "(SELECT max(leg) FROM posting p WHERE p.seq = posting.seq)",
+        "posting.leg",
+    ),
     "legs of no event": ("INSERT INTO posting VALUES (100000, 0, 'cash', 'USD', 5)", "posting"),
     "a balance from nowhere": ("UPDATE balance SET amount = amount + 1 WHERE book = 'cash'", "balance.amount"),
     "a balance too many": ("INSERT INTO balance VALUES ('kraken', 'ghost', 'cash', 'USD', 5)", "balance.amount"),
@@ -298,19 +303,42 @@ BAD_BODIES = {
 }
 
 
+def forge(path: Path, kind: str, body: str, legs: Sequence[chain.Leg] = ()) -> int:
+    """Append an event as somebody would who knows how the chain is made, and return its number."""
+    with Unguarded(path) as connection:
+        last, previous = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
+        seq = int(last) + 1
+        digest = chain.link(previous, seq, chain.canonical_bytes(START_NS, "kraken", "main", kind, body, legs))
+        row = (seq, START_NS, "kraken", "main", kind, body, digest)
+        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        for number, leg in enumerate(legs):
+            connection.execute("INSERT INTO posting VALUES (?, ?, ?, ?, ?)", (seq, number, *leg))
+        connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq, digest))
+    return seq
+
+
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_a_body_that_is_not_canonical_is_named_even_with_a_right_hash(tmp_path: Path, body: str) -> None:
     path = tmp_path / "odd.db"
     write_life(path, seed=3, rounds=1)
-    with Unguarded(path) as connection:
-        seq, previous = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
-        bytes_of = chain.canonical_bytes(START_NS, "kraken", "main", "alert_raised", body)
-        digest = chain.link(previous, seq + 1, bytes_of)
-        row = (seq + 1, START_NS, "kraken", "main", "alert_raised", body, digest)
-        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq + 1, digest))
+    seq = forge(path, "alert_raised", body)
+    assert [(fault.seq, fault.where) for fault in audit(path).faults] == [(seq, "event.body")]
+
+
+def test_legs_that_do_not_balance_are_named_even_with_a_right_hash(tmp_path: Path) -> None:
+    path = tmp_path / "gift.db"
+    write_life(path, seed=3, rounds=1)
+    seq = forge(path, "flow_booked", "{}", [("cash", "USD", 1000), ("capital", "USD", -999)])
     found = audit(path)
-    assert [(fault.seq, fault.where) for fault in found.faults] == [(seq + 1, "event.body")]
+    assert found.first_bad is not None
+    assert (found.first_bad.seq, found.first_bad.where) == (seq, "posting.amount")
+
+
+def test_a_book_from_nowhere_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "forged.db"
+    write_life(path, seed=3, rounds=1)
+    forge(path, "flow_booked", "{}", [("cash", "USD", 1000), ("capital", "USD", -1000)])
+    assert {fault.where for fault in audit(path).faults} == {"balance.amount"}
 
 
 def test_a_balance_that_the_venue_showed_and_the_postings_do_not_give_is_named(tmp_path: Path) -> None:
@@ -372,6 +400,17 @@ def test_several_processes_find_what_one_finds(damaged: Path, monkeypatch: pytes
     assert not alone.ok
     assert together.first_bad == alone.first_bad
     assert {fault.seq for fault in together.faults} == {fault.seq for fault in alone.faults}
+
+
+def test_an_event_that_is_missing_between_two_processes_is_missed(
+    damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_module, "PARALLEL_EVENTS_MIN", 1)
+    cut = audit(damaged).head_seq // 2
+    with Unguarded(damaged) as connection:
+        connection.execute("DELETE FROM event WHERE seq = ?", (cut,))
+    found = audit(damaged, processes=2)
+    assert (cut, "event.seq") in [(fault.seq, fault.where) for fault in found.faults]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])

@@ -49,6 +49,7 @@ def test_a_backup_holds_what_the_ledger_holds_and_is_one_file(ledger: Path, tmp_
     made = backup(ledger, tmp_path / "deep" / "one.db")
     assert contents(made.path) == contents(ledger)
     assert sorted(file.name for file in made.path.parent.iterdir()) == ["one.db", "one.db.sha256"]
+    assert made.path.read_bytes()[18:20] == bytes((1, 1)), "it would need a log beside it to be read"
     assert made.audit.ok
     assert (made.audit.entries, made.size) == (audit(ledger).entries, made.path.stat().st_size)
 
@@ -65,6 +66,23 @@ def test_a_backup_is_never_written_over(ledger: Path, saved: Path) -> None:
     with pytest.raises(Unwritable, match="is there already"):
         backup(ledger, saved)
     assert saved.read_bytes() == before
+
+
+def test_commits_between_its_steps_do_not_start_a_backup_anew(tmp_path: Path) -> None:
+    path, steps = tmp_path / "busy.db", list[int]()
+    write_life(path, seed=2, rounds=5)
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+
+        def write(done: int, _total: int) -> None:
+            steps.append(done)
+            journal.take_lease(MAIN, f"step {done}", START_NS + 2 * LEASE_NS * len(steps), LEASE_NS)
+
+        made = backup(path, tmp_path / "busy.backup", pages=4, progress=write)
+    assert len(steps) > 10
+    assert steps == sorted(steps), "the copy was started anew"
+    with closing(sqlite3.connect(made.path)) as connection:
+        holders = connection.execute("SELECT holder FROM lease").fetchall()
+    assert {holder for (holder,) in holders} == {"test"}
 
 
 def test_a_backup_is_one_state_while_a_writer_commits(tmp_path: Path) -> None:

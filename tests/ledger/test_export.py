@@ -201,6 +201,20 @@ def test_exported_rows_are_those_of_the_ledger(exported: Exported) -> None:
     assert [Decimal(units).scaleb(-SCALES[asset]) for _, _, asset, units in legs] == postings["amount"].to_list()
     fills = pl.read_parquet(out / "fills.parquet").filter(pl.col("what") == "booked")
     assert fills.height == sum(len(life.fills) for life in lives.values())
+    with queries.reading(path) as connection:
+        moved = {
+            (one.seq, abs(one.base_units), abs(one.cash_units), one.fee_units)
+            for account in ACCOUNTS
+            for one in queries.executions(connection, account)
+            if one.fill is not None
+        }
+    told = set()
+    for seq, symbol, qty, cash, fee in fills.select("seq", "symbol", "qty", "cash", "fee").rows():
+        base, quote = symbol.split("/")
+        told.add(
+            (seq, *(int(amount.scaleb(SCALES[asset])) for amount, asset in ((qty, base), (cash, quote), (fee, quote))))
+        )
+    assert told == moved
     still_open = pl.read_parquet(out / "orders.parquet").filter("open")
     assert set(still_open["client_order_id"]) == {name for life in lives.values() for name in life.open_orders}
     assert set(still_open["status"]) == {"UNKNOWN"}

@@ -25,7 +25,7 @@ from novapulse.ledger import queries, statistics
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import SchemaError
 from novapulse.ledger.queries import Execution, UnknownAccountError
-from novapulse.ledger.statistics import DAY_NS, Inventory
+from novapulse.ledger.statistics import DAY_NS, Inventory, StrategyStatistics
 from tests.ledger.written import (
     ACCOUNTS,
     MAIN,
@@ -105,6 +105,15 @@ def test_strategies_earn_what_their_round_trips_brought(
         assert one.average_r == Fraction(1, 2)
         losses = -sum(pnl for pnl in mine if pnl < 0)
         assert one.profit_factor == (Fraction(sum(pnl for pnl in mine if pnl > 0), losses) if losses else None)
+
+
+def test_a_round_trip_that_brought_nothing_is_neither_won_nor_lost() -> None:
+    one = StrategyStatistics("trend")
+    assert (one.win_rate, one.average_pnl, one.average_r, one.profit_factor) == (None, None, None, None)
+    for pnl in (0, 30, -10):
+        one.add(pnl, 2, Fraction(pnl, 10))
+    assert (one.trades, one.wins, one.losses, one.fee_units) == (3, 1, 1, 6)
+    assert (one.win_rate, one.average_r, one.profit_factor) == (Fraction(1, 3), Fraction(2, 3), Fraction(3))
 
 
 def flat_life(path: Path, seed: int) -> Life:

@@ -12,9 +12,9 @@ from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.orders import OrderRequest, OrderType, Protection, Role, Side, Terms
 from novapulse.core.records import Intent, OrderKind, Reason, Record
+from novapulse.parity.plain import PlainFold
 from novapulse.venues.simulated import SimulatedExchange
 from tests.backtest.builders import Book
-from tests.backtest.plain import PlainFold
 
 STOPS = (Reason.EXIT_STOP, Reason.EXIT_BREAKEVEN, Reason.EXIT_TRAIL)
 PROTECTIVE = (*STOPS, Reason.EXIT_TARGET)
@@ -50,42 +50,42 @@ class Mirror(PlainFold):
         loose = [replace(fact, qty_min=Decimal(0), notional_min=Decimal(0)) for fact in instruments]
         account = AccountKey(instruments[0].exchange, "mirror")
         self.facts = instruments
-        self.exchange = SimulatedExchange(account, loose, rules, int(self.account.cash_units))
+        self.exchange = SimulatedExchange(account, loose, rules, int(self._account.cash_units))
         self.sent: list[Sent | None] = [None] * len(bars)
         self.cursor = self.count = 0
         self.keeps_exits = keeps_exits
         self.closes = [
-            {int(bar.ts_close_ns) for row in range(len(columns)) for bar in self.inner_bars(j, row)}
+            {int(bar.ts_close_ns) for row in range(len(columns)) for bar in self._bars_inside(j, row)}
             for j, columns in enumerate(bars)
         ]
         self.amended = 0
 
-    def trade(self, j: int, bar: Record) -> None:
-        before, leaving = len(self.fills), self.is_leaving(j)
+    def _trade(self, j: int, bar: Record) -> None:
+        before, leaving = len(self._fills), self.is_leaving(j)
         self.exchange.on_bar(self.facts[j].key, bar, int(bar.ts_close_ns))
-        super().trade(j, bar)
+        super()._trade(j, bar)
         traded, self.cursor = self.exchange.fills_after(self.cursor)
         ours = [
             (f.ts_event_ns, int(f.side), f.qty_units, f.price_units, f.cash_units, f.fee_units, f.liquidity)
             for f in traded
         ]
-        wanted = [tuple(int(x) for x in fields(fill[0])) for fill in self.fills[before:]]
+        wanted = [tuple(int(x) for x in fields(fill[0])) for fill in self._fills[before:]]
         assert ours == wanted
         # While it leaves, the fold's stop goes on moving, which a triggered bracket's does not: the reason may change.
         if not self.keeps_exits and not leaving:
-            reasons = [int(fill[0].reason) for fill in self.fills[before:]]
+            reasons = [int(fill[0].reason) for fill in self._fills[before:]]
             told = [Reason.EXIT_STOP if reason in STOPS else reason for reason in reasons]
             assert [f.reason for f in traded] == [reason if reason in PROTECTIVE else 0 for reason in told]
         self.compare(j)
-        if self.fine.starts.size:
+        if self._fine.starts.size:
             self.sync(j, int(bar.ts_close_ns))
 
     def is_leaving(self, j: int) -> bool:
         return any(order.trigger for order in self.exchange.slots[self.facts[j].key].live)
 
     def compare(self, j: int) -> None:
-        position, slot = self.state.positions[j], self.exchange.slots[self.facts[j].key]
-        assert self.exchange.holdings.cash_units == self.account.cash_units
+        position, slot = self._state.positions[j], self.exchange.slots[self.facts[j].key]
+        assert self.exchange.holdings.cash_units == self._account.cash_units
         assert slot.held_units == position.qty_units
         assert slot.position.entry_price == position.entry_price
         guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]
@@ -96,22 +96,22 @@ class Mirror(PlainFold):
             prices = guard.terms.stop_units / factor, guard.terms.target_units / factor
             assert guard.trigger or prices == (position.stop_price, position.target_price)
 
-    def decide(self, j: int, row: int) -> None:
-        super().decide(j, row)
-        self.sync(j, int(self.bars[j].ts_close_ns[row]))
-        self.tighten(j, int(self.bars[j].ts_close_ns[row]))
+    def _decide(self, j: int, row: int) -> None:
+        super()._decide(j, row)
+        self.sync(j, int(self._bars[j][row].ts_close_ns))
+        self.tighten(j, int(self._bars[j][row].ts_close_ns))
 
     def tighten(self, j: int, ts_ns: int) -> None:
-        position, slot = self.state.positions[j], self.exchange.slots[self.facts[j].key]
+        position, slot = self._state.positions[j], self.exchange.slots[self.facts[j].key]
         stop_units = round(position.stop_price * float(slot.record.price_factor))
         for guard in list(slot.live):
             if guard.request.kind is OrderType.BRACKET and not guard.trigger and guard.terms.stop_units != stop_units:
                 terms = replace(guard.terms, qty_units=guard.terms.qty_units + 7, stop_units=stop_units)
-                self.exchange.amend(guard.venue_order_id, terms, ts_ns + int(self.rules.latency_ns))
+                self.exchange.amend(guard.venue_order_id, terms, ts_ns + int(self._rules.latency_ns))
                 self.amended += 1
 
     def sync(self, j: int, ts_ns: int) -> None:
-        order, sent = self.state.orders[j], self.sent[j]
+        order, sent = self._state.orders[j], self.sent[j]
         protective = order.intent == Intent.EXIT and order.reason in PROTECTIVE
         if order.intent == Intent.NONE or protective:
             if sent is not None and not (protective and self.keeps_exits):
@@ -129,8 +129,8 @@ class Mirror(PlainFold):
         self.send(j)
 
     def chase(self, j: int, sent: Sent) -> None:
-        order = self.state.orders[j]
-        factor = float(self.records[j].price_factor)
+        order = self._state.orders[j]
+        factor = float(self._instruments[j].price_factor)
         live = self.exchange.book.find(sent.request.client_order_id)
         assert live is not None
         assert live.leaves_units == order.units or (live.reduces and live.leaves_units > order.units)
@@ -140,7 +140,7 @@ class Mirror(PlainFold):
         sent.limit_price, sent.active_ns = float(order.limit_price), int(order.active_ns)
 
     def send(self, j: int) -> None:
-        order, record = self.state.orders[j], self.records[j]
+        order, record = self._state.orders[j], self._instruments[j]
         enters = order.intent == Intent.ENTRY
         cap = 0
         if enters and np.isfinite(order.notional_max):
@@ -171,7 +171,7 @@ class Mirror(PlainFold):
 
     def expiry(self, j: int) -> int:
         """The venue ends what no bar comes in time for; what a bar closes on may yet be amended, and has no end."""
-        order = self.state.orders[j]
+        order = self._state.orders[j]
         if order.kind == OrderKind.MARKET:
             return int(order.expires_ns)
         return 0 if order.expires_ns in self.closes[j] else int(order.expires_ns)

@@ -145,8 +145,8 @@ class SimulatedExchange:
     def amend(self, order_id: str, terms: Terms, now_ns: int) -> None:
         """Change an order in place: same ids, fills kept, active for bars that close after `now_ns`.
 
-        A quantity that is filled already cancels the rest. A bracket keeps its own quantity, which follows what is
-        held, and guards on while its prices move.
+        A quantity that is filled already cancels the rest. A bracket of its own entry keeps its quantity, which follows
+        what is held; one that was sent by itself may grow up to that. It guards on while its prices move.
 
         Raises:
             Rejected: No live order of that id, a bracket that was triggered, or terms that cannot be.
@@ -160,7 +160,9 @@ class SimulatedExchange:
         if order.trigger:
             raise Rejected(Refusal.TRIGGERED, f"{order.venue_order_id} was triggered and is at the market")
         if request.kind is OrderType.BRACKET:
-            terms = replace(terms, qty_units=order.terms.qty_units)
+            most = order.filled_units + slot.reducible_units(request.side)
+            units = order.terms.qty_units if request.attached_to else min(terms.qty_units, most)
+            terms = replace(terms, qty_units=units)
         check_terms(request, terms, slot)
         if request.kind is OrderType.BRACKET:
             order.target_fixed = order.target_fixed or terms.target_units != order.terms.target_units
