@@ -1,0 +1,187 @@
+"""What a hostile reader found: each case once lost money or stood still for ever."""
+
+from dataclasses import replace
+
+from novapulse.core.messages import (
+    Alert,
+    Amend,
+    AmendEnded,
+    Cancel,
+    CommandReceived,
+    FillReported,
+    Found,
+    LookupEnded,
+    OrderReported,
+    Outcome,
+    SnapshotRead,
+    Submit,
+    SubmitEnded,
+    TimerFired,
+)
+from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
+from novapulse.core.records import Mode, Reason
+from novapulse.engine import leaving, memory
+from novapulse.engine.desk import Draft
+from novapulse.engine.settings import TraderSettings
+from tests.engine.harness import trader_of
+from tests.engine.test_trader import Scene, fill_entry, opened
+
+
+def test_an_order_that_was_let_go_before_the_venue_answered_is_cancelled_as_soon_as_it_has():
+    scene = Scene()
+    submit = scene.enter()
+    scene.hear(CommandReceived(scene.wait(0.1), "c", "halt", {}, "ops"))
+    assert not scene.sent(Cancel)
+    scene.accept(submit)
+    assert [cancel.client_order_id for cancel in scene.sent(Cancel)] == [submit.request.client_order_id]
+
+
+def test_a_crash_after_a_touched_stop_does_not_sell_twice():
+    scene = opened()
+    event = scene.ticks.event(scene.row, 0)
+    bars = event.bars.copy()
+    bars["low"] = bars["close"] = bars["open"] = 50.0
+    scene.ts_ns = event.ts_close_ns
+    effects = scene.hear(replace(event, ts_ns=scene.ts_ns, bars=bars))
+    assert not scene.sent(Submit)
+    fresh = trader_of(["BTC/USD"])
+    memory.unpack(fresh.desk, effects[0].state)
+    assert fresh.desk.slots[0].decision == ""
+    assert fresh.desk.slots[0].leaving_ns == scene.ts_ns
+
+
+def test_a_stop_that_the_venue_will_not_move_is_asked_for_ever_less_often_and_people_hear_of_it():
+    scene = opened()
+    asked, told = 0, []
+    for _ in range(100):
+        for amend in scene.sent(Amend):
+            asked += 1
+            scene.hear(AmendEnded(scene.wait(0.1), amend.client_order_id, amend.amendment, Outcome.REJECTED, "no"))
+            told += [alert.key for alert in scene.sent(Alert)]
+        scene.hear(TimerFired(scene.wait(1), "retry:0"))
+    assert 3 <= asked <= 8
+    assert len(told) == 1
+
+
+def test_an_exit_does_not_wait_for_an_entry_whose_outcome_is_not_known():
+    scene = opened()
+    slot = scene.desk.slots[0]
+    other = Scene()
+    unknown = other.enter()
+    other.hear(SubmitEnded(other.wait(1), unknown.request.client_order_id, 1, Outcome.AMBIGUOUS))
+    scene.desk.orders[unknown.request.client_order_id] = other.desk.orders[unknown.request.client_order_id]
+    slot.drains.append(unknown.request.client_order_id)
+    scene.hear(CommandReceived(scene.wait(1), "c", "flatten", {}, "ops"))
+    assert [submit.request.role for submit in scene.sent(Submit)] == [Role.EXIT]
+
+
+def test_a_stand_in_that_is_covered_in_parts_costs_what_the_real_executions_cost():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    request, units = submit.request, 6000
+    before = int(scene.desk.books.account[0].cash_units)
+
+    def fill(name: str, qty_units: int, price_units: int, provisional: bool = False) -> Filled:
+        name = f"inf:{request.client_order_id}:{qty_units}" if provisional else name
+        ids = request.client_order_id, "V1", name
+        cash = price_units * qty_units * 100
+        return Filled(*ids, request.instrument, request.side, qty_units, price_units, cash, 7, 0, 1, provisional)
+
+    scene.hear(OrderReported(scene.wait(1), Seen(request.client_order_id, "V1", VenueState.LIVE, units, 1)))
+    for one in (fill("", 5000, 10_000, True), fill("T1", 3000, 10_010), fill("T2", 3000, 10_020)):
+        scene.hear(FillReported(scene.wait(1), one))
+    assert scene.desk.books.positions[0].qty_units == units
+    paid = before - int(scene.desk.books.account[0].cash_units)
+    assert paid == 3000 * 10_010 * 100 + 3000 * 10_020 * 100 + 14
+
+
+def test_a_stop_that_was_armed_anew_grows_with_its_position():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, 5000)
+    bracket = submit.request.protection.client_order_id
+    for wait in (1, 6):
+        scene.hear(LookupEnded(scene.wait(wait), bracket, Found.ABSENT))
+    (armed,) = scene.sent(Submit)
+    name = armed.request.client_order_id
+    scene.hear(SubmitEnded(scene.wait(1), name, 1, Outcome.ACCEPTED, "V9"))
+    assert armed.request.terms.qty_units == 5000
+    fill_entry(scene, submit, 4000)
+    (amend,) = scene.sent(Amend)
+    assert (amend.client_order_id, amend.terms.qty_units) == (name, 9000)
+
+
+def test_a_difference_is_adopted_once():
+    scene = Scene()
+    snapshot = scene.snapshot()
+    cash = int(scene.desk.books.account[0].cash_units)
+    short = replace(snapshot, balances={**snapshot.balances, "USD": cash - 50 * 10**8})
+    for _ in range(2):
+        scene.wait(6)
+        scene.hear(SnapshotRead(scene.ts_ns, replace(short, began_ns=scene.ts_ns, ended_ns=scene.ts_ns)))
+    (key,) = [key for key in scene.desk.breaks if key.startswith("D13")]
+    for number in range(2):
+        scene.hear(CommandReceived(scene.wait(1), f"c{number}", "adopt", {"order": key}, "ops"))
+    assert int(scene.desk.books.account[0].cash_units) == cash - 50 * 10**8
+
+
+def test_kill_on_a_halted_account_is_refused_and_leaves_no_wish_behind():
+    scene = opened()
+    scene.hear(CommandReceived(scene.wait(1), "c1", "halt", {}, "ops"))
+    scene.hear(CommandReceived(scene.wait(1), "c2", "kill", {}, "ops"))
+    scene.hear(CommandReceived(scene.wait(1), "c3", "resume_from_halt", {}, "ops"))
+    assert scene.desk.books.mode is Mode.NORMAL
+
+
+def test_an_operator_settles_a_dispute():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, 5000)
+    name = submit.request.client_order_id
+    twice = next(iter(scene.desk.orders[name].fills.values()))
+    scene.hear(FillReported(scene.wait(1), replace(twice, qty_units=4999)))
+    assert scene.status(submit) is OrderStatus.DISPUTED
+    scene.hear(CommandReceived(scene.wait(1), "c", "settle", {"order": name}, "ops"))
+    assert scene.status(submit) is not OrderStatus.DISPUTED
+
+
+def test_an_answer_that_never_comes_makes_the_order_unknown():
+    scene = Scene()
+    submit = scene.enter()
+    scene.hear(TimerFired(scene.wait(15), f"deadline:{submit.request.client_order_id}"))
+    assert scene.status(submit) is OrderStatus.UNKNOWN
+
+
+def test_completing_is_for_entries_that_nobody_here_ended():
+    scene = Scene(TraderSettings(partial_fill="complete"))
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, 5000)
+    scene.hear(CommandReceived(scene.wait(1), "c", "cancel", {}, "ops"))
+    seen = Seen(submit.request.client_order_id, "V1", VenueState.CANCELED, 5000, scene.ts_ns)
+    scene.hear(OrderReported(scene.wait(1), seen))
+    assert not scene.sent(Submit)
+
+
+def test_a_dearer_amendment_holds_the_dearer_price():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    name = submit.request.client_order_id
+    held = scene.desk.holds[name][1]
+    plan = scene.desk.plan(0)
+    plan.hold *= 1.05
+    plan.limit_price = round(float(plan.limit_price) * 1.05, 2)
+    scene.hear(TimerFired(scene.wait(1), "retry:0"))
+    assert scene.sent(Amend)
+    assert scene.desk.holds[name][1] > held * 1.04
+
+
+def test_leaving_twice_is_leaving_once():
+    scene = opened()
+    draft = Draft(scene.wait(1))
+    assert leaving.leave(scene.desk, draft, 0, Reason.EXIT_MODE)
+    assert not leaving.leave(scene.desk, draft, 0, Reason.EXIT_MODE)
