@@ -5,6 +5,7 @@ A moment is a close that the session has recorded: the same whatever the machine
 
 import json
 import os
+import pwd
 import random
 import sqlite3
 import subprocess
@@ -79,7 +80,8 @@ def make_home(home: Path, bars: int, changes: Mapping[str, Any] | None = None) -
 
 def environment(home: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("NOVAPULSE_")}
-    return {**own, "NOVAPULSE_HOME": str(home)}
+    # Compiled kernels lie in the user's own cache, wherever a test says that home is.
+    return {**own, "HOME": pwd.getpwuid(os.getuid()).pw_dir, "NOVAPULSE_HOME": str(home)}
 
 
 def start(home: Path, *words: str) -> "subprocess.Popen[str]":

@@ -32,7 +32,7 @@ PURE = {
     "reconciliation": set[str](),
 }
 # The trader itself is pure; what runs it is not.
-PURE["engine"] = {"risk", "execution", "backtest", "confluence", "reconciliation", *PURE_MARKET}
+PURE["engine"] = {"strategies", "confluence", "risk", "execution", "backtest", "reconciliation", *PURE_MARKET}
 # The part of research that every run goes through: it needs no research package, so the command line loads it at once.
 _RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}

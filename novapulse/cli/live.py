@@ -92,7 +92,9 @@ def _run(session: Session, loaded: Loaded, duration_s: float | None, hooks: Cras
         return run(virtual, _trade(session, loaded, VirtualTimeline(virtual), None, duration_s))
     loop = asyncio.new_event_loop()
     hooks.watch(loop)
-    timeline = RealTimeline(start_ns, speed * session.market.timeframe_ns / SECOND_NS, loop)
+    pace = speed * session.market.timeframe_ns / SECOND_NS
+    session.pace = max(pace, 1.0)
+    timeline = RealTimeline(start_ns, pace, loop)
     with ThreadPoolExecutor(1, "ledger") as writer:
         return run(loop, _trade(session, loaded, timeline, writer, duration_s))
 

@@ -36,7 +36,7 @@ from novapulse.engine.opening import capital_units, new_trader, opening_record, 
 from novapulse.engine.orderly import Orderly
 from novapulse.engine.report import health_of
 from novapulse.engine.runner import AccountRunner, Link
-from novapulse.engine.settings import TraderSettings
+from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.supervisor import Chore, Supervisor, Voice
 from novapulse.engine.timeline import Timeline
 from novapulse.engine.trader import Trader
@@ -74,6 +74,7 @@ class Session:
         ledger: Open for writing.
         leases: Taken.
         restored: What each account starts from.
+        pace: Market seconds per second of the machine; 1 where the market waits for the machine.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Session:
     ledger: Ledger
     leases: LeaseKeeper
     restored: dict[AccountKey, RestoredAccount]
+    pace: float = 1.0
     stack: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -135,11 +137,30 @@ def open_session(name: str, home: Path, market: Market, settings: TraderSettings
     return session
 
 
-def trader_settings(plan: AccountPlan, timeframe_ns: int) -> TraderSettings:
-    """Return how an account's trader goes about its work at a venue in its own process: absence is certain at once."""
+def trader_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> TraderSettings:
+    """Return how an account's trader goes about its work at a venue in its own process: absence is certain at once.
+
+    Args:
+        plan: The account.
+        timeframe_ns: Width of a bar.
+        pace: Market seconds per second of the machine, >= 1: answers take the machine's time, whatever the market's.
+    """
     own = plan.settings.trader
-    patience_s = max(own.quote_age_s_max, 0.75 * timeframe_ns / 1e9)
-    return own.model_copy(update={"absence_after_s": 0.0, "absences_apart_s": 0.0, "quote_age_s_max": patience_s})
+    return own.model_copy(
+        update={
+            "absence_after_s": 0.0,
+            "absences_apart_s": 0.0,
+            "quote_age_s_max": max(own.quote_age_s_max, 0.75 * timeframe_ns / 1e9),
+            "submit_deadline_s": own.submit_deadline_s * pace,
+        }
+    )
+
+
+def breaker_settings(plan: AccountPlan, pace: float) -> BreakerSettings:
+    """Return the limits of an account's breakers; see `trader_settings`."""
+    own = plan.settings.breakers
+    waits = ("unknown_order_alert_s", "unknown_order_halt_s")
+    return own.model_copy(update={name: getattr(own, name) * pace for name in waits})
 
 
 def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[[], Trader]:
@@ -152,8 +173,8 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             plan.key,
             plan.instruments,
             plan.settings.backtest,
-            trader_settings(plan, market.timeframe_ns),
-            plan.settings.breakers,
+            trader_settings(plan, market.timeframe_ns, session.pace),
+            breaker_settings(plan, session.pace),
             market.timeframe_ns,
             scales,
             plan.said.history,

@@ -135,19 +135,20 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
     assert host.trader is not None
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        if slot.held_units == 0 or not desk.books.positions[desk.rows[key]].qty_units:
-            # What belongs to nobody, such as what came back with a bust, is told and left to an operator.
+        # What belongs to nobody, such as what came back with a bust, is told and left to an operator.
+        held = min(abs(slot.held_units), abs(int(desk.books.positions[desk.rows[key]].qty_units)))
+        if held == 0:
             continue
         trader_slot = desk.slots[desk.rows[key]]
         guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]
         if not guards and not (trader_slot.why_bare or trader_slot.leaving_ns) and desk.books.mode != Mode.HALTED:
-            auditor.broke("SYS-6", host, f"{slot.held_units} units of {key} have no stop, and nobody said why")
+            auditor.broke("SYS-6", host, f"{held} units of {key} have no stop, and nobody said why")
         if len(guards) > 1:
             names = [order.client_order_id for order in guards]
             auditor.broke("SYS-6", host, f"the position in {key} has {len(guards)} stops: {names}")
         for guard in guards:
-            if guard.leaves_units < abs(slot.held_units) and not trader_slot.leaving_ns:
-                auditor.broke("SYS-6", host, f"the stop of {key} covers {guard.leaves_units} of {slot.held_units}")
+            if guard.leaves_units < held and not trader_slot.leaving_ns:
+                auditor.broke("SYS-6", host, f"the stop of {key} covers {guard.leaves_units} of {held}")
 
 
 def check_restored(auditor: "Auditor", host: Host, trader: Trader, restored: RestoredAccount) -> None:

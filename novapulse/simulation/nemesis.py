@@ -29,6 +29,8 @@ OPERATOR_NS = 20 * SECOND_NS
 REST_SECOND_NS = 40 * SECOND_NS
 QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
+RETRY_NS = 61 * SECOND_NS
+TRIES = 20
 
 
 class Nemesis:
@@ -77,10 +79,15 @@ class Nemesis:
             rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
             timeline.at(rest, self.world.auditor.rested)
 
-    def _do(self, act: Act) -> None:
-        if self.world.is_stormy():
-            hosts = self.world.hosts
-            self._acts[act.fault](hosts[self.world.plan.chance.between("whose act", 0, len(hosts) - 1)])
+    def _do(self, act: Act, tries_left: int = TRIES) -> None:
+        if not self.world.is_stormy():
+            return
+        hosts, mark = self.world.hosts, f"fault {act.fault.value}"
+        before = self.world.marks.counts[mark]
+        self._acts[act.fault](hosts[self.world.plan.chance.between("whose act", 0, len(hosts) - 1)])
+        if self.world.marks.counts[mark] == before and tries_left:
+            # There was nothing to act on, no order or no position: perhaps a minute later.
+            self._then(RETRY_NS, lambda: self._do(act, tries_left - 1))
 
     # ---- the end of a storm ----
 

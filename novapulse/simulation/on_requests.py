@@ -176,7 +176,7 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
         return
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        held = abs(slot.held_units) if desk.books.positions[desk.rows[key]].qty_units else 0
+        held = min(abs(slot.held_units), abs(int(desk.books.positions[desk.rows[key]].qty_units)))
         guarded = any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
         trader_slot = desk.slots[desk.rows[key]]
         if held == 0 or guarded or trader_slot.why_bare or trader_slot.leaving_ns or desk.books.mode == Mode.HALTED:

@@ -59,6 +59,8 @@ class Process:
             self._end(host)
         long = chance.happens("long absence", 0.15)
         wait = chance.between("absence", 60, 600) if long else chance.between("absence", 1, 20)
+        if world.crash_points is not None:
+            wait = 1
         self.start_later(wait * SECOND_NS)
 
     def start_later(self, wait_ns: int) -> None:

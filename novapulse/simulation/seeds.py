@@ -1,7 +1,7 @@
 """One seed from its beginning to its end, and what came of it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from novapulse.simulation.auditor import Broken, Violation
 from novapulse.simulation.faults import Fault
@@ -24,6 +24,8 @@ class SeedReport:
         records: Events of the ledger.
         seconds: How long it took.
         trips: Closed round trips.
+        faults: Those that the seed had.
+        outcome: What was made of the market: each account's executions, in the venue's order, without their names.
     """
 
     seed: int
@@ -35,7 +37,8 @@ class SeedReport:
     records: int
     seconds: float
     trips: int = 0
-    faults: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = ()
+    outcome: tuple[tuple[int, ...], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -82,4 +85,13 @@ def run_seed(
         time.perf_counter() - began,
         trips,
         tuple(fault.value for fault in sorted(world.plan.faults, key=lambda fault: fault.number)),
+        _outcome(world),
+    )
+
+
+def _outcome(world: StormyWorld) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        (number, int(fill.side), fill.qty_units, fill.price_units, fill.fee_units, fill.ts_event_ns)
+        for number, host in enumerate(world.hosts)
+        for fill in host.exchange.holdings.trades.values()
     )

@@ -24,7 +24,7 @@ from novapulse.market.lake import Lake
 from novapulse.market.recorder import read_recording
 from novapulse.ops import health
 from tests.cli.conftest import Cli, Outcome
-from tests.killing import ACCOUNTS, books_of, check_books, configuration, finish, make_home, start
+from tests.killing import ACCOUNTS, ROOT, books_of, check_books, configuration, environment, finish, make_home, start
 
 BARS = 250
 KEYS = [(one["exchange"], one["account_id"]) for one in ACCOUNTS]
@@ -248,12 +248,11 @@ def test_a_full_disk_stops_the_trading_loses_nothing_and_is_over_when_there_is_r
         # No file may grow beyond this: what a full disk says, without filling one.
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
 
-    command = [sys.executable, "-m", "novapulse.cli", "live", "--config", "config.yaml", "--json", "--duration", "4"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-m", "novapulse.cli", "live", "--json", "--duration", "4"]
     with subprocess.Popen(
         command,
-        cwd=stocked_home,
-        env=environment,
+        cwd=ROOT,
+        env=environment(stocked_home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

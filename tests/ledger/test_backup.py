@@ -74,12 +74,12 @@ def test_commits_between_its_steps_do_not_start_a_backup_anew(tmp_path: Path) ->
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
 
         def write(done: int, _total: int) -> None:
+            assert done > max(steps, default=0), "the copy was started anew"
             steps.append(done)
             journal.take_lease(MAIN, f"step {done}", START_NS + 2 * LEASE_NS * len(steps), LEASE_NS)
 
         made = backup(path, tmp_path / "busy.backup", pages=4, progress=write)
     assert len(steps) > 10
-    assert steps == sorted(steps), "the copy was started anew"
     with closing(sqlite3.connect(made.path)) as connection:
         holders = connection.execute("SELECT holder FROM lease").fetchall()
     assert {holder for (holder,) in holders} == {"test"}
