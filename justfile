@@ -33,6 +33,16 @@ format:
 bench *arguments: kernels
     @python -m tests.benchmarks "$@"
 
+# Let traders live 300 seeds of a virtual day with all faults, on two cores; arguments go to novapulse simulate
+[no-exit-message]
+campaign *arguments: kernels
+    @novapulse simulate --seeds 0:300 --days 1 --faults all --processes 2 "$@"
+
+# Let one seed of 8 pairs and 3 accounts live 7 virtual days with faults, and show that nothing grows
+[no-exit-message]
+soak *arguments: kernels
+    @python -m tests.simulation.soaking "$@"
+
 # Draw the pictures of the README anew, from recorded bars: what the demo prints, and the notebook in Chromium
 [no-exit-message]
 picture: kernels
@@ -59,14 +69,26 @@ edit *arguments: kernels
 research: kernels
     @python -i -c "$RESEARCH"
 
-# Prove that the decision core runs without any research package. (It does not trade yet: there is no paper trader here.)
+# Trade on paper, headless, where no research package is installed; arguments go to `novapulse live`
 [no-exit-message]
-live:
+live *arguments:
     #!/bin/sh
     set -eu
     case "${VIRTUAL_ENV-}" in
     */.venv-live) ;;
-    *) exec ./run live ;;
+    *) exec ./run live "$@" ;;
+    esac
+    just kernels
+    exec novapulse live --config config/paper.yaml "$@"
+
+# Prove that the trader runs without any research package: a backtest and ten seconds of paper trading
+[no-exit-message]
+prove-live:
+    #!/bin/sh
+    set -eu
+    case "${VIRTUAL_ENV-}" in
+    */.venv-live) ;;
+    *) exec ./run prove-live ;;
     esac
     just kernels
     python -c "$NO_RESEARCH"
@@ -75,6 +97,12 @@ live:
     export NOVAPULSE_HOME="$scratch"
     novapulse config check >/dev/null
     novapulse demo --once
+    novapulse live --config config/paper.yaml --duration 10
+
+# Kill the paper trader at random moments, 200 of them unless told otherwise: its books are those of an unkilled run
+[no-exit-message]
+kills count="200" *arguments: kernels
+    @kills=$1; shift; KILLS=$kills python -m pytest -o faulthandler_timeout=0 tests/test_kill.py "$@"
 
 # Compile the kernels into the user's cache, if any source has changed since
 [no-exit-message]

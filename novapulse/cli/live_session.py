@@ -32,6 +32,7 @@ from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
 from novapulse.engine.gather import Arrival, Gather, Problem, Rejection
 from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
 from novapulse.engine.report import health_of
@@ -184,7 +185,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             ledger.commit([(plan.key, Commit((opening_record(trader, timeline.now_ns()),)))])
         facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
         try:
-            trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key))
+            trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key, FILLS_KNOWN + fills_since_clean(found.state)))
         except ValueError as wrong:
             raise UsageError(f"{ledger.place}: {wrong}") from wrong
         return trader
@@ -192,13 +193,13 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
     return make
 
 
-def recent_facts(ledger: Ledger, key: AccountKey) -> list[Fact]:
+def recent_facts(ledger: Ledger, key: AccountKey, fills: int = FILLS_KNOWN) -> list[Fact]:
     """Return an account's facts as far back as its venue may tell them again."""
     head, back = ledger.head()[0], _EVENTS_READ
     while True:
         after = max(head - back, 0)
         records = [entry.record for entry in ledger.records(key, tuple(KINDS), after)]
-        if after == 0 or sum(record.kind == "fill_booked" for record in records) >= FILLS_KNOWN:
+        if after == 0 or sum(record.kind == "fill_booked" for record in records) >= fills:
             return [from_body(record.kind, record.body) for record in records]
         back *= 4
 

@@ -1,4 +1,4 @@
-"""`novapulse simulate`: worlds of traders and venues in virtual time, with faults, and an auditor that never looks away."""
+"""`novapulse simulate`: whole traders in virtual time, with faults, and an auditor that never looks away."""
 
 import argparse
 from typing import Any

@@ -41,6 +41,14 @@ class Packer:
         return _HEAD.pack(_MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
 
 
+def fills_since_clean(state: bytes) -> int:
+    """Return how many executions were booked since the venue last agreed: at least those it may tell again."""
+    if len(state) < _HEAD.size:
+        return 0
+    told_size = _HEAD.unpack_from(state)[1]
+    return int(json.loads(state[_HEAD.size : _HEAD.size + told_size])["fills_since_clean"])
+
+
 def unpack(desk: Desk, state: bytes) -> None:
     """Take up a packed state.
 

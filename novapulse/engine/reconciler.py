@@ -17,7 +17,7 @@ from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import SECOND_NS
 from novapulse.engine.resolutions import Resolutions
 from novapulse.engine.resolver import Resolver
-from novapulse.engine.viewing import is_same, view_of
+from novapulse.engine.viewing import is_same, is_same_money, view_of
 from novapulse.reconciliation.breaks import Break, readings_of
 from novapulse.reconciliation.compare import reconcile, unreachable
 from novapulse.reconciliation.resolve import Policy, resolve
@@ -113,9 +113,10 @@ class Reconciler:
             if found.key not in desk.ignored:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
         self._restrict(draft, breaks)
-        if agrees:
+        if agrees or is_same_money(desk, snapshot):
             desk.fills_since_clean = 0
             desk.clean_cursor = desk.cursor
+        if agrees:
             self._assert_balances(draft, snapshot)
 
     def _open(self, draft: Draft, breaks: Sequence[Break], *, keep: bool = False) -> None:

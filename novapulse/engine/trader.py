@@ -376,7 +376,11 @@ class Trader:
             elif order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
                 self.resolver.settled(order)
         for name in list(desk.slots[row].drains):
-            cancel(desk, draft, desk.orders[name])
+            drained = desk.orders.get(name)
+            if drained is None:
+                desk.slots[row].drains.remove(name)
+            else:
+                cancel(desk, draft, drained)
         self._forget_unborn_bracket(row, draft)
         commands.finish_kill(desk, draft)
         leaving.after_partial_fill(desk, draft, row)
@@ -402,10 +406,20 @@ class Trader:
             return
         is_wanted = desk.plan(row).intent == Intent.ENTRY and slot.decision == bracket.request.decision_id
         entry_is_over = not is_wanted and not any(order.request.role is Role.ENTRY for order in desk.open_orders(row))
-        if entry_is_over and desk.books.positions[row].qty_units == 0:
-            desk.learn(draft, AbsenceProved(bracket.client_order_id, never_sent=True))
-            close(desk, draft, row, bracket)
-            slot.entry = ""
+        if not entry_is_over or desk.books.positions[row].qty_units != 0:
+            return
+        name = bracket.client_order_id
+        if any(
+            order.filled_units > 0
+            for order in (*desk.closed.values(), *desk.orders.values())
+            if order.request.protection is not None and order.request.protection.client_order_id == name
+        ):
+            # The entry filled, so the venue made it: only the venue can say what became of it.
+            self.resolver.watch(draft, bracket)
+            return
+        desk.learn(draft, AbsenceProved(name, never_sent=True))
+        close(desk, draft, row, bracket)
+        slot.entry = ""
 
 
 def _known(orders: dict[str, Order], name: str) -> Order:

@@ -29,12 +29,7 @@ def balances_of(desk: Desk) -> dict[str, int]:
 
 def is_same(desk: Desk, snapshot: Snapshot) -> bool:
     """Tell whether a snapshot agrees with what we believe in everything, its executions being booked."""
-    if snapshot.flows and any(flow.flow_id not in desk.flows for flow in snapshot.flows):
-        return False
-    expected = balances_of(desk)
-    if any(snapshot.balances.get(asset, 0) != units for asset, units in expected.items()):
-        return False
-    if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
+    if not is_same_money(desk, snapshot):
         return False
     if any(_is_doubled(desk, row) for row in range(len(desk.slots))):
         return False
@@ -42,9 +37,19 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
         return False
-    if not all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills):
-        return False
     return not _bare(desk) and all(order.missing_units == 0 for order in desk.orders.values())
+
+
+def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot's executions and movements are booked and its balances are what we expect."""
+    if snapshot.flows and any(flow.flow_id not in desk.flows for flow in snapshot.flows):
+        return False
+    expected = balances_of(desk)
+    if any(snapshot.balances.get(asset, 0) != units for asset, units in expected.items()):
+        return False
+    if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
+        return False
+    return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
 
 
 def _is_doubled(desk: Desk, row: int) -> bool:

@@ -178,8 +178,9 @@ class _Auditor:
             return
         cuts = [head_seq * part // self.processes for part in range(self.processes + 1)]
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.processes, mp_context=context) as pool:
-            parts = [pool.submit(_walk_apart, self.where, *bounds, genesis) for bounds in pairwise(cuts)]
+        with ProcessPoolExecutor(self.processes - 1, mp_context=context) as pool:
+            parts = [pool.submit(_walk_apart, self.where, *bounds, genesis) for bounds in pairwise(cuts[1:])]
+            yield walk(self.connection, 0, cuts[1], genesis)
             for part in parts:
                 yield part.result()
         # What the others may see behind the head came after this audit began; here it would be a fault.

@@ -1,11 +1,12 @@
 """Invariants of a world at rest: two minutes of a calm are over, half a minute after a close."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from novapulse.core.facts import from_body
 from novapulse.core.messages import Commit, Snapshot, SnapshotRead
-from novapulse.core.orders import OrderStatus, OrderType
+from novapulse.core.orders import Fact, OrderStatus, OrderType
 from novapulse.core.postings import Book
 from novapulse.core.records import Mode
 from novapulse.engine.trader import Trader
@@ -151,7 +152,9 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
                 auditor.broke("SYS-6", host, f"the stop of {key} covers {guard.leaves_units} of {held}")
 
 
-def check_restored(auditor: "Auditor", host: Host, trader: Trader, restored: RestoredAccount) -> None:
+def check_restored(
+    auditor: "Auditor", host: Host, trader: Trader, restored: RestoredAccount, recent: Sequence[Fact]
+) -> None:
     """A trader that was rebuilt has the state that was written, and rebuilding it again changes nothing."""
     if restored.entries and restored.state:
         auditor.broke("SYS-13", host, f"{len(restored.entries)} records were written without the state behind them")
@@ -159,7 +162,7 @@ def check_restored(auditor: "Auditor", host: Host, trader: Trader, restored: Res
         return
     again = trader_of(auditor.world.scene, host.part)
     facts = [from_body(entry.record.kind, entry.record.body) for entry in restored.open_facts]
-    again.restore(restored.ts_close_ns, restored.state, facts, host.durable.recent)
+    again.restore(restored.ts_close_ns, restored.state, facts, recent)
     books = trader.desk.books.packed()
     if books != again.desk.books.packed() or books not in restored.state:
         auditor.broke("SYS-13", host, "a trader that was restarted twice is not the one that was restarted once")
@@ -173,7 +176,7 @@ def check_replayed(auditor: "Auditor", host: Host) -> None:
     if host.trader is None or host.is_halted_for_good:
         return
     exchange: SimulatedExchange = host.exchange
-    fills, _ = exchange.fills_after(exchange.holdings.trades_made, overlap=FILLS_KNOWN)
+    fills, _ = exchange.fills_after(exchange.holdings.trades_made, overlap=FILLS_KNOWN // 2)
     desk, now = host.trader.desk, auditor.world.now(host)
     snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), ())
     before = desk.books.packed()

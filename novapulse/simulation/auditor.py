@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novapulse.core.messages import Amend, BarsClosed, Cancel, Commit, Effect, Event, Submit
+from novapulse.core.orders import Fact
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.simulation import at_rest, on_records, on_requests
@@ -152,9 +153,9 @@ class Auditor:
         if any(isinstance(effect, Submit | Cancel | Amend) for effect in effects):
             self.broke("SYS-14", host, f"a trader that was overtaken sends {effects}")
 
-    def restored(self, host: Host, trader: Trader, restored: RestoredAccount) -> None:
+    def restored(self, host: Host, trader: Trader, restored: RestoredAccount, recent: Sequence[Fact]) -> None:
         """A trader was rebuilt."""
-        at_rest.check_restored(self, host, trader, restored)
+        at_rest.check_restored(self, host, trader, restored, recent)
 
     def ledger_is_old(self) -> None:
         """An old copy of the ledger was put back."""

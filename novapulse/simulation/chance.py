@@ -1,7 +1,7 @@
 """Chance as a function: hash(seed, site, how often it was asked there). Nothing here keeps a generator's state.
 
 Invariants:
-- the same seed asked the same questions in the same order at each site gives the same answers, whatever other sites ask;
+- the same seed asked the same questions at each site gives the same answers, whatever other sites ask;
 - a site that is asked once more or once less changes no other site.
 """
 

@@ -13,7 +13,9 @@ from novapulse.core.messages import Record
 from novapulse.core.orders import Fact, Filled
 
 FILLS_KNOWN = 64
-"""Executions that a restart is told of, with all facts since the first of them: as many as a venue tells again."""
+"""Executions that a restart is told of at least, and all facts since the first of them: what a venue tells again."""
+
+FILLS_KEPT = 1000
 
 
 class Durable:
@@ -91,10 +93,20 @@ class Durable:
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
 
+    def recent_facts(self, fills: int) -> list[Fact]:
+        """Return the facts since the last so many executions, as far as they are kept."""
+        facts: list[Fact] = []
+        for fact in reversed(self.recent):
+            if fills <= 0:
+                break
+            facts.append(fact)
+            fills -= isinstance(fact, Filled)
+        return facts[::-1]
+
     def _remember(self, fact: Fact) -> None:
         self.recent.append(fact)
         self._recent_fills += isinstance(fact, Filled)
-        while self._recent_fills > FILLS_KNOWN:
+        while self._recent_fills > FILLS_KEPT:
             self._recent_fills -= isinstance(self.recent.popleft(), Filled)
 
     def _bust(self, client_order_id: str, venue_trade_id: str) -> None:

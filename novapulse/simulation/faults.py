@@ -120,14 +120,18 @@ TABLE: dict[Fault, Does] = {
     Fault.LISTS_LAG: Does("orders that are seconds old are in no list yet", 0.15),
     Fault.HISTORY_PAGES: Does("executions come repeated and out of order, and the cursor stands still", 0.15),
     Fault.FOREIGN_ACTIVITY: Does("somebody trades by hand, leaves an order, brings money or takes it", 1.5, 0.3, True),
-    Fault.DUST: Does("a fee in the base asset that nobody tells of takes less than can be traded", 1.0, 0.2, daily=True),
+    Fault.DUST: Does(
+        "a fee in the base asset that nobody tells of takes less than can be traded", 1.0, 0.2, daily=True
+    ),
     Fault.SPLIT: Does("what is held is split two for one", 0.5, 0.1, daily=True),
     Fault.CRASH: Does("the process ends before or after a commit, or after a send; also while it recovers", 0.004),
     Fault.LEDGER_LOCKED: Does("the ledger takes no commit for a moment", 0.0015),
     Fault.DISK_FULL: Does("the ledger takes nothing for minutes", 1.5, 0.4, daily=True),
     Fault.OLD_BACKUP: Does("after a crash the ledger is an hour old", 0.6, 0.1, daily=True),
     Fault.SECOND_INSTANCE: Does("another process takes the account's lease", 1.5, 0.3, daily=True),
-    Fault.ID_REUSE: Does("the venue makes a second order of an id whose order has ended: never asked for here", 1.0, 1.0),
+    Fault.ID_REUSE: Does(
+        "the venue makes a second order of an id whose order has ended: never asked for here", 1.0, 1.0
+    ),
     Fault.SENT_TWICE: Does("a client resends an order; the venue answers with the first one", 0.08),
     Fault.SENT_TWICE_REFUSED: Does("a client resends an order; the venue says that it has it: ambiguous", 0.08),
     Fault.BRACKET_GONE: Does("the venue ends a bracket, or refuses a new one", 3.0, daily=True),

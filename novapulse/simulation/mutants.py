@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from novapulse.core import known_facts
+from novapulse.core.facts import to_body
 from novapulse.core.messages import Commit, Effect, Submit
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
@@ -58,7 +59,7 @@ def _fresh_id_on_retry(stack: ExitStack) -> None:
 def _no_fill_dedupe(stack: ExitStack) -> None:
     """An execution that comes twice is booked twice."""
     plain = fills.take_fill
-    known = {}
+    known: dict[str, int] = {}
 
     def forgetful(desk: Desk, draft: Draft, fill: Filled) -> int | None:
         order = desk.order(fill.client_order_id, fill.venue_order_id)
@@ -68,7 +69,7 @@ def _no_fill_dedupe(stack: ExitStack) -> None:
                 row = desk.rows[fill.instrument]
                 legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
                 desk.books.book(row, fill, order.request.role, desk.plans.get(order.request.decision_id), 0)
-                draft.write("fill_booked", fills.to_body(fill), legs)
+                draft.write("fill_booked", to_body(fill), legs)
                 return row
         return plain(desk, draft, fill)
 
@@ -198,6 +199,7 @@ def _fill_before_its_leg(stack: ExitStack) -> None:
 
 def _absence_at_once(stack: ExitStack) -> None:
     """One list that does not hold an order proves that there is none."""
+
     def hasty(self: Resolver, draft: Draft, order: Order, inquiry: Any) -> None:
         if not order.venue_order_id:
             self.desk.learn(draft, AbsenceProved(order.client_order_id))

@@ -8,6 +8,7 @@ Invariants:
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from novapulse.core.messages import CommandReceived, ConditionSeen, QuoteSeen
@@ -67,7 +68,7 @@ class Nemesis:
         """Put the acts and the calms of the plan on the timeline."""
         timeline, plan = self.world.timeline, self.world.plan
         for act in plan.acts:
-            timeline.at(act.ts_ns, lambda act=act: self._do(act))
+            timeline.at(act.ts_ns, partial(self._do, act))
             if act.fault is Fault.OLD_BACKUP:
                 timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
         for begin, _ in plan.calms:
@@ -174,7 +175,11 @@ class Nemesis:
             return False
         traded = False
         for _ in range(pieces):
-            most = min(order.leaves_units, slot.reducible_units(order.request.side)) if order.reduces else order.leaves_units
+            most = (
+                min(order.leaves_units, slot.reducible_units(order.request.side))
+                if order.reduces
+                else order.leaves_units
+            )
             lots = most // int(slot.record["lot_units"])
             if not order.is_live or lots < 1:
                 break

@@ -131,7 +131,9 @@ def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
         auditor.broke("SYS-5", host, f"an entry makes {len(worth)} positions of {risk.limits.positions_max}")
     cap = min(risk.sizing.position_notional_max, risk.sizing.position_fraction_max * equity) * SLACK
     if worth[request.instrument] > cap:
-        auditor.broke("SYS-5", host, f"{request.instrument} would be worth {worth[request.instrument]:.2f} of {cap:.2f}")
+        auditor.broke(
+            "SYS-5", host, f"{request.instrument} would be worth {worth[request.instrument]:.2f} of {cap:.2f}"
+        )
     if request.notional_max_units <= 0:
         auditor.broke("SYS-5", host, f"an entry in {request.instrument} without a cap on what it may be worth")
 

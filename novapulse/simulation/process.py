@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from novapulse.core.facts import from_body
 from novapulse.core.messages import BarLate, Commit, ConditionSeen, Event
+from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import opening_record
-from novapulse.simulation.durable import Durable
+from novapulse.simulation.durable import FILLS_KNOWN, Durable
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Ghost, Host, trader_of
 
@@ -94,13 +95,14 @@ class Process:
         restored = world.disk.restore(host.key)
         trader = trader_of(world.scene, host.part)
         facts = [from_body(entry.record.kind, entry.record.body) for entry in restored.open_facts]
-        trader.restore(restored.ts_close_ns, restored.state, facts, host.durable.recent)
+        recent = host.durable.recent_facts(FILLS_KNOWN + fills_since_clean(restored.state))
+        trader.restore(restored.ts_close_ns, restored.state, facts, recent)
         host.trader = trader
         host.life += 1
         host.timers.clear()
         if restored.state:
             world.marks.reached("restart")
-        world.auditor.restored(host, trader, restored)
+        world.auditor.restored(host, trader, restored, recent)
         world.start(host)
         self._tell_what_was_missed(host)
 

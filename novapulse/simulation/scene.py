@@ -29,6 +29,7 @@ DAY_BARS = 1440
 MARKET_SEED = 4
 SETTLING_BARS = 10
 """Bars behind the last day: the time in which everything has to come to rest."""
+REST_NS = 40_000_000_000
 
 _COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LTC", "LINK")
 _EXCHANGES = ("coinbase", "kraken")
@@ -72,17 +73,15 @@ class Scene:
 
     @property
     def end_ns(self) -> int:
-        """Behind the last close."""
-        return self.stormy_until_ns + SETTLING_BARS * MINUTE_NS
+        """Long enough behind the last close for everything to have come to rest."""
+        return self.stormy_until_ns + SETTLING_BARS * MINUTE_NS + REST_NS
 
 
 def trading_settings() -> BacktestSettings:
     """Return settings that trade often, with every limit on."""
     return BacktestSettings(
         capital=2_000.0,
-        confluence=ConfluenceSettings(
-            timeframe_multiples=(1,), timeframe_weights=(1.0,), agreement_multipliers=(1.0,)
-        ),
+        confluence=ConfluenceSettings(timeframe_multiples=(1,), timeframe_weights=(1.0,), agreement_multipliers=(1.0,)),
         risk=RiskSettings(
             entry_forecast_min=3.0,
             exit_forecast_min=1.5,

@@ -46,7 +46,9 @@ class SeedReport:
         return self.violation is None
 
 
-def world_of(scene: Scene, seed: int, faults: frozenset[Fault], crash_points: frozenset[int] | None = None) -> StormyWorld:
+def world_of(
+    scene: Scene, seed: int, faults: frozenset[Fault], crash_points: frozenset[int] | None = None
+) -> StormyWorld:
     """Return the world of a seed, before its first event."""
     plan = plan_of(seed, faults, scene.begin_ns, scene.stormy_until_ns, scene.end_ns)
     return StormyWorld(scene, plan, crash_points)

@@ -49,7 +49,7 @@ from novapulse.simulation.process import Process
 from novapulse.simulation.reads import blurred_snapshot, is_young, shifted
 from novapulse.simulation.scene import Scene
 from novapulse.simulation.world import Node, Timeline, World
-from novapulse.venues.simulated import VenueMode
+from novapulse.venues.simulated import ClientIds, VenueMode
 
 MILLISECOND_NS = 1_000_000
 WRITE_POINTS = (
@@ -251,10 +251,10 @@ class StormyWorld(World):
     def _answer_of(self, call: Call) -> Event:
         host, effect, fate = call.host, call.effect, call.fate
         answer = self.answered(host, effect)
-        if fate.is_resent and isinstance(effect, Submit) and isinstance(answer, SubmitEnded):
-            if answer.outcome is Outcome.ACCEPTED and host.exchange.client_ids.name != "OPEN":
-                self.marks.reached(f"sent twice to a venue that says {host.exchange.client_ids.value}")
-                answer = self.answered(host, effect)
+        is_accepted = isinstance(answer, SubmitEnded) and answer.outcome is Outcome.ACCEPTED
+        if fate.is_resent and is_accepted and host.exchange.client_ids is not ClientIds.OPEN:
+            self.marks.reached(f"sent twice to a venue that says {host.exchange.client_ids.value}")
+            answer = self.answered(host, effect)
         if isinstance(effect, Lookup | ReadSnapshot):
             return self._blurred(call, answer)
         if isinstance(answer, SubmitEnded) and answer.code == "duplicate_id":
@@ -266,9 +266,9 @@ class StormyWorld(World):
         if isinstance(answer, SnapshotRead):
             snapshot = blurred_snapshot(host.exchange, answer.snapshot, call, self.plan.chance, now)
             return SnapshotRead(0, shifted(snapshot, host.clock_ns))
-        if call.fate.lags and isinstance(answer, LookupEnded) and answer.seen is not None:
-            if is_young(host.exchange, answer.seen.venue_order_id, now):
-                return LookupEnded(0, answer.client_order_id, Found.ABSENT)
+        seen = answer.seen if isinstance(answer, LookupEnded) else None
+        if call.fate.lags and seen is not None and is_young(host.exchange, seen.venue_order_id, now):
+            return LookupEnded(0, seen.client_order_id, Found.ABSENT)
         return answer
 
     def _reply(self, call: Call, answer: Event, back_ns: int) -> None:
@@ -379,6 +379,7 @@ class StormyWorld(World):
     def _age(self, host: Host) -> None:
         if host.trader is not None:
             self.deliver(host, ConditionSeen(self.now(host), "bar_age", float(host.missed)))
+
 
 def _told(event: Event) -> str:
     name = type(event).__name__

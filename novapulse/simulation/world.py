@@ -61,6 +61,11 @@ class Timeline:
         """Let something happen at a moment, or now when that is over."""
         heapq.heappush(self._heap, (max(ts_ns, self.now_ns), next(self._order), call))
 
+    @property
+    def waiting(self) -> int:
+        """How much is still to happen."""
+        return len(self._heap)
+
     def run(self, until_ns: int) -> None:
         """Let everything happen that is due up to a moment."""
         heap = self._heap

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from novapulse.config import load, settings_of
 from novapulse.control.inbox import Inbox
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.ledger.audit import audit
+from novapulse.ledger.journal import Ledger
 from novapulse.market.lake import Lake
 from novapulse.market.recorder import read_recording
 from novapulse.ops import health
 from tests.cli.conftest import Cli, Outcome
 from tests.killing import ACCOUNTS, ROOT, books_of, check_books, configuration, environment, finish, make_home, start
 
-BARS = 250
+BARS = 200
 KEYS = [(one["exchange"], one["account_id"]) for one in ACCOUNTS]
 
 
@@ -216,7 +218,7 @@ def test_a_paper_file_of_another_account_is_refused(cli: Cli, stocked_home: Path
 
 def test_a_ledger_that_somebody_locks_is_refused(cli: Cli, stocked_home: Path, monkeypatch: Any) -> None:
     live(cli, stocked_home)
-    monkeypatch.setattr("novapulse.ledger.opening.BUSY_MS", 50)
+    monkeypatch.setattr("novapulse.cli.live_session.Ledger.open", partial(Ledger.open, busy_ms=50))
     with closing(sqlite3.connect(stocked_home / "ledger.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
@@ -248,7 +250,8 @@ def test_a_full_disk_stops_the_trading_loses_nothing_and_is_over_when_there_is_r
         # No file may grow beyond this: what a full disk says, without filling one.
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
 
-    command = [sys.executable, "-m", "novapulse.cli", "live", "--json", "--duration", "4"]
+    command = [sys.executable, "-m", "novapulse.cli", "live", "--config", str(stocked_home / "config.yaml"), "--json"]
+    command += ["--duration", "4"]
     with subprocess.Popen(
         command,
         cwd=ROOT,

@@ -228,7 +228,6 @@ PLANTED = {
     "an order closed behind its back": ("UPDATE order_step SET closes = 1 WHERE step = 0", "order_step"),
     "a coarser scale": ("UPDATE asset SET scale = 2 WHERE asset = 'BTC'", "asset.scale"),
     "a state of the future": ("UPDATE checkpoint SET seq = 100000", "checkpoint.seq"),
-    "a state of somebody else": ("UPDATE checkpoint SET seq = 1 WHERE account_id = 'second'", "checkpoint.seq"),
     "a cursor of the future": ("INSERT INTO consumer VALUES ('shipper', 100000, 0, 0)", "consumer.cursor"),
     "another ledger's name": ("UPDATE ledger SET ledger_id = 'mine'", "event.hash"),
 }

@@ -1,0 +1,124 @@
+"""Many virtual days of one seed: whether anything grows that should not.
+
+Invariants:
+- what is measured is this process: its memory after a collection, its open files, and what the world keeps of itself;
+- the ledger lies in a file here, as it does in earnest, so that its write-ahead log can be watched.
+"""
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from novapulse.ledger.journal import Ledger
+from novapulse.simulation.auditor import Broken, Violation
+from novapulse.simulation.faults import Fault
+from novapulse.simulation.plan import plan_of
+from novapulse.simulation.scene import Scene
+from novapulse.simulation.storm import StormyWorld
+
+MINUTE_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How large things are at a moment.
+
+    Attributes:
+        hours: Virtual hours since the beginning.
+        resident_bytes: Memory of the process.
+        files: Open files.
+        appointments: What waits on the timeline.
+        timers: Timers that traders have set.
+        state_bytes: Largest state of a trader in the ledger.
+        orders: Orders that traders remember, ended ones included.
+        events: Events in the ledger.
+        ledger_bytes: The ledger's file.
+        log_bytes: Its write-ahead log.
+    """
+
+    hours: float
+    resident_bytes: int
+    files: int
+    appointments: int
+    timers: int
+    state_bytes: int
+    orders: int
+    events: int
+    ledger_bytes: int
+    log_bytes: int
+
+
+def soak(
+    scene: Scene,
+    seed: int,
+    faults: frozenset[Fault],
+    folder: Path,
+    every_hours: float = 6.0,
+    told: Callable[[Sample], None] | None = None,
+) -> tuple[list[Sample], Violation | None]:
+    """Live a long seed and measure in between.
+
+    Args:
+        scene: Several days.
+        seed: Which.
+        faults: Those that may happen; an old copy of the ledger is not among what a file can do here.
+        folder: Where the ledger's file goes.
+        every_hours: Virtual hours between two measurements.
+        told: Called with each measurement.
+
+    Returns:
+        The measurements, and what broke, if anything did.
+    """
+    path = folder / "soak.db"
+    plan = plan_of(seed, faults - {Fault.OLD_BACKUP}, scene.begin_ns, scene.stormy_until_ns, scene.end_ns)
+    world = StormyWorld(scene, plan)
+    world.disk.ledger.close()
+    world.disk.ledger = Ledger.open(path, durable=False, now_ns=scene.begin_ns, ledger_id=f"soak {seed}")
+    world.disk.ledger.register_assets(scene.scales)
+    samples: list[Sample] = []
+
+    def measure() -> None:
+        samples.append(_sample(world, path))
+        if told is not None:
+            told(samples[-1])
+
+    step = round(every_hours * 60) * MINUTE_NS
+    for moment in range(scene.begin_ns + step, scene.end_ns, step):
+        world.timeline.at(moment, measure)
+    violation = None
+    try:
+        world.run()
+    except Broken as broken:
+        violation = broken.violation
+    finally:
+        world.disk.ledger.close()
+    return samples, violation
+
+
+def _sample(world: StormyWorld, path: Path) -> Sample:
+    gc.collect()
+    log = path.with_name(path.name + "-wal")
+    desks = [host.trader.desk for host in world.hosts if host.trader is not None]
+    states = [len(world.disk.restore(host.key).state) for host in world.hosts]
+    return Sample(
+        hours=(world.timeline.now_ns - world.scene.begin_ns) / (60 * MINUTE_NS),
+        resident_bytes=_resident_bytes(),
+        files=len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
+        appointments=world.timeline.waiting,
+        timers=sum(len(host.timers) for host in world.hosts),
+        state_bytes=max(states),
+        orders=sum(len(desk.orders) + len(desk.closed) for desk in desks),
+        events=world.disk.ledger.head()[0],
+        ledger_bytes=path.stat().st_size,
+        log_bytes=log.stat().st_size if log.exists() else 0,
+    )
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,66 @@
+"""The long soak: `just soak`. Prints one line for every six virtual hours, and fails when something grows."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from novapulse.simulation.faults import chosen
+from novapulse.simulation.scene import scene_of
+from novapulse.simulation.soak import Sample, soak
+
+GROWTH_BYTES_PER_DAY = 8 * 2**20
+"""The ledger's index that the auditor keeps is the only thing that may grow: this much for each virtual day."""
+LOG_BYTES = 16 * 2**20
+STATE_BYTES = 256 * 2**10
+
+
+def grown(samples: Sequence[Sample]) -> list[str]:
+    """Return what grew that should not, in sentences."""
+    late = samples[len(samples) // 3 :]
+    days = (late[-1].hours - late[0].hours) / 24
+    found = []
+    rate = (late[-1].resident_bytes - late[0].resident_bytes) / days
+    if rate > GROWTH_BYTES_PER_DAY:
+        found.append(f"memory grows by {rate / 2**20:.1f} MiB a day")
+    for name in ("files", "timers", "appointments", "orders"):
+        first, last = getattr(late[0], name), getattr(late[-1], name)
+        if last > 1.5 * max(getattr(each, name) for each in late[: len(late) // 2]) + 20:
+            found.append(f"{name} grew from {first} to {last}")
+    if max(each.log_bytes for each in samples) > LOG_BYTES:
+        found.append(f"the write-ahead log reached {max(each.log_bytes for each in samples)} bytes")
+    if max(each.state_bytes for each in samples) > STATE_BYTES:
+        found.append(f"a trader's state reached {max(each.state_bytes for each in samples)} bytes")
+    return found
+
+
+def line(sample: Sample) -> str:
+    """Return a measurement as one line."""
+    return (
+        f"{sample.hours:6.1f} h  {sample.resident_bytes / 2**20:7.1f} MiB  {sample.files:3} files  "
+        f"{sample.appointments:5} waiting  {sample.timers:3} timers  {sample.orders:5} orders  "
+        f"{sample.state_bytes:7} B state  {sample.events:7} events  {sample.ledger_bytes / 2**20:7.1f} MiB ledger  "
+        f"{sample.log_bytes / 2**20:5.1f} MiB log"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    print(f"seed {options.seed}: {options.days:g} virtual days, {options.pairs} pairs, 3 accounts, all faults")
+    scene = scene_of(options.days, options.pairs, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        samples, violation = soak(
+            scene, options.seed, chosen("all"), Path(folder), told=lambda each: print(line(each), flush=True)
+        )
+    problems = grown(samples) + ([str(violation)] if violation is not None else [])
+    print("\n".join(problems) or "nothing grew that should not")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
