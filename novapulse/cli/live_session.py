@@ -185,7 +185,12 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             ledger.commit([(plan.key, Commit((opening_record(trader, timeline.now_ns()),)))])
         facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
         try:
-            trader.restore(found.ts_close_ns, found.state, facts, recent_facts(ledger, plan.key, FILLS_KNOWN + fills_since_clean(found.state)))
+            trader.restore(
+                found.ts_close_ns,
+                found.state,
+                facts,
+                recent_facts(ledger, plan.key, FILLS_KNOWN + fills_since_clean(found.state)),
+            )
         except ValueError as wrong:
             raise UsageError(f"{ledger.place}: {wrong}") from wrong
         return trader

@@ -24,9 +24,10 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     rate = (late[-1].resident_bytes - late[0].resident_bytes) / days
     if rate > GROWTH_BYTES_PER_DAY:
         found.append(f"memory grows by {rate / 2**20:.1f} MiB a day")
+    quarter = max(len(late) // 4, 1)
     for name in ("files", "timers", "appointments", "orders"):
-        first, last = getattr(late[0], name), getattr(late[-1], name)
-        if last > 1.5 * max(getattr(each, name) for each in late[: len(late) // 2]) + 20:
+        first, last = (max(getattr(each, name) for each in part) for part in (late[:quarter], late[-quarter:]))
+        if last > 1.5 * first + 20:
             found.append(f"{name} grew from {first} to {last}")
     if max(each.log_bytes for each in samples) > LOG_BYTES:
         found.append(f"the write-ahead log reached {max(each.log_bytes for each in samples)} bytes")
