@@ -19,13 +19,14 @@ import structlog
 
 from novapulse import __version__
 from novapulse.cli.console import UsageError
+from novapulse.cli.live_beats import HEALTH_EVERY_S, Beats
 from novapulse.cli.live_market import AccountPlan, Market
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
 from novapulse.core.bars import DAY_NS
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
-from novapulse.core.messages import Answer, Commit
+from novapulse.core.messages import Answer, Commit, Record
 from novapulse.core.orders import Fact
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
@@ -48,7 +49,6 @@ from novapulse.market.recorder import Seen, SessionRecorder, prune_sessions, rec
 from novapulse.ops import health
 from novapulse.ops.clock import WallWatch
 from novapulse.ops.disk import free_fraction
-from novapulse.ops.watchdog import Watchdog
 from novapulse.venues.simulated import PaperVenue, SimulatedExchange
 
 _log = structlog.get_logger("novapulse.live")
@@ -56,7 +56,6 @@ _log = structlog.get_logger("novapulse.live")
 LEDGER_FILE = "ledger.db"
 SESSIONS = "sessions"
 ANSWER_BACK_NS = 50_000_000
-HEALTH_EVERY_S = 1.0
 MEASURE_EVERY_S = 5.0
 TIDY_EVERY_S = 60.0
 FILLS_KNOWN = 64
@@ -204,9 +203,16 @@ def recent_facts(ledger: Ledger, key: AccountKey, fills: int = FILLS_KNOWN) -> l
     while True:
         after = max(head - back, 0)
         records = [entry.record for entry in ledger.records(key, tuple(KINDS), after)]
-        if after == 0 or sum(record.kind == "fill_booked" for record in records) >= fills:
+        booked = [record for record in records if record.kind == "fill_booked"]
+        if after == 0 or (len(booked) >= fills and _are_whole(booked, records)):
             return [from_body(record.kind, record.body) for record in records]
         back *= 4
+
+
+def _are_whole(booked: Sequence[Record], records: Sequence[Record]) -> bool:
+    # Executions of one order reach the ledger in any order: all of an order's facts are read, or none.
+    intended = {record.body["client_order_id"] for record in records if record.kind == "order_intended"}
+    return all(record.body["client_order_id"] in intended | {""} for record in booked)
 
 
 def paper_venue(session: Session, plan: AccountPlan, timeline: Timeline) -> PaperVenue:
@@ -378,7 +384,7 @@ def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tupl
     return (
         Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, running=True)),
         Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
-        Chore("watchdog", HEALTH_EVERY_S, _Beats(supervisor)),
+        Chore("watchdog", HEALTH_EVERY_S, Beats(supervisor)),
         Chore("tidying", TIDY_EVERY_S, lambda: partial(_tidy, session, timeline.now_ns())),
     )
 
@@ -422,23 +428,6 @@ class _Measurements:
                 runner.condition("clock_step", jump_ns / 1e9, f"the machine's clock moved by {jump_ns / 1e9:+.1f} s")
         if jump_ns is not None:
             _log.warning("the machine's clock was set, or the machine slept", by_s=round(jump_ns / 1e9, 1))
-
-
-class _Beats:
-    """Tells systemd that the process is ready, and that it lives."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._watchdog = Watchdog()
-        self._is_ready = False
-        self._last_s = time.monotonic()
-
-    def __call__(self) -> None:
-        now_s = time.monotonic()
-        lag_s, self._last_s = now_s - self._last_s - HEALTH_EVERY_S, now_s
-        if self._supervisor.is_ready and not self._is_ready:
-            self._is_ready = self._watchdog.ready(f"{len(self._supervisor.runners)} accounts trade") or True
-        self._watchdog.beat(lag_s, None)
 
 
 def _tidy(session: Session, now_ns: int) -> None:

@@ -100,7 +100,8 @@ class Reconciler:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
                 desk.learn(draft, replace(shown.seen, client_order_id=order.client_order_id))
-        if desk.cursor != snapshot.cursor:
+        has_moved = desk.cursor != snapshot.cursor
+        if has_moved:
             desk.cursor = snapshot.cursor
             draft.changed = draft.told = True
         breaks: list[Break] = []
@@ -114,7 +115,8 @@ class Reconciler:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
         self._restrict(draft, breaks)
         if agrees or is_same_money(desk, snapshot):
-            desk.fills_since_clean = 0
+            # Behind a cursor that stands still the same executions come again, and have to be known then.
+            desk.fills_since_clean = 0 if has_moved else desk.fills_since_clean
             desk.clean_cursor = desk.cursor
         if agrees:
             self._assert_balances(draft, snapshot)

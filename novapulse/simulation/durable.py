@@ -94,14 +94,16 @@ class Durable:
             self.decisions[body["decision_id"]] = body
 
     def recent_facts(self, fills: int) -> list[Fact]:
-        """Return the facts since the last so many executions, as far as they are kept."""
-        facts: list[Fact] = []
-        for fact in reversed(self.recent):
+        """Return the facts since the last so many executions, and all others of the orders that these are of."""
+        first = len(self.recent)
+        for number in range(len(self.recent) - 1, -1, -1):
             if fills <= 0:
                 break
-            facts.append(fact)
-            fills -= isinstance(fact, Filled)
-        return facts[::-1]
+            first = number
+            fills -= isinstance(self.recent[number], Filled)
+        recent = list(self.recent)
+        touched = {fact.client_order_id for fact in recent[first:]}
+        return [fact for number, fact in enumerate(recent) if number >= first or fact.client_order_id in touched]
 
     def _remember(self, fact: Fact) -> None:
         self.recent.append(fact)

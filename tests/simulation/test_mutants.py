@@ -17,23 +17,29 @@ EXPECTED = {
     "timeout treated as rejected": {"ORD-10"},
     "cursor ahead of fills": {"ORD-11"},
     "stop loosened": {"SYS-6"},
-    "no start-up reconciliation": {"ORD-6", "ORD-3", "ORD-14", "SYS-7", "SYS-8", "SYS-11", "SYS-6"},
+    "no start-up reconciliation": {"SYS-5", "ORD-6", "ORD-3", "ORD-14", "SYS-7", "SYS-8", "SYS-11", "SYS-6"},
     "hold never released": {"ORD-7"},
     "cumulative taken as delta": {"SYS-11", "ORD-3", "ORD-4", "SYS-3"},
     "notional check skipped": {"SYS-5"},
 }
 """The twelve that were asked for, and the invariants that may tell of each."""
 
+FOCUS = {"fills booked out of order": (1.0, "stream_shuffled")}
+"""Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
+
 
 def test_the_twelve_are_there() -> None:
+    assert len(EXPECTED) == 12
     assert set(EXPECTED) <= set(MUTANTS)
+    assert not set(FOCUS) & set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_planted_bug_is_caught(name: str) -> None:
-    scene, faults = scene_of(SIZE.days), chosen("all")
+    days, faults = FOCUS.get(name, (SIZE.days, "all"))
+    scene, faulty = scene_of(days), chosen(faults)
     with planted(name):
-        reports = (run_seed(scene, seed, faults) for seed in SEEDS)
+        reports = (run_seed(scene, seed, faulty) for seed in SEEDS)
         caught = next((report for report in reports if not report.ok), None)
     assert caught is not None, f"{name!r} survived {len(SEEDS)} seeds"
     assert caught.violation is not None
