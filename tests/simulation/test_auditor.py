@@ -1,0 +1,189 @@
+"""The auditor can fail: a world that is fine is damaged, and the invariant that says so is the right one."""
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import pytest
+
+from novapulse.core.messages import Commit, Record, Started, Submit
+from novapulse.core.orders import OrderType, Side, Terms
+from novapulse.core.postings import Book, Posting
+from novapulse.core.records import Mode
+from novapulse.engine.desk import Desk
+from novapulse.ledger import chain
+from novapulse.simulation import at_rest, on_records, on_requests
+from novapulse.simulation.auditor import INVARIANTS, Broken
+from novapulse.simulation.host import Host
+from novapulse.simulation.scene import scene_of
+from novapulse.simulation.seeds import world_of
+from novapulse.simulation.storm import StormyWorld
+
+Damage = Callable[[StormyWorld], None]
+
+
+@pytest.fixture
+def world() -> StormyWorld:
+    made = world_of(scene_of(0.05), 0, frozenset())
+    made.run()
+    return made
+
+
+def desk_of(host: Host) -> Desk:
+    assert host.trader is not None
+    return host.trader.desk
+
+
+def cash_at_the_venue(world: StormyWorld) -> None:
+    world.hosts[0].exchange.holdings.move_cash(1)
+    at_rest.check(world.auditor, world.hosts[0])
+
+
+def an_order_that_nobody_knows(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.levers.place(host.part.instruments[0].key, Side.BUY, OrderType.LIMIT, Terms(100, 100), 1, client_order_id="x")
+    at_rest.check(world.auditor, host)
+
+
+def an_execution_that_is_not_booked(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    at_rest.ord_3_all_booked(world.auditor, host)
+    host.durable.trades.popitem()
+    at_rest.ord_3_all_booked(world.auditor, host)
+
+
+def a_position_that_the_venue_has_not(world: StormyWorld) -> None:
+    desk = desk_of(world.hosts[0])
+    desk.books.positions[0].qty_units += 7
+    at_rest.check(world.auditor, world.hosts[0])
+
+
+def a_trader_that_stays_down(world: StormyWorld) -> None:
+    world.hosts[0].trader = None
+    at_rest.check(world.auditor, world.hosts[0])
+
+
+def a_chain_that_does_not_fit(world: StormyWorld) -> None:
+    with patch.object(chain, "link", lambda previous, seq, canonical: b"x" * 32):
+        at_rest.check_ledger(world.auditor)
+
+
+def postings_that_do_not_balance(world: StormyWorld) -> None:
+    record = Record("flow_booked", 1, {}, (Posting(Book.CASH, "USD", 1),))
+    on_records.ord_8_sys_4_balanced(world.auditor, world.hosts[0], record)
+
+
+def an_execution_at_another_price(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    body = {**next(iter(host.durable.trades.values()))}
+    body["price_units"] += 1
+    on_records.sys_3_as_executed(world.auditor, host, Record("fill_booked", 1, body))
+
+
+def an_execution_booked_again(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    body = next(iter(host.durable.trades.values()))
+    legs = (Posting(Book.CASH, "USD", 1), Posting(Book.TRADING, "USD", -1))
+    on_records.ord_5_booked_once(world.auditor, host, Record("fill_booked", 1, body, legs))
+
+
+def a_decision_of_tomorrow(world: StormyWorld) -> None:
+    body = {"ts_close_ns": world.timeline.now_ns + 1}
+    on_records.sys_12_no_future(world.auditor, world.hosts[0], Record("decision_taken", 1, body))
+
+
+def a_cursor_beyond_what_is_booked(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    world.auditor.tallies[host.key].cursor = 0
+    host.durable.trades.pop(next(iter(host.durable.trades)))
+    on_records.ord_11_cursor(world.auditor, host)
+
+
+def a_cumulative_quantity_that_falls(world: StormyWorld) -> None:
+    for host in world.hosts:
+        for name, order in desk_of(host).orders.items():
+            world.auditor.tallies[host.key].seen_units[name] = order.seen_units + 1
+            on_records.ord_4_monotone(world.auditor, host)
+
+
+def cash_held_for_nothing(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.durable.balances["hold", "USD"] += 5
+    on_records.ord_7_holds(world.auditor, host)
+
+
+def an_entry_of_a_halted_account(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    desk_of(host).books.mode = Mode.HALTED
+    on_requests.sys_7_modes(world.auditor, host, request.request)
+
+
+def an_entry_larger_than_decided(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    decision = host.durable.decisions[request.request.decision_id]
+    host.durable.decisions[request.request.decision_id] = {**decision, "units": 1}
+    on_requests.ord_12_not_more_than_decided(world.auditor, host, request.request)
+
+
+def two_orders_of_one_id(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    key, name = request.request.instrument, request.request.client_order_id
+    host.levers.place(key, Side.BUY, OrderType.LIMIT, Terms(100, 100), 1, client_order_id=name)
+    on_requests.ord_2_one_order(world.auditor, host, request.request)
+
+
+def a_trader_that_was_overtaken_and_writes(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    world.process.second_instance(host)
+    assert host.ghost is not None
+    with patch.object(world.disk, "is_fenced", lambda key, commit, epoch: False):
+        world.process.haunt(host, Started(world.timeline.now_ns))
+
+
+def _last_entry(world: StormyWorld) -> tuple[Host, Submit]:
+    for host in world.hosts:
+        for order in reversed(desk_of(host).closed.values()):
+            if order.request.role.value == "entry" and order.filled_units:
+                return host, Submit(order.request, 1)
+    raise AssertionError("nothing was entered")
+
+
+DAMAGE: dict[str, tuple[str, Damage]] = {
+    "a unit of cash": ("SYS-8", cash_at_the_venue),
+    "an orphan order": ("ORD-14", an_order_that_nobody_knows),
+    "a lost execution": ("ORD-3", an_execution_that_is_not_booked),
+    "a phantom position": ("ORD-6", a_position_that_the_venue_has_not),
+    "a dead trader": ("SYS-11", a_trader_that_stays_down),
+    "a broken chain": ("SYS-9", a_chain_that_does_not_fit),
+    "an unbalanced entry": ("ORD-8", postings_that_do_not_balance),
+    "a wrong price": ("SYS-3", an_execution_at_another_price),
+    "a double booking": ("ORD-5", an_execution_booked_again),
+    "a look ahead": ("SYS-12", a_decision_of_tomorrow),
+    "a cursor ahead": ("ORD-11", a_cursor_beyond_what_is_booked),
+    "a falling cumulative": ("ORD-4", a_cumulative_quantity_that_falls),
+    "a hold for nothing": ("ORD-7", cash_held_for_nothing),
+    "an entry in a halt": ("SYS-7", an_entry_of_a_halted_account),
+    "too large an entry": ("ORD-12", an_entry_larger_than_decided),
+    "a second order": ("ORD-2", two_orders_of_one_id),
+    "a ghost": ("SYS-14", a_trader_that_was_overtaken_and_writes),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_is_told_under_the_right_name(world: StormyWorld, what: str) -> None:
+    name, damage = DAMAGE[what]
+    with pytest.raises(Broken) as caught:
+        damage(world)
+    assert caught.value.violation.invariant == name, caught.value.violation
+    assert caught.value.violation.text
+
+
+def test_every_invariant_of_both_lists_has_a_sentence() -> None:
+    wanted = {f"{part}-{number}" for part in ("ORD", "SYS") for number in range(1, 15)}
+    assert wanted <= set(INVARIANTS)
+    assert all(text and text[0].islower() for text in INVARIANTS.values())
+
+
+def test_a_commit_without_records_is_not_looked_at(world: StormyWorld) -> None:
+    before = world.hosts[0].durable.records
+    world.auditor.wrote(world.hosts[0], Commit(()))
+    assert world.hosts[0].durable.records == before
