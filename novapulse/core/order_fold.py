@@ -28,11 +28,12 @@ AT_VENUE = frozenset(
 class Order(KnownFacts):
     """One logical order, by its client order id."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_terms")
 
     def __init__(self, client_order_id: str) -> None:
         super().__init__(client_order_id)
         self._known: tuple[OrderStatus, OrderStatus, tuple[str, ...]] | None = None
+        self._terms: Terms | None = None
 
     def add(self, fact: Fact) -> bool:
         """Take in a fact.
@@ -48,7 +49,7 @@ class Order(KnownFacts):
         """
         changed = super().add(fact)
         if changed:
-            self._known = None
+            self._known = self._terms = None
         return changed
 
     # ---- what was asked ----
@@ -67,7 +68,9 @@ class Order(KnownFacts):
     @property
     def terms(self) -> Terms:
         """Terms in force: the request's, as amendments were agreed and as the venue shows them."""
-        return self._amends.terms()
+        if self._terms is None:
+            self._terms = self._amends.terms()
+        return self._terms
 
     @property
     def worst_units(self) -> int:

@@ -244,15 +244,21 @@ class Desk:
 
     def measured(self, draft: Draft, name: str, value: float | None, instrument: InstrumentKey | None = None) -> None:
         """Let the breakers know a measurement, and the account obey them."""
-        self._restrict(draft, self.breakers.measure(draft.ts_ns, name, value, instrument))
+        changes = self.breakers.measure(draft.ts_ns, name, value, instrument)
+        if changes:
+            self._restrict(draft, changes)
 
     def counted(self, draft: Draft, name: str) -> None:
         """Let the breakers count something that is limited per time."""
-        self._restrict(draft, self.breakers.happened(draft.ts_ns, name))
+        changes = self.breakers.happened(draft.ts_ns, name)
+        if changes:
+            self._restrict(draft, changes)
 
     def time_passed(self, draft: Draft) -> None:
         """Let what was counted fall out of its window."""
-        self._restrict(draft, self.breakers.tick(draft.ts_ns))
+        changes = self.breakers.tick(draft.ts_ns)
+        if changes:
+            self._restrict(draft, changes)
 
     def told(self, draft: Draft, changes: Sequence[Change]) -> None:
         """Take up what an operator's word changed."""

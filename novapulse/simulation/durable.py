@@ -12,7 +12,7 @@ from novapulse.core.facts import KINDS, from_body
 from novapulse.core.messages import Record
 from novapulse.core.orders import Fact, Filled
 
-FILLS_KNOWN = 64
+FILLS_KNOWN = 32
 """Executions that a restart is told of at least, and all facts since the first of them: what a venue tells again."""
 
 FILLS_KEPT = 1000

@@ -47,6 +47,9 @@ from novapulse.venues.simulated import SimulatedExchange
 
 Call = Callable[[], None]
 
+OVERLAP = 8
+"""Executions before the cursor that a reading tells again."""
+
 
 class Timeline:
     """Moments in virtual time."""
@@ -293,6 +296,6 @@ def snapshot_of(exchange: SimulatedExchange, cursor: str, now_ns: int) -> Snapsh
         LookupError: What lies behind the cursor is not kept any more.
     """
     trades, flows = (int(part) for part in cursor.split("/")) if cursor else (0, 0)
-    fills, trades = exchange.fills_after(trades, overlap=20 if trades else 0)
+    fills, trades = exchange.fills_after(trades, overlap=OVERLAP if trades else 0)
     moved, flows = exchange.flows_after(flows)
     return Snapshot(now_ns, now_ns, exchange.open_orders(), fills, f"{trades}/{flows}", exchange.balances(), moved)
