@@ -9,6 +9,8 @@ Invariants:
 
 import math
 
+import numpy as np
+
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
@@ -167,7 +169,7 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.NO_NEW_RISK)
     if is_entry and (not desk.ready or slot.gate):
         return Planned(0, NotSent.NOT_COMPARED)
-    if is_entry and not _has_room(desk, row):
+    if is_entry and not has_room(desk, row):
         return Planned(0, NotSent.NO_ROOM_YET)
     if is_entry and not is_fresh(desk, draft.ts_ns, row):
         return Planned(0, NotSent.PRICE_STALE)
@@ -196,16 +198,20 @@ def _has_old_bracket(desk: Desk, row: int) -> bool:
     return slot.entry != slot.decision and slot.protect in desk.orders
 
 
-def _has_room(desk: Desk, row: int) -> bool:
-    # The decision may count on room that an order given up at the same close still holds: then its end is waited for.
-    hold, notional = desk.reserved()
-    if notional == 0.0:
+def has_room(desk: Desk, row: int) -> bool:
+    """Tell whether the first order of an entry still fits under the cap on the account's exposure."""
+    # The decision may count on room that an order given up at the same close still holds: then its end is waited for,
+    # and if it was filled after all, there is no room. Later orders of the same entry were measured with the first.
+    if desk.slots[row].legs:
         return True
-    account, rules, plan = desk.books.account[0], desk.books.rules, desk.plan(row)
-    gross = float(account.gross_exposure + account.pending_exposure) + float(plan.notional)
-    room = float(rules.gross_fraction_max * account.equity)
-    fits = rules.gross_fraction_max <= 0.0 or gross + notional <= room
-    return bool(fits and account.cash - account.hold - hold >= 0.0)
+    books, rules = desk.books, desk.books.rules
+    hold, notional = desk.reserved()
+    held = float(np.abs(books.positions["qty"] * books.positions["mark_price"]).sum())
+    wanted = float(books.orders["notional"][books.orders["intent"] == Intent.ENTRY].sum())
+    account = books.account[0]
+    room = float(rules.gross_fraction_max * account.equity) * (1.0 + 1e-9)
+    fits = rules.gross_fraction_max <= 0.0 or held + wanted + notional <= room
+    return bool(fits and (notional == 0.0 or account.cash - account.hold - hold >= 0.0))
 
 
 def _nothing_to_send(desk: Desk, draft: Draft, row: int, planned: Planned) -> None:

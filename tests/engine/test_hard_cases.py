@@ -22,6 +22,7 @@ from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Mode, Reason
 from novapulse.engine import leaving, memory
 from novapulse.engine.desk import Draft
+from novapulse.engine.orders import has_room
 from novapulse.engine.settings import TraderSettings
 from tests.engine.harness import trader_of
 from tests.engine.test_trader import Scene, fill_entry, opened
@@ -185,3 +186,14 @@ def test_leaving_twice_is_leaving_once():
     draft = Draft(scene.wait(1))
     assert leaving.leave(scene.desk, draft, 0, Reason.EXIT_MODE)
     assert not leaving.leave(scene.desk, draft, 0, Reason.EXIT_MODE)
+
+
+def test_room_that_a_cancelled_entry_filled_after_all_is_no_room_for_the_next_one():
+    scene = Scene()
+    scene.enter()
+    books = scene.desk.books
+    slot = scene.desk.slots[0]
+    assert has_room(scene.desk, 0)
+    slot.legs = 0
+    books.positions[0].qty, books.positions[0].mark_price = 60.0, 100.0
+    assert not has_room(scene.desk, 0)
