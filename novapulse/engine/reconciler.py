@@ -24,6 +24,9 @@ from novapulse.reconciliation.resolve import Policy, resolve
 
 RETRY_S = (1, 2, 5, 10, 20, 30)
 SECOND_READING_S = 5
+ANSWER_S = 15
+"""How long a snapshot may take before it counts as not read."""
+
 FAILURES_THAT_FREEZE = 2
 ASSERT_EVERY_NS = 3600 * SECOND_NS
 _ANSWER_MAX_NS = 60 * SECOND_NS
@@ -53,9 +56,14 @@ class Reconciler:
             return
         self.asked_ns = max(draft.ts_ns, 1)
         draft.then(ReadSnapshot(self.desk.cursor, why))
+        draft.then(SetTimer("reconcile:answer", draft.ts_ns + ANSWER_S * SECOND_NS))
 
     def on_timer(self, draft: Draft, what: str) -> None:
-        """Compare again; what runs in rhythm sets its next time."""
+        """Compare again; what runs in rhythm sets its next time. An answer that never came is a failed reading."""
+        if what == "answer":
+            if self.asked_ns and draft.ts_ns - self.asked_ns >= ANSWER_S * SECOND_NS:
+                self.failed(draft, "no answer came back")
+            return
         self.soon(draft, what)
         if what == "rhythm":
             self._next(draft)

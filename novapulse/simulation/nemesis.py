@@ -73,9 +73,9 @@ class Nemesis:
                 timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
         for begin, _ in plan.calms:
             timeline.at(begin, self.heal)
-            timeline.at(begin + OPERATOR_NS, self._operator_adopts)
-            timeline.at(begin + 2 * OPERATOR_NS, self._operator_adopts)
-            timeline.at(begin + 3 * OPERATOR_NS, self._operator_resumes)
+            for turn in range(1, 5):
+                timeline.at(begin + turn * OPERATOR_NS, self._operator_adopts)
+            timeline.at(begin + 5 * OPERATOR_NS, self._operator_resumes)
             rest = begin + HEALTHY_WITHIN_NS
             rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
             timeline.at(rest, self.world.auditor.rested)
