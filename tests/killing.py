@@ -107,7 +107,7 @@ def start(home: Path, *words: str) -> "subprocess.Popen[str]":
 def finish(process: "subprocess.Popen[str]", home: Path) -> dict[str, Any]:
     """Wait for a trader that ends by itself and return what it printed."""
     out, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, (home / "stderr.txt").read_text()[-3000:]
+    assert process.returncode == 0, f"exit {process.returncode}: {out}\n{(home / 'stderr.txt').read_text()[-3000:]}"
     said: dict[str, Any] = json.loads(out)
     return said
 
