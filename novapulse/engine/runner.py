@@ -28,6 +28,8 @@ from novapulse.core.messages import (
     ConditionSeen,
     Effect,
     Event,
+    Lookup,
+    ReadSnapshot,
     Record,
     SetTimer,
     Severity,
@@ -58,6 +60,7 @@ _UNANSWERED = frozenset(
         OrderStatus.SETTLING,
     }
 )
+_READINGS = (Lookup, ReadSnapshot)
 
 
 class Life(enum.StrEnum):
@@ -160,7 +163,7 @@ class AccountRunner:
         self._events: deque[Event] = deque()
         self._is_busy = False
         self._timers: dict[str, Appointment] = {}
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests: dict[asyncio.Task[None], Request] = {}
         self.over = asyncio.Event()
         self._trouble = asyncio.Event()
         self._bug_ns = -(2**62)
@@ -286,8 +289,9 @@ class AccountRunner:
 
     @property
     def is_settled(self) -> bool:
-        """Whether no request is on its way and no order's outcome is open."""
-        if self._requests or self._is_busy or self._events:
+        """Whether no request but a reading is on its way and no order's outcome is open."""
+        is_asked = any(not isinstance(request, _READINGS) for request in self._requests.values())
+        if is_asked or self._is_busy or self._events:
             return False
         orders = self.trader.desk.orders.values() if self.trader else ()
         return not any(order.status in _UNANSWERED and not order.request.attached_to for order in orders)
@@ -378,8 +382,8 @@ class AccountRunner:
         else:
             assert not isinstance(effect, Commit)
             task = self._loop.create_task(self._request(effect), name=f"{what(effect)} {self.key.account_id}")
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+            self._requests[task] = effect
+            task.add_done_callback(self._requests.pop)
 
     def _tell(self, alert: Alert) -> None:
         self.told.alerts[alert.key] = alert

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from novapulse.core.instruments import AccountKey, InstrumentKey
-from novapulse.core.messages import Answer
+from novapulse.core.messages import Answer, ReadSnapshot, Snapshot
 from novapulse.core.ports import Fenced, Unavailable, Unwritable
 from novapulse.core.records import Mode
 from novapulse.engine.backoff import Backoff
@@ -17,7 +17,7 @@ from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.runner import Life
 from novapulse.engine.supervisor import Chore, Supervisor
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
-from tests.engine.shell import House, Leases, in_virtual_time, trips
+from tests.engine.shell import PATIENT, House, Leases, in_virtual_time, trips
 
 OTHER = AccountKey("kraken", "second")
 MINUTE_NS = 60 * SECOND_NS
@@ -245,6 +245,24 @@ def test_a_stop_leaves_nothing_half_done_and_says_so_in_the_ledger() -> None:
         ids = {order.client_order_id for order in live}
         assert ids == {name for name, order in runner.trader.desk.orders.items() if order.is_live}
     assert house.leases.held == {}
+
+
+def test_a_reading_on_its_way_holds_no_stop_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> list[str]:
+        house = House(TICKS, [ACCOUNT], trader=PATIENT.model_copy(update={"submit_deadline_s": 1e6}))
+        supervisor = house.supervisor()
+        snapshot = house.venues[ACCOUNT].snapshot
+
+        async def endless(wanted: ReadSnapshot) -> Snapshot:
+            if house.timeline.now_ns() > ORIGIN_NS + 10 * MINUTE_NS:
+                await house.timeline.until(2**62)
+            return await snapshot(wanted)
+
+        monkeypatch.setattr(house.venues[ACCOUNT], "snapshot", endless)
+        stop_at(house, supervisor, 50.5)
+        return (await supervisor.run()).left
+
+    assert in_virtual_time(work) == []
 
 
 def test_entries_stay_where_that_is_configured() -> None:
