@@ -39,6 +39,8 @@ from novapulse.core.records import (
 from novapulse.engine.step import end_plan, place_exit_now, reprice_now
 from novapulse.execution.fills import stop_reason
 from novapulse.execution.settings import ExecutionSettings
+from novapulse.market.book import BookColumns, Builder, features, problems
+from novapulse.market.book.build import sides_of
 from novapulse.market.calendars import calendar
 from novapulse.market.lake import Lake
 from novapulse.market.quality import report
@@ -73,6 +75,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "votes of a user's strategy", lambda: Votes.made(bars[key].close, 1.0, 0)
     yield "one decision", _decide_once
     yield "indicators", lambda: _indicators(bars[key])
+    yield "order books", _measure_books
     yield "replay and parity", lambda: _replay(bars)
 
 
@@ -138,6 +141,15 @@ def _replay(bars: dict[InstrumentKey, BarColumns]) -> None:
         decides = cut.configuration.decides.model_copy(update={"execution": execution})
         play(cut.key, replace(cut.configuration, decides=decides), cut.ticks, MemoryJournal())
     _by_hand()
+
+
+def _measure_books() -> None:
+    builder = Builder()
+    prices, qtys = np.array([99.0, 98.0, 97.0, 100.0, 101.0, 102.0]), np.ones(6)
+    builder.snapshot(1, sides_of(["bid"] * 3 + ["ask"] * 3), prices, qtys)
+    top = [np.stack([column, column]) for column in builder.top(3)]
+    problem = problems(top[0], top[1], top[2], top[3])
+    features(BookColumns(np.arange(2), top[0], top[1], top[2], top[3], problem))
 
 
 def _last(signals: Signals) -> Signals:
