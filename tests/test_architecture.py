@@ -64,6 +64,8 @@ SHELL = {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
         *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity", *_ENGINE_SHELL},
     },
+    # Puts sign-in, apps, REST and live stream together.
+    "server": {*PURE, *RUNS, "market", "config", "research", "ledger", "ops", "control", "ui"},
     "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
 }
 MAY_IMPORT = {**PURE, **SHELL}
@@ -79,7 +81,7 @@ RESEARCH_ONLY = set(
     "altair anywidget arch dask ipykernel jinja2 joblib marimo matplotlib nbval optuna papermill plotly quantstats "
     "raptorbt scipy skfolio skl2onnx sklearn statsmodels talib vectorbt".split()
 )
-MAY_USE_RESEARCH = {"research", "ui"}
+MAY_USE_RESEARCH = {"research", "server", "ui"}
 
 IMPURE_MODULES = set(
     "asyncio builtins ctypes fileinput getpass glob importlib io locale logging mmap multiprocessing os pathlib pickle "

@@ -1,0 +1,134 @@
+"""Security headers of every answer, and the nonce by which a page's own scripts are told from planted ones.
+
+Invariants:
+- every answer has a content security policy; scripts run by nonce or from this server, never from text in the page;
+- our own pages allow nothing that they do not need; marimo's pages need inline styles, and only they get them;
+- what is not a named asset is never kept by a browser or a proxy.
+"""
+
+import secrets
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_COMMON = (
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self'",
+    "object-src 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+)
+_PLAIN = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+_YEAR = "max-age=31536000; includeSubDomains"
+_SCRIPT = b'<script data-marimo="true"'
+
+
+def page_policy(nonce: str) -> str:
+    """Return the policy of our own pages."""
+    own = ("default-src 'none'", f"script-src 'self' 'nonce-{nonce}'", "style-src 'self'", "base-uri 'none'")
+    return "; ".join((*own, *_COMMON))
+
+
+def app_policy(nonce: str) -> str:
+    """Return the policy of marimo's pages: inline styles, workers and blobs on top."""
+    more = (
+        "default-src 'self'",
+        f"script-src 'self' 'nonce-{nonce}'",
+        "style-src 'self' 'unsafe-inline'",
+        "worker-src 'self' blob:",
+        "base-uri 'self'",
+    )
+    return "; ".join((*more, *_COMMON))
+
+
+def nonce_of(scope: MutableMapping[str, Any]) -> str:
+    """Return the nonce of a request's answer."""
+    return str(scope["state"]["nonce"])
+
+
+class SecurityHeaders:
+    """Lays the headers over every answer of an application.
+
+    Args:
+        app: What answers.
+        apps_path: Where marimo's pages are.
+        https: Whether browsers come by TLS only, and are to be told to keep it so.
+    """
+
+    def __init__(self, app: ASGIApp, apps_path: str, *, https: bool) -> None:
+        self._app = app
+        self._apps_path = apps_path.rstrip("/") + "/"
+        self._https = https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        nonce = secrets.token_urlsafe(16)
+        scope.setdefault("state", {})["nonce"] = nonce
+        is_app = scope["path"].startswith(self._apps_path)
+        stamp = _Stamp(nonce, send) if is_app else None
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._head(MutableHeaders(scope=message), nonce, scope["path"], is_app=is_app)
+            await (stamp.send(message) if stamp else send(message))
+
+        await self._app(scope, receive, headed)
+
+    def _head(self, headers: MutableHeaders, nonce: str, path: str, *, is_app: bool) -> None:
+        headers["content-security-policy"] = app_policy(nonce) if is_app else page_policy(nonce)
+        for name, value in _PLAIN.items():
+            headers[name] = value
+        if self._https:
+            headers["strict-transport-security"] = _YEAR
+        if "/assets/" in path and headers.get("content-type", "").partition(";")[0] != "text/html":
+            # Their names hold their content.
+            headers["cache-control"] = "private, max-age=31536000, immutable"
+        else:
+            headers["cache-control"] = "no-store"
+
+
+class _Stamp:
+    """Writes the nonce into the inline scripts of a marimo page."""
+
+    def __init__(self, nonce: str, send: Send) -> None:
+        self._nonce = nonce.encode()
+        self._send = send
+        self._start: Message | None = None
+        self._body = bytearray()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/html"):
+                # It is sent when the whole page is known.
+                self._start = message
+                return
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish(self._start)
+            return
+        await self._send(message)
+
+    async def _finish(self, start: Message) -> None:
+        body = bytes(self._body).replace(_SCRIPT, b'<script nonce="' + self._nonce + b'" data-marimo="true"')
+        headers = MutableHeaders(scope=start)
+        for name in ("etag", "last-modified"):
+            if name in headers:
+                del headers[name]
+        headers["content-length"] = str(len(body))
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})

@@ -1,0 +1,143 @@
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from novapulse.server import gate
+from novapulse.server.gate import Gate, Kernels, Visitor
+
+OURS = "http://testserver"
+PEOPLE = {"a": Visitor("ana", "viewer", "c1"), "b": Visitor("bob", "operator", "c2")}
+
+
+def seen(request: Request) -> Response:
+    headers = dict(request.headers)
+    return JSONResponse({"user": request.user.display_name, "meta": request.scope["meta"], "headers": headers})
+
+
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(websocket.scope["user"].display_name)
+    with suppress(WebSocketDisconnect):
+        await websocket.receive_text()
+
+
+class House:
+    def __init__(self, origins: tuple[str, ...] = ()) -> None:
+        self.people = dict(PEOPLE)
+        paths = ("/apps/x", "/apps/x/api/set", "/apps/x/sse", "/apps/x/manifest.json")
+        routes: list[Any] = [Route(path, seen, methods=["GET", "POST"]) for path in paths]
+        routes += [WebSocketRoute("/apps/x/ws", socket), WebSocketRoute("/apps/x/ws_sync", socket)]
+        self.client = TestClient(Gate(Starlette(routes=routes), self.who, origins))
+
+    async def who(self, connection: HTTPConnection) -> Visitor | None:
+        return self.people.get(connection.cookies.get("session", ""))
+
+    def get(self, path: str, who: str = "", **headers: str) -> Any:
+        return self.client.get(path, headers=self.said(who, headers), follow_redirects=False)
+
+    def post(self, path: str, who: str = "", **headers: str) -> Any:
+        return self.client.post(path, headers=self.said(who, headers))
+
+    @staticmethod
+    def said(who: str, headers: dict[str, str]) -> dict[str, str]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return {**named, **({"cookie": f"session={who}"} if who else {})}
+
+
+def test_a_stranger_gets_the_sign_in_page_and_nothing_else() -> None:
+    house = House()
+    answer = house.get("/apps/x", accept="text/html")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/apps/x")
+    assert house.get("/apps/x").status_code == 401
+    assert house.post("/apps/x/api/set", origin=OURS).status_code == 401
+    assert house.get("/apps/x/manifest.json").json() == {}
+
+
+def test_the_kernel_is_told_who_is_there_and_never_sees_the_cookie() -> None:
+    answer = House().get("/apps/x", "b").json()
+    assert answer["user"] == "bob"
+    assert answer["meta"] == {"role": "operator", "csrf": "c2"}
+    assert "cookie" not in answer["headers"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": OURS, "sec_fetch_site": "cross-site"},
+        {"origin": OURS, "sec_fetch_site": "same-site"},
+    ],
+)
+def test_what_changes_something_comes_from_our_own_pages_only(headers: dict[str, str]) -> None:
+    assert House().post("/apps/x/api/set", "b", **headers).status_code == 403
+
+
+def test_origins_that_were_named_are_the_only_ones() -> None:
+    house = House(("https://desk.example",))
+    assert house.post("/apps/x/api/set", "b", origin=OURS).status_code == 403
+    assert house.post("/apps/x/api/set", "b", origin="https://desk.example").status_code == 200
+
+
+def test_nobody_acts_on_another_visitors_kernel() -> None:
+    house = House()
+    assert house.post("/apps/x/api/set", "a", origin=OURS, marimo_session_id="s_1").status_code == 200
+    assert house.post("/apps/x/api/set", "b", origin=OURS, marimo_session_id="s_1").status_code == 403
+    # An own id in the query does not hide another's in the header, nor the other way round.
+    assert house.post("/apps/x/api/set?session_id=s_2", "b", origin=OURS, marimo_session_id="s_1").status_code == 403
+    assert house.post("/apps/x/api/set?session_id=s_1", "b", origin=OURS, marimo_session_id="s_2").status_code == 403
+    assert house.get("/apps/x?session_id=s_1&session_id=s_2", "b").status_code == 403
+    assert house.get("/apps/x", "a", marimo_stable_session_id="s_1").status_code == 403
+    with pytest.raises(WebSocketDisconnect):
+        open_socket(house, "/apps/x/ws?session_id=s_1", "b")
+
+
+def open_socket(house: House, path: str, who: str, origin: str = OURS) -> str:
+    with house.client.websocket_connect(path, headers={"cookie": f"session={who}", "origin": origin}) as wire:
+        return wire.receive_text()
+
+
+def test_streams_that_open_a_session_by_themselves_are_closed() -> None:
+    house = House()
+    assert house.get("/apps/x/sse?session_id=s_9", "a").status_code == 403
+    with pytest.raises(WebSocketDisconnect):
+        open_socket(house, "/apps/x/ws_sync", "a")
+
+
+def test_sockets_need_our_origin_and_a_session() -> None:
+    house = House()
+    assert open_socket(house, "/apps/x/ws?session_id=s_5", "a") == "ana"
+    for who, origin in (("", OURS), ("a", "http://evil.example")):
+        with pytest.raises(WebSocketDisconnect):
+            open_socket(house, "/apps/x/ws?session_id=s_6", who, origin)
+
+
+def test_a_socket_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "CHECK_EVERY_S", 0.02)
+    house = House()
+    headers = {"cookie": "session=a", "origin": OURS}
+    with house.client.websocket_connect("/apps/x/ws?session_id=s_7", headers=headers) as wire:
+        assert wire.receive_text() == "ana"
+        del house.people["a"]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            wire.receive_text()
+    assert closed.value.code == gate.CLOSED_BY_POLICY
+
+
+def test_kernels_are_kept_in_bounded_space_and_only_old_ones_are_forgotten() -> None:
+    kernels = Kernels(kernels_max=2, kept_s=100)
+    assert kernels.claim("1", "ana", 0)
+    assert kernels.claim("2", "ana", 1)
+    assert not kernels.claim("3", "bob", 50)
+    assert kernels.claim("1", "ana", 60)
+    assert kernels.claim("3", "bob", 120)
+    assert not kernels.claim("1", "bob", 130)
+    assert kernels.claim("2", "bob", 300)
