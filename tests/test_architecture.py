@@ -51,7 +51,7 @@ SHELL = {
     "venues": set[str](),
     "venues.simulated": {"venues", "risk", "execution"},
     "ops": set[str](),
-    "control": {"ledger"},
+    "control": {"ledger", "ops"},
     **{name: {*PURE, *_ENGINE_SHELL, "ops"} for name in _ENGINE_SHELL},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     # Puts backtest, engine, venue and ledger side by side over the lake, as nothing below it can.

@@ -1,1 +1,1 @@
-"""How people tell a running trader something: one inbox for every channel."""
+"""People and what they tell a running trader: who may do what, one router and one inbox for every channel."""

@@ -11,15 +11,16 @@ Invariants:
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from novapulse.control.storage import FILE, ControlError, Storage
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON
 
-FILE = "control.db"
+__all__ = ["FILE", "POLL_S", "TIGHTENING", "VERBS", "Inbox", "InboxAnswer", "InboxCommand", "InboxError", "insert"]
+
 POLL_S = 0.1
 """How often the trader looks."""
 
@@ -46,31 +47,6 @@ TIGHTENING = frozenset({"pause", "reduce_only", "halt", "flatten", "cancel", "ki
 
 LOOSENING_VALID_NS = 10 * 60 * 1_000_000_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS command (
-    seq INTEGER PRIMARY KEY,
-    command_id TEXT NOT NULL UNIQUE,
-    verb TEXT NOT NULL,
-    exchange TEXT,
-    account_id TEXT,
-    arguments TEXT NOT NULL,
-    actor TEXT NOT NULL,
-    submitted_ns INTEGER NOT NULL,
-    expires_ns INTEGER,
-    taken_ns INTEGER,
-    CHECK ((exchange IS NULL) = (account_id IS NULL))
-) STRICT;
-CREATE TABLE IF NOT EXISTS answer (
-    command_id TEXT NOT NULL REFERENCES command (command_id),
-    exchange TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    answered_ns INTEGER,
-    done INTEGER,
-    text TEXT,
-    details TEXT,
-    PRIMARY KEY (command_id, exchange, account_id)
-) STRICT;
-"""
 _PENDING = """
 SELECT seq, command_id, verb, exchange, account_id, arguments, actor, submitted_ns, expires_ns
 FROM command
@@ -80,8 +56,8 @@ ORDER BY seq
 """
 
 
-class InboxError(ValueError):
-    """A command that cannot be written or read: the message is for people."""
+InboxError = ControlError
+"""A command that cannot be written or read: the message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +87,13 @@ class InboxCommand:
 
 @dataclass(frozen=True, slots=True)
 class InboxAnswer:
-    """What became of a command at one account. `done` is None while it is not answered."""
+    """What became of a command at one account. `done` and `answered_ns` are None while it is not answered."""
 
     account: AccountKey
     done: bool | None
     text: str
     details: Mapping[str, JSON]
+    answered_ns: int | None = None
 
 
 class Inbox:
@@ -132,17 +109,7 @@ class Inbox:
 
     def __init__(self, path: Path, busy_s: float = 5.0) -> None:
         self.path = path
-        self._busy_s = busy_s
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as wrong:
-            raise InboxError(f"{path.parent}: {wrong.strerror or wrong}") from wrong
-        with self._opened() as database:
-            # A rollback journal: many processes write here now and then, and none of them stays.
-            database.execute("PRAGMA journal_mode = DELETE")
-            with database:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
+        self._storage = Storage(path, busy_s)
 
     def submit(
         self,
@@ -167,25 +134,8 @@ class Inbox:
             InboxError: The verb or an argument is unknown, one is missing, the key names another command, or the inbox
                 cannot be written.
         """
-        written = _checked(verb, arguments)
-        if not actor or not idempotency_key:
-            raise InboxError("a command needs an actor and an idempotency key")
-        command_id = hashlib.sha256("\0".join(("command", actor, idempotency_key)).encode()).hexdigest()[:32]
-        whose = (account.exchange, account.account_id) if account else (None, None)
-        expires_ns = None if verb in TIGHTENING else now_ns + LOOSENING_VALID_NS
-        with self._opened() as database, _writing(database):
-            there = database.execute(
-                "SELECT verb, exchange, account_id, arguments FROM command WHERE command_id = ?", (command_id,)
-            ).fetchone()
-            if there is None:
-                database.execute(
-                    "INSERT INTO command (command_id, verb, exchange, account_id, arguments, actor, submitted_ns, "
-                    "expires_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (command_id, verb, *whose, written, actor, now_ns, expires_ns),
-                )
-            elif there != (verb, *whose, written):
-                raise InboxError(f"the key {idempotency_key!r} already names another command of {actor}: {there[0]}")
-        return command_id
+        with self._storage.writing() as database:
+            return insert(database, verb, account, arguments, actor, idempotency_key, now_ns)
 
     def pending(self, after: int = 0) -> list[InboxCommand]:
         """Return the commands behind a place that are not taken, or not answered by every account, in order.
@@ -193,7 +143,7 @@ class Inbox:
         Raises:
             InboxError: The inbox cannot be read.
         """
-        with self._opened() as database:
+        with self._storage.reading() as database:
             rows = database.execute(_PENDING, (after,)).fetchall()
         return [
             InboxCommand(
@@ -215,7 +165,7 @@ class Inbox:
         Raises:
             InboxError: There is no such command, or the inbox cannot be written.
         """
-        with self._opened() as database, _writing(database):
+        with self._storage.writing() as database:
             found = database.execute(
                 "UPDATE command SET taken_ns = coalesce(taken_ns, ?) WHERE command_id = ?", (now_ns, command_id)
             )
@@ -241,12 +191,22 @@ class Inbox:
             InboxError: There is no such command, or the inbox cannot be written.
         """
         self.mark_taken(command_id, [account], now_ns)
-        with self._opened() as database, _writing(database):
+        with self._storage.writing() as database:
             database.execute(
                 "UPDATE answer SET answered_ns = ?, done = ?, text = ?, details = ? "
                 "WHERE command_id = ? AND exchange = ? AND account_id = ? AND answered_ns IS NULL",
                 (now_ns, int(done), text, _json(details or {}), command_id, account.exchange, account.account_id),
             )
+
+    def verb(self, command_id: str) -> str | None:
+        """Return what a command was to do; None where there is no such command.
+
+        Raises:
+            InboxError: The inbox cannot be read.
+        """
+        with self._storage.reading() as database:
+            found = database.execute("SELECT verb FROM command WHERE command_id = ?", (command_id,)).fetchone()
+        return str(found[0]) if found else None
 
     def answers(self, command_id: str) -> tuple[InboxAnswer, ...] | None:
         """Return what each account answered so far, by exchange and id; None while nobody took the command.
@@ -254,10 +214,11 @@ class Inbox:
         Raises:
             InboxError: The inbox cannot be read.
         """
-        with self._opened() as database:
+        with self._storage.reading() as database:
             taken = database.execute("SELECT taken_ns FROM command WHERE command_id = ?", (command_id,)).fetchone()
             rows = database.execute(
-                "SELECT exchange, account_id, done, text, details FROM answer WHERE command_id = ? ORDER BY 1, 2",
+                "SELECT exchange, account_id, done, text, details, answered_ns FROM answer WHERE command_id = ? "
+                "ORDER BY exchange, account_id",
                 (command_id,),
             ).fetchall()
         if taken is None or taken[0] is None:
@@ -268,31 +229,51 @@ class Inbox:
                 None if done is None else bool(done),
                 text or "",
                 json.loads(details or "{}"),
+                answered_ns,
             )
-            for exchange, account_id, done, text, details in rows
+            for exchange, account_id, done, text, details, answered_ns in rows
         )
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)) as database:
-                database.execute("PRAGMA foreign_keys = ON")
-                database.execute("PRAGMA synchronous = FULL")
-                database.execute("PRAGMA trusted_schema = OFF")
-                yield database
-        except sqlite3.Error as wrong:
-            raise InboxError(f"the inbox {self.path} cannot be used: {wrong}") from wrong
+
+def insert(
+    database: sqlite3.Connection,
+    verb: str,
+    account: AccountKey | None,
+    arguments: Mapping[str, JSON],
+    actor: str,
+    idempotency_key: str,
+    now_ns: int,
+) -> str:
+    """Write a command within a transaction that is open, as `Inbox.submit` does in one of its own.
+
+    Raises:
+        InboxError: As there.
+    """
+    written = _checked(verb, arguments)
+    if not actor or not idempotency_key:
+        raise InboxError("a command needs an actor and an idempotency key")
+    command_id = command_id_of(actor, idempotency_key)
+    whose = (account.exchange, account.account_id) if account else (None, None)
+    expires_ns = None if verb in TIGHTENING else now_ns + LOOSENING_VALID_NS
+    there = database.execute(
+        "SELECT verb, exchange, account_id, arguments FROM command WHERE command_id = ?", (command_id,)
+    ).fetchone()
+    if there is None:
+        database.execute(
+            "INSERT INTO command (command_id, verb, exchange, account_id, arguments, actor, submitted_ns, "
+            "expires_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (command_id, verb, *whose, written, actor, now_ns, expires_ns),
+        )
+    elif there != (verb, *whose, written):
+        raise InboxError(f"the key {idempotency_key!r} already names another command of {actor}: {there[0]}")
+    return command_id
 
 
-@contextmanager
-def _writing(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
+def command_id_of(actor: str, idempotency_key: str) -> str:
+    """Return the id of the command that an actor names by a key."""
+    return hashlib.sha256("\0".join(("command", actor, idempotency_key)).encode("utf-8", "surrogatepass")).hexdigest()[
+        :32
+    ]
 
 
 def _checked(verb: str, arguments: Mapping[str, JSON]) -> str:
@@ -305,11 +286,18 @@ def _checked(verb: str, arguments: Mapping[str, JSON]) -> str:
     strange = next((name for name in arguments if name not in (*needed, "reason")), None)
     if strange:
         raise InboxError(f"{verb} knows no {strange}")
+    wrong = next((name for name, value in arguments.items() if not isinstance(value, str)), None)
+    if wrong:
+        raise InboxError(f"{wrong} has to be text")
     return _json(arguments)
 
 
 def _json(values: Mapping[str, JSON]) -> str:
-    text = json.dumps(dict(values), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > _ARGUMENT_BYTES_MAX:
-        raise InboxError(f"that is too long: {len(text.encode())} bytes, expected at most {_ARGUMENT_BYTES_MAX}")
+    try:
+        text = json.dumps(dict(values), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except UnicodeEncodeError as wrong:
+        raise InboxError("that is not a text: it holds half a character") from wrong
+    if size > _ARGUMENT_BYTES_MAX:
+        raise InboxError(f"that is too long: {size} bytes, expected at most {_ARGUMENT_BYTES_MAX}")
     return text

@@ -1,0 +1,50 @@
+"""Everything about people and commands of one home folder, put together."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from novapulse.control.acts import Acts
+from novapulse.control.entrance import Entrance
+from novapulse.control.keys import Keys
+from novapulse.control.passwords import Cost, Hasher
+from novapulse.control.people import People
+from novapulse.control.router import Router
+from novapulse.control.sessions import Sessions
+from novapulse.control.storage import FILE, Storage
+
+
+class ControlPlane:
+    """The control plane of one home folder; safe to be used by many threads, each call is a transaction of its own.
+
+    Attributes:
+        home: The folder.
+        storage: Its control.db.
+        acts: The one door of every action.
+        people: Who may sign in.
+        entrance: The way in.
+        sessions: Who is signed in.
+        keys: API keys.
+        router: Commands for the trader.
+
+    Raises:
+        ControlError: control.db cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        cost: Cost | None = None,
+        hasher: Hasher | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.home = home
+        self.storage = Storage(home / FILE)
+        self.acts = Acts(self.storage, clock)
+        hasher = hasher or Hasher(cost)
+        self.people = People(self.acts, hasher)
+        self.entrance = Entrance(self.acts, hasher)
+        self.sessions = Sessions(self.acts)
+        self.keys = Keys(self.acts)
+        self.router = Router(self.acts, home)

@@ -1,0 +1,165 @@
+"""What control.db holds, and which files are one.
+
+Invariants:
+- a file of something else, and one of a later version, are refused and stay as they are;
+- passwords, sessions, links and keys are there as hashes alone;
+- rows of the audit are neither changed nor taken away, and their numbers have no gap;
+- the tables of the inbox are those of its first version: a trader that knows nothing of people works on.
+"""
+
+import sqlite3
+
+VERSION = 1
+APPLICATION_ID = 0x4E504354
+"""Marks the file as ours ("NPCT")."""
+
+_INBOX_TABLES = frozenset({"command", "answer"})
+
+INBOX = """
+CREATE TABLE IF NOT EXISTS command (
+    seq INTEGER PRIMARY KEY,
+    command_id TEXT NOT NULL UNIQUE,
+    verb TEXT NOT NULL,
+    exchange TEXT,
+    account_id TEXT,
+    arguments TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    submitted_ns INTEGER NOT NULL,
+    expires_ns INTEGER,
+    taken_ns INTEGER,
+    CHECK ((exchange IS NULL) = (account_id IS NULL))
+) STRICT;
+CREATE TABLE IF NOT EXISTS answer (
+    command_id TEXT NOT NULL REFERENCES command (command_id),
+    exchange TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    answered_ns INTEGER,
+    done INTEGER,
+    text TEXT,
+    details TEXT,
+    PRIMARY KEY (command_id, exchange, account_id)
+) STRICT;
+"""
+
+PEOPLE = """
+CREATE TABLE person (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    password_hash TEXT,
+    created_ns INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
+    disabled_ns INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE link (
+    token_hash BLOB PRIMARY KEY,
+    person TEXT REFERENCES person (name),
+    created_ns INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL,
+    used_ns INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE session (
+    token_hash BLOB PRIMARY KEY,
+    handle TEXT NOT NULL UNIQUE,
+    person TEXT NOT NULL REFERENCES person (name),
+    csrf TEXT NOT NULL,
+    address TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    seen_ns INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL,
+    step_up_until_ns INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_of_person ON session (person, created_ns);
+CREATE TABLE api_key (
+    prefix TEXT PRIMARY KEY,
+    secret_hash BLOB NOT NULL,
+    person TEXT NOT NULL REFERENCES person (name),
+    label TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL,
+    used_ns INTEGER,
+    revoked_ns INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX key_of_person ON api_key (person, created_ns);
+CREATE TABLE allowance (
+    key BLOB PRIMARY KEY,
+    full_ns INTEGER NOT NULL,
+    refused INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX allowance_by_age ON allowance (full_ns);
+"""
+
+AUDIT = """
+CREATE TABLE audit (
+    audit_id INTEGER PRIMARY KEY,
+    ts_ns INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    source TEXT NOT NULL,
+    action TEXT NOT NULL,
+    exchange TEXT,
+    account_id TEXT,
+    arguments TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('done', 'denied', 'refused')),
+    text TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    command_id TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    CHECK ((exchange IS NULL) = (account_id IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX audit_by_key ON audit (actor, idempotency_key) WHERE outcome = 'done' AND idempotency_key <> '';
+CREATE INDEX audit_of_entrance ON audit (actor, source, ts_ns)
+    WHERE action IN ('sign_in', 'use_link') AND outcome = 'done';
+"""
+
+# A trigger's body has semicolons of its own, so that these stand apart.
+TRIGGERS = (
+    "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    "CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    "CREATE TRIGGER audit_has_no_gap BEFORE INSERT ON audit "
+    "WHEN NEW.audit_id IS NOT (SELECT coalesce(max(audit_id), 0) + 1 FROM audit) "
+    "BEGIN SELECT RAISE(ABORT, 'the audit has no gap'); END",
+)
+
+
+class SchemaError(ValueError):
+    """The file is not a control.db of this version."""
+
+
+def prepare(database: sqlite3.Connection) -> None:
+    """Make the tables of a new file, add what an inbox of the first version lacks, and refuse anything else.
+
+    Raises:
+        SchemaError: It belongs to another program, or to a later version of this one; nothing was changed.
+        sqlite3.Error: It cannot be read or written.
+    """
+    if _is_ready(database):
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been faster.
+        if not _is_ready(database):
+            for statement in filter(str.strip, (INBOX + PEOPLE + AUDIT).split(";")):
+                database.execute(statement)
+            for trigger in TRIGGERS:
+                database.execute(trigger)
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _is_ready(database: sqlite3.Connection) -> bool:
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID:
+        if version > VERSION:
+            raise SchemaError(f"it is of version {version}, and this NovaPulse knows up to {VERSION}: update it")
+        return bool(version == VERSION)
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if application or version or not tables <= _INBOX_TABLES:
+        raise SchemaError("it is a database of something else")
+    return False
