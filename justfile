@@ -104,6 +104,15 @@ prove-live:
 kills count="200" *arguments: kernels
     @kills=$1; shift; KILLS=$kills python -m pytest -o faulthandler_timeout=0 tests/test_kill.py "$@"
 
+# Build the scripts and styles of the widgets anew (needs node and npm); arguments go to the build
+[no-exit-message]
+assets *arguments:
+    #!/bin/sh
+    set -eu
+    cd novapulse/ui/widgets
+    npm ci --no-audit --no-fund
+    npm run build -- "$@"
+
 # Compile the kernels into the user's cache, if any source has changed since
 [no-exit-message]
 kernels:

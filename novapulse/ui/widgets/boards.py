@@ -1,0 +1,108 @@
+"""The widgets that show figures in words: tiles, limits, accounts, positions, tables.
+
+Amounts and prices are decimal texts as the ledger has them; the page rounds them as texts. `level` is `ok`, `near`,
+`over` or `unknown`. `href` is an address of this site; any other is shown as text.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import traitlets
+
+from novapulse.ui.widgets.assets import asset
+from novapulse.ui.widgets.live import Live
+
+Row = Mapping[str, Any]
+
+
+class Tiles(Live):
+    """Key figures.
+
+    State: `tiles`, each with `label`, `value`, and where wanted `unit`, `digits`, `signed` (sign and colour), `delta`,
+    `delta_unit`, `note`, `level`, `href`.
+    """
+
+    _esm, _css = asset("tiles.js"), asset("tiles.css")
+    framed = traitlets.Bool(False).tag(sync=True)
+
+
+class Meters(Live):
+    """Limits and how near each one is.
+
+    State: `meters`, each with `name`, `used`, `limit`, `unit`, `level`, `explanation`, and where wanted `digits`.
+    """
+
+    _esm, _css = asset("meters.js"), asset("meters.css")
+
+
+class StatusStrip(Live):
+    """The trader and every account on one line.
+
+    State: `trader` (`running`, `healthy`, `reasons`, `heartbeat_age_s`), `accounts`, each with `exchange`,
+    `account_id`, `money` ("paper" or "live"), `mode`, `healthy`, `reasons`, `last_bar_age_s`, `href`; `ledger_id`,
+    `ledger_place`.
+    """
+
+    _esm, _css = asset("strip.js"), asset("strip.css")
+    framed = traitlets.Bool(False).tag(sync=True)
+
+
+class Positions(Live):
+    """Open positions: what they make, and where the price stands between stop and target.
+
+    State: `positions`, each with `exchange`, `account_id`, `symbol`, `direction` (-1, 1 or a word), `qty`,
+    `entry_price`, `mark_price`, `unrealized_pnl`, `unrealized_r`, `stop_price`, `stop_missing_reason`, `target_price`,
+    `opened_ns`, `lead_strategy`, `quote`, `href`.
+    """
+
+    _esm, _css = asset("positions.js"), asset("positions.css")
+
+
+class Rows(Live):
+    """A live table with a filter and sorting; 200 rows of it are drawn.
+
+    State: `columns`, `rows` and, where wanted, `key_field` ("key" unless given) and `none` (said of no rows). A column
+    has `key`, `label`, `kind` (text, figure, signed, percent of a fraction, time in ns, age in s, side, status),
+    `digits`, `wide`. A row has the columns' keys, and where wanted `href` and `level`.
+
+    Attributes:
+        height: Pixels before it scrolls; 0 for as tall as its rows.
+        pick: Whether a row can be chosen.
+        clicked: `{"key": ...}` of the row chosen last.
+    """
+
+    _esm, _css = asset("rows.js"), asset("rows.css")
+    height = traitlets.Int(0).tag(sync=True)
+    pick = traitlets.Bool(False).tag(sync=True)
+    clicked = traitlets.Dict().tag(sync=True)
+
+
+ORDER_COLUMNS: tuple[Row, ...] = (
+    {"key": "symbol", "label": "instrument"},
+    {"key": "side", "label": "side", "kind": "side"},
+    {"key": "role", "label": "role", "kind": "status"},
+    {"key": "status", "label": "status", "kind": "status"},
+    {"key": "qty", "label": "qty", "kind": "figure"},
+    {"key": "filled_qty", "label": "filled", "kind": "figure"},
+    {"key": "limit_price", "label": "limit", "kind": "figure"},
+    {"key": "stop_price", "label": "stop", "kind": "figure"},
+    {"key": "avg_fill_price", "label": "avg fill", "kind": "figure"},
+    {"key": "decided_ns", "label": "decided", "kind": "time"},
+    {"key": "why", "label": "why", "wide": True},
+)
+"""How orders are shown; the keys are those of the read model's orders."""
+
+
+class Orders(Rows):
+    """Working orders, by `show`."""
+
+    def show(self, orders: Iterable[Row]) -> None:
+        """Show orders; one whose outcome is unknown is marked.
+
+        Args:
+            orders: With the keys of `ORDER_COLUMNS`, `client_order_id`, and where wanted `href`.
+        """
+        rows = [{"level": "over" if order.get("status") == "UNKNOWN" else "", **order} for order in orders]
+        self.show_state(
+            {"columns": ORDER_COLUMNS, "rows": rows, "key_field": "client_order_id", "none": "No working order."}
+        )

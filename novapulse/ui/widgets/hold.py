@@ -1,0 +1,44 @@
+"""The button that must be held.
+
+Invariants:
+- it goes to the server by itself, past the kernel: a busy notebook cannot delay it, and Python cannot press it;
+- the server decides from its own session who may do this. What stands in the traits only says what to ask for;
+- anything but an explicit yes or an explicit no reads "STATE UNKNOWN: look before you press again".
+"""
+
+import traitlets
+
+from novapulse.ui.widgets.assets import asset
+from novapulse.ui.widgets.live import Live
+
+
+class Hold(Live):
+    """Hold to confirm: POSTs `body` as JSON to `url`, with `X-CSRF` and an `Idempotency-Key` of its own for each press.
+
+    An explicit yes is 2xx with `{"accepted": true, "done": bool, "results_url": ..., "text": ..., "accounts": [...]}`;
+    while `done` is false it reads `results_url` for up to 10 s, which answers in the same form. An account has
+    `exchange`, `account_id`, `outcome` ("done", "refused"; anything else is unknown) and `text`. An explicit no is 4xx
+    with `{"refused": "a sentence", "href": "/where/to/confirm"}`. No answer within 4 s is unknown.
+
+    State: where wanted `label`, `detail`, `body` (laid over the trait), `allowed` and, when it is false, `why`.
+
+    Attributes:
+        url: Address of this site to POST to.
+        body: What to POST.
+        csrf: Token of the person's session.
+        hold_s: Seconds to hold.
+        detail: What it does, under the button.
+        calm: Whether it looks like a thing that does no harm.
+        outcome: `{"kind": "yes", "no" or "doubt", "text": ...}` of the last press; for display alone.
+    """
+
+    _esm, _css = asset("hold.js"), asset("hold.css")
+    framed = traitlets.Bool(False).tag(sync=True)
+    stale_s = traitlets.Float(0.0).tag(sync=True)
+    url = traitlets.Unicode("").tag(sync=True)
+    body = traitlets.Dict().tag(sync=True)
+    csrf = traitlets.Unicode("").tag(sync=True)
+    hold_s = traitlets.Float(1.2).tag(sync=True)
+    detail = traitlets.Unicode("").tag(sync=True)
+    calm = traitlets.Bool(False).tag(sync=True)
+    outcome = traitlets.Dict().tag(sync=True)

@@ -1,0 +1,94 @@
+// One request that changes something, and what came of it. Anything but an explicit yes or an explicit no is doubt.
+
+import { ownAddress } from "./dom";
+import { list, plain, text, type Plain } from "./live";
+
+export const ANSWER_MS_MAX = 4000;
+const RESULTS_MS_MAX = 10_000;
+const LOOK_AGAIN_MS = 400;
+
+export interface AccountResult {
+  account: string;
+  kind: "yes" | "no" | "doubt";
+  text: string;
+}
+
+export interface Outcome {
+  kind: "yes" | "no" | "doubt" | "waiting";
+  text: string;
+  accounts: AccountResult[];
+  href: string | null;
+}
+
+const KINDS: Record<string, AccountResult["kind"]> = { done: "yes", refused: "no" };
+
+function doubt(reason: string): Outcome {
+  return { kind: "doubt", text: reason, accounts: [], href: null };
+}
+
+function results(answer: Plain): AccountResult[] {
+  return list(answer["accounts"]).map((one) => {
+    const outcome = text(one["outcome"]);
+    const kind = KINDS[outcome] ?? "doubt";
+    const words = text(one["text"]) || (kind === "doubt" ? "no answer" : outcome);
+    return { account: `${text(one["exchange"])} · ${text(one["account_id"])}`, kind, text: words };
+  });
+}
+
+async function answerOf(url: string, init: RequestInit, limit_ms: number): Promise<[Response, Plain]> {
+  const response = await fetch(url, { ...init, credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(limit_ms) });
+  return [response, plain(await response.json())];
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof DOMException && error.name === "TimeoutError") return `no answer within ${ANSWER_MS_MAX / 1000} s`;
+  return error instanceof SyntaxError ? "the answer could not be read" : "the server could not be reached";
+}
+
+function concluded(answer: Plain): Outcome {
+  const accounts = results(answer);
+  const open = accounts.filter((one) => one.kind === "doubt").length;
+  if (answer["done"] !== true) return { ...doubt(`no result within ${RESULTS_MS_MAX / 1000} s`), accounts };
+  if (open > 0) return { ...doubt(`${open} of ${accounts.length} accounts did not say what they did`), accounts };
+  const refused = accounts.filter((one) => one.kind === "no").length;
+  const words = refused > 0 ? `${refused} of ${accounts.length} accounts refused` : text(answer["text"]);
+  return { kind: refused > 0 ? "no" : "yes", text: words, accounts, href: null };
+}
+
+async function followed(first: Plain, said: (outcome: Outcome) => void): Promise<Outcome> {
+  const url = ownAddress(first["results_url"]);
+  const until = performance.now() + RESULTS_MS_MAX;
+  let answer = first;
+  while (answer["done"] !== true && url !== null && performance.now() < until) {
+    said({ kind: "waiting", text: "taken; waiting for the accounts", accounts: results(answer), href: null });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    const [response, later] = await answerOf(url, {}, ANSWER_MS_MAX);
+    if (!response.ok) return { ...doubt(`its result could not be read (${response.status})`), accounts: results(answer) };
+    answer = later;
+  }
+  return concluded(answer);
+}
+
+/** 128 random bits: a page that is not served by TLS has no `randomUUID`. */
+function pressKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Sends one order of a person and says what came of it, and what is known meanwhile. */
+export async function asked(url: string, csrf: string, body: unknown, said: (outcome: Outcome) => void): Promise<Outcome> {
+  const own = ownAddress(url);
+  if (own === null) return doubt("its address is not one of this site");
+  const headers = { "Content-Type": "application/json", Accept: "application/json", "X-CSRF": csrf, "Idempotency-Key": pressKey() };
+  try {
+    const [response, answer] = await answerOf(own, { method: "POST", headers, body: JSON.stringify(body) }, ANSWER_MS_MAX);
+    if (response.ok && answer["accepted"] === true) {
+      return await followed(answer, said);
+    }
+    if (response.status >= 400 && response.status < 500 && typeof answer["refused"] === "string") {
+      return { kind: "no", text: answer["refused"], accounts: [], href: text(answer["href"]) || null };
+    }
+    return doubt(`the server answered ${response.status} without a yes`);
+  } catch (error) {
+    return doubt(reasonOf(error));
+  }
+}

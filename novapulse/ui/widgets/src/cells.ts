@@ -1,0 +1,64 @@
+// What a cell of a table can be: how its value is written, coloured and sorted.
+
+import { UNKNOWN, figure, fully, lasting, moment, number, percent, signed, tone } from "./figures";
+import { text, type Plain } from "./live";
+
+export interface Column {
+  key: string;
+  label: string;
+  kind: string;
+  digits: number | undefined;
+  wide: boolean;
+}
+
+const LEFT = new Set(["text", "side", "status", "time"]);
+const WAYS: Record<string, string> = { buy: "gain", long: "gain", sell: "loss", short: "loss" };
+
+export function columnOf(given: Plain): Column {
+  const key = text(given["key"]);
+  const digits = number(given["digits"]) ?? undefined;
+  return { key, label: text(given["label"]) || key, kind: text(given["kind"]) || "text", digits, wide: given["wide"] === true };
+}
+
+export function classOf(column: Column): string {
+  return [LEFT.has(column.kind) ? "text" : "", column.wide ? "wide" : ""].filter(Boolean).join(" ");
+}
+
+/** The text of a cell, and the class that colours it. */
+export function cell(column: Column, value: unknown): [string, string] {
+  if (value === null || value === undefined || value === "") return [UNKNOWN, "dash"];
+  switch (column.kind) {
+    case "figure":
+      return [figure(value, column.digits), ""];
+    case "signed":
+      return [signed(value, column.digits), tone(value)];
+    case "percent":
+      return [percent(value, column.digits), ""];
+    case "time":
+      return [moment(value), ""];
+    case "age":
+      return [lasting(value), ""];
+    case "side": {
+      const word = text(value).toLowerCase();
+      const way = WAYS[word] ?? "";
+      return [`${way === "gain" ? "▲ " : way === "loss" ? "▼ " : ""}${word}`, way];
+    }
+    case "status":
+      return [text(value).toLowerCase().replaceAll("_", " "), text(value).toUpperCase() === "UNKNOWN" ? "loss" : ""];
+    default:
+      return [text(value), ""];
+  }
+}
+
+export function tooltip(column: Column, value: unknown): string {
+  return column.kind === "time" ? fully(value) : "";
+}
+
+/** Orders two values: by number where both are numbers, unknown last whichever way. */
+export function compared(a: unknown, b: unknown, down: boolean): number {
+  const none = (value: unknown): boolean => value === null || value === undefined || value === "";
+  if (none(a) || none(b)) return Number(none(a)) - Number(none(b));
+  const [x, y] = [number(a), number(b)];
+  const order = x !== null && y !== null ? x - y : text(a).localeCompare(text(b));
+  return down ? -order : order;
+}

@@ -1,0 +1,66 @@
+// Elements whose text is text: nothing here, or anywhere in the widgets, reads markup from data.
+
+type Child = Node | string | null;
+
+/** An element with a class and children; strings become text. */
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, names = "", ...children: Child[]): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  if (names) made.className = names;
+  made.append(...children.filter((child): child is Node | string => child !== null));
+  return made;
+}
+
+/** Sets text and class where they differ, so that nothing is laid out anew for nothing. */
+export function tell(target: HTMLElement, text: string, names?: string): void {
+  if (target.textContent !== text) target.textContent = text;
+  if (names !== undefined && target.className !== names) target.className = names;
+}
+
+/** Words for those who hear the page. */
+export function said(text: string): HTMLElement {
+  return h("span", "said", text);
+}
+
+/** An address of this site, or nothing: data may name no other place and no script. */
+export function ownAddress(address: unknown): string | null {
+  if (typeof address !== "string" || address === "") return null;
+  if (!URL.canParse(address, document.baseURI)) return null;
+  const url = new URL(address, document.baseURI);
+  return url.origin === location.origin && /^https?:$/.test(url.protocol) ? url.href : null;
+}
+
+/** A link where there is an address of this site, a span otherwise. */
+export function linked(address: unknown, names: string, ...children: Child[]): HTMLElement {
+  const href = ownAddress(address);
+  if (href === null) return h("span", names, ...children);
+  const link = h("a", names, ...children);
+  link.href = href;
+  return link;
+}
+
+/** Children of a parent by key: those that stay keep their element, and with it focus and selection. */
+export class Keyed<T> {
+  private readonly known = new Map<string, { element: HTMLElement; update: (item: T) => void }>();
+
+  constructor(
+    private readonly parent: HTMLElement,
+    private readonly make: (key: string) => { element: HTMLElement; update: (item: T) => void },
+  ) {}
+
+  show(items: readonly (readonly [string, T])[]): void {
+    const gone = new Set(this.known.keys());
+    let place: ChildNode | null = this.parent.firstChild;
+    for (const [key, item] of items) {
+      gone.delete(key);
+      let entry = this.known.get(key);
+      if (!entry) this.known.set(key, (entry = this.make(key)));
+      entry.update(item);
+      if (entry.element === place) place = place.nextSibling;
+      else this.parent.insertBefore(entry.element, place);
+    }
+    for (const key of gone) {
+      this.known.get(key)?.element.remove();
+      this.known.delete(key);
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// A button that must be held: display and request only. The server decides, and nothing goes through the kernel.
+
+import { asked, type Outcome } from "../asking";
+import { h, linked, tell } from "../dom";
+import { holdable } from "../holding";
+import { plain, text, widget, type Place, type Plain } from "../live";
+
+const HEADS: Record<Outcome["kind"], string> = {
+  yes: "Done",
+  no: "Refused",
+  waiting: "Sent",
+  doubt: "STATE UNKNOWN: look before you press again",
+};
+
+class Button {
+  private readonly words = h("span");
+  private readonly button = h("button", "", h("i"), this.words);
+  private readonly hint = h("p", "hint");
+  private readonly outcome = h("div", "outcome");
+  private readonly seconds: number;
+  private readonly forget: () => void;
+  private given: Plain = {};
+  private busy = false;
+  private told = "";
+
+  constructor(private readonly place: Place) {
+    this.seconds = Math.max(0.3, Number(place.model.get("hold_s") ?? 1.2));
+    this.button.type = "button";
+    this.button.style.setProperty("--hold", `${this.seconds}s`);
+    this.hint.id = `np-hint-${Math.random().toString(36).slice(2)}`;
+    this.button.setAttribute("aria-describedby", this.hint.id);
+    this.outcome.setAttribute("role", "alert");
+    if (place.model.get("calm")) place.root.classList.add("calm");
+    place.head.replaceChildren();
+    place.body.append(this.button, this.hint, this.outcome);
+    this.forget = holdable(this.button, this.seconds * 1000, {
+      ready: () => !this.busy && this.allowed(),
+      began: () => {
+        this.button.classList.add("held");
+        this.sayHint("Keep holding.");
+      },
+      ended: () => {
+        this.button.classList.remove("held");
+        this.sayHint("Let go too early: nothing was sent.");
+      },
+      done: () => void this.send(),
+      askAgain: () => this.sayHint(`Press once more within 8 s to confirm: ${this.label()}`),
+    });
+    this.show({});
+  }
+
+  show(state: Plain): void {
+    this.given = state;
+    if (!this.busy && !this.button.classList.contains("held")) this.rest();
+  }
+
+  close(): void {
+    this.forget();
+  }
+
+  private label(): string {
+    return text(this.given["label"]) || text(this.place.model.get("label")) || "Hold";
+  }
+
+  private allowed(): boolean {
+    return this.given["allowed"] !== false;
+  }
+
+  private sayHint(words: string): void {
+    tell(this.hint, words);
+  }
+
+  private rest(): void {
+    this.button.classList.remove("held");
+    tell(this.words, this.label());
+    this.button.setAttribute("aria-disabled", String(this.busy || !this.allowed()));
+    const usual = `Hold ${this.seconds} s: finger, mouse or space key.`;
+    const detail = text(this.given["detail"]) || text(this.place.model.get("detail"));
+    this.sayHint(this.allowed() ? [detail, usual].filter(Boolean).join(" ") : text(this.given["why"]) || "You may look, not act.");
+  }
+
+  private async send(): Promise<void> {
+    const model = this.place.model;
+    this.busy = true;
+    this.rest();
+    tell(this.words, "Sending …");
+    this.sayHint("The button answers again when the outcome is known.");
+    this.outcome.replaceChildren();
+    const body = { ...plain(model.get("body")), ...plain(this.given["body"]) };
+    const came = await asked(text(model.get("url")), text(model.get("csrf")), body, (known) => this.tellOutcome(known));
+    this.busy = false;
+    this.rest();
+    this.tellOutcome(came);
+    model.set("outcome", { kind: came.kind, text: came.text });
+    model.save_changes();
+  }
+
+  private tellOutcome(came: Outcome): void {
+    const told = JSON.stringify(came);
+    if (came.kind === "waiting" && told === this.told) return;
+    this.told = told;
+    const rows = came.accounts.map((one) => h("li", one.kind, h("span", "", one.account), h("span", "", one.text)));
+    const at = `${new Date().toISOString().slice(11, 19)} UTC`;
+    const words = [came.text, at].filter(Boolean).join(", ");
+    this.outcome.className = `outcome ${came.kind}`;
+    this.outcome.replaceChildren(h("strong", "", HEADS[came.kind]), h("span", "", words));
+    if (came.href) this.outcome.append(" ", linked(came.href, "", "Confirm who you are"));
+    if (rows.length > 0) this.outcome.append(h("ul", "", ...rows));
+  }
+}
+
+export default widget("hold", (place) => {
+  const button = new Button(place);
+  return { state: (state) => button.show(state), close: () => button.close() };
+});

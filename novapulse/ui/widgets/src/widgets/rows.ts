@@ -1,0 +1,158 @@
+// A live table: columns with kinds, a filter, sorting, a link or a choice per row. At most 200 rows are drawn.
+
+import { cell, classOf, columnOf, compared, tooltip, type Column } from "../cells";
+import { Keyed, h, ownAddress, tell } from "../dom";
+import { list, text, widget, type Place, type Plain } from "../live";
+
+const DRAWN_MAX = 200;
+const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
+
+class Table {
+  private columns: Column[] = [];
+  private rows: Plain[] = [];
+  private keyField = "key";
+  private sorted: { key: string; down: boolean } | null = null;
+  private picked = "";
+  private table: Keyed<Plain> | null = null;
+  private readonly heading = h("tr");
+  private readonly content = h("tbody");
+  private readonly filter = h("input");
+  private readonly count = h("span", "small");
+  private readonly none = h("p", "none");
+  private readonly more = h("p", "small more");
+  private readonly pick: boolean;
+
+  constructor(private readonly place: Place) {
+    this.pick = place.model.get("pick") === true;
+    this.filter.type = "search";
+    this.filter.placeholder = "filter";
+    this.filter.setAttribute("aria-label", `filter ${text(place.model.get("label"))}`);
+    this.filter.addEventListener("input", () => this.draw());
+    place.head.append(h("div", "tools", this.count, this.filter));
+    const table = h("table", "", h("thead", "", this.heading), this.content);
+    table.setAttribute("role", "table");
+    const scroll = h("div", "scroll", table);
+    const tall = Number(place.model.get("height") ?? 0);
+    if (tall > 0) scroll.style.setProperty("--tall", `${tall}px`);
+    place.body.append(scroll, this.none, this.more);
+  }
+
+  show(state: Plain): void {
+    const columns = list(state["columns"]).map(columnOf);
+    this.keyField = text(state["key_field"]) || "key";
+    if (JSON.stringify(columns) !== JSON.stringify(this.columns)) this.begin(columns);
+    this.rows = list(state["rows"]);
+    tell(this.none, text(state["none"]) || "Nothing to show.");
+    this.draw();
+  }
+
+  private begin(columns: Column[]): void {
+    this.columns = columns;
+    this.content.replaceChildren();
+    this.table = new Keyed<Plain>(this.content, (key) => this.makeRow(key));
+    this.heading.replaceChildren(...columns.map((column) => this.makeHead(column)));
+  }
+
+  private makeHead(column: Column): HTMLElement {
+    const button = h("button", "", column.label);
+    button.type = "button";
+    const head = h("th", classOf(column).replace("wide", ""), button);
+    head.scope = "col";
+    button.addEventListener("click", () => {
+      const same = this.sorted?.key === column.key;
+      if (same && !this.sorted?.down) this.sorted = null;
+      else this.sorted = { key: column.key, down: !same };
+      for (const [at, other] of [...this.heading.children].entries()) {
+        const by = this.sorted?.key === this.columns[at]?.key ? this.sorted : null;
+        other.setAttribute("aria-sort", by ? (by.down ? "descending" : "ascending") : "none");
+      }
+      this.draw();
+    });
+    return head;
+  }
+
+  private makeRow(key: string): { element: HTMLElement; update: (row: Plain) => void } {
+    const cells = this.columns.map((column) => {
+      const made = h("td", classOf(column));
+      made.dataset["label"] = column.label;
+      made.setAttribute("role", "cell");
+      return made;
+    });
+    const element = h("tr", "", ...cells);
+    element.setAttribute("role", "row");
+    let fresh = true;
+    const update = (row: Plain): void => {
+      const level = text(row["level"]);
+      element.className = [level, key === this.picked ? "picked" : ""].filter(Boolean).join(" ");
+      for (const [at, column] of this.columns.entries()) {
+        const target = cells[at];
+        if (target) this.fill(target, column, row, at === 0, fresh, key);
+      }
+      fresh = false;
+    };
+    return { element, update };
+  }
+
+  private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean, key: string): void {
+    const [shown, color] = cell(column, row[column.key]);
+    const href = first ? ownAddress(row["href"]) : null;
+    const names = [classOf(column), color].filter(Boolean).join(" ");
+    const changed = target.textContent !== shown;
+    if (first && href !== null) this.inner(target, "a", shown, (link) => ((link as HTMLAnchorElement).href = href));
+    else if (first && this.pick) this.inner(target, "button", shown, (button) => (button.onclick = () => this.choose(key)));
+    else tell(target, shown);
+    if (target.className !== names) target.className = names;
+    const hint = tooltip(column, row[column.key]);
+    if (target.title !== hint) target.title = hint;
+    if (changed && !fresh && column.kind !== "age" && !QUIET.matches) {
+      const tint = "color-mix(in srgb, var(--accent) 22%, transparent)";
+      target.animate([{ backgroundColor: tint }, { backgroundColor: "transparent" }], { duration: 700, easing: "ease-out" });
+    }
+  }
+
+  private inner(target: HTMLElement, tag: "a" | "button", shown: string, set: (element: HTMLElement) => void): void {
+    let element = target.firstElementChild;
+    if (!(element instanceof HTMLElement) || element.localName !== tag) {
+      element = h(tag);
+      target.replaceChildren(element);
+    }
+    tell(element as HTMLElement, shown);
+    set(element as HTMLElement);
+  }
+
+  private choose(key: string): void {
+    this.picked = key;
+    this.place.model.set("clicked", { key });
+    this.place.model.save_changes();
+    this.draw();
+  }
+
+  private draw(): void {
+    const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const written = (row: Plain): string => this.columns.map((column) => cell(column, row[column.key])[0]).join(" ").toLowerCase();
+    let rows = words.length === 0 ? this.rows : this.rows.filter((row) => words.every((word) => written(row).includes(word)));
+    const sorted = this.sorted;
+    if (sorted) rows = [...rows].sort((a, b) => compared(a[sorted.key], b[sorted.key], sorted.down));
+    const drawn = rows.slice(0, DRAWN_MAX);
+    const seen = new Map<string, number>();
+    this.table?.show(
+      drawn.map((row) => {
+        const key = text(row[this.keyField]);
+        const times = seen.get(key) ?? 0;
+        seen.set(key, times + 1);
+        return [times ? `${key} ${times}` : key, row];
+      }),
+    );
+    const all = this.rows.length;
+    this.none.hidden = rows.length > 0;
+    if (all > 0 && rows.length === 0) tell(this.none, "No row holds these words.");
+    tell(this.count, words.length ? `${rows.length} of ${all}` : all > 0 ? String(all) : "");
+    tell(this.more, rows.length > drawn.length ? `The first ${drawn.length} of ${rows.length} rows. Filter to see others.` : "");
+    this.filter.hidden = all < 6 && words.length === 0;
+  }
+}
+
+export default widget("rows", (place) => {
+  const table = new Table(place);
+  return { state: (state) => table.show(state) };
+});

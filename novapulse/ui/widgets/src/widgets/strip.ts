@@ -1,0 +1,73 @@
+// One line for the trader and every account: who, with what money, how it is, how old its last bar is, and which ledger.
+
+import { Keyed, h, ownAddress, tell } from "../dom";
+import { lasting, number } from "../figures";
+import { list, plain, text, widget, type Plain } from "../live";
+
+const MARKS: Record<string, string> = { good: "●", wary: "▲", bad: "■" };
+
+function health(one: Plain): [string, string] {
+  if (one["healthy"] === true) return ["good", "healthy"];
+  if (one["healthy"] === false) return ["bad", "not healthy"];
+  return ["wary", "health not known"];
+}
+
+function makeChip(): { element: HTMLElement; update: (one: Plain) => void } {
+  const name = h("b");
+  const money = h("span", "chip");
+  const mode = h("span", "chip");
+  const state = h("span", "health");
+  const age = h("span", "age");
+  const parts = [name, money, mode, state, age];
+  const element = h("li");
+  let box: HTMLElement | null = null;
+
+  const update = (one: Plain): void => {
+    const href = ownAddress(one["href"]);
+    if (!box || (box instanceof HTMLAnchorElement ? box.href : null) !== href) {
+      box = href === null ? h("div", "", ...parts) : h("a", "", ...parts);
+      if (box instanceof HTMLAnchorElement && href !== null) box.href = href;
+      element.replaceChildren(box);
+    }
+    const [kind, word] = one["trader"] && one["running"] === false ? ["bad", "not running"] : health(one);
+    box.className = `one ${kind}`;
+    tell(name, text(one["trader"]) || `${text(one["exchange"])} · ${text(one["account_id"])}`);
+    tell(money, text(one["money"]), `chip ${text(one["money"]).toLowerCase()}`);
+    const usual = ["", "normal"].includes(text(one["mode"]).toLowerCase());
+    tell(mode, usual ? "" : text(one["mode"]).replaceAll("_", " "), "chip held");
+    tell(state, `${MARKS[kind] ?? ""} ${word}`);
+    const seconds = one["trader"] ? one["heartbeat_age_s"] : one["last_bar_age_s"];
+    const told = number(seconds) === null ? "no bar yet" : `bar ${lasting(seconds)} ago`;
+    tell(age, one["trader"] ? (number(seconds) === null ? "" : `beat ${lasting(seconds)} ago`) : told);
+  };
+  return { element, update };
+}
+
+export default widget("strip", ({ body }) => {
+  const all = body.appendChild(h("ul", "all"));
+  const chips = new Keyed<Plain>(all, makeChip);
+  const code = h("code");
+  const ledger = h("li", "ledger", h("div", "one", h("span", "", "ledger"), code));
+  const reasons = body.appendChild(h("ul", "reasons"));
+  return {
+    state: (state) => {
+      const trader = plain(state["trader"]);
+      const accounts = list(state["accounts"]);
+      ledger.remove();
+      chips.show([
+        ["trader", { ...trader, trader: "Trader" }],
+        ...accounts.map((one): [string, Plain] => [JSON.stringify([one["exchange"], one["account_id"]]), one]),
+      ]);
+      all.append(ledger);
+      const id = text(state["ledger_id"]);
+      tell(code, id ? id.slice(0, 8) : "not known");
+      ledger.title = [id, text(state["ledger_place"])].filter(Boolean).join("\n");
+      const said = (whose: string, one: Plain): HTMLElement[] =>
+        (Array.isArray(one["reasons"]) ? one["reasons"] : []).map((reason) => h("li", "", `${whose}: ${text(reason)}`));
+      reasons.replaceChildren(
+        ...said("trader", trader),
+        ...accounts.flatMap((one) => said(`${text(one["exchange"])} · ${text(one["account_id"])}`, one)),
+      );
+    },
+  };
+});
