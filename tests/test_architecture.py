@@ -52,6 +52,8 @@ SHELL = {
     "venues.simulated": {"venues", "risk", "execution"},
     "ops": set[str](),
     "control": {"ledger", "ops"},
+    # What people see of a trader: read beside it, never through it, and without its compiled core.
+    "monitor": {"ledger", "ops", "market", "config", "control", *PURE_MARKET},
     **{name: {*PURE, *_ENGINE_SHELL, "ops"} for name in _ENGINE_SHELL},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     # Puts backtest, engine, venue and ledger side by side over the lake, as nothing below it can.

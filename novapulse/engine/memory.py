@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from novapulse.core import kept_state
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import ORDER
 from novapulse.engine.desk import Desk, Draft, Run, Slot
 
 VERSION = 1
-_HEAD = struct.Struct(">4sIII")
-_MAGIC = b"npt1"
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
 
 
@@ -38,15 +37,14 @@ class Packer:
             self._told = json.dumps(_told(self._desk), sort_keys=True, separators=(",", ":")).encode()
         runs = _packed_runs(self._desk)
         books = self._desk.books.packed()
-        return _HEAD.pack(_MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
+        return (
+            kept_state.HEAD.pack(kept_state.MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
+        )
 
 
 def fills_since_clean(state: bytes) -> int:
     """Return how many executions were booked since the venue last agreed: at least those it may tell again."""
-    if len(state) < _HEAD.size:
-        return 0
-    told_size = _HEAD.unpack_from(state)[1]
-    return int(json.loads(state[_HEAD.size : _HEAD.size + told_size])["fills_since_clean"])
+    return int(kept_state.parts(state)[0]["fills_since_clean"]) if state else 0
 
 
 def unpack(desk: Desk, state: bytes) -> None:
@@ -55,20 +53,16 @@ def unpack(desk: Desk, state: bytes) -> None:
     Raises:
         ValueError: It is damaged, or of another account or other instruments.
     """
-    if len(state) < _HEAD.size or state[:4] != _MAGIC:
-        raise ValueError(f"the state of {_name(desk)} is not one: it begins with {state[:4]!r}")
-    _, told_size, runs_size, books_size = _HEAD.unpack_from(state)
-    if len(state) != _HEAD.size + told_size + runs_size + books_size:
-        raise ValueError(f"the state of {_name(desk)} has {len(state)} bytes and says otherwise")
-    start = _HEAD.size
-    told = json.loads(state[start : start + told_size])
-    runs = state[start + told_size : start + told_size + runs_size]
+    try:
+        told, runs, books = kept_state.parts(state)
+    except ValueError as wrong:
+        raise ValueError(f"the state of {_name(desk)} is not one: {wrong}") from wrong
     symbols = [[instrument.exchange, instrument.symbol] for instrument in desk.instruments]
     if told["account"] != [desk.key.exchange, desk.key.account_id] or told["instruments"] != symbols:
         raise ValueError(
             f"the state is of {told['account']} with {told['instruments']}, not of {_name(desk)} with {symbols}"
         )
-    desk.books.restore(state[start + told_size + runs_size :])
+    desk.books.restore(books)
     _take_up(desk, told)
     _take_up_runs(desk, runs)
 

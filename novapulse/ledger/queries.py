@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, union
 from sqlalchemy.exc import DBAPIError
@@ -255,11 +256,17 @@ def listings(connection: Connection, account: AccountKey) -> dict[InstrumentKey,
     """
     found: dict[InstrumentKey, Listing] = {}
     for entry in records(connection, account, LISTINGS):
-        body = entry.record.body
-        for one in body.get("instruments", [body]):
-            key = InstrumentKey(account.exchange, one["symbol"])
-            lot, tick = digits(Decimal(one["lot"])), digits(Decimal(one["tick"]))
-            found[key] = Listing(key, one["base"], one["quote"], lot, tick, one["cash_scale"])
+        found |= listed(account, entry.record.body)
+    return found
+
+
+def listed(account: AccountKey, body: Mapping[str, Any]) -> dict[InstrumentKey, Listing]:
+    """Return the instruments that the record of an opening or a listing names."""
+    found: dict[InstrumentKey, Listing] = {}
+    for one in body.get("instruments", [body]):
+        key = InstrumentKey(account.exchange, one["symbol"])
+        lot, tick = digits(Decimal(one["lot"])), digits(Decimal(one["tick"]))
+        found[key] = Listing(key, one["base"], one["quote"], lot, tick, one["cash_scale"])
     return found
 
 
@@ -286,11 +293,12 @@ def executions(connection: Connection, account: AccountKey) -> Iterator[Executio
             instruments.get(trade),
             body["client_order_id"],
             trade,
-            *_moved(entry.record.postings),
+            *moved(entry.record.postings),
         )
 
 
-def _moved(postings: Sequence[Posting]) -> tuple[int, int, int]:
+def moved(postings: Sequence[Posting]) -> tuple[int, int, int]:
+    """Return what an execution brought of the base asset and of the quote asset, and its fee: ledger units."""
     traded = {leg.asset for leg in postings if leg.book is Book.INVENTORY}
     base = -sum(leg.amount for leg in postings if leg.book is Book.TRADING and leg.asset in traded)
     cash = -sum(leg.amount for leg in postings if leg.book is Book.TRADING and leg.asset not in traded)

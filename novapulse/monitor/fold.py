@@ -1,0 +1,307 @@
+"""One account as a fold over its ledger entries: taken in one by one, never read again.
+
+Invariants:
+- the fold of all entries is the fold of any first part with the rest behind it;
+- memory is bounded: what is open, and the last of everything else;
+- amounts are the ledger's integers; lots are those of `ledger.statistics`, first in, first out, fees included.
+"""
+
+import json
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from novapulse.core.facts import from_body
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.messages import Record
+from novapulse.core.orders import Filled
+from novapulse.core.postings import Book
+from novapulse.core.records import Liquidity
+from novapulse.ledger.amounts import from_units
+from novapulse.ledger.queries import FILLS, Execution, Listing, listed, moved
+from novapulse.ledger.reads import Entry
+from novapulse.ledger.statistics import Inventory
+from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state
+from novapulse.monitor.order_book import OrderBook
+from novapulse.monitor.rows import AlertState, BreakerState, BreakState, DecisionState, FillState, RoundTripState
+from novapulse.monitor.values import exact
+
+RECENT = 50
+POINTS_KEPT = 500
+ENTRIES_KEPT = 256
+"""Decisions that are remembered for the positions that they open."""
+TRADES_KEPT = 4096
+"""Executions whose instrument is remembered for a bust."""
+
+InventoryKey = tuple[str, bool]
+"""Symbol, and whether orders of ours made it."""
+
+
+class AccountFold:
+    """What the entries of one account come to.
+
+    Attributes:
+        key: Whose.
+        seq: Last entry that was taken in; 0 before the first.
+        ts_ns: When that was written.
+        balances: (book, asset) -> ledger units.
+        listings: Symbol -> instrument.
+        inventories: Lots of what is held, by symbol and by whether it is ours.
+        orders: Of this account.
+        mode: A name of `core.records.Mode`.
+        seqs: Name of a value -> last entry that changed it.
+    """
+
+    def __init__(self, key: AccountKey, scales: Mapping[str, int]) -> None:
+        """Begin with nothing.
+
+        Args:
+            key: Whose entries come.
+            scales: Asset -> decimal digits in the ledger; assets may be added to it later.
+        """
+        self.key, self.scales = key, scales
+        self.seq = self.ts_ns = 0
+        self.quote = self.settings_hash = ""
+        self.configuration: Mapping[str, Any] = {}
+        self.strategies: tuple[str, ...] = ()
+        self.balances: dict[tuple[Book, str], int] = defaultdict(int)
+        self.listings: dict[str, Listing] = {}
+        self.inventories: dict[InventoryKey, Inventory] = {}
+        self.realized = Fraction(0)
+        self.trades = 0
+        self.orders = OrderBook()
+        self.mode = "NORMAL"
+        self.why_bare: dict[str, str] = {}
+        self.fills: deque[FillState] = deque(maxlen=RECENT)
+        self.decisions: deque[DecisionState] = deque(maxlen=RECENT)
+        self.last_decision: dict[str, DecisionState] = {}
+        self.entries: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self.round_trips: deque[RoundTripState] = deque(maxlen=RECENT)
+        self.alerts: deque[AlertState] = deque(maxlen=RECENT)
+        self.told: dict[str, AlertState] = {}
+        self.breakers: dict[tuple[str, str], BreakerState] = {}
+        self.breaks: dict[str, BreakState] = {}
+        self.points: deque[tuple[int, Decimal]] = deque(maxlen=POINTS_KEPT)
+        self.seqs: dict[str, int] = {}
+        self._trades: OrderedDict[str, InstrumentKey] = OrderedDict()
+
+    def take(self, entry: Entry) -> None:
+        """Take the next entry in.
+
+        Raises:
+            ValueError: Its content is not what its kind says.
+            KeyError: It lacks something.
+            TypeError: Something in it is of another type.
+        """
+        record = entry.record
+        for leg in record.postings:
+            self.balances[leg.book, leg.asset] += leg.amount
+            self.seqs[leg.book.value] = entry.seq
+        self.orders.take(entry.seq, record.kind, record.body)
+        handler = _TAKE.get(record.kind)
+        if handler is not None:
+            handler(self, entry.seq, record)
+        self.seq, self.ts_ns = entry.seq, record.ts_ns
+        if record.postings:
+            self._note_equity(record.ts_ns)
+
+    def amount(self, book: Book) -> Decimal:
+        """Return what lies in a book of the quote asset."""
+        return from_units(self.balances.get((book, self.quote), 0), self.scales[self.quote])
+
+    def held(self) -> dict[str, int]:
+        """Return base asset -> ledger units, without what is 0."""
+        return {asset: units for (book, asset), units in self.balances.items() if book is Book.INVENTORY and units}
+
+    def _note_equity(self, ts_ns: int) -> None:
+        # Flat, and nothing on its way: what lies in the books is the equity, to the unit.
+        if not self.held():
+            self._point(ts_ns, self.amount(Book.CASH) + self.amount(Book.HOLD))
+
+    def _point(self, ts_ns: int, equity: Decimal) -> None:
+        if self.points and self.points[-1][0] >= ts_ns:
+            ts_ns, _ = self.points.pop()
+        self.points.append((ts_ns, equity))
+
+    # ---- one method for each kind ----
+
+    def _opened(self, seq: int, record: Record) -> None:
+        body = record.body
+        self.quote, self.settings_hash = body["quote"], body["settings"]
+        self._listed(seq, record)
+
+    def _listed(self, _: int, record: Record) -> None:
+        self.listings |= {key.symbol: one for key, one in listed(self.key, record.body).items()}
+
+    def _started(self, seq: int, record: Record) -> None:
+        self.settings_hash = record.body["settings"]
+        self.seqs["session"] = seq
+        self.configuration = json.loads(record.body.get("configuration") or "{}")
+        if not self.strategies:
+            self.strategies = tuple(self._decides("confluence").get("weights", ()))
+
+    def _decides(self, part: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.configuration.get("decides", {}).get(part, {})
+        return found
+
+    @property
+    def risk(self) -> Mapping[str, Any]:
+        """Limits of the last session, as its configuration has them, with those of its breakers."""
+        if not self.configuration:
+            return {}
+        return {**self._decides("risk"), "breakers": self.configuration.get("breakers", {})}
+
+    @property
+    def calendars(self) -> dict[str, str]:
+        """Symbol -> name of the calendar, as the last session's configuration has them."""
+        return {one["symbol"]: one["calendar"] for one in self.configuration.get("instruments", ())}
+
+    def _calibrated(self, _: int, record: Record) -> None:
+        self.strategies = tuple(record.body.get("strategies", self.strategies))
+
+    def _decided(self, seq: int, record: Record) -> None:
+        body = record.body
+        inputs = inputs_of(body)
+        one = decision_state(seq, body, inputs, self.listings[body["instrument"][1]], self.strategies)
+        self.decisions.append(one)
+        self.last_decision[one.symbol] = one
+        if one.action == "ENTER":
+            self._remember_entry(one, inputs)
+        if one.equity is not None:
+            self._point(one.ts_ns, self._rounded(one.equity))
+
+    def _rounded(self, amount: Decimal) -> Decimal:
+        return round(amount, self.scales[self.quote])
+
+    def _remember_entry(self, one: DecisionState, inputs: Inputs | None) -> None:
+        distance = 0.0 if inputs is None else float(inputs.action.stop_distance)
+        self.entries[one.decision_id] = (one.lead, distance)
+        while len(self.entries) > ENTRIES_KEPT:
+            self.entries.popitem(last=False)
+
+    def _filled(self, seq: int, record: Record) -> None:
+        body, fill = record.body, None
+        trade = body["venue_trade_id"]
+        if record.kind == "fill_booked":
+            fact = from_body("fill_booked", body)
+            assert isinstance(fact, Filled)
+            fill = fact
+            self._trades[trade] = fill.instrument
+            if len(self._trades) > TRADES_KEPT:
+                self._trades.popitem(last=False)
+        instrument = self._trades.get(trade)
+        brought = moved(record.postings)
+        one = Execution(seq, record.ts_ns, fill, instrument, body["client_order_id"], trade, *brought)
+        realized = None if instrument is None else self._realize(instrument, one)
+        self.fills.append(self._fill_state(one, realized))
+
+    def _realize(self, instrument: InstrumentKey, one: Execution) -> Fraction | None:
+        key = instrument.symbol, bool(one.client_order_id)
+        inventory = self.inventories.setdefault(key, Inventory(instrument))
+        parts = list(inventory.take(one))
+        if not inventory.lots:
+            del self.inventories[key]
+            self.why_bare.pop(instrument.symbol, None)
+        if not parts:
+            return None
+        realized = sum((part.pnl for part in parts), Fraction(0))
+        self.realized += realized
+        self.seqs["realized_pnl"] = one.seq
+        return realized
+
+    def _fill_state(self, one: Execution, realized: Fraction | None) -> FillState:
+        fill, quote = one.fill, self.scales[self.quote]
+        listing = None if one.instrument is None else self.listings[one.instrument.symbol]
+        base = quote if listing is None else self.scales[listing.base]
+        return FillState(
+            seq=one.seq,
+            ts_ns=one.ts_ns,
+            ts_event_ns=None if fill is None else fill.ts_event_ns,
+            symbol="" if one.instrument is None else one.instrument.symbol,
+            side="" if fill is None else fill.side.name.lower(),
+            qty=from_units(one.base_units if fill is None else abs(one.base_units), base),
+            price=None if fill is None or listing is None else from_units(fill.price_units, listing.price_scale),
+            cash=from_units(one.cash_units, quote),
+            fee=from_units(one.fee_units, quote),
+            liquidity="" if fill is None else Liquidity(fill.liquidity).name.lower(),
+            client_order_id=one.client_order_id,
+            venue_trade_id=one.venue_trade_id,
+            realized_pnl=None if realized is None else exact(realized / 10**quote, quote),
+            is_bust=fill is None,
+        )
+
+    def _closed_trip(self, seq: int, record: Record) -> None:
+        listing = self.listings[record.body["instrument"][1]]
+        self.round_trips.append(round_trip_state(seq, record.body, listing, self.strategies))
+        self.trades += 1
+        self.seqs["trades"] = seq
+
+    def _bare(self, _: int, record: Record) -> None:
+        self.why_bare[record.body["instrument"][1]] = record.body["why"]
+
+    def _alerted(self, seq: int, record: Record) -> None:
+        body = record.body
+        one = AlertState(seq, record.ts_ns, body["severity"], body["key"], body["text"], False)
+        self.alerts.append(one)
+        matter = one.key.partition(":")[0]
+        if matter in LASTING:
+            self.told[one.key] = one
+            while len(self.told) > ENTRIES_KEPT:
+                del self.told[next(iter(self.told))]
+
+    def _mode(self, seq: int, record: Record) -> None:
+        self.mode = record.body["to"]
+        self.seqs["mode"] = seq
+
+    def _breaker(self, seq: int, record: Record) -> None:
+        body = record.body
+        instrument = body.get("instrument")
+        symbol = instrument[1] if isinstance(instrument, list) else ""
+        key = body["name"], symbol
+        if record.kind == "breaker_cleared":
+            self.breakers.pop(key, None)
+            return
+        effect = str(body.get("effect", ""))
+        self.breakers[key] = BreakerState(seq, record.ts_ns, body["name"], symbol, effect, body.get("text", ""))
+
+    def _break(self, seq: int, record: Record) -> None:
+        body = record.body
+        if record.kind != "break_found":
+            self.breaks.pop(body["key"], None)
+            return
+        self.breaks[body["key"]] = BreakState(
+            seq=seq,
+            ts_ns=record.ts_ns,
+            key=body["key"],
+            kind=body.get("class", ""),
+            meaning=body.get("meaning", ""),
+            text=body.get("text", ""),
+            ours=body.get("ours", ""),
+            theirs=body.get("theirs", ""),
+            symbols=tuple(symbol for _, symbol in body.get("instruments", ())),
+            client_order_id=body.get("client_order_id", ""),
+        )
+
+
+LASTING = frozenset({"bare", "disputed"})
+"""What alerts speak of that lasts, and ends without a word."""
+
+_TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
+    "account_opened": AccountFold._opened,
+    "instrument_listed": AccountFold._listed,
+    "session_started": AccountFold._started,
+    "calibration_learned": AccountFold._calibrated,
+    "decision_taken": AccountFold._decided,
+    **dict.fromkeys(FILLS, AccountFold._filled),
+    "round_trip_closed": AccountFold._closed_trip,
+    "protection_noted": AccountFold._bare,
+    "alert_raised": AccountFold._alerted,
+    "mode_changed": AccountFold._mode,
+    "breaker_tripped": AccountFold._breaker,
+    "breaker_cleared": AccountFold._breaker,
+    "break_found": AccountFold._break,
+    "break_resolved": AccountFold._break,
+    "break_adopted": AccountFold._break,
+}

@@ -1,0 +1,50 @@
+"""Frozen values and how they are told as JSON: exact decimals as text, times as integers, unknown as null."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+AVERAGE_DIGITS = 10
+"""Decimal digits of a number that need not end, such as an average price."""
+
+
+class Value:
+    """A frozen dataclass that can be told as JSON."""
+
+    __slots__ = ()
+
+    def json(self) -> dict[str, Any]:
+        """Return plain values: text, integers, floats, truth values, None, lists and mappings of them."""
+        found: dict[str, Any] = plain(self)
+        return found
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: decimals as exact text without an exponent, tuples as lists."""
+    if value is None or (isinstance(value, bool | str | int | float) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    return [plain(one) for one in value]
+
+
+def exact(value: Fraction, digits: int) -> Decimal:
+    """Return a fraction as a decimal of so many digits, rounded half to even where it does not end before."""
+    units = round(value * 10**digits)
+    return Decimal((int(units < 0), tuple(map(int, str(abs(units)))), -digits))
+
+
+def average(value: Fraction, digits: int = AVERAGE_DIGITS) -> Decimal:
+    """Return a fraction as a decimal without zeros at its end, rounded to so many digits where it does not end."""
+    found = exact(value, digits).normalize()
+    exponent = found.as_tuple().exponent
+    return found.quantize(Decimal(1)) if isinstance(exponent, int) and exponent > 0 else found
