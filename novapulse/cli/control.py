@@ -1,7 +1,6 @@
-"""`novapulse control`: write a command into the trader's inbox and wait for what each account answers."""
+"""`novapulse control`: send a command through the router and wait for what each account answers."""
 
 import argparse
-import getpass
 import os
 import time
 import uuid
@@ -10,49 +9,42 @@ from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, say, show_json
 from novapulse.config import home_folder
-from novapulse.control.inbox import FILE, POLL_S, Inbox, InboxAnswer
+from novapulse.control.inbox import InboxAnswer
+from novapulse.control.plane import ControlPlane
+from novapulse.control.proof import Proof
+from novapulse.control.router import Result
+from novapulse.control.shell import shell_principal, shell_source
+from novapulse.control.storage import FILE
 from novapulse.core.instruments import AccountKey, canonical_symbol
 from novapulse.ops import health
+
+_PROVABLE = ("flatten", "kill")
 
 
 def control(options: argparse.Namespace) -> int:
     """Submit a command and print what became of it, per account."""
     account = _account(options)
     arguments = _arguments(options)
-    home = home_folder(os.environ)
-    inbox = Inbox(home / FILE)
     verb = options.verb.replace("-", "_")
+    if options.prove and verb not in _PROVABLE:
+        raise UsageError(f"--prove shows that accounts are flat: it goes with {' or '.join(_PROVABLE)}")
+    home = home_folder(os.environ)
+    router = ControlPlane(home).router
     key = options.key or uuid.uuid4().hex
-    command_id = inbox.submit(verb, account, arguments, _actor(), key, time.time_ns())
-    answers = _waited(inbox, command_id, options.wait)
-    complete = bool(answers) and all(answer.done is not None for answer in answers or ())
-    done = complete and all(answer.done for answer in answers or ())
+    source = shell_source(os.environ)
+    receipt = router.submit(shell_principal(home), verb, account, arguments, key, source)
+    result = router.wait(receipt.command_id, options.wait)
+    proof = router.wait_for_proof(receipt.command_id, options.wait) if options.prove and result.done else None
     if options.json:
-        show_json(
-            {
-                "command_id": command_id,
-                "verb": verb,
-                "taken": answers is not None,
-                "done": done,
-                "accounts": [_spelled(answer) for answer in answers or ()],
-            }
-        )
+        show_json(_told(result, receipt.audit_id) | (_proven(proof) if options.prove else {}))
     else:
-        for answer in answers or ():
-            state = {None: "no answer yet", True: "done", False: "REFUSED"}[answer.done]
-            text = f": {answer.text}" if answer.text else ""
-            print(f"{answer.account.account_id} on {answer.account.exchange}: {state}{text}")
-    if not complete:
-        _tell_unanswered(home, command_id, options.wait, taken=answers is not None)
-    return EXIT_DONE if done else EXIT_FAILED
-
-
-def _actor() -> str:
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (ImportError, KeyError, OSError):
-        # A container's user may have no name.
-        return f"cli:{os.getuid()}"
+        _show(result, proof)
+    if not result.complete:
+        _tell_unanswered(home, result, options.wait)
+    elif options.prove and not (proof and proof.flat):
+        error("it is NOT proven that the accounts are flat")
+    is_as_wished = result.done and (not options.prove or bool(proof and proof.flat))
+    return EXIT_DONE if is_as_wished else EXIT_FAILED
 
 
 def _account(options: argparse.Namespace) -> AccountKey | None:
@@ -76,24 +68,41 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _waited(inbox: Inbox, command_id: str, wait_s: float) -> tuple[InboxAnswer, ...] | None:
-    until_s = time.monotonic() + wait_s
-    while True:
-        answers = inbox.answers(command_id)
-        is_complete = answers is not None and answers and all(answer.done is not None for answer in answers)
-        if is_complete or time.monotonic() >= until_s:
-            return answers
-        time.sleep(POLL_S)
+def _show(result: Result, proof: Proof | None) -> None:
+    for answer in result.accounts:
+        state = {None: "no answer yet", True: "done", False: "REFUSED"}[answer.done]
+        text = f": {answer.text}" if answer.text else ""
+        print(f"{answer.account.account_id} on {answer.account.exchange}: {state}{text}")
+    for one in proof.accounts if proof else ():
+        state = "proven flat" if one.flat else f"NOT proven flat: {'; '.join(one.reasons)}"
+        print(f"{one.account.account_id} on {one.account.exchange}: {state}")
 
 
-def _tell_unanswered(home: Path, command_id: str, wait_s: float, *, taken: bool) -> None:
-    if taken:
-        error(f"command {command_id} was taken, and not every account answered within {wait_s:g} s")
+def _tell_unanswered(home: Path, result: Result, wait_s: float) -> None:
+    if result.taken:
+        error(f"command {result.command_id} was taken, and not every account answered within {wait_s:g} s")
         return
-    error(f"nobody took command {command_id} within {wait_s:g} s; it waits in {home / FILE}")
+    error(f"nobody took command {result.command_id} within {wait_s:g} s; it waits in {home / FILE}")
     verdict = health.read(home / health.FILE, time.time_ns())
     if not verdict.document or not verdict.document.get("running"):
         say("no trader runs on this home folder; 'novapulse health' says more")
+
+
+def _told(result: Result, audit_id: int) -> dict[str, Any]:
+    return {
+        "command_id": result.command_id,
+        "audit_id": audit_id,
+        "verb": result.verb,
+        "taken": result.taken,
+        "done": result.done,
+        "accounts": [_spelled(answer) for answer in result.accounts],
+    }
+
+
+def _proven(proof: Proof | None) -> dict[str, Any]:
+    if proof is None:
+        return {"flat": False, "proof": None}
+    return {"flat": proof.flat, "proof": proof.json()}
 
 
 def _spelled(answer: InboxAnswer) -> dict[str, Any]:

@@ -92,6 +92,10 @@ What loosens is obeyed within ten minutes or not at all.
 """
 
 
+_ROLES = ("viewer", "operator", "admin")
+_KEY_SCOPES = ("read", "control", "loosen", "flatten")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -118,7 +122,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     first = (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_replay, _add_parity, _add_config)
-    for add in (*first, _add_live, _add_health, _add_control, _add_books, _add_simulate):
+    for add in (*first, _add_live, _add_health, _add_control, _add_people, _add_books, _add_simulate):
         add(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -302,7 +306,52 @@ def _add_control(commands: "Subparsers") -> None:
     parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
     parser.add_argument("--key", metavar="K", help="name of this wish: the same key is obeyed once")
+    parser.add_argument(
+        "--prove", action="store_true", help="flatten, kill: wait until ledger and trader agree on flat"
+    )
     _add_json(parser)
+
+
+def _add_people(commands: "Subparsers") -> None:
+    people = _group(commands, "people", "say who may sign in to the server, and as what")
+    whom = "two to 32 lower-case letters, digits, '.', '_' or '-'"
+    leaves = {
+        name: _leaf(people, name, summary, "people", function)
+        for name, summary, function in (
+            ("list", "list people", "list_"),
+            ("add", "add somebody and print a one-time link", "add"),
+            ("link", "print a one-time link: for somebody, or for the first admin", "link"),
+            ("password", "set a password, read from the terminal or the first line of stdin", "password"),
+            ("role", "give somebody another role; their sessions and keys end", "role"),
+            ("disable", "let somebody in no more, from this moment on", "disable"),
+            ("enable", "let somebody in again", "enable"),
+            ("audit", "prove the audit and print its newest rows; exit 1 when a row is not as written", "audit"),
+        )
+    }
+    for name in ("add", "password", "role", "disable", "enable"):
+        leaves[name].add_argument("name", metavar="NAME", help=whom)
+    leaves["link"].add_argument("name", metavar="NAME", nargs="?", help="whose; without it the first admin's")
+    leaves["add"].add_argument("--role", choices=_ROLES, required=True, help="viewer looks, operator acts, admin both")
+    leaves["add"].add_argument("--password", action="store_true", help="read a password instead of making a link")
+    leaves["role"].add_argument("role", choices=_ROLES)
+    leaves["audit"].add_argument("--last", metavar="N", type=int, default=20, help="rows to print (20)")
+    leaves["audit"].add_argument("--head", metavar="HASH", default="", help="a head noted earlier: it has to be there")
+    for name in ("add", "link"):
+        leaves[name].add_argument(
+            "--server", metavar="URL", default="http://127.0.0.1:8700", help="where the server is reached"
+        )
+    keys = _group(people, "key", "look after the API keys of people")
+    key_list = _leaf(keys, "list", "list keys", "people", "key_list")
+    key_list.add_argument("name", metavar="NAME", nargs="?", default="", help="whose; without it all")
+    key_add = _leaf(keys, "add", "make a key and print it, this once", "people", "key_add")
+    key_add.add_argument("name", metavar="NAME", help="whose")
+    key_add.add_argument("--label", metavar="TEXT", required=True, help="what it is for")
+    key_add.add_argument("--scope", choices=_KEY_SCOPES, nargs="+", required=True, help="what it may")
+    key_add.add_argument("--days", metavar="N", type=int, default=90, help="how long it lives (90)")
+    key_revoke = _leaf(keys, "revoke", "let a key work no more", "people", "key_revoke")
+    key_revoke.add_argument("prefix", metavar="PREFIX", help="its name, as 'key list' shows it")
+    for parser in (*leaves.values(), key_list, key_add, key_revoke):
+        _add_json(parser)
 
 
 def _add_books(commands: "Subparsers") -> None:

@@ -94,20 +94,24 @@ class Acts:
                 result = _taken_back_if_refused(database, work)
             except ControlError as wrong:
                 refusal = wrong
-                outcome = audit.DENIED if isinstance(wrong, Denied) else audit.REFUSED
-                _write(database, principal, wish, outcome, str(wrong), now_ns)
+                _write(database, principal, wish, _outcome(wrong), str(wrong), now_ns)
             else:
                 return Done(_write(database, principal, wish, audit.DONE, "", now_ns), result)
         raise refusal
 
-    def denied(self, principal: Principal, wish: Wish, text: str) -> int:
-        """Write down that somebody was turned away elsewhere, and return the row's number.
+    def turned_away(self, principal: Principal, wish: Wish, wrong: ControlError) -> int:
+        """Write down that somebody was denied or refused something elsewhere, and return the row's number.
+
+        Args:
+            principal: Who; `roles.NOBODY` for who was not recognised.
+            wish: What was wanted.
+            wrong: Why not.
 
         Raises:
             ControlError: It cannot be written.
         """
         with self.storage.writing() as database:
-            return _write(database, principal, wish, audit.DENIED, text, self.clock())
+            return _write(database, principal, wish, _outcome(wrong), str(wrong), self.clock())
 
 
 def _permitted(database: Connection, principal: Principal, wish: Wish, now_ns: int) -> int:
@@ -148,6 +152,9 @@ def _taken_back_if_refused(database: Connection, work: Callable[[Connection], T]
     except ControlError:
         database.execute("ROLLBACK TO work")
         raise
+    except UnicodeEncodeError as wrong:
+        database.execute("ROLLBACK TO work")
+        raise ControlError("that is not a text: it holds half a character") from wrong
 
 
 def _write(database: Connection, principal: Principal, wish: Wish, outcome: str, text: str, now_ns: int) -> int:
@@ -166,6 +173,10 @@ def _write(database: Connection, principal: Principal, wish: Wish, outcome: str,
         idempotency_key=wish.key if done else plain(wish.key),
         command_id=wish.command_id if done else "",
     )
+
+
+def _outcome(wrong: ControlError) -> str:
+    return audit.DENIED if isinstance(wrong, Denied) else audit.REFUSED
 
 
 def plain(text: str) -> str:

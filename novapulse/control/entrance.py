@@ -8,6 +8,8 @@ Invariants:
 - every attempt is in the audit; a flood of refused ones leaves the first, second, fourth, eighth ... of it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from sqlite3 import Connection
 
 from novapulse.control import audit, limits, people, sessions
@@ -100,7 +102,8 @@ class Entrance:
             ControlError: The new one is weak, the session has ended, or control.db cannot be used.
         """
         session = self._session(token)
-        check_strength(new, session.person)
+        with self._telling("change_password", session.person, address):
+            check_strength(new, session.person)
         hashed = self._hasher.hash(new)
         renewed = self.step_up(token, old, address=address)
 
@@ -141,17 +144,29 @@ class Entrance:
             raise NotLetInError(f"too many links were tried: try again in {ruling.wait_s} s", ruling.wait_s)
         if link is None:
             raise ControlError("this link was used already, or is too old: ask for another")
-        check_strength(password, link.person or name)
+        with self._telling("use_link", link.person or "", address):
+            return self._by_link(token, password, link.person or name, address, agent)
+
+    def _by_link(self, token: str, password: str, name: str, address: str, agent: str) -> Started:
+        check_strength(password, name)
         hashed = self._hasher.hash(password)
         now_ns = self._acts.clock()
         with self._acts.storage.writing() as database:
             person = people.use_link(database, token, name, hashed, now_ns)
-            if person.disabled_ns is not None:
-                raise ControlError("this person may not come in")
             limits.give_back(database, LINK_BY_ADDRESS, limits.address_key(address))
             started = sessions.start(database, person.name, address=address, agent=agent, now_ns=now_ns)
             row = _note(database, now_ns, "use_link", person.name, address, audit.DONE, "", started.session.handle)
         return Started(started.token, started.session, row)
+
+    @contextmanager
+    def _telling(self, action: str, name: str, address: str) -> Iterator[None]:
+        """Write down that something was refused."""
+        try:
+            yield
+        except ControlError as wrong:
+            with self._acts.storage.writing() as database:
+                _note(database, self._acts.clock(), action, name, address, audit.REFUSED, str(wrong))
+            raise
 
     def _session(self, token: str) -> Session:
         with self._acts.storage.reading() as database:

@@ -9,7 +9,7 @@ Invariants:
 import hmac
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from sqlite3 import Connection
 from typing import Any
 
@@ -17,6 +17,7 @@ from novapulse.control.acts import Acts, Done, Wish, plain
 from novapulse.control.people import hashed_token
 from novapulse.control.roles import KEY_SCOPES, SCOPES, Principal, Role, Scope, Via
 from novapulse.control.storage import ControlError
+from novapulse.core.messages import JSON
 
 DAYS_USUAL, DAYS_MAX = 90, 366
 PER_PERSON_MAX = 50
@@ -53,6 +54,10 @@ class Key:
     expires_ns: int
     used_ns: int | None
     revoked_ns: int | None
+
+    def json(self) -> dict[str, JSON]:
+        """Return plain values."""
+        return asdict(self) | {"scopes": sorted(self.scopes)}
 
 
 class Keys:

@@ -12,20 +12,22 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from novapulse.control import audit
 from novapulse.control.acts import Acts, Done, Wish
 from novapulse.control.passwords import Hasher, check_strength
-from novapulse.control.roles import Principal, Role, Via
+from novapulse.control.roles import Denied, Principal, Role, Via
 from novapulse.control.storage import ControlError
+from novapulse.core.messages import JSON
 
 T = TypeVar("T")
 
 LINK_VALID_NS = 24 * 3600 * 1_000_000_000
 LINK_PATH = "/welcome"
-"""The page of the server that takes a link; the token stands behind a `#`, so that it gets into no log."""
+"""The page of the server that takes a link."""
 
 _NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
 _READ = "SELECT name, role, password_hash IS NOT NULL, created_ns, changed_ns, disabled_ns FROM person"
@@ -56,6 +58,10 @@ class Person:
         """Whether they can."""
         return self.has_password and self.disabled_ns is None
 
+    def json(self) -> dict[str, JSON]:
+        """Return plain values."""
+        return asdict(self) | {"role": str(self.role), "can_sign_in": self.can_sign_in}
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -82,24 +88,39 @@ class People:
         with self._acts.storage.reading() as database:
             return find(database, name)
 
-    def add(self, by: Principal, name: str, role: Role, *, key: str = "", source: str = "") -> Done[str]:
-        """Add somebody, and return the token of a link by which they choose a password.
+    def add(
+        self,
+        by: Principal,
+        name: str,
+        role: Role,
+        *,
+        password: str | None = None,
+        key: str = "",
+        source: str = "",
+    ) -> Done[str]:
+        """Add somebody, and return the token of a link by which they choose a password; empty with a password.
 
         Args:
             by: Who adds.
             name: 2 to 32 lower-case letters, digits, `.`, `_` or `-`, beginning with a letter.
             role: What they are.
+            password: A first password, which only the shell of the machine may give.
             key: Idempotency key.
             source: Where from.
 
         Raises:
             Denied: `by` may not do that.
-            ControlError: The name is none, or taken.
+            ControlError: The name is none, or taken, or the password is weak.
         """
+        hashed = None if password is None else self._hashed(by, "add_person", name, password, source)
 
         def work(database: Connection) -> str:
-            _insert(database, name, role, self._acts.clock())
-            return _new_link(database, name, self._acts.clock())
+            now_ns = self._acts.clock()
+            _insert(database, name, role, now_ns)
+            if hashed is None:
+                return _new_link(database, name, now_ns)
+            put_password(database, name, hashed, now_ns)
+            return ""
 
         return self._run(by, "add_person", {"name": name, "role": str(role)}, work, key, source)
 
@@ -173,31 +194,46 @@ class People:
             Denied: `by` did not come by the shell, or may not do that.
             ControlError: The password is weak, or there is nobody of that name.
         """
-        check_strength(password, name)
-        hashed = self._hasher.hash(password)
+        hashed = self._hashed(by, "set_password", name, password, source)
 
         def work(database: Connection) -> None:
             _needed(database, name)
-            if by.via is not Via.CLI:
-                raise ControlError("only the shell of the machine gives passwords to others: make a link")
             put_password(database, name, hashed, self._acts.clock())
 
         return self._run(by, "set_password", {"name": name}, work, "", source)
 
-    def first_link(self) -> str | None:
+    def first_link(self, actor: str = "server", source: str = "this machine") -> str | None:
         """Return the token of a link by which the first admin comes in; None when there is an admin already.
 
-        Earlier ones that were not used stop working.
+        Earlier ones that were not used stop working. Only to be printed where the home folder lies.
+
+        Args:
+            actor: Who makes it, for the audit.
+            source: Where from.
         """
+        now_ns = self._acts.clock()
         with self._acts.storage.writing() as database:
             if count_admins(database):
                 return None
-            return _new_link(database, None, self._acts.clock())
+            audit.append(
+                database, ts_ns=now_ns, actor=actor, action="make_first_link", outcome=audit.DONE, source=source
+            )
+            return _new_link(database, None, now_ns)
 
     def link(self, token: str) -> Link | None:
         """Return what a link is for; None when it is none, was used, or is too old."""
         with self._acts.storage.reading() as database:
             return open_link(database, token, self._acts.clock())
+
+    def _hashed(self, by: Principal, action: str, name: str, password: str, source: str) -> str:
+        try:
+            if by.via is not Via.CLI:
+                raise Denied("only the shell of the machine gives passwords to others: make a link")
+            check_strength(password, name)
+        except ControlError as wrong:
+            self._acts.turned_away(by, Wish(action, arguments={"name": name}, source=source), wrong)
+            raise
+        return self._hasher.hash(password)
 
     def _run(
         self,
@@ -215,6 +251,11 @@ def find(database: Connection, name: str) -> Person | None:
     """Return somebody; None where there is nobody of that name."""
     row = database.execute(_READ + " WHERE name = ?", (name,)).fetchone()
     return _person(row) if row else None
+
+
+def link_address(server: str, token: str) -> str:
+    """Return what somebody opens to use a link; browsers send nothing behind a `#`, so that it gets into no log."""
+    return f"{server.rstrip('/')}{LINK_PATH}#{token}"
 
 
 def spelled(name: str) -> str:
@@ -252,6 +293,8 @@ def use_link(database: Connection, token: str, name: str, hashed: str, now_ns: i
             raise ControlError("there is an admin already: ask for a link of your own")
         _insert(database, name, Role.ADMIN, now_ns)
     who = link.person or name
+    if _needed(database, who).disabled_ns is not None:
+        raise ControlError("this person may not come in")
     put_password(database, who, hashed, now_ns)
     database.execute("UPDATE link SET used_ns = ? WHERE token_hash = ?", (now_ns, hashed_token(token)))
     return _needed(database, who)

@@ -7,6 +7,7 @@ from pathlib import Path
 from novapulse.control.acts import Acts
 from novapulse.control.entrance import Entrance
 from novapulse.control.keys import Keys
+from novapulse.control.limits import Allowances
 from novapulse.control.passwords import Cost, Hasher
 from novapulse.control.people import People
 from novapulse.control.router import Router
@@ -26,6 +27,7 @@ class ControlPlane:
         sessions: Who is signed in.
         keys: API keys.
         router: Commands for the trader.
+        allowances: How often something may be tried.
 
     Raises:
         ControlError: control.db cannot be used.
@@ -48,3 +50,4 @@ class ControlPlane:
         self.sessions = Sessions(self.acts)
         self.keys = Keys(self.acts)
         self.router = Router(self.acts, home)
+        self.allowances = Allowances(self.storage, clock)

@@ -12,6 +12,7 @@ from typing import Any
 
 from novapulse.control.inbox import InboxAnswer
 from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import JSON
 from novapulse.core.ports import JournalError
 from novapulse.core.postings import Book
 from novapulse.ops import health
@@ -52,6 +53,23 @@ class Proof:
     def flat(self) -> bool:
         """Whether every account is."""
         return bool(self.accounts) and all(one.flat for one in self.accounts)
+
+    def json(self) -> dict[str, JSON]:
+        """Return plain values."""
+        return {
+            "flat": self.flat,
+            "as_of_ns": self.as_of_ns,
+            "ledger": {"id": self.ledger_id, "head_seq": self.head_seq},
+            "accounts": [
+                {
+                    "exchange": one.account.exchange,
+                    "account_id": one.account.account_id,
+                    "flat": one.flat,
+                    "reasons": list(one.reasons),
+                }
+                for one in self.accounts
+            ],
+        }
 
 
 def prove(home: Path, answers: Iterable[InboxAnswer], now_ns: int) -> Proof:

@@ -10,7 +10,7 @@ Invariants:
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from sqlite3 import Connection
 from typing import Any
 
@@ -18,6 +18,7 @@ from novapulse.control.acts import Acts, Done, Wish, plain
 from novapulse.control.people import hashed_token
 from novapulse.control.roles import SCOPES, Principal, Role, Via
 from novapulse.control.storage import ControlError
+from novapulse.core.messages import JSON
 
 _MINUTE_NS = 60 * 1_000_000_000
 IDLE_NS = 30 * _MINUTE_NS
@@ -62,6 +63,12 @@ class Session:
     seen_ns: int
     expires_ns: int
     step_up_until_ns: int
+
+    def json(self) -> dict[str, JSON]:
+        """Return plain values, without the CSRF token."""
+        values = asdict(self) | {"role": str(self.role)}
+        del values["csrf"]
+        return values
 
     @property
     def principal(self) -> Principal:
