@@ -14,7 +14,7 @@ from sqlite3 import Connection
 
 from novapulse.control import audit, limits, people, sessions
 from novapulse.control.acts import Acts, Wish, plain
-from novapulse.control.limits import LINK_BY_ADDRESS, SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, Ruling
+from novapulse.control.limits import LINK_BY_ADDRESS, SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, Flood, Ruling
 from novapulse.control.passwords import Hasher, check_strength
 from novapulse.control.people import Person
 from novapulse.control.roles import Denied
@@ -43,6 +43,7 @@ class Entrance:
     def __init__(self, acts: Acts, hasher: Hasher) -> None:
         self._acts = acts
         self._hasher = hasher
+        self._flood = Flood()
 
     def sign_in(self, name: str, password: str, *, address: str, agent: str = "", previous: str = "") -> Started:
         """Start a session.
@@ -136,10 +137,9 @@ class Entrance:
         with self._acts.storage.writing() as database:
             ruling = limits.take(database, LINK_BY_ADDRESS, limits.address_key(address), now_ns)
             link = people.open_link(database, token, now_ns)
-            if not ruling.allowed or link is None:
-                text = "too many links" if not ruling.allowed else "no link"
-                if ruling.allowed or ruling.worth_a_row:
-                    _note(database, now_ns, "use_link", "", address, audit.DENIED, text)
+            self._tell_flood(database, ruling, "use_link", "", address)
+            if ruling.allowed and link is None:
+                _note(database, now_ns, "use_link", "", address, audit.DENIED, "no link that can be used")
         if not ruling.allowed:
             raise NotLetInError(f"too many links were tried: try again in {ruling.wait_s} s", ruling.wait_s)
         if link is None:
@@ -157,6 +157,14 @@ class Entrance:
             started = sessions.start(database, person.name, address=address, agent=agent, now_ns=now_ns)
             row = _note(database, now_ns, "use_link", person.name, address, audit.DONE, "", started.session.handle)
         return Started(started.token, started.session, row)
+
+    def _tell_flood(self, database: Connection, ruling: Ruling, action: str, name: str, address: str) -> None:
+        place = limits.address_key(address)
+        if ruling.allowed:
+            self._flood.over(place)
+        elif count := self._flood.refused(place):
+            text = f"too many attempts, {count} refused in a row"
+            _note(database, self._acts.clock(), action, name, address, audit.DENIED, text)
 
     @contextmanager
     def _telling(self, action: str, name: str, address: str) -> Iterator[None]:
@@ -181,9 +189,7 @@ class Entrance:
         with self._acts.storage.writing() as database:
             person = people.find(database, name)
             ruling = _take(database, name, address, now_ns)
-            if ruling.worth_a_row:
-                text = f"too many attempts, {ruling.refused} refused in a row"
-                _note(database, now_ns, action, name if person else "", address, audit.DENIED, text)
+            self._tell_flood(database, ruling, action, name if person else "", address)
             hashed = _hash_of(database, name)
         if not ruling.allowed:
             raise NotLetInError(f"too many attempts: try again in {ruling.wait_s} s", ruling.wait_s)

@@ -20,7 +20,7 @@ from novapulse.control.storage import Storage
 ROWS_MAX = 20_000
 _SWEPT_AT_ONCE = 100
 _KEPT_NS = 1_000_000_000
-_AT_HAND_MAX = 1_000
+_SUBJECTS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,9 @@ class Ruling:
 
     Attributes:
         wait_ns: For how long not, ns; 0 for now.
-        refused: How often it was refused since it was last allowed.
     """
 
     wait_ns: int
-    refused: int
 
     @property
     def allowed(self) -> bool:
@@ -73,10 +71,27 @@ class Ruling:
         """How long to wait, whole seconds, rounded up."""
         return -(-self.wait_ns // 1_000_000_000)
 
-    @property
-    def worth_a_row(self) -> bool:
-        """Whether this refusal is written down: the first, second, fourth, eighth in a row, a flood stays small."""
-        return self.refused > 0 and self.refused & (self.refused - 1) == 0
+
+class Flood:
+    """Counts refusals of one subject in a row, so that a flood of them is told in a few words. Kept in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def refused(self, subject: str) -> int:
+        """Count a refusal, and return how many there were where that is worth telling: 1, 2, 4, 8 ...; else 0."""
+        with self._lock:
+            count = self._counts.pop(subject, 0) + 1
+            self._counts[subject] = count
+            if len(self._counts) > _SUBJECTS_MAX:
+                self._counts.popitem(last=False)
+        return count if count & (count - 1) == 0 else 0
+
+    def over(self, subject: str) -> None:
+        """Forget the refusals of a subject: it was let in."""
+        with self._lock:
+            self._counts.pop(subject, None)
 
 
 class Allowances:
@@ -112,12 +127,12 @@ class Allowances:
             left, until_ns = self._at_hand.pop(key, (0, 0))
             if left and now_ns < until_ns:
                 self._at_hand[key] = left - 1, until_ns
-                return Ruling(0, 0)
+                return Ruling(0)
             with self._storage.writing() as database:
                 ruling = take(database, limit, subject, now_ns, handful)
             if ruling.allowed and handful > 1:
                 self._at_hand[key] = handful - 1, now_ns + _KEPT_NS
-            while len(self._at_hand) > _AT_HAND_MAX:
+            while len(self._at_hand) > _SUBJECTS_MAX:
                 self._at_hand.popitem(last=False)
         return ruling
 
@@ -133,22 +148,24 @@ def take(database: sqlite3.Connection, limit: Limit, subject: str, now_ns: int, 
         count: How many, 1..burst.
     """
     key = _key(limit, subject)
-    found = database.execute("SELECT full_ns, refused FROM allowance WHERE key = ?", (key,)).fetchone()
-    full_ns, refused = found or (0, 0)
-    full_ns = min(max(full_ns, now_ns), now_ns + limit.burst * limit.every_ns)
+    found = database.execute("SELECT full_ns FROM allowance WHERE key = ?", (key,)).fetchone()
+    empty_ns = now_ns + limit.burst * limit.every_ns
+    kept_ns = found[0] if found else now_ns
+    full_ns = min(max(kept_ns, now_ns), empty_ns)
     next_ns = full_ns + count * limit.every_ns
-    wait_ns = max(0, next_ns - now_ns - limit.burst * limit.every_ns)
-    ruling = Ruling(wait_ns, refused + 1 if wait_ns else 0)
-    _put(database, key, full_ns if wait_ns else next_ns, ruling.refused)
-    _sweep(database, now_ns)
-    return ruling
+    wait_ns = max(0, next_ns - empty_ns)
+    if not wait_ns:
+        _put(database, key, next_ns)
+        _sweep(database, now_ns)
+    elif kept_ns > empty_ns:
+        # The clock was set back. Any other refusal writes nothing: a flood of them keeps nobody from the disk.
+        _put(database, key, full_ns)
+    return Ruling(wait_ns)
 
 
 def give_back(database: sqlite3.Connection, limit: Limit, subject: str) -> None:
     """Give back what was taken last, because it was used well, within a transaction that writes."""
-    database.execute(
-        "UPDATE allowance SET full_ns = full_ns - ?, refused = 0 WHERE key = ?", (limit.every_ns, _key(limit, subject))
-    )
+    database.execute("UPDATE allowance SET full_ns = full_ns - ? WHERE key = ?", (limit.every_ns, _key(limit, subject)))
 
 
 def forget(database: sqlite3.Connection, limit: Limit, subject: str) -> None:
@@ -172,11 +189,10 @@ def _key(limit: Limit, subject: str) -> bytes:
     return hashlib.sha256(f"{limit.name}\0{subject}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _put(database: sqlite3.Connection, key: bytes, full_ns: int, refused: int) -> None:
+def _put(database: sqlite3.Connection, key: bytes, full_ns: int) -> None:
     database.execute(
-        "INSERT INTO allowance (key, full_ns, refused) VALUES (?, ?, ?) "
-        "ON CONFLICT (key) DO UPDATE SET full_ns = excluded.full_ns, refused = excluded.refused",
-        (key, full_ns, refused),
+        "INSERT INTO allowance (key, full_ns) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET full_ns = excluded.full_ns",
+        (key, full_ns),
     )
 
 

@@ -84,8 +84,7 @@ CREATE TABLE api_key (
 CREATE INDEX key_of_person ON api_key (person, created_ns);
 CREATE TABLE allowance (
     key BLOB PRIMARY KEY,
-    full_ns INTEGER NOT NULL,
-    refused INTEGER NOT NULL DEFAULT 0
+    full_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX allowance_by_age ON allowance (full_ns);
 """

@@ -1,0 +1,107 @@
+"""A control plane whose clock stands still until it is moved, and whose hashes are counted instead of paid for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from novapulse.control import audit
+from novapulse.control.audit import Row
+from novapulse.control.passwords import Hasher
+from novapulse.control.plane import ControlPlane
+from novapulse.control.roles import SCOPES, Principal, Role, Via
+from novapulse.control.sessions import Started
+
+NOW = 1_700_000_000_000_000_000
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+PASSWORD = "violet kettle seven"
+HOME_ADDRESS = "192.0.2.7"
+
+
+class Clock:
+    """Tells the time it was set to, ns UTC."""
+
+    def __init__(self) -> None:
+        self.now_ns = NOW
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def wait(self, seconds: float) -> None:
+        self.now_ns += round(seconds * SECOND_NS)
+
+
+@dataclass
+class CountingHasher(Hasher):
+    """Keeps passwords as they are and counts the hashes that a real one would have made."""
+
+    version: str = "new"
+    made: list[str] = field(default_factory=list)
+
+    def hash(self, password: str) -> str:
+        self.made.append("hash")
+        return f"{self.version}:{password}"
+
+    def matches(self, hashed: str | None, password: str) -> bool:
+        self.made.append("verify")
+        return hashed is not None and hashed.partition(":")[2] == password
+
+    def is_outdated(self, hashed: str) -> bool:
+        return not hashed.startswith(self.version)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def hasher() -> CountingHasher:
+    return CountingHasher()
+
+
+@pytest.fixture
+def plane(tmp_path: Path, clock: Clock, hasher: CountingHasher) -> ControlPlane:
+    return ControlPlane(tmp_path / "home", hasher=hasher, clock=clock)
+
+
+@pytest.fixture
+def shell() -> Principal:
+    return Principal("root", Role.ADMIN, SCOPES[Role.ADMIN], Via.CLI)
+
+
+@pytest.fixture
+def add(plane: ControlPlane, shell: Principal) -> Callable[[str, Role], None]:
+    """Add somebody with `PASSWORD`."""
+
+    def added(name: str, role: Role) -> None:
+        plane.people.add(shell, name, role, password=PASSWORD)
+
+    return added
+
+
+@pytest.fixture
+def come_in(plane: ControlPlane, add: Callable[[str, Role], None]) -> Callable[..., Started]:
+    """Add somebody where there is nobody of that name, sign in, and step up where that is wanted."""
+
+    def signed_in(name: str, role: Role, *, stepped_up: bool = False) -> Started:
+        if plane.people.get(name) is None:
+            add(name, role)
+        started = plane.entrance.sign_in(name, PASSWORD, address=HOME_ADDRESS)
+        return plane.entrance.step_up(started.token, PASSWORD, address=HOME_ADDRESS) if stepped_up else started
+
+    return signed_in
+
+
+def rows_of(plane: ControlPlane) -> list[Row]:
+    """Every row of the audit, oldest first, after proving them."""
+    with plane.storage.reading() as database:
+        audit.verify(database)
+        return list(reversed(audit.page(database, limit=10_000)))
+
+
+def token_hashes(plane: ControlPlane) -> set[bytes]:
+    with plane.storage.reading() as database:
+        return {row[0] for row in database.execute("SELECT token_hash FROM session")}

@@ -1,0 +1,107 @@
+"""Passwords: good enough, dear enough, and never more than two hashes at once."""
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from novapulse.control import passwords
+from novapulse.control.passwords import SMALL, Cost, Hasher, WeakPasswordError, check_strength
+from novapulse.control.storage import ControlError
+
+GOOD = "violet kettle seven"
+
+
+def test_a_hash_is_argon2id_of_the_cost_and_fits_its_password_alone() -> None:
+    hasher = Hasher(SMALL)
+    hashed = hasher.hash(GOOD)
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert GOOD not in hashed
+    assert hasher.matches(hashed, GOOD)
+    assert not hasher.matches(hashed, GOOD + "x")
+    assert not hasher.is_outdated(hashed)
+    assert Hasher(Cost()).is_outdated(hashed)
+
+
+def test_how_a_keyboard_composes_a_letter_does_not_matter() -> None:
+    hasher = Hasher(SMALL)
+    assert hasher.matches(hasher.hash("caf\u00e9 au lait noir"), "cafe\u0301 au lait noir")
+
+
+def test_the_decoy_costs_what_a_hash_costs_and_fits_nothing() -> None:
+    hasher = Hasher(SMALL)
+    assert hasher.decoy.split("$")[:4] == hasher.hash(GOOD).split("$")[:4]
+    assert not hasher.is_outdated(hasher.decoy)
+    assert not hasher.matches(None, "")
+    assert not hasher.matches(None, GOOD)
+
+
+def test_half_a_character_is_a_wrong_password_and_no_accident() -> None:
+    hasher = Hasher(SMALL)
+    assert not hasher.matches(hasher.hash(GOOD), "\ud800" * 20)
+
+
+@pytest.mark.parametrize("cost", [(19_455, 2), (19_456, 1), (8, 100_000), (47_104, 0)])
+def test_a_cost_below_the_floor_is_refused(cost: tuple[int, int]) -> None:
+    with pytest.raises(ControlError, match="below the floor"):
+        Cost(*cost)
+
+
+WEAK = {
+    "short": ("eleven char", "at least 12"),
+    "endless": ("ab1 " * 65, "at most 256"),
+    "on every list": ("Password1234", "on every list"),
+    "on every list, with blanks": ("correct horse battery staple", "on every list"),
+    "one letter": ("aaaaaaaaaaaaaaaa", "repeats itself"),
+    "three letters": ("abcabcabcabcabc", "repeats itself"),
+    "a run": ("efghijklmnopqrs", "repeats itself"),
+    "the name": ("annabelle-annabelle", "little more than the name"),
+}
+
+
+@pytest.mark.parametrize(("password", "said"), WEAK.values(), ids=WEAK)
+def test_a_weak_password_is_refused_without_being_repeated(password: str, said: str) -> None:
+    with pytest.raises(WeakPasswordError, match=said) as refused:
+        check_strength(password, "annabelle")
+    assert password not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "password", [GOOD, "x7!Qm2#Lp9zR", "ab1 " * 5 + "tail", "\u6f22" * 3 + "\u5b57\u4e00\u4e8c\u4e09" * 4]
+)
+def test_nothing_is_asked_of_characters_but_that_there_are_enough(password: str) -> None:
+    check_strength(password, "annabelle")
+
+
+def test_never_more_than_two_hashes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, most, guard, both = 0, 0, threading.Lock(), threading.Barrier(2, timeout=30)
+
+    class Library:
+        def hash(self, password: str) -> str:
+            nonlocal at_work, most
+            with guard:
+                at_work += 1
+                most = max(most, at_work)
+            both.wait()
+            with guard:
+                at_work -= 1
+            return password
+
+    def library(_cost: Cost) -> Any:
+        return Library()
+
+    monkeypatch.setattr(passwords, "_library", library)
+    threads = [threading.Thread(target=Hasher(SMALL).hash, args=(GOOD,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+def test_where_the_library_is_missing_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "argon2", None)
+    for call in (lambda: Hasher(SMALL).hash(GOOD), lambda: Hasher(SMALL).matches(None, GOOD)):
+        with pytest.raises(ControlError, match="install novapulse"):
+            call()

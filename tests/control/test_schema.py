@@ -1,0 +1,78 @@
+"""control.db: which files are one, and what becomes of those that are not."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from novapulse.control import schema
+from novapulse.control.inbox import Inbox
+from novapulse.control.storage import ControlError, Storage
+from novapulse.core.instruments import AccountKey
+
+
+def made(path: Path, *statements: str) -> bytes:
+    with closing(sqlite3.connect(path)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+    return path.read_bytes()
+
+
+FOREIGN = {
+    "a database of something else": ("CREATE TABLE bookmark (url TEXT)",),
+    "another program's mark": ("PRAGMA application_id = 77",),
+    "an unmarked file with a version": ("PRAGMA user_version = 3",),
+    "one of a later version": (
+        f"PRAGMA application_id = {schema.APPLICATION_ID}",
+        f"PRAGMA user_version = {schema.VERSION + 1}",
+    ),
+}
+
+
+@pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_not_ours_is_refused_and_left_alone(statements: tuple[str, ...], tmp_path: Path) -> None:
+    before = made(tmp_path / "control.db", *statements)
+    with pytest.raises(ControlError, match=r"control\.db cannot be used: it is (a database of|of version)"):
+        Storage(tmp_path / "control.db")
+    assert (tmp_path / "control.db").read_bytes() == before
+
+
+def test_an_inbox_of_the_first_version_keeps_its_commands(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+    made(
+        path,
+        *filter(str.strip, schema.INBOX.split(";")),
+        "INSERT INTO command VALUES (1, 'c1', 'halt', 'kraken', 'main', '{}', 'cli:ann', 5, NULL, NULL)",
+    )
+    inbox = Inbox(path)
+    assert [(one.command_id, one.account) for one in inbox.pending()] == [("c1", AccountKey("kraken", "main"))]
+    with Storage(path).reading() as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert database.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+
+
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+    Storage(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    os.chmod(path, 0o644)
+    Storage(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_half_a_transaction_is_none(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "control.db")
+
+    def broken() -> None:
+        with storage.writing() as database:
+            database.execute("INSERT INTO person (name, role, created_ns, changed_ns) VALUES ('ann', 'admin', 1, 1)")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    with storage.reading() as database:
+        assert database.execute("SELECT count(*) FROM person").fetchone() == (0,)
