@@ -53,7 +53,7 @@ SHELL = {
     "ops": set[str](),
     "control": {"ledger", "ops"},
     # What people see of a trader: read beside it, never through it, and without its compiled core.
-    "monitor": {"ledger", "ops", "market", "config", "control", *PURE_MARKET},
+    "monitor": {"ledger", "ops", "market", *PURE_MARKET},
     **{name: {*PURE, *_ENGINE_SHELL, "ops"} for name in _ENGINE_SHELL},
     "simulation": {*PURE, "engine", "venues", "venues.simulated", "ledger", "market"},
     # Puts backtest, engine, venue and ledger side by side over the lake, as nothing below it can.
@@ -67,8 +67,8 @@ SHELL = {
         *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity", *_ENGINE_SHELL},
     },
     # Puts sign-in, apps, REST and live stream together.
-    "server": {*PURE, *RUNS, "market", "config", "research", "ledger", "ops", "control", "ui"},
-    "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+    "server": {*PURE, *RUNS, "market", "config", "research", "ledger", "ops", "control", "monitor", "ui"},
+    "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader", "monitor"},
 }
 MAY_IMPORT = {**PURE, **SHELL}
 OPEN_TO_ALL = {"", "core", "compiled", "memory"}

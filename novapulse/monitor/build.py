@@ -55,6 +55,8 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         drawdown_fraction=None if equity is None or not peak else max(0.0, 1.0 - float(equity / peak)),
         gross_exposure=None if gross is None else exact(gross, digits),
         exposure_fraction=None if gross is None else _ratio(exact(gross, digits), equity),
+        pending_exposure=_of_account(kept, "pending_exposure", digits),
+        loss_streak=None if kept is None else int(kept.account["loss_streak"]),
         realized_pnl=exact(fold.realized / 10**digits, digits),
         unrealized_pnl=None if None in unrealized else sum((one for one in unrealized if one), Decimal(0)),
         fees=fold.amount(Book.FEES),
@@ -79,6 +81,7 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         votes=instrument_states(fold, kept, marks, positions, orders),
         seqs=dict(fold.seqs),
         risk=fold.risk,
+        groups=fold.groups,
         settings_hash=fold.settings_hash,
     )
 

@@ -1,6 +1,7 @@
 """Decisions and round trips as rows: what their records kept, decoded."""
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,20 @@ def strategy(strategies: Sequence[str], lead: int) -> str:
     if lead < 0:
         return ""
     return strategies[lead] if lead < len(strategies) else str(lead)
+
+
+def strategies_of(kind: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that `lead` counts in from a record on; nothing where it does not say.
+
+    Args:
+        kind: `session_started` or `calibration_learned`.
+        body: Of the record.
+    """
+    if kind == "calibration_learned":
+        return tuple(body.get("strategies", ()))
+    configuration = json.loads(body.get("configuration") or "{}")
+    weights = configuration.get("decides", {}).get("confluence", {}).get("weights", {})
+    return tuple(name for name, weight in weights.items() if weight > 0)
 
 
 def regime(code: int) -> str:

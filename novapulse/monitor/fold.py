@@ -23,7 +23,7 @@ from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import FILLS, Execution, Listing, listed, moved
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.statistics import Inventory
-from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state
+from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
 from novapulse.monitor.order_book import OrderBook
 from novapulse.monitor.rows import AlertState, BreakerState, BreakState, DecisionState, FillState, RoundTripState
 from novapulse.monitor.values import exact
@@ -139,27 +139,28 @@ class AccountFold:
         self.settings_hash = record.body["settings"]
         self.seqs["session"] = seq
         self.configuration = json.loads(record.body.get("configuration") or "{}")
-        if not self.strategies:
-            self.strategies = tuple(self._decides("confluence").get("weights", ()))
-
-    def _decides(self, part: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.configuration.get("decides", {}).get(part, {})
-        return found
+        self._named(seq, record)
 
     @property
     def risk(self) -> Mapping[str, Any]:
-        """Limits of the last session, as its configuration has them, with those of its breakers."""
+        """Limits that the last session runs with: those of its risk, its breakers, and the width of a bar."""
         if not self.configuration:
             return {}
-        return {**self._decides("risk"), "breakers": self.configuration.get("breakers", {})}
+        more = {name: self.configuration[name] for name in ("breakers", "timeframe_ns") if name in self.configuration}
+        return {**self.configuration.get("decides", {}).get("risk", {}), **more}
 
     @property
     def calendars(self) -> dict[str, str]:
         """Symbol -> name of the calendar, as the last session's configuration has them."""
         return {one["symbol"]: one["calendar"] for one in self.configuration.get("instruments", ())}
 
-    def _calibrated(self, _: int, record: Record) -> None:
-        self.strategies = tuple(record.body.get("strategies", self.strategies))
+    @property
+    def groups(self) -> dict[str, str]:
+        """Symbol -> correlated group, without those that are in none."""
+        return {one["symbol"]: one["group"] for one in self.configuration.get("instruments", ()) if one.get("group")}
+
+    def _named(self, _: int, record: Record) -> None:
+        self.strategies = strategies_of(record.kind, record.body) or self.strategies
 
     def _decided(self, seq: int, record: Record) -> None:
         body = record.body
@@ -292,7 +293,7 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "account_opened": AccountFold._opened,
     "instrument_listed": AccountFold._listed,
     "session_started": AccountFold._started,
-    "calibration_learned": AccountFold._calibrated,
+    "calibration_learned": AccountFold._named,
     "decision_taken": AccountFold._decided,
     **dict.fromkeys(FILLS, AccountFold._filled),
     "round_trip_closed": AccountFold._closed_trip,

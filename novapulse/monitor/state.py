@@ -183,6 +183,8 @@ class AccountState(Value):
         drawdown_fraction: `1 - equity / peak`, >= 0; None while unknown.
         gross_exposure: Holdings at their marks, sizes added.
         exposure_fraction: The same over the equity.
+        pending_exposure: What open entries may still add to it; None while unknown.
+        loss_streak: Losses in a row; None while unknown.
         realized_pnl: Of everything closed, fees paid.
         unrealized_pnl: Of everything held; None where a mark is missing.
         fees: Paid so far.
@@ -207,7 +209,9 @@ class AccountState(Value):
         market_state: `open`, `closed`, `half-day` or `24/7`, from the calendars, at the account's own time.
         votes: One for every instrument, sorted by symbol.
         seqs: Name of a value -> the last entry that changed it: `mode`, `cash`, `fees`, `realized_pnl`, `session`.
-        risk: Limits the account runs with, as its session recorded them; empty while unknown.
+        risk: Limits the account runs with, as its session recorded them: `risk` of the settings, with `breakers` and
+            `timeframe_ns` beside it; empty while unknown.
+        groups: Symbol -> correlated group whose exposure is capped together; without those that are in none.
         settings_hash: Of what decides.
     """
 
@@ -229,6 +233,8 @@ class AccountState(Value):
     drawdown_fraction: float | None
     gross_exposure: Decimal | None
     exposure_fraction: float | None
+    pending_exposure: Decimal | None
+    loss_streak: int | None
     realized_pnl: Decimal | None
     unrealized_pnl: Decimal | None
     fees: Decimal | None
@@ -253,6 +259,7 @@ class AccountState(Value):
     votes: tuple[InstrumentState, ...]
     seqs: Mapping[str, int] = field(default_factory=dict)
     risk: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     settings_hash: str = ""
 
     @property
