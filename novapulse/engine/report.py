@@ -4,6 +4,7 @@ from typing import Any
 
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode
+from novapulse.engine.desk import Desk
 from novapulse.engine.runner import AccountRunner, Life
 from novapulse.ops.health import AccountHealth
 
@@ -37,8 +38,30 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         positions=int((desk.books.positions["qty_units"] != 0).sum()),
         open_breaks=len(gates),
         equity=equity_of(runner),
-        more={"waiting_events": runner.waiting, "dropped_events": told.dropped, "bugs": told.bugs},
+        more={
+            "waiting_events": runner.waiting,
+            "dropped_events": told.dropped,
+            "bugs": told.bugs,
+            "signals": signals_of(desk),
+        },
     )
+
+
+def signals_of(desk: Desk) -> dict[str, dict[str, Any]]:
+    """Return symbol -> what was voted at its last close, plain values; without those that none was told of yet."""
+    return {
+        instrument.symbol: {
+            "ts_close_ns": int(bar["ts_close_ns"]),
+            "consensus": float(signal["consensus"]),
+            "confidence": float(signal["confidence"]),
+            "gate_probability": float(signal["gate_probability"]),
+            "lead": int(signal["lead"]),
+            "regime": int(signal["regime"]),
+        }
+        for instrument, bar, signal in zip(desk.instruments, desk.books.last_bars, desk.books.last_signals, strict=True)
+        # The bars are taken up again at a start, the signals are not.
+        if any(signal.tobytes())
+    }
 
 
 def equity_of(runner: AccountRunner) -> str:

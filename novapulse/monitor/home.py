@@ -18,6 +18,7 @@ from novapulse.monitor.market import market_state
 from novapulse.monitor.source import UNFIT, Known, Source
 from novapulse.monitor.state import AccountState, InstrumentState, LedgerHealth, Overview, TraderState
 from novapulse.monitor.trader import Word, word_of
+from novapulse.monitor.votes import with_signal
 
 LEDGER_FILE = "ledger.db"
 
@@ -136,7 +137,15 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
     last_bar_age_s = None if bar_age is None else float(bar_age) + age_s
     own_ns = state.as_of_ns if last_bar_age_s is None else (state.last_close_ns or 0) + round(last_bar_age_s * 1e9)
     calendars = {} if known is None else known.fold.calendars
-    votes = tuple(_with_market(one, calendars.get(one.symbol, ""), own_ns) for one in state.votes)
+    signals = said.get("more", {}).get("signals", {})
+    votes = tuple(
+        _with_market(
+            with_signal(one, signals.get(one.symbol, {}), () if known is None else known.fold.strategies),
+            calendars.get(one.symbol, ""),
+            own_ns,
+        )
+        for one in state.votes
+    )
     return replace(
         state,
         healthy=state.proven and trader.running and bool(said.get("healthy")) and not problems,

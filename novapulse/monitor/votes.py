@@ -1,10 +1,13 @@
 """Every instrument of an account: what was voted last, what is held or at work, and why nothing was done."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from novapulse.core.kept_state import Kept
 from novapulse.core.messages import HoldRun
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.monitor.decisions import regime, strategy
 from novapulse.monitor.fold import AccountFold
 from novapulse.monitor.holdings import Mark
 from novapulse.monitor.rows import OrderState, PositionState
@@ -33,6 +36,29 @@ def instrument_states(
     return tuple(
         _state(fold, symbol, held.get(symbol, 0), symbol in at_work, marks.get(symbol), runs, symbol in marks)
         for symbol in sorted(fold.listings)
+    )
+
+
+def with_signal(one: InstrumentState, signal: Mapping[str, Any], strategies: Sequence[str]) -> InstrumentState:
+    """Return an instrument with what the trader says was voted at a later bar than that of its last decision.
+
+    Args:
+        one: As the ledger has it.
+        signal: As `engine.report` tells it; empty for none.
+        strategies: Names that `lead` counts in.
+    """
+    ts_ns = signal.get("ts_close_ns")
+    if ts_ns is None or (one.votes_ns is not None and ts_ns <= one.votes_ns):
+        return one
+    return replace(
+        one,
+        consensus=signal.get("consensus"),
+        confidence=signal.get("confidence"),
+        gate_probability=signal.get("gate_probability"),
+        lead=strategy(strategies, int(signal.get("lead", -1))),
+        regime=regime(int(signal.get("regime", -1))),
+        votes_ns=int(ts_ns),
+        votes_seq=None,
     )
 
 
