@@ -1,0 +1,48 @@
+"""What a reader takes from the trader's state is what the trader has, to the bit."""
+
+import pytest
+
+from novapulse.core.kept_state import Kept
+from tests.engine.harness import SECOND_NS, noisy_ticks, trader_of, world_of
+
+
+def state_and_desk():
+    trader = trader_of(["BTC/USD", "ETH/USD"])
+    ticks = noisy_ticks(["BTC/USD", "ETH/USD"], bars=60)
+    world, node, journal = world_of(trader)
+    world.start(node)
+    world.play(node, ticks)
+    world.timeline.run(int(ticks.ts_close_ns[-1]) + 90 * SECOND_NS)
+    return next(commit.state for _, commit in reversed(journal.commits) if commit.state), trader.desk
+
+
+def test_a_reader_sees_the_records_of_the_trader():
+    state, desk = state_and_desk()
+    kept, books = Kept.of(state), desk.books
+    assert kept.instruments == tuple(one.key for one in desk.instruments)
+    assert kept.account.tobytes() == books.account.tobytes()
+    for name in ("positions", "orders", "last_bars"):
+        assert getattr(kept, name).tobytes() == getattr(books, name).tobytes(), name
+    assert any(run is not None for run in kept.runs)
+    for found, run in zip(kept.runs, desk.runs, strict=True):
+        assert (found is None) == (run is None)
+        if found is not None:
+            assert (found.reason, found.first_ns, found.last_ns, found.bars) == (
+                run.reason,
+                run.first_ns,
+                run.last_ns,
+                run.bars,
+            )
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "empty"])
+def test_a_damaged_state_is_refused(damage):
+    state, _ = state_and_desk()
+    bad = {
+        "cut": state[:-1],
+        "flipped": state[:-1] + bytes([state[-1] ^ 1]),
+        "foreign": b"SQLite " + state,
+        "empty": b"",
+    }
+    with pytest.raises(ValueError, match=r"it (begins|has)|checksum"):
+        Kept.of(bad[damage])
