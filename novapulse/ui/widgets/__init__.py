@@ -4,8 +4,22 @@ Each is one class over one script and one style sheet, built from src/ into asse
 for anything, and none trusts what a page writes back.
 """
 
-from novapulse.ui.widgets.boards import Meters, Orders, Positions, Rows, StatusStrip, Tiles
+from novapulse.ui.widgets.boards import Ladder, Meters, Orders, Positions, Rows, StatusStrip, Tiles
+from novapulse.ui.widgets.candles import Candles
+from novapulse.ui.widgets.equity import Equity
 from novapulse.ui.widgets.hold import Hold
 from novapulse.ui.widgets.live import Live
 
-__all__ = ["Hold", "Live", "Meters", "Orders", "Positions", "Rows", "StatusStrip", "Tiles"]
+__all__ = [
+    "Candles",
+    "Equity",
+    "Hold",
+    "Ladder",
+    "Live",
+    "Meters",
+    "Orders",
+    "Positions",
+    "Rows",
+    "StatusStrip",
+    "Tiles",
+]

@@ -77,6 +77,20 @@ class Rows(Live):
     clicked = traitlets.Dict().tag(sync=True)
 
 
+class Ladder(Live):
+    """The order book around the price.
+
+    State: `symbol`, `bids` and `asks` as pairs of price and qty from the best level outwards, and where wanted
+    `imbalance` (-1 to 1, else that of the levels shown), `price_digits`, `qty_digits`.
+
+    Attributes:
+        depth: Levels shown of each side.
+    """
+
+    _esm, _css = asset("ladder.js"), asset("ladder.css")
+    depth = traitlets.Int(10).tag(sync=True)
+
+
 ORDER_COLUMNS: tuple[Row, ...] = (
     {"key": "symbol", "label": "instrument"},
     {"key": "side", "label": "side", "kind": "side"},

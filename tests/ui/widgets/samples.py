@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
+from novapulse.core.bars import MINUTE_NS, BarColumns
+
 NOW_NS = 1_774_267_800_000_000_000
 
 TILES: dict[str, Any] = {
@@ -181,3 +185,27 @@ ORDERS = [
     order(3, status="UNKNOWN", why="no answer to the submission for 12 s; asking the venue"),
     *[order(number) for number in range(4, 9)],
 ]
+
+BOOK: dict[str, Any] = {
+    "symbol": "BTC-USD",
+    "asks": [[f"{64251 + 0.5 * n:.1f}", f"{0.2 + (n * 7 % 5) * 0.31:.3f}"] for n in range(12)],
+    "bids": [[f"{64250.5 - 0.5 * n:.1f}", f"{0.4 + (n * 5 % 7) * 0.37:.3f}"] for n in range(12)],
+}
+
+
+def bars(count: int = 400, seed: int = 4) -> BarColumns:
+    """A made market of minutes that ends at `NOW_NS`."""
+    chance = np.random.default_rng(seed)
+    close = np.round(64_000 * np.exp(np.cumsum(chance.normal(0, 0.0008, count))), 1)
+    open_ = np.concatenate([[64_000.0], close[:-1]])
+    high = np.round(np.maximum(open_, close) + np.abs(chance.normal(0, 18, count)), 1)
+    low = np.round(np.minimum(open_, close) - np.abs(chance.normal(0, 18, count)), 1)
+    closes_ns = NOW_NS - MINUTE_NS * np.arange(count)[::-1]
+    volume = np.round(chance.gamma(2, 3, count), 4)
+    return BarColumns.checked(closes_ns, open_, high, low, close, volume, timeframe_ns=MINUTE_NS)
+
+
+def equity(count: int = 500) -> list[tuple[int, str]]:
+    """Points of a made account, a minute apart."""
+    values = 100_000 + np.cumsum(np.random.default_rng(8).normal(3, 60, count))
+    return [(NOW_NS + n * MINUTE_NS, f"{value:.2f}") for n, value in enumerate(values)]

@@ -48,19 +48,22 @@ export class Keyed<T> {
   ) {}
 
   show(items: readonly (readonly [string, T])[]): void {
-    const gone = new Set(this.known.keys());
+    const root = this.parent.getRootNode() as Document | ShadowRoot;
+    const focused = root.activeElement;
+    const wanted = new Set(items.map(([key]) => key));
+    for (const [key, { element }] of this.known) {
+      if (wanted.has(key)) continue;
+      element.remove();
+      this.known.delete(key);
+    }
     let place: ChildNode | null = this.parent.firstChild;
     for (const [key, item] of items) {
-      gone.delete(key);
       let entry = this.known.get(key);
       if (!entry) this.known.set(key, (entry = this.make(key)));
       entry.update(item);
       if (entry.element === place) place = place.nextSibling;
       else this.parent.insertBefore(entry.element, place);
     }
-    for (const key of gone) {
-      this.known.get(key)?.element.remove();
-      this.known.delete(key);
-    }
+    if (focused !== root.activeElement && focused instanceof HTMLElement && this.parent.contains(focused)) focused.focus({ preventScroll: true });
   }
 }

@@ -1,0 +1,114 @@
+"""The chart of bars and of what happened on them.
+
+Times are closes, as everywhere: a bar stands at its close, and a fill on the first bar that closed at or after it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from novapulse.core.bars import BarColumns, Floats
+from novapulse.ui.widgets.assets import asset
+from novapulse.ui.widgets.live import State
+from novapulse.ui.widgets.streamed import ROWS_MAX, Streamed
+
+_SECOND_NS = 1_000_000_000
+
+
+class Candles(Streamed):
+    """Candles of at most 20,000 bars.
+
+    Attributes:
+        height: Pixels, without the lanes of votes.
+        lanes: Names of the strategies whose votes are drawn under the chart.
+        clicked: `{"time": seconds}`, the close of the bar that was clicked last, or chosen with the enter key.
+    """
+
+    _esm, _css = asset("candles.js"), asset("candles.css")
+    height = traitlets.Int(420).tag(sync=True)
+    lanes = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    clicked = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, bars: BarColumns | None = None, **shown: Any) -> None:
+        super().__init__(**shown)
+        self._annotations: dict[str, Any] = {}
+        if bars is not None:
+            self.show_bars(bars)
+
+    def show_bars(self, bars: BarColumns, votes: Mapping[str, Floats] | None = None) -> None:
+        """Show bars in place of all others, and under them what each strategy forecast.
+
+        Args:
+            bars: The latest 20,000 are drawn.
+            votes: By strategy float64[N] beside the bars, -20 to 20, NaN where it had no vote.
+        """
+        votes = votes or {}
+        assert all(len(vote) == len(bars.ts_close_ns) for vote in votes.values()), "a vote per bar"
+        latest = slice(-ROWS_MAX, None)
+        columns = [bars.ts_close_ns[latest] / _SECOND_NS]
+        columns += [one[latest] for one in (bars.open, bars.high, bars.low, bars.close, bars.volume, *votes.values())]
+        with self.hold_sync():
+            self.lanes = list(votes)
+            self.send_rows(np.column_stack(columns))
+
+    def append(self, bar: Sequence[float], votes: Mapping[str, float] | None = None) -> None:
+        """Show one more bar, or the last one as it is now.
+
+        Args:
+            bar: Close in ns UTC, open, high, low, close, volume.
+            votes: By strategy, for those that were given at the start; one that is missing had no vote.
+        """
+        ts_close_ns, *prices = bar
+        assert len(prices) == 5, "open, high, low, close, volume"
+        forecasts = [(votes or {}).get(name, float("nan")) for name in self.lanes]
+        self.send_row([ts_close_ns / _SECOND_NS, *prices, *forecasts])
+
+    def show_fills(self, fills: Iterable[State]) -> None:
+        """Mark executions.
+
+        Args:
+            fills: Each with `ts_ns`, `side` ("BUY" or "SELL"), `qty`, `price`.
+        """
+        self._annotate("fills", [{**_plain(fill), "time": _seconds(fill["ts_ns"])} for fill in fills])
+
+    def show_lines(self, lines: Iterable[State]) -> None:
+        """Draw levels across the chart.
+
+        Args:
+            lines: Each with `price`, `kind` ("entry", "stop", "target" or another word) and where wanted `text`.
+        """
+        self._annotate("lines", [_plain(line) for line in lines])
+
+    def show_regimes(self, regimes: Iterable[State]) -> None:
+        """Tint stretches of time.
+
+        Args:
+            regimes: Each with `name` and the closes of its first and last bar, `from_ns` and `to_ns` (None: goes on).
+        """
+        self._annotate(
+            "regimes",
+            [
+                {
+                    "name": one["name"],
+                    "from": _seconds(one["from_ns"]),
+                    # The page counts up to the first bar that is not part of it; its seconds know no single ns.
+                    "to": None if one["to_ns"] is None else _seconds(one["to_ns"] + 1_000_000),
+                }
+                for one in regimes
+            ],
+        )
+
+    def _annotate(self, what: str, shown: list[Any]) -> None:
+        with self._one_at_a_time:
+            self._annotations = {**self._annotations, what: shown}
+            self.show_state(self._annotations)
+
+
+def _seconds(ts_ns: int) -> float:
+    return ts_ns / _SECOND_NS
+
+
+def _plain(given: State) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if not key.endswith("_ns")}

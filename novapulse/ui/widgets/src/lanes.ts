@@ -1,0 +1,84 @@
+// A lane of colour per strategy over the chart: blue where it voted long, orange where it voted short, fainter where weaker.
+
+import type { CanvasRenderingTarget2D } from "fancy-canvas";
+import type { IChartApi, IPanePrimitive, IPanePrimitivePaneView, Time } from "lightweight-charts";
+import { clear, type Palette } from "./palette";
+
+export const LANE_PX = 15;
+const FORECAST_MAX = 20;
+const ABOVE_PX = 4;
+
+export class Lanes implements IPanePrimitive<Time> {
+  names: string[] = [];
+  /** The bar whose votes are written out. */
+  read: number | null = null;
+  private update: () => void = () => undefined;
+  private readonly views: readonly IPanePrimitivePaneView[];
+
+  constructor(
+    private readonly chart: IChartApi,
+    private readonly palette: () => Palette,
+    /** The vote of a lane on the bar of a place; NaN where there was none. */
+    private readonly vote: (lane: number, place: number) => number,
+  ) {
+    const draw = (target: CanvasRenderingTarget2D): void => this.draw(target);
+    this.views = [{ renderer: () => ({ draw }) }];
+  }
+
+  attached(given: { requestUpdate: () => void }): void {
+    this.update = given.requestUpdate;
+  }
+
+  paneViews(): readonly IPanePrimitivePaneView[] {
+    return this.views;
+  }
+
+  redraw(): void {
+    this.update();
+  }
+
+  private draw(target: CanvasRenderingTarget2D): void {
+    const colors = this.palette();
+    const scale = this.chart.timeScale();
+    const shown = scale.getVisibleLogicalRange();
+    if (!shown) return;
+    const spacing = scale.options().barSpacing;
+    const stride = Math.max(1, Math.floor(1 / spacing));
+    const first = Math.max(0, Math.floor(shown.from / stride) * stride);
+    const x = (place: number): number => Number(scale.logicalToCoordinate(place as never) ?? -1e6);
+    target.useMediaCoordinateSpace(({ context }) => {
+      context.font = `11px ${colors.font}`;
+      context.textBaseline = "middle";
+      for (const lane of this.names.keys()) {
+        const top = ABOVE_PX + lane * LANE_PX;
+        for (let place = first; place <= shown.to; place += stride) {
+          const vote = this.strongest(lane, place, stride);
+          if (!vote) continue;
+          const share = Math.min(1, Math.abs(vote) / FORECAST_MAX);
+          context.fillStyle = clear(vote > 0 ? colors.gain : colors.loss, 0.15 + 0.85 * share);
+          context.fillRect(x(place) - spacing / 2, top, Math.max(1, spacing * stride - (spacing > 4 ? 1 : 0)), LANE_PX - 3);
+        }
+        this.write(context, lane, top, colors);
+      }
+    });
+  }
+
+  private write(context: CanvasRenderingContext2D, lane: number, top: number, colors: Palette): void {
+    const vote = this.read === null ? NaN : this.vote(lane, this.read);
+    const value = Number.isFinite(vote) ? `${vote > 0 ? "+" : vote < 0 ? "−" : ""}${Math.abs(vote).toFixed(1)}` : "—";
+    const words = `${this.names[lane] ?? ""}  ${value}`;
+    context.fillStyle = clear(colors.panel, 0.82);
+    context.fillRect(0, top, context.measureText(words).width + 14, LANE_PX - 3);
+    context.fillStyle = colors.text;
+    context.fillText(words, 6, top + (LANE_PX - 3) / 2 + 0.5);
+  }
+
+  private strongest(lane: number, from: number, stride: number): number {
+    let most = 0;
+    for (let place = from; place < from + stride; place++) {
+      const vote = this.vote(lane, place);
+      if (Math.abs(vote) > Math.abs(most)) most = vote;
+    }
+    return most;
+  }
+}

@@ -1,0 +1,95 @@
+// The chart under the candles widget: the library's objects and their colours, nothing of what is shown.
+
+import {
+  CandlestickSeries,
+  HistogramSeries,
+  LineStyle,
+  createChart,
+  createSeriesMarkers,
+  type IChartApi,
+  type IPriceLine,
+  type ISeriesApi,
+  type ISeriesMarkersPluginApi,
+  type Time,
+  type UTCTimestamp,
+} from "lightweight-charts";
+import { figure } from "./figures";
+import { clear, type Palette } from "./palette";
+import { type Row } from "./stream";
+
+export const stamp = (time_s: number): UTCTimestamp => time_s as UTCTimestamp;
+
+const spoken = (time: Time): string => `${new Date(Number(time) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`;
+
+export interface Line {
+  price: number;
+  kind: string;
+  text: string;
+}
+
+export class Plot {
+  readonly chart: IChartApi;
+  readonly candles: ISeriesApi<"Candlestick">;
+  readonly markers: ISeriesMarkersPluginApi<Time>;
+  private readonly volume: ISeriesApi<"Histogram">;
+  private lines: IPriceLine[] = [];
+
+  constructor(box: HTMLElement, private palette: Palette) {
+    this.chart = createChart(box, {
+      autoSize: true,
+      layout: { attributionLogo: true, panes: { enableResize: false } },
+      localization: { locale: "en-GB", timeFormatter: spoken },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.2 } },
+      timeScale: { borderVisible: false, timeVisible: true, rightOffset: 4, minBarSpacing: 0.02 },
+      handleScale: { axisPressedMouseMove: { price: true, time: true } },
+    });
+    this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: LineStyle.Dotted });
+    this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
+    this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0.015 } });
+    this.markers = createSeriesMarkers(this.candles, []);
+    this.color(palette);
+  }
+
+  color(palette: Palette): void {
+    this.palette = palette;
+    const { gain, loss, grid, muted, panel, neutral } = palette;
+    this.chart.applyOptions({
+      layout: { background: { color: panel }, textColor: muted, fontFamily: palette.font, fontSize: 11, panes: { separatorColor: grid } },
+      grid: { vertLines: { color: clear(grid, 0.55) }, horzLines: { color: clear(grid, 0.55) } },
+      crosshair: { vertLine: { color: neutral, labelBackgroundColor: muted }, horzLine: { color: neutral, labelBackgroundColor: muted } },
+    });
+    this.candles.applyOptions({ upColor: gain, downColor: loss, wickUpColor: gain, wickDownColor: loss, priceLineColor: muted });
+  }
+
+  private bar([time, open, high, low, close]: Row): { time: UTCTimestamp; open: number; high: number; low: number; close: number } {
+    return { time: stamp(time ?? 0), open: open ?? 0, high: high ?? 0, low: low ?? 0, close: close ?? 0 };
+  }
+
+  private column([time, open, , , close, volume]: Row): { time: UTCTimestamp; value: number; color: string } {
+    const { gain, loss } = this.palette;
+    return { time: stamp(time ?? 0), value: volume ?? 0, color: clear((close ?? 0) >= (open ?? 0) ? gain : loss, 0.32) };
+  }
+
+  show(rows: readonly Row[], step_s: number, digits: number): void {
+    const written = (price: number): string => figure(price.toFixed(digits));
+    this.candles.applyOptions({ priceFormat: { type: "custom", minMove: 10 ** -digits, formatter: written } });
+    this.chart.timeScale().applyOptions({ timeVisible: step_s < 86_400, secondsVisible: step_s < 60 });
+    this.candles.setData(rows.map((row) => this.bar(row)));
+    this.volume.setData(rows.map((row) => this.column(row)));
+  }
+
+  add(row: Row): void {
+    this.candles.update(this.bar(row));
+    this.volume.update(this.column(row));
+  }
+
+  draw(lines: readonly Line[]): void {
+    for (const line of this.lines) this.candles.removePriceLine(line);
+    const colors: Record<string, string> = { stop: this.palette.loss, target: this.palette.gain };
+    this.lines = lines.map(({ price, kind, text }) => {
+      const color = colors[kind] ?? this.palette.muted;
+      const lineStyle = kind === "entry" ? LineStyle.Solid : LineStyle.Dashed;
+      return this.candles.createPriceLine({ price, color, lineWidth: 1, lineStyle, axisLabelVisible: true, title: text || kind });
+    });
+  }
+}

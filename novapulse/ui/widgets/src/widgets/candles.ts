@@ -1,0 +1,256 @@
+// Candles of up to 20,000 bars, and what happened on them: fills, levels, regimes, votes. A click names the bar to Python.
+
+import type { SeriesMarker, Time } from "lightweight-charts";
+import { Bands } from "../bands";
+import { h, tell } from "../dom";
+import { digitsOf, figure, number, percent, tone } from "../figures";
+import { LANE_PX, Lanes } from "../lanes";
+import { list, text, widget, type Place, type Plain } from "../live";
+import { categories, isDark, paletteOf, whenRecoloured } from "../palette";
+import { Plot, stamp } from "../plot";
+import { Stream, placeOf, type Row } from "../stream";
+
+const WORDED_FILLS_MAX = 30;
+const FIRST_BARS = 160;
+const BAR_WIDTH = 6;
+
+class Candles {
+  private readonly legend = h("div", "legend");
+  private readonly box = h("div", "box");
+  private readonly keys = h("div", "keys");
+  private readonly empty = h("div", "empty", "No bars yet.");
+  private readonly spoken = h("div", "said");
+  private readonly plot: Plot;
+  private readonly bands: Bands;
+  private readonly lanes: Lanes;
+  private readonly stream: Stream;
+  private readonly forgetColors: () => void;
+  private palette;
+  private given: Plain = {};
+  private digits = 2;
+  private cursor: number | null = null;
+  private lanesShown = false;
+
+  constructor(private readonly place: Place) {
+    const { model, root, head, body } = place;
+    this.palette = paletteOf(root);
+    head.append(this.legend);
+    this.box.tabIndex = 0;
+    this.box.setAttribute("role", "application");
+    this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses`);
+    this.spoken.setAttribute("aria-live", "polite");
+    body.append(this.box, this.keys, this.spoken);
+    this.box.append(this.empty);
+    this.tall();
+    this.plot = new Plot(this.box, this.palette);
+    this.bands = new Bands(this.plot.chart);
+    this.plot.chart.panes()[0]?.attachPrimitive(this.bands);
+    this.lanes = new Lanes(this.plot.chart, () => this.palette, (lane, at) => this.rows[at]?.[BAR_WIDTH + lane] ?? NaN);
+    this.stream = new Stream(model, (change) => (change.kind === "last" ? this.added(change.row) : this.reload(change.kind === "all")));
+    model.on("change:lanes", this.layLanes);
+    this.reload(true);
+    this.plot.chart.subscribeCrosshairMove((at) => {
+      this.cursor = at.logical !== undefined && at.point ? Number(at.logical) : null;
+      this.read();
+    });
+    this.plot.chart.subscribeClick((at) => at.logical !== undefined && this.choose(Number(at.logical)));
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.forgetColors = whenRecoloured(() => this.recolor());
+  }
+
+  state(given: Plain): void {
+    this.given = given;
+    this.annotate();
+  }
+
+  message(message: Plain): void {
+    this.stream.hear(message);
+  }
+
+  close(): void {
+    this.place.model.off("change:lanes", this.layLanes);
+    this.stream.close();
+    this.forgetColors();
+    this.plot.chart.remove();
+  }
+
+  private get rows(): readonly Row[] {
+    return this.stream.rows;
+  }
+
+  private tall(): void {
+    const lanes_px = this.lanesShown ? this.lanes.names.length * LANE_PX + 12 : 0;
+    this.place.root.style.setProperty("--lanes", `${lanes_px}px`);
+    this.place.root.style.setProperty("--tall", `${Number(this.place.model.get("height") ?? 420) + lanes_px}px`);
+  }
+
+  private step_s(): number {
+    const [before, last] = this.rows.slice(-2);
+    return (last?.[0] ?? 60) - (before?.[0] ?? 0);
+  }
+
+  private reload(anew: boolean): void {
+    const range = this.plot.chart.timeScale().getVisibleLogicalRange();
+    this.empty.hidden = this.rows.length > 0;
+    this.digits = digitsOf(this.rows.slice(-300).flatMap((row) => [row[1], row[4]]));
+    this.plot.show(this.rows, this.step_s(), this.digits);
+    const count = this.rows.length;
+    if (!anew && range) this.plot.chart.timeScale().setVisibleLogicalRange(range);
+    else this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, FIRST_BARS, Math.round((this.box.clientWidth || 1200) / 5)), to: count + 3 });
+    this.layLanes();
+    this.annotate();
+  }
+
+  private added(row: Row): void {
+    this.empty.hidden = true;
+    this.plot.add(row);
+    this.read();
+  }
+
+  private readonly layLanes = (): void => {
+    const names = this.place.model.get("lanes");
+    this.lanes.names = Array.isArray(names) ? names.map(text) : [];
+    if (this.lanes.names.length > 0 && !this.lanesShown) {
+      const pane = this.plot.chart.addPane(true);
+      pane.attachPrimitive(this.lanes);
+      pane.moveTo(0);
+      this.lanesShown = true;
+    }
+    if (this.lanesShown) {
+      this.tall();
+      this.plot.chart.panes()[0]?.setHeight(this.lanes.names.length * LANE_PX + 10);
+    }
+  };
+
+  private annotate(): void {
+    const fills = list(this.given["fills"]);
+    const worded = fills.length <= WORDED_FILLS_MAX;
+    const markers = fills.map((fill): SeriesMarker<Time> | null => {
+      const bar = this.rows[placeOf(this.rows, number(fill["time"]) ?? Infinity)];
+      if (!bar) return null;
+      const bought = text(fill["side"]).toUpperCase() === "BUY";
+      const words = worded ? figure(fill["qty"]) : "";
+      return {
+        time: stamp(bar[0] ?? 0),
+        position: bought ? "belowBar" : "aboveBar",
+        shape: bought ? "arrowUp" : "arrowDown",
+        color: bought ? this.palette.gain : this.palette.loss,
+        text: words,
+      };
+    });
+    const known = markers.filter((marker): marker is SeriesMarker<Time> => marker !== null);
+    this.plot.markers.setMarkers(known.sort((a, b) => Number(a.time) - Number(b.time)));
+    this.plot.draw(
+      list(this.given["lines"]).flatMap((line) => {
+        const price = number(line["price"]);
+        return price === null ? [] : [{ price, kind: text(line["kind"]), text: text(line["text"]) }];
+      }),
+    );
+    this.regimes();
+    this.read();
+  }
+
+  private regimes(): void {
+    const given = list(this.given["regimes"]);
+    const names = [...new Set(given.map((one) => text(one["name"])))].sort();
+    const colors = categories(isDark(this.palette));
+    const colorOf = (name: string): string => colors[names.indexOf(name) % colors.length] ?? "#64748b";
+    this.bands.bands = given.map((one) => ({
+      from: placeOf(this.rows, number(one["from"]) ?? 0),
+      to: placeOf(this.rows, number(one["to"]) ?? Infinity) - 1,
+      name: text(one["name"]),
+      color: colorOf(text(one["name"])),
+    }));
+    this.bands.redraw();
+    this.keys.replaceChildren(
+      ...names.map((name) => {
+        const swatch = h("i");
+        swatch.style.background = colorOf(name);
+        return h("span", "", swatch, name);
+      }),
+    );
+  }
+
+  private read(): void {
+    const last = this.rows.length - 1;
+    const at = this.cursor === null ? last : Math.max(0, Math.min(last, this.cursor));
+    const bar = this.rows[at];
+    if (!bar) return this.legend.replaceChildren();
+    const [time, open, high, low, close, volume] = bar;
+    const before = this.rows[at - 1]?.[4];
+    const color = tone((close ?? 0) - (open ?? 0));
+    const word = (name: string, value: unknown, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, figure(value, this.digits)));
+    const parts = [
+      h("span", "", `${new Date(Number(time) * 1000).toISOString().replace("T", " ").slice(5, this.step_s() < 60 ? 19 : 16)} UTC`),
+      word("O", open),
+      word("H", high),
+      word("L", low),
+      word("C", close, color),
+    ];
+    if (before) parts.push(h("span", tone((close ?? 0) - before), percent((close ?? 0) / before - 1, 2, true)));
+    parts.push(h("span", "", "V ", h("b", "", figure(Number((volume ?? 0).toPrecision(6))))));
+    const regime = this.bands.bands.find((band) => at >= band.from && at <= band.to);
+    if (regime) parts.push(h("span", "", regime.name));
+    for (const fill of this.fillsOn(at)) parts.push(fill);
+    this.legend.replaceChildren(...parts);
+    if (this.lanes.read !== at) {
+      this.lanes.read = at;
+      this.lanes.redraw();
+    }
+  }
+
+  private fillsOn(at: number): HTMLElement[] {
+    const of = list(this.given["fills"]).filter((fill) => placeOf(this.rows, number(fill["time"]) ?? Infinity) === at);
+    return of.slice(0, 4).map((fill) => {
+      const bought = text(fill["side"]).toUpperCase() === "BUY";
+      const words = `${bought ? "▲ bought" : "▼ sold"} ${figure(fill["qty"])} at ${figure(fill["price"])}`;
+      return h("b", bought ? "gain" : "loss", words);
+    });
+  }
+
+  private choose(logical: number): void {
+    const at = Math.max(0, Math.min(this.rows.length - 1, Math.round(logical)));
+    const bar = this.rows[at];
+    if (!bar) return;
+    this.bands.chosen = at;
+    this.bands.redraw();
+    this.place.model.set("clicked", { time: bar[0] });
+    this.place.model.save_changes();
+  }
+
+  private key(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
+    const last = this.rows.length - 1;
+    const step = steps[event.key];
+    if (last < 0 || (step === undefined && event.key !== "Enter")) return;
+    event.preventDefault();
+    if (event.key === "Enter") return this.choose(this.cursor ?? last);
+    const at = Math.max(0, Math.min(last, (this.cursor ?? last + 1) + (step ?? 0)));
+    const bar = this.rows[at];
+    const range = this.plot.chart.timeScale().getVisibleLogicalRange();
+    if (range && (at < range.from || at > range.to)) {
+      const shift = at < range.from ? at - range.from - 2 : at - range.to + 2;
+      this.plot.chart.timeScale().setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
+    }
+    if (bar) this.plot.chart.setCrosshairPosition(bar[4] ?? 0, stamp(bar[0] ?? 0), this.plot.candles);
+    this.cursor = at;
+    this.read();
+    tell(this.spoken, this.legend.textContent ?? "");
+  }
+
+  private recolor(): void {
+    this.palette = paletteOf(this.place.root);
+    this.bands.ink = this.palette.muted;
+    const range = this.plot.chart.timeScale().getVisibleLogicalRange();
+    this.plot.color(this.palette);
+    this.plot.show(this.rows, this.step_s(), this.digits);
+    if (range) this.plot.chart.timeScale().setVisibleLogicalRange(range);
+    this.annotate();
+    this.lanes.redraw();
+  }
+}
+
+export default widget("candles", (place) => {
+  const candles = new Candles(place);
+  return { state: (given) => candles.state(given), message: (one) => candles.message(one), close: () => candles.close() };
+});

@@ -1,0 +1,123 @@
+// Equity and how far it stands under its peak. The peak is that of what is shown.
+
+import { Scene, type Curve } from "../curve";
+import { h, tell } from "../dom";
+import { figure, percent, signed, tone } from "../figures";
+import { text, widget, type Place, type Plain } from "../live";
+import { paletteOf, whenRecoloured } from "../palette";
+import { Stream } from "../stream";
+
+function curveOf(rows: readonly (readonly number[])[]): Curve {
+  const curve: Curve = { time: [], equity: [], drawdown: [] };
+  let peak = -Infinity;
+  for (const [time, equity] of rows) {
+    if (time === undefined || equity === undefined || !Number.isFinite(equity)) continue;
+    peak = Math.max(peak, equity);
+    curve.time.push(time);
+    curve.equity.push(equity);
+    curve.drawdown.push(peak > 0 ? 1 - equity / peak : 0);
+  }
+  return curve;
+}
+
+class Equity {
+  private readonly facts = h("div", "facts");
+  private readonly canvas = h("canvas");
+  private readonly none = h("p", "none", "No equity is known yet.");
+  private readonly spoken = h("div", "said");
+  private readonly stream: Stream;
+  private readonly resized: ResizeObserver;
+  private readonly forgetColors: () => void;
+  private curve: Curve = { time: [], equity: [], drawdown: [] };
+  private at: number | null = null;
+  private pending = 0;
+
+  constructor(private readonly place: Place) {
+    const { model, root, body } = place;
+    root.style.setProperty("--tall", `${Number(model.get("height") ?? 240)}px`);
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "img");
+    this.spoken.setAttribute("aria-live", "polite");
+    body.append(this.facts, this.canvas, this.none, this.spoken);
+    this.stream = new Stream(model, () => this.load());
+    this.resized = new ResizeObserver(() => this.soon());
+    this.resized.observe(this.canvas);
+    this.forgetColors = whenRecoloured(() => this.soon());
+    this.canvas.addEventListener("pointermove", (event) => this.point(event.offsetX));
+    this.canvas.addEventListener("pointerleave", () => this.goTo(null));
+    this.canvas.addEventListener("blur", () => this.goTo(null));
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    this.load();
+  }
+
+  message(message: Plain): void {
+    this.stream.hear(message);
+  }
+
+  close(): void {
+    this.stream.close();
+    this.resized.disconnect();
+    this.forgetColors();
+    cancelAnimationFrame(this.pending);
+  }
+
+  private load(): void {
+    this.curve = curveOf(this.stream.rows);
+    this.none.hidden = this.curve.time.length > 0;
+    this.tellFacts();
+    this.soon();
+  }
+
+  private soon(): void {
+    cancelAnimationFrame(this.pending);
+    this.pending = requestAnimationFrame(() => this.draw());
+  }
+
+  private draw(): void {
+    new Scene(this.canvas, paletteOf(this.place.root), this.curve).draw(this.at);
+  }
+
+  private point(x: number): void {
+    this.goTo(new Scene(this.canvas, paletteOf(this.place.root), this.curve).at(x));
+  }
+
+  private goTo(at: number | null): void {
+    if (at === this.at) return;
+    this.at = at;
+    this.tellFacts();
+    this.soon();
+  }
+
+  private key(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
+    const step = steps[event.key];
+    const last = this.curve.time.length - 1;
+    if (step === undefined || last < 0) return;
+    event.preventDefault();
+    this.goTo(Math.max(0, Math.min(last, (this.at ?? last + 1) + step)));
+    tell(this.spoken, this.facts.textContent ?? "");
+  }
+
+  private tellFacts(): void {
+    const { time, equity, drawdown } = this.curve;
+    const at = this.at === null ? time.length - 1 : Math.min(this.at, time.length - 1);
+    const [first, now, under] = [equity[0], equity[at], drawdown[at]];
+    if (first === undefined || now === undefined || under === undefined) return this.facts.replaceChildren();
+    const unit = text(this.place.model.get("quote"));
+    const deepest = drawdown.reduce((most, value) => Math.max(most, value), 0);
+    const fact = (name: string, value: string, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, value));
+    this.facts.replaceChildren(
+      h("span", "", `${new Date((time[at] ?? 0) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`),
+      fact("equity", `${figure(now.toFixed(2))}${unit ? ` ${unit}` : ""}`),
+      fact("since start", `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, tone(now - first)),
+      fact("under the peak", percent(under)),
+      fact("deepest", percent(deepest)),
+    );
+    this.canvas.setAttribute("aria-label", `equity curve. ${this.facts.textContent ?? ""}`);
+  }
+}
+
+export default widget("equity", (place) => {
+  const equity = new Equity(place);
+  return { message: (one) => equity.message(one), close: () => equity.close() };
+});

@@ -1,0 +1,96 @@
+// The order book: levels with their depth, the spread between them, and which side is heavier.
+
+import { Keyed, h, tell } from "../dom";
+import { UNKNOWN, digitsOf, figure, number } from "../figures";
+import { text, widget, type Plain } from "../live";
+
+interface Level {
+  price: unknown;
+  qty: unknown;
+  sum: number;
+  share: number;
+  sumShare: number;
+}
+
+function makeRow(side: string): { element: HTMLElement; update: (level: Level & { priceDigits: number; qtyDigits: number }) => void } {
+  const [bar, sumBar] = [h("i"), h("i", "total")];
+  const [price, qty, sum] = [h("span", "price"), h("span", "qty"), h("span", "sum")];
+  const element = h("div", `row ${side}`, sumBar, bar, price, qty, sum);
+  return {
+    element,
+    update: (level) => {
+      tell(price, figure(level.price, level.priceDigits));
+      tell(qty, figure(level.qty, level.qtyDigits));
+      tell(sum, figure(level.sum.toFixed(level.qtyDigits)));
+      bar.style.width = `${(100 * level.share).toFixed(1)}%`;
+      sumBar.style.width = `${(100 * level.sumShare).toFixed(1)}%`;
+    },
+  };
+}
+
+function pairs(value: unknown, depth: number): [unknown, unknown][] {
+  const all = Array.isArray(value) ? value : [];
+  return all.filter((level): level is [unknown, unknown] => Array.isArray(level) && number(level[0]) !== null && number(level[1]) !== null).slice(0, depth);
+}
+
+function levels(side: [unknown, unknown][]): Level[] {
+  let sum = 0;
+  return side.map(([price, qty]) => ({ price, qty, sum: (sum += number(qty) ?? 0), share: 0, sumShare: 0 }));
+}
+
+function scaled(asks: Level[], bids: Level[]): void {
+  const all = [...asks, ...bids];
+  const most = Math.max(...all.map((level) => number(level.qty) ?? 0), 0) || 1;
+  const mostSum = Math.max(...all.map((level) => level.sum), 0) || 1;
+  for (const level of all) {
+    level.share = (number(level.qty) ?? 0) / most;
+    level.sumShare = level.sum / mostSum;
+  }
+}
+
+export default widget("ladder", ({ model, head, body }) => {
+  const symbol = head.appendChild(h("span", "small"));
+  const [askBox, bidBox] = [h("div"), h("div")];
+  const [middle, spread] = [h("b"), h("span")];
+  const [bidShare, askShare, lean] = [h("span", "bid"), h("span", "ask"), h("i")];
+  const track = h("div", "track", lean);
+  const leaning = h("div", "lean", bidShare, track, askShare);
+  const none = h("p", "none", "No book has been received.");
+  const heads = h("div", "row top", h("span", "", "price"), h("span", "", "qty"), h("span", "", "sum"));
+  const book = h("div", "", heads, askBox, h("div", "middle", middle, spread), bidBox, leaning);
+  body.append(none, book);
+  const asks = new Keyed<Level & { priceDigits: number; qtyDigits: number }>(askBox, () => makeRow("ask"));
+  const bids = new Keyed<Level & { priceDigits: number; qtyDigits: number }>(bidBox, () => makeRow("bid"));
+
+  const state = (given: Plain): void => {
+    const depth = Number(model.get("depth") ?? 10);
+    const [askPairs, bidPairs] = [pairs(given["asks"], depth), pairs(given["bids"], depth)];
+    const [sells, buys] = [levels(askPairs), levels(bidPairs)];
+    scaled(sells, buys);
+    const priceDigits = number(given["price_digits"]) ?? digitsOf([...askPairs, ...bidPairs].map(([price]) => price));
+    const qtyDigits = number(given["qty_digits"]) ?? Math.min(4, digitsOf([...askPairs, ...bidPairs].map(([, qty]) => qty)));
+    const rows = (side: Level[]): [string, Level & { priceDigits: number; qtyDigits: number }][] =>
+      side.map((level, at) => [String(at), { ...level, priceDigits, qtyDigits }]);
+    tell(symbol, text(given["symbol"]));
+    none.hidden = sells.length + buys.length > 0;
+    book.hidden = !none.hidden;
+    asks.show(rows(sells).reverse());
+    bids.show(rows(buys));
+    const [ask, bid] = [number(askPairs[0]?.[0]), number(bidPairs[0]?.[0])];
+    const both = ask !== null && bid !== null;
+    tell(middle, both ? figure(((ask + bid) / 2).toFixed(priceDigits + 1), priceDigits + 1) : "one side only");
+    const bps = both ? ((ask - bid) / ((ask + bid) / 2)) * 1e4 : null;
+    const crossed = both && bid >= ask;
+    tell(spread, crossed ? "crossed" : both ? `spread ${figure((ask - bid).toFixed(priceDigits))}, ${(bps ?? 0).toFixed(2)} bps` : UNKNOWN);
+    const [sold, bought] = [sells.at(-1)?.sum ?? 0, buys.at(-1)?.sum ?? 0];
+    const imbalance = number(given["imbalance"]) ?? (sold + bought > 0 ? (bought - sold) / (bought + sold) : null);
+    leaning.hidden = imbalance === null;
+    const share = Math.max(0, Math.min(1, ((imbalance ?? 0) + 1) / 2));
+    lean.style.width = `${(100 * share).toFixed(1)}%`;
+    tell(bidShare, `▲ ${(100 * share).toFixed(0)} %`, "bid");
+    tell(askShare, `${(100 - 100 * share).toFixed(0)} % ▼`, "ask");
+    track.title = "share of the quantity shown that is bid";
+  };
+  state({});
+  return { state };
+});

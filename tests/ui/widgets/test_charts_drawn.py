@@ -1,0 +1,119 @@
+"""The charts on a page: rows arrive, are missed and asked for again, and a click names its bar."""
+
+import pytest
+
+from novapulse.ui.widgets import Candles, Equity
+from tests.ui.widgets import samples
+from tests.ui.widgets.page import WidgetPage
+
+LAST_S = samples.NOW_NS / 1e9
+
+
+def legend(page: WidgetPage) -> str:
+    return " ".join(page.page.locator("#candles .legend").inner_text().split())
+
+
+def row(minutes: int, close: float) -> list[float]:
+    return [LAST_S + 60 * minutes, close, close + 1, close - 1, close, 2.0]
+
+
+@pytest.fixture
+def candles(page: WidgetPage) -> WidgetPage:
+    page.add("candles", Candles(samples.bars(), label="BTC-USD"))
+    page.send("candles", {"type": "rows", "count": 0, "rows": []})
+    return page
+
+
+def test_a_bar_that_follows_is_drawn_and_one_of_the_same_time_replaces_it(candles: WidgetPage):
+    candles.send("candles", {"type": "row", "count": 1, "row": row(1, 70_000.5)})
+    assert "12:11 UTC" in legend(candles)
+    assert "C 70,000.5" in legend(candles)
+    candles.send("candles", {"type": "row", "count": 2, "row": row(1, 70_001.5)})
+    assert "C 70,001.5" in legend(candles)
+
+
+def test_a_missed_bar_is_asked_for_and_put_where_it_belongs(candles: WidgetPage):
+    candles.send("candles", {"type": "row", "count": 1, "row": row(1, 70_001.0)})
+    candles.send("candles", {"type": "row", "count": 3, "row": row(3, 70_003.0)})
+    assert candles.page.evaluate("() => models.candles.said.length") == 2, "asks when drawn, and for what it missed"
+    rows = [row(n, 70_000.0 + n) for n in (1, 2, 3)]
+    candles.send("candles", {"type": "rows", "count": 3, "rows": rows})
+    candles.page.locator("#candles .box").focus()
+    candles.page.keyboard.press("ArrowLeft")
+    candles.page.keyboard.press("ArrowLeft")
+    assert "C 70,002.0" in legend(candles)
+
+
+def test_broken_rows_are_passed_over(candles: WidgetPage):
+    before = legend(candles)
+    for broken in (None, [], [1.0], ["x"] * 6, {"time": 1}):
+        candles.send("candles", {"type": "row", "count": 1, "row": broken})
+    assert legend(candles) == before
+
+
+def test_a_click_and_a_key_name_the_bar(candles: WidgetPage):
+    box = candles.page.locator("#candles .box").bounding_box()
+    candles.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 120)
+    clicked = candles.page.evaluate("() => models.candles.written.clicked.time")
+    assert clicked < LAST_S
+    assert (LAST_S - clicked) % 60 == 0
+    candles.page.mouse.move(0, 0)
+    candles.page.locator("#candles .box").focus()
+    candles.page.keyboard.press("ArrowLeft")
+    candles.page.keyboard.press("Enter")
+    assert candles.page.evaluate("() => models.candles.written.clicked.time") == LAST_S
+    assert "12:10 UTC" in candles.page.locator("#candles [aria-live]").first.inner_text()
+
+
+def test_fills_regimes_and_votes_are_read_with_their_bar(page: WidgetPage):
+    bars = samples.bars()
+    made = Candles(label="BTC-USD")
+    made.show_bars(bars)
+    closes = [int(stamp) for stamp in bars.ts_close_ns]
+    made.show_fills([{"ts_ns": closes[-1] - 5_000_000_000, "side": "SELL", "qty": "0.10", "price": "64000.5"}])
+    made.show_regimes(
+        [
+            {"name": "range", "from_ns": closes[0], "to_ns": closes[-2]},
+            {"name": "trend", "from_ns": closes[-1], "to_ns": None},
+        ]
+    )
+    page.add("candles", made)
+    page.tell("candles", made.state)
+    assert "trend ▼ sold 0.10 at 64,000.5" in legend(page)
+    page.page.locator("#candles .box").focus()
+    page.page.keyboard.press("ArrowLeft")
+    page.page.keyboard.press("ArrowLeft")
+    assert legend(page).endswith("range")
+
+
+def test_twenty_thousand_bars_are_drawn_and_no_more(page: WidgetPage):
+    page.add("candles", Candles(samples.bars(20_000)))
+    rows = [row(n, 70_000.5 + n) for n in range(1, 1200)]
+    page.send("candles", {"type": "rows", "count": 1199, "rows": rows})
+    assert "C 71,199.5" in legend(page)
+    page.page.locator("#candles .box").focus()
+    times = []
+    for key in ("Home", "End"):
+        page.page.keyboard.press(key)
+        page.page.keyboard.press("Enter")
+        times.append(page.page.evaluate("() => models.candles.written.clicked.time"))
+    oldest, newest = times
+    assert newest == LAST_S + 60 * 1199
+    assert 19_000 < (newest - oldest) / 60 + 1 <= 20_000
+
+
+def test_equity_tells_its_change_and_its_depth(page: WidgetPage):
+    start = samples.NOW_NS
+    points = [(start + n * 60_000_000_000, value) for n, value in enumerate(("100", "120", "90", "108"))]
+    page.add("equity", Equity(points, quote="USD"))
+    facts = " ".join(page.page.locator("#equity .facts").inner_text().split())
+    assert "equity 108.00 USD since start +8.00 (+8.00 %) under the peak 10.00 % deepest 25.00 %" in facts
+    page.page.locator("#equity canvas").focus()
+    for _ in range(2):
+        page.page.keyboard.press("ArrowLeft")
+    assert "equity 90.00 USD" in page.page.locator("#equity [aria-live]").first.inner_text()
+
+
+def test_equity_that_is_not_known_says_so(page: WidgetPage):
+    page.add("equity", Equity())
+    assert page.page.locator("#equity .none").inner_text() == "No equity is known yet."

@@ -1,0 +1,181 @@
+"""The button that changes something: nothing goes out by accident, and whatever is not known is said to be unknown."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from novapulse.ui.widgets import Hold
+from tests.ui.widgets.page import WidgetPage
+
+DONE = {"accepted": True, "done": True, "accounts": [{"exchange": "kraken", "account_id": "main", "outcome": "done"}]}
+
+
+class Server:
+    """Answers what a test wants, and keeps what it was asked."""
+
+    def __init__(self, page: WidgetPage, *answers: Any, status: int = 200) -> None:
+        self.asked: list[Any] = []
+        self._answers, self._status = list(answers), status
+        page.answers |= {"/halt": self._answer, "/results/7": self._answer}
+
+    def _answer(self, route: Any) -> None:
+        self.asked.append(route.request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if callable(answer):
+            answer(route)
+        else:
+            route.fulfill(status=self._status, body=json.dumps(answer), content_type="application/json")
+
+
+def add(page: WidgetPage, **traits: Any) -> Any:
+    widget = Hold(label="Hold to halt", url="/halt", csrf="token-1", body={"verb": "halt"}, hold_s=0.3)
+    page.add("hold", widget, **traits)
+    return page.page.locator("#hold button")
+
+
+def outcome(page: WidgetPage, kind: str) -> str:
+    box = page.page.locator(f"#hold .outcome.{kind}")
+    box.wait_for()
+    return str(box.inner_text())
+
+
+def press(page: WidgetPage, button: Any) -> None:
+    button.hover()
+    page.page.mouse.down()
+
+
+def test_held_to_the_end_it_asks_once_with_token_and_key(page: WidgetPage):
+    button, server = add(page), Server(page, DONE)
+    for _ in range(2):
+        press(page, button)
+        page.page.wait_for_function("() => models.hold.written.outcome")
+        page.page.mouse.up()
+        page.page.evaluate("() => { delete models.hold.written.outcome; }")
+    first, second = server.asked
+    assert (first.method, json.loads(first.post_data)) == ("POST", {"verb": "halt"})
+    assert first.headers["x-csrf"] == "token-1"
+    assert first.headers["content-type"] == "application/json"
+    keys = {request.headers["idempotency-key"] for request in (first, second)}
+    assert len(keys) == 2
+    assert all(len(key) == 32 for key in keys)
+    assert "kraken · main" in outcome(page, "yes")
+
+
+def test_let_go_too_early_nothing_is_sent(page: WidgetPage):
+    button, server = add(page, hold_s=30), Server(page, DONE)
+    press(page, button)
+    page.page.locator("#hold button.held").wait_for()
+    page.page.mouse.up()
+    assert page.page.locator("#hold .hint").inner_text() == "Let go too early: nothing was sent."
+    button.focus()
+    page.page.keyboard.down(" ")
+    page.page.locator("#hold button.held").wait_for()
+    page.page.keyboard.press("Tab")
+    assert page.page.locator("#hold button.held").count() == 0
+    page.page.keyboard.up(" ")
+    button.click()
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("key", [" ", "Enter"])
+def test_a_key_can_hold_it_and_its_repetitions_are_no_presses(page: WidgetPage, key: str):
+    button, server = add(page), Server(page, DONE)
+    button.focus()
+    for _ in range(5):
+        page.page.keyboard.down(key)
+    outcome(page, "yes")
+    page.page.keyboard.up(key)
+    assert len(server.asked) == 1
+
+
+def test_what_cannot_hold_has_to_press_twice(page: WidgetPage):
+    add(page)
+    server = Server(page, DONE)
+    click = "() => document.getElementById('hold').shadowRoot.querySelector('button').click()"
+    page.page.evaluate(click)
+    assert page.page.locator("#hold .hint").inner_text().startswith("Press once more within 8 s")
+    page.page.evaluate(click)
+    assert server.asked == [], "two presses in a row are one accident"
+    page.page.wait_for_timeout(350)
+    page.page.evaluate(click)
+    outcome(page, "yes")
+    assert len(server.asked) == 1
+
+
+def test_results_are_followed_until_every_account_has_spoken(page: WidgetPage):
+    button = add(page)
+    waiting = {"exchange": "kraken", "account_id": "main", "outcome": "waiting"}
+    open_ = {"accepted": True, "done": False, "results_url": "/results/7", "accounts": [waiting]}
+    server = Server(page, open_, open_, DONE)
+    press(page, button)
+    outcome(page, "yes")
+    assert [request.method for request in server.asked] == ["POST", "GET", "GET"]
+
+
+def silent(route: Any) -> None:
+    """Never answers."""
+
+
+UNCLEAR: dict[str, tuple[Any, int]] = {
+    "a failing server": ({"detail": "boom"}, 500),
+    "a page instead of an answer": (lambda route: route.fulfill(body="<html>login</html>"), 200),
+    "no server": (lambda route: route.abort(), 200),
+    "a redirect": (lambda route: route.fulfill(status=302, headers={"Location": "/login"}), 200),
+    "an empty yes": ({}, 200),
+    "taken, and no word of what came of it": ({"accepted": True}, 202),
+    "an account that did not answer": (
+        {"accepted": True, "done": True, "accounts": [{"exchange": "a", "account_id": "b", "outcome": "timeout"}]},
+        200,
+    ),
+    "a refusal without a reason": ({"detail": "Forbidden"}, 403),
+    "silence": (silent, 200),
+}
+
+
+@pytest.mark.parametrize(("answer", "status"), UNCLEAR.values(), ids=UNCLEAR)
+def test_anything_but_a_yes_or_a_no_is_unknown(
+    page: WidgetPage, answer: dict[str, Any] | Callable[[Any], None], status: int
+):
+    button = add(page)
+    Server(page, answer, status=status)
+    press(page, button)
+    assert outcome(page, "doubt").startswith("STATE UNKNOWN: look before you press again")
+    assert page.page.evaluate("() => models.hold.written.outcome.kind") == "doubt"
+    page.problems = [problem for problem in page.problems if "Failed to load resource" not in problem]
+
+
+def test_a_refusal_is_no_doubt_and_says_where_to_confirm(page: WidgetPage):
+    button = add(page)
+    Server(page, {"refused": "confirm who you are first", "href": "/step-up"}, status=403)
+    press(page, button)
+    assert "confirm who you are first" in outcome(page, "no")
+    assert (page.page.locator("#hold .outcome a").get_attribute("href") or "").endswith("/step-up")
+    page.problems.clear()
+
+
+def test_one_account_that_refused_is_named(page: WidgetPage):
+    button = add(page)
+    refused = {"exchange": "coinbase", "account_id": "main", "outcome": "refused", "text": "paused already"}
+    Server(page, {**DONE, "accounts": [*DONE["accounts"], refused]})
+    press(page, button)
+    said = outcome(page, "no")
+    assert "1 of 2 accounts refused" in said
+    assert "paused already" in said
+
+
+def test_another_site_is_never_asked(page: WidgetPage):
+    button = add(page, url="https://elsewhere.test/halt")
+    press(page, button)
+    assert "not one of this site" in outcome(page, "doubt")
+
+
+def test_who_may_only_look_is_told_so(page: WidgetPage):
+    button, server = add(page), Server(page, DONE)
+    page.tell("hold", {"allowed": False, "why": "viewers cannot halt"})
+    press(page, button)
+    page.page.wait_for_timeout(400)
+    assert server.asked == []
+    assert page.page.locator("#hold .hint").inner_text() == "viewers cannot halt"
+    assert button.get_attribute("aria-disabled") == "true"
