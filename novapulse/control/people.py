@@ -29,6 +29,7 @@ LINK_VALID_NS = 24 * 3600 * 1_000_000_000
 LINK_PATH = "/welcome"
 """The page of the server that takes a link."""
 
+_TYPED_CHARACTERS_MAX = 64
 _NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
 _READ = "SELECT name, role, password_hash IS NOT NULL, created_ns, changed_ns, disabled_ns FROM person"
 
@@ -259,8 +260,8 @@ def link_address(server: str, token: str) -> str:
 
 
 def spelled(name: str) -> str:
-    """Return a name as it is kept: without blanks around it, in lower case."""
-    return name.strip().lower()
+    """Return a name as it is kept: without blanks around it, in lower case; too long ones are cut, and are no names."""
+    return name.strip().lower()[:_TYPED_CHARACTERS_MAX].encode("utf-8", "replace").decode()
 
 
 def open_link(database: Connection, token: str, now_ns: int) -> Link | None:

@@ -105,7 +105,7 @@ def _of_health(document: dict[str, Any], answer: InboxAnswer, now_ns: int) -> li
     beat_ns = int(document.get("heartbeat_ns", 0))
     if not document.get("running") or now_ns - beat_ns > health.STALE_S * 1e9:
         return ["no trader is heard of"]
-    if answer.answered_ns is None or beat_ns <= answer.answered_ns:
+    if answer.answered_ns is not None and beat_ns <= answer.answered_ns:
         return ["the trader has not told how the account is since it answered"]
     whose = answer.account.exchange, answer.account.account_id
     found = next((one for one in document["accounts"] if (one["exchange"], one["account_id"]) == whose), None)
@@ -134,7 +134,7 @@ def _books(document: dict[str, Any], accounts: list[AccountKey]) -> tuple[str, i
         found: dict[AccountKey, list[str]] = {}
         for account in known.intersection(accounts):
             held = [
-                f"the ledger holds {one.amount} {one.asset}"
+                f"the ledger holds {one.amount:f} {one.asset}"
                 for one in queries.balances(connection, account)
                 if one.book is Book.INVENTORY
             ]

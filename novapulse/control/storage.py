@@ -17,6 +17,7 @@ from novapulse.control import schema
 
 FILE = "control.db"
 
+_DURABLE = "PRAGMA synchronous = FULL"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -60,7 +61,7 @@ class Storage:
         try:
             with closing(sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)) as database:
                 database.execute("PRAGMA foreign_keys = ON")
-                database.execute("PRAGMA synchronous = FULL")
+                database.execute(_DURABLE)
                 database.execute("PRAGMA trusted_schema = OFF")
                 yield database
         except UnicodeEncodeError as wrong:

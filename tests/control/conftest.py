@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from novapulse.control import audit
+from novapulse.control import audit, storage
 from novapulse.control.audit import Row
 from novapulse.control.passwords import Hasher
 from novapulse.control.plane import ControlPlane
@@ -50,6 +50,11 @@ class CountingHasher(Hasher):
 
     def is_outdated(self, hashed: str) -> bool:
         return not hashed.startswith(self.version)
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_DURABLE", "PRAGMA synchronous = OFF")
 
 
 @pytest.fixture

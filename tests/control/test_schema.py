@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -76,3 +78,26 @@ def test_half_a_transaction_is_none(tmp_path: Path) -> None:
         broken()
     with storage.reading() as database:
         assert database.execute("SELECT count(*) FROM person").fetchone() == (0,)
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
+    """In a process of its own, as these tests spare themselves the wait; FULL is 2, a file with a journal is DELETE."""
+    code = (
+        "import sys; from pathlib import Path; from novapulse.control.storage import Storage\n"
+        "with Storage(Path(sys.argv[1])).writing() as database:\n"
+        "    print(*(database.execute('PRAGMA ' + name).fetchone()[0] for name in ('synchronous', 'journal_mode')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "control.db"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "delete"]
+
+
+def test_commands_alone_load_neither_argon2_nor_the_ledger() -> None:
+    """The trader lives without the library for passwords, and a command does not wait for it."""
+    code = (
+        "import sys, novapulse.control.plane, novapulse.cli.control, novapulse.cli.people; "
+        "print([name for name in ('argon2', 'sqlalchemy', 'fastapi') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
