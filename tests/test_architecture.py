@@ -161,6 +161,8 @@ class Reader(ast.NodeVisitor):
             return
         if top in {"numba", "llvmlite"} and self.module != "compiled":
             self.report(node, f"imports {top}: only novapulse/compiled.py may")
+        elif top == "argon2" and (self.module != "control.passwords" or not self.loaded_late):
+            self.report(node, "imports argon2: only novapulse/control/passwords.py may, when it makes a hash")
         elif top in RESEARCH_ONLY and self.owner not in MAY_USE_RESEARCH:
             self.report(node, f"imports {top}: the live trader is installed without it")
         elif self.pure:
@@ -299,6 +301,8 @@ PLANTED = {
     "a hidden import": ("risk/decide.py", "from importlib import import_module", "imports importlib"),
     "a library in core": ("core/bars.py", "import polars as pl", "core stands on numpy alone"),
     "numba at large": ("signals/trend.py", "from numba import njit", "only novapulse/compiled.py may"),
+    "passwords at large": ("control/people.py", "def f():\n    import argon2", "imports argon2"),
+    "passwords at every start": ("control/passwords.py", "from argon2 import PasswordHasher", "imports argon2"),
     "fast mathematics": ("compiled.py", "f = numba.njit(cache=True, fastmath=True)", "asks for fastmath"),
     "fast mathematics in options": ("compiled.py", "options = {'fastmath': True}", "names fastmath"),
     "numpy's last bits in a kernel": (

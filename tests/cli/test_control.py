@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from novapulse.cli.parser import parse
+from novapulse.control import audit
 from novapulse.control.inbox import FILE, VERBS, Inbox
+from novapulse.control.proof import AccountProof, Proof
+from novapulse.control.router import Router
+from novapulse.control.storage import Storage
 from novapulse.core.instruments import AccountKey
 from tests.cli.conftest import Cli
 
@@ -105,7 +109,47 @@ def test_the_same_key_is_obeyed_once(cli: Cli, home: Path) -> None:
     assert "'tonight' already names another command" in outcome.err
 
 
+def test_what_the_shell_does_is_in_the_audit(cli: Cli, home: Path) -> None:
+    with trader(home):
+        told = json.loads(cli("control", "pause", "--all", "--json").out)
+    with Storage(home / FILE).reading() as database:
+        (row,) = audit.page(database)
+    assert (row.audit_id, row.command_id) == (told["audit_id"], told["command_id"])
+    assert (row.action, row.outcome) == ("pause", "done")
+    assert row.actor.startswith("cli:")
+
+
+def test_flat_that_is_not_proven_is_a_failure(cli: Cli, home: Path) -> None:
+    with trader(home):
+        outcome = cli("control", "flatten", "--all", "--prove", "--wait", "1")
+        told = json.loads(cli("control", "kill", "--all", "--prove", "--wait", "1", "--json").out)
+    assert outcome.code == 1
+    assert "main on kraken: NOT proven flat: no trader is heard of" in outcome.out
+    assert "it is NOT proven that the accounts are flat" in outcome.err
+    assert (told["done"], told["flat"]) == (True, False)
+    assert [one["flat"] for one in told["proof"]["accounts"]] == [False, False, False]
+
+
+def test_flat_that_is_proven_is_told(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flat(_router: Router, _command_id: str, _wait_s: float) -> Proof:
+        return Proof(tuple(AccountProof(account, True, ()) for account in ACCOUNTS), 1, "ledger", 7)
+
+    monkeypatch.setattr(Router, "wait_for_proof", flat)
+    with trader(home):
+        outcome = cli("control", "flatten", "--all", "--prove")
+    assert outcome.code == 0
+    assert outcome.out.count("proven flat") == 3
+
+
+def test_a_refusal_is_not_followed_by_a_proof(cli: Cli, home: Path) -> None:
+    with trader(home, refusing=ACCOUNTS[0]):
+        outcome = cli("control", "flatten", "--all", "--prove", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["proof"] is None
+
+
 BAD = {
+    "a proof of a pause": (["pause", "--all", "--prove"], "--prove shows that accounts are flat"),
     "no account": (["pause"], "give --exchange E --account A, or --all"),
     "half an account": (["pause", "--exchange", "kraken"], "give --exchange E --account A, or --all"),
     "an account and all": (["pause", "--all", *KRAKEN], "contradict each other"),

@@ -1,0 +1,130 @@
+"""`novapulse people`: who may sign in, said at the shell."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from novapulse.control.plane import ControlPlane
+from novapulse.control.roles import Role
+from novapulse.control.storage import FILE
+from tests.cli.conftest import Cli
+
+PASSWORD = "violet kettle seven"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\nand a second line\n"))
+
+
+def token_of(out: str) -> str:
+    address, _, token = out.strip().partition("#")
+    assert address == "http://127.0.0.1:8700/welcome"
+    return token
+
+
+def test_the_first_admin_comes_in_by_a_printed_link(cli: Cli, home: Path) -> None:
+    outcome = cli("people", "link")
+    assert outcome.code == 0
+    plane = ControlPlane(home)
+    started = plane.entrance.use_link(token_of(outcome.out), PASSWORD, name="ann", address="127.0.0.1")
+    assert started.session.role is Role.ADMIN
+    again = cli("people", "link")
+    assert (again.code, again.out) == (2, "")
+    assert "there is an admin already" in again.err
+
+
+def test_somebody_is_added_with_a_link(cli: Cli, home: Path) -> None:
+    outcome = cli("people", "add", "Bob", "--role", "viewer")
+    ControlPlane(home).entrance.use_link(token_of(outcome.out), PASSWORD, address="127.0.0.1")
+    (bob,) = json.loads(cli("people", "list", "--json").out)["people"]
+    assert (bob["name"], bob["role"], bob["can_sign_in"]) == ("bob", "viewer", True)
+    assert "bob   viewer  may sign in" in cli("people", "list").out
+
+
+@pytest.mark.usefixtures("typed")
+def test_a_password_comes_from_stdin_and_shows_nowhere(cli: Cli, home: Path) -> None:
+    outcome = cli("people", "add", "ann", "--role", "admin", "--password")
+    assert outcome.code == 0
+    assert PASSWORD not in outcome.out + outcome.err
+    assert PASSWORD.encode() not in (home / FILE).read_bytes()
+    assert ControlPlane(home).entrance.sign_in("ann", PASSWORD, address="127.0.0.1")
+
+
+def test_no_password_is_taken_from_the_command_line(cli: Cli, home: Path) -> None:
+    outcome = cli("people", "add", "ann", "--role", "admin", "--password", PASSWORD)
+    assert outcome.code == 2
+    assert not (home / FILE).exists()
+
+
+def test_roles_change_and_people_go_and_come_back(cli: Cli, home: Path) -> None:
+    cli("people", "add", "ann", "--role", "viewer")
+    assert cli("people", "role", "ann", "operator").code == 0
+    assert cli("people", "disable", "ann").code == 0
+    (ann,) = ControlPlane(home).people.all()
+    assert (ann.role, ann.disabled_ns is None) == (Role.OPERATOR, False)
+    assert "disabled" in cli("people", "list").out
+    assert cli("people", "enable", "ann").code == 0
+    (ann,) = ControlPlane(home).people.all()
+    assert ann.disabled_ns is None
+
+
+def test_a_key_is_made_shown_once_and_revoked(cli: Cli, home: Path) -> None:
+    cli("people", "add", "ann", "--role", "operator")
+    key = cli("people", "key", "add", "ann", "--label", "a bot", "--scope", "read", "control").out.strip()
+    plane = ControlPlane(home)
+    assert plane.keys.find(key)
+    prefix = key.split("_")[1]
+    listed = cli("people", "key", "list", "ann").out
+    assert prefix in listed
+    assert key.rpartition("_")[2] not in listed
+    assert cli("people", "key", "revoke", prefix).code == 0
+    assert plane.keys.find(key) is None
+    assert json.loads(cli("people", "key", "list", "--json").out)["keys"][0]["revoked_ns"] is not None
+
+
+def test_the_audit_is_proven_and_printed(cli: Cli, home: Path) -> None:
+    cli("people", "add", "ann", "--role", "viewer")
+    cli("control", "pause", "--exchange", "kraken", "--account", "main", "--reason", "election", "--wait", "0")
+    outcome = cli("people", "audit")
+    assert outcome.code == 0
+    assert "add_person name=ann role=viewer  done" in outcome.out
+    assert "pause main on kraken reason=election  done" in outcome.out
+    told = json.loads(cli("people", "audit", "--json", "--last", "1").out)
+    assert (told["ok"], told["rows"], len(told["newest"])) == (True, 2, 1)
+    assert cli("people", "audit", "--head", told["head"]).code == 0
+    with ControlPlane(home).storage.writing() as database:
+        database.execute("DROP TRIGGER audit_is_not_changed")
+        database.execute("UPDATE audit SET actor = 'cli:eve' WHERE audit_id = 2")
+    outcome = cli("people", "audit")
+    assert outcome.code == 1
+    assert "row 2 of the audit is not as it was written" in outcome.err
+
+
+BAD = {
+    "no role": (["add", "ann"], "--role"),
+    "a role that is none": (["add", "ann", "--role", "king"], "invalid choice: 'king'"),
+    "a name that is none": (["add", "a b", "--role", "viewer"], "a name has 2 to 32"),
+    "nobody": (["disable", "nobody"], "there is nobody of that name"),
+    "a link for nobody": (["link", "nobody"], "there is nobody of that name"),
+    "a key for nobody": (["key", "add", "nobody", "--label", "x", "--scope", "read"], "nobody of that name"),
+    "power over people for a key": (["key", "add", "ann", "--label", "x", "--scope", "admin"], "invalid choice"),
+    "a key that is none": (["key", "revoke", "0000000000"], "there is no such key"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), BAD.values(), ids=BAD)
+def test_what_cannot_be_is_one_sentence(words: list[str], said: str, cli: Cli, home: Path) -> None:
+    outcome = cli("people", *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+
+
+def test_a_weak_password_is_refused(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("people", "add", "ann", "--role", "viewer")
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    outcome = cli("people", "password", "ann")
+    assert outcome.code == 2
+    assert "at least 12 characters" in outcome.err
