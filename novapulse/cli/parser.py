@@ -38,6 +38,13 @@ trader, its orders, the simulated venue and the ledger, which is kept where --le
 says. What comes out is what 'novapulse backtest' says of the same words.
 """
 
+_SERVE = """\
+Serve the dashboards of this home folder with REST interface and live stream. It reads
+the ledger and writes commands into the inbox: the trader notices neither its start nor
+its end. The first start prints a one-time link that makes the first admin. Beyond this
+machine it wants TLS: put it behind a proxy and name the address with --origin.
+"""
+
 _PARITY = """\
 Climb the ladder from the decision core to the session, rung by rung, with counts, and
 with the cause of every difference: data, price, fill, fee, delay, gate or restart.
@@ -122,7 +129,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     first = (_add_demo, _add_data, _add_backtest, _add_bias, _add_explain, _add_replay, _add_parity, _add_config)
-    for add in (*first, _add_live, _add_health, _add_control, _add_people, _add_books, _add_simulate):
+    for add in (*first, _add_live, _add_serve, _add_health, _add_control, _add_people, _add_books, _add_simulate):
         add(commands)
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -272,6 +279,25 @@ def _add_live(commands: "Subparsers") -> None:
     _add_config_file(parser)
     parser.add_argument("--duration", metavar="S", type=_seconds, help="seconds after which it stops")
     _add_json(parser)
+
+
+def _add_serve(commands: "Subparsers") -> None:
+    parser = _leaf(
+        commands, "serve", "serve dashboards, REST and live stream, behind a sign-in", "serve", "serve", _SERVE
+    )
+    _add_config_file(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine alone)")
+    parser.add_argument("--port", type=int, default=8700, help="port to listen at (8700)")
+    parser.add_argument(
+        "--origin",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="where browsers reach it, such as https://desk.example",
+    )
+    parser.add_argument(
+        "--proxy", metavar="ADDRESS", action="append", default=[], help="a proxy whose X-Forwarded-For is believed"
+    )
 
 
 def _add_simulate(commands: "Subparsers") -> None:

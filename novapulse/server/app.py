@@ -1,0 +1,84 @@
+"""Puts the server together: sign-in and REST, the live stream, our pages, and marimo's apps behind the gate."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp
+
+from novapulse import __version__
+from novapulse.server import errors, live, pages
+from novapulse.server.access import visitor_of
+from novapulse.server.gate import Gate, Visitor
+from novapulse.server.headers import SecurityHeaders
+from novapulse.server.live import Broadcast
+from novapulse.server.parts import API, APPS, Parts
+from novapulse.server.routes import accounts, control, health, ledger, market, people, session
+
+_DESCRIPTION = """\
+What dashboards and scripts can ask of NovaPulse. Sign in with `POST /api/v1/session`, or send an API key as
+`Authorization: Bearer np_...`. A session sends its token as `X-CSRF-Token` with everything that changes something.
+Amounts are exact decimals as text, times are nanoseconds in UTC, an account is `exchange` and `account_id`.
+"""
+
+
+def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
+    """Return the server.
+
+    Args:
+        parts: What it stands on.
+        apps: marimo's apps, mounted below `/apps`; None for none.
+    """
+    app = api_of(parts)
+    if apps is not None:
+        app.mount(APPS, Gate(apps, _visitor, parts.origins))
+    return SecurityHeaders(app, APPS, https=parts.https)
+
+
+def api_of(parts: Parts) -> FastAPI:
+    """Return the server without headers and apps, as tests of its routes want it."""
+    app = FastAPI(
+        title="NovaPulse",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        # A wrong slash is an error, not another request.
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    api = APIRouter(prefix=API)
+    for one in (session, health, control, ledger, market, people, accounts):
+        api.include_router(one.router)
+    api.include_router(live.router)
+    app.include_router(api)
+    app.include_router(pages.router)
+    errors.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.broadcast = Broadcast(app.state.parts.hub)
+    yield
+
+
+async def _visitor(connection: HTTPConnection) -> Visitor | None:
+    return await run_in_threadpool(visitor_of, connection)
+
+
+def apps_of(folder: Path) -> ASGIApp:
+    """Return marimo's apps of a folder, each under the name of its file, in run mode alone."""
+    # marimo takes a second to load, and only the server wants it.
+    from marimo import create_asgi_app
+
+    served = create_asgi_app(quiet=True, include_code=False, session_ttl=60)
+    for file in sorted(folder.glob("*.py")):
+        served = served.with_app(path=f"/{file.stem}", root=str(file))
+    built: ASGIApp = served.build()
+    return built

@@ -1,0 +1,91 @@
+"""What went wrong, as an answer: a code for programs, a sentence for people, never a trace."""
+
+from collections.abc import Callable
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from novapulse.control.entrance import NotLetInError
+from novapulse.control.roles import Denied, StepUpNeeded
+from novapulse.control.storage import ControlError
+from novapulse.core.bars import BarError
+from novapulse.core.ports import JournalError
+from novapulse.ledger.queries import UnknownAccountError
+from novapulse.monitor.bars import NoBarsError
+from novapulse.monitor.entries import UnknownEntryError
+from novapulse.server.access import NotSignedInError, TooOftenError
+
+_log = structlog.get_logger("novapulse.server")
+
+
+class NotFoundError(ValueError):
+    """What was asked for is not there."""
+
+
+def told(status: int, code: str, text: str, **headers: str) -> Response:
+    """Return an error as an answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return JSONResponse({"error": code, "text": text}, status, named)
+
+
+def _plain(status: int, code: str) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, wrong: Exception) -> Response:
+        return told(status, code, str(wrong))
+
+    return answer
+
+
+def _not_let_in(request: Request, wrong: Exception) -> Response:
+    assert isinstance(wrong, NotLetInError)
+    if wrong.wait_s:
+        return told(429, "too_often", str(wrong), retry_after=str(wrong.wait_s))
+    return told(401, "not_let_in", str(wrong))
+
+
+def _too_often(request: Request, wrong: Exception) -> Response:
+    assert isinstance(wrong, TooOftenError)
+    return told(429, "too_often", str(wrong), retry_after=str(max(wrong.wait_s, 1)))
+
+
+def _invalid(request: Request, wrong: Exception) -> Response:
+    assert isinstance(wrong, RequestValidationError)
+    first = wrong.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return told(422, "invalid", f"{where}: {first['msg']}")
+
+
+def _http(request: Request, wrong: Exception) -> Response:
+    assert isinstance(wrong, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(wrong.status_code, "refused")
+    return told(wrong.status_code, code, str(wrong.detail), **dict(wrong.headers or {}))
+
+
+def _bug(request: Request, wrong: Exception) -> Response:
+    _log.error("a request failed", path=request.url.path, method=request.method, exc_info=wrong)
+    return told(500, "bug", "an error of our own; the log has it")
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer errors so."""
+    table: tuple[tuple[type[Exception], Callable[[Request, Exception], Response]], ...] = (
+        (NotSignedInError, _plain(401, "not_signed_in")),
+        (NotLetInError, _not_let_in),
+        (StepUpNeeded, _plain(403, "step_up_needed")),
+        (Denied, _plain(403, "denied")),
+        (ControlError, _plain(409, "refused")),
+        (TooOftenError, _too_often),
+        (UnknownAccountError, _plain(404, "unknown_account")),
+        (UnknownEntryError, _plain(404, "not_found")),
+        (NoBarsError, _plain(404, "no_bars")),
+        (NotFoundError, _plain(404, "not_found")),
+        (JournalError, _plain(503, "ledger_unreadable")),
+        (BarError, _plain(503, "bars_unreadable")),
+        (RequestValidationError, _invalid),
+        (HTTPException, _http),
+        (Exception, _bug),
+    )
+    for kind, answer in table:
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,64 @@
+"""Our own pages: signing in, one-time links, and one's account. Files as they are; what they show comes by the REST."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from novapulse.control.people import LINK_PATH
+from novapulse.server.access import visitor_of
+from novapulse.server.errors import NotFoundError
+from novapulse.server.parts import APPS
+
+router = APIRouter(include_in_schema=False)
+
+_FOLDER = files("novapulse.server") / "page_files"
+_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+
+
+@router.get("/livez")
+def alive() -> dict[str, bool]:
+    """Tell that the process answers, and nothing else."""
+    return {"alive": True}
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """Go to the overview, or to where one signs in."""
+    visitor = await run_in_threadpool(visitor_of, request)
+    return RedirectResponse(f"{APPS}/overview" if visitor else "/login", 303)
+
+
+@router.get("/login")
+def login() -> Response:
+    """Show where one signs in."""
+    return _page("login")
+
+
+@router.get(LINK_PATH)
+def welcome() -> Response:
+    """Show where one chooses a password by a link; the token stands behind the `#` and does not get here."""
+    return _page("welcome")
+
+
+@router.get("/account")
+async def account(request: Request) -> Response:
+    """Show one's sessions, keys and password."""
+    if await run_in_threadpool(visitor_of, request) is None:
+        return RedirectResponse("/login?next=/account", 303)
+    return _page("account")
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    """Return a file that a page is made of."""
+    kind = _KINDS.get(name.rpartition(".")[2])
+    found = _FOLDER / name
+    if kind is None or "/" in name or name.startswith(".") or not found.is_file():
+        raise NotFoundError("there is no such file")
+    return Response(found.read_bytes(), media_type=kind)
+
+
+def _page(name: str) -> Response:
+    return HTMLResponse((_FOLDER / f"{name}.html").read_text(encoding="utf-8"))

@@ -1,0 +1,165 @@
+"""Signing in and out, the password, one-time links, and one's own sessions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from novapulse.control.entrance import NotLetInError
+from novapulse.control.roles import Denied
+from novapulse.control.sessions import Started
+from novapulse.server.access import Caller, Needs, recognise
+from novapulse.server.gate import same_origin
+from novapulse.server.parts import Parts
+
+router = APIRouter(tags=["session"])
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SignIn(_Said):
+    """Name and password."""
+
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=1024)
+
+
+class Password(_Said):
+    """The password once more."""
+
+    password: str = Field(max_length=1024)
+
+
+class NewPassword(_Said):
+    """The old password and the new one."""
+
+    old: str = Field(max_length=1024)
+    new: str = Field(max_length=1024)
+
+
+class Welcome(_Said):
+    """A one-time link's token and the password that is wished for; the first admin chooses a name too."""
+
+    token: str = Field(max_length=200)
+    password: str = Field(max_length=1024)
+    name: str = Field("", max_length=64)
+
+
+class Me(BaseModel):
+    """Who is signed in. `csrf` goes back in the header `X-CSRF-Token` with everything that changes something."""
+
+    name: str
+    role: str
+    scopes: list[str]
+    via: str
+    csrf: str | None
+    step_up_until_ns: int
+    expires_ns: int | None
+
+
+def _from_our_page(request: Request) -> Caller:
+    # Nobody is signed in yet, but no other site may sign anybody in.
+    caller = recognise(request)
+    if not same_origin(request, caller.parts.origins):
+        raise Denied("that did not come from a page of this server")
+    return caller
+
+
+Stranger = Annotated[Caller, Depends(_from_our_page)]
+
+
+@router.post("/session")
+def sign_in(said: SignIn, request: Request, response: Response, caller: Stranger) -> Me:
+    """Start a session; its id comes as a cookie."""
+    agent = request.headers.get("user-agent", "")
+    started = caller.parts.plane.entrance.sign_in(
+        said.name, said.password, address=caller.address, agent=agent, previous=caller.token
+    )
+    return _began(response, caller.parts, started)
+
+
+@router.post("/session/welcome")
+def use_link(said: Welcome, request: Request, response: Response, caller: Stranger) -> Me:
+    """Choose a password by a one-time link, and start a session."""
+    started = caller.parts.plane.entrance.use_link(
+        said.token,
+        said.password,
+        name=said.name,
+        address=caller.address,
+        agent=request.headers.get("user-agent", ""),
+    )
+    return _began(response, caller.parts, started)
+
+
+@router.get("/session")
+def me(caller: Annotated[Caller, Depends(Needs("read"))]) -> Me:
+    """Tell who is signed in."""
+    return _told(caller)
+
+
+@router.delete("/session", status_code=204)
+def sign_out(response: Response, caller: Annotated[Caller, Depends(Needs("sign_out"))]) -> None:
+    """End the session."""
+    caller.parts.plane.sessions.sign_out(caller.token, source=caller.address)
+    response.delete_cookie(caller.parts.cookie, path="/", secure=caller.parts.https, httponly=True, samesite="strict")
+
+
+@router.post("/session/step-up")
+def step_up(said: Password, response: Response, caller: Annotated[Caller, Depends(Needs("step_up"))]) -> Me:
+    """Take the password once more, before what is dangerous; it counts for five minutes."""
+    if not caller.token:
+        raise NotLetInError("a key has no password to give")
+    started = caller.parts.plane.entrance.step_up(caller.token, said.password, address=caller.address)
+    return _began(response, caller.parts, started)
+
+
+@router.post("/session/password")
+def change_password(
+    said: NewPassword,
+    request: Request,
+    response: Response,
+    caller: Annotated[Caller, Depends(Needs("change_password"))],
+) -> Me:
+    """Change the password; all other sessions and all keys of the person end."""
+    agent = request.headers.get("user-agent", "")
+    started = caller.parts.plane.entrance.change_password(
+        caller.token, said.old, said.new, address=caller.address, agent=agent
+    )
+    return _began(response, caller.parts, started)
+
+
+@router.get("/sessions")
+def sessions(caller: Annotated[Caller, Depends(Needs("read"))]) -> list[dict[str, Any]]:
+    """List one's own sessions."""
+    own = caller.session.handle if caller.session else ""
+    found = caller.parts.plane.sessions.of(caller.principal.name)
+    return [one.json() | {"is_this": one.handle == own} for one in found]
+
+
+@router.delete("/sessions/{handle}", status_code=204)
+def end_session(handle: str, caller: Annotated[Caller, Depends(Needs("end_session"))]) -> None:
+    """End a session: one's own, or as an admin anybody's."""
+    caller.parts.plane.sessions.end(caller.principal, handle, source=caller.address)
+
+
+def _began(response: Response, parts: Parts, started: Started) -> Me:
+    response.set_cookie(
+        parts.cookie, started.token, path="/", secure=parts.https, httponly=True, samesite="strict", max_age=12 * 3600
+    )
+    session = started.session
+    return _told(Caller(session.principal, session, started.token, "", parts))
+
+
+def _told(caller: Caller) -> Me:
+    principal, session = caller.principal, caller.session
+    return Me(
+        name=principal.name,
+        role=str(principal.role),
+        scopes=sorted(str(scope) for scope in principal.scopes),
+        via=str(principal.via),
+        csrf=session.csrf if session else None,
+        step_up_until_ns=principal.step_up_until_ns,
+        expires_ns=session.expires_ns if session else None,
+    )
