@@ -107,20 +107,20 @@ class Needs:
             _check_page(request, caller)
             check(caller.principal, self.action)
         except Denied as refusal:
-            self._note(caller, request, str(refusal))
+            self._note(caller, request, refusal)
             raise
         ruling = caller.parts.allowances.take_cheaply(READS, f"{caller.principal.actor} {caller.principal.credential}")
         if not ruling.allowed:
             raise TooOftenError(ruling.wait_s)
         return caller
 
-    def _note(self, caller: Caller, request: Request, text: str) -> None:
+    def _note(self, caller: Caller, request: Request, refusal: Denied) -> None:
         subject = f"{caller.principal.actor} {address_key(caller.address)}"
         times = _flood.refused(subject)
         if times:
-            told = text if times == 1 else f"{text} ({times} refused in a row)"
-            wish = Wish(self.action, arguments={"path": request.url.path}, source=caller.address)
-            caller.parts.plane.acts.denied(caller.principal, wish, told)
+            told = {"path": request.url.path, **({} if times == 1 else {"refused_in_a_row": times})}
+            wish = Wish(self.action, arguments=told, source=caller.address)
+            caller.parts.plane.acts.turned_away(caller.principal, wish, refusal)
 
 
 def _check_page(request: Request, caller: Caller) -> None:

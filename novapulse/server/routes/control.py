@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from novapulse.control.inbox import InboxAnswer
 from novapulse.control.limits import COMMANDS
+from novapulse.control.proof import Proof
 from novapulse.control.roles import ACTIONS
-from novapulse.control.router import Proof, Result
+from novapulse.control.router import Result
 from novapulse.core.instruments import AccountKey
 from novapulse.server.access import Caller, Reader, TooOftenError
 

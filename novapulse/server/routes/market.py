@@ -65,7 +65,7 @@ def replayed(
         "account_id": account_id,
         "settings_hash": result.settings.hash,
         "summary": result.summary(),
-        "by_strategy": result.by_strategy(),
+        "by_strategy": result.by_strategy,
     }
 
 
