@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from novapulse.core.facts import from_body
+from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Record
 from novapulse.core.orders import Filled
@@ -24,7 +24,7 @@ from novapulse.ledger.queries import FILLS, Execution, Listing, listed, moved
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.statistics import Inventory
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
-from novapulse.monitor.order_book import OrderBook
+from novapulse.monitor.order_book import ORDER_CLOSED, OrderBook
 from novapulse.monitor.rows import AlertState, BreakerState, BreakState, DecisionState, FillState, RoundTripState
 from novapulse.monitor.values import exact
 
@@ -103,9 +103,13 @@ class AccountFold:
         handler = _TAKE.get(record.kind)
         if handler is not None:
             handler(self, entry.seq, record)
-        self.seq, self.ts_ns = entry.seq, record.ts_ns
+        self.pass_over(entry.seq, record.ts_ns)
         if record.postings:
             self._note_equity(record.ts_ns)
+
+    def pass_over(self, seq: int, ts_ns: int) -> None:
+        """Note an entry that changes nothing here."""
+        self.seq, self.ts_ns = seq, ts_ns
 
     def amount(self, book: Book) -> Decimal:
         """Return what lies in a book of the quote asset."""
@@ -306,3 +310,8 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "break_resolved": AccountFold._break,
     "break_adopted": AccountFold._break,
 }
+
+
+def is_told(kind: str) -> bool:
+    """Tell whether the content of an entry changes anything that is shown, its legs apart."""
+    return kind in _TAKE or kind in KINDS or kind == ORDER_CLOSED

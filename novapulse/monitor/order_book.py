@@ -21,6 +21,7 @@ from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import OrderState
 from novapulse.monitor.values import average
 
+ORDER_CLOSED = "order_closed"
 CLOSED_KEPT = 512
 FACTS_KEPT = 100
 RESTING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
@@ -29,11 +30,12 @@ RESTING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 @dataclass(slots=True)
 class Known:
-    """An order and the entries that speak of it."""
+    """An order and the entries that speak of it; its row is made once for all that is known."""
 
     order: Order
     seq: int = 0
     facts: deque[int] = field(default_factory=lambda: deque(maxlen=FACTS_KEPT))
+    row: OrderState | None = None
 
     @property
     def symbol(self) -> str:
@@ -55,7 +57,7 @@ class OrderBook:
             ValueError: The entry does not hold the fact that its kind says.
         """
         name = body.get("client_order_id")
-        if not name or (kind not in KINDS and kind != "order_closed"):
+        if not name or (kind not in KINDS and kind != ORDER_CLOSED):
             return
         known = self.open.get(name) or self.closed.get(name)
         if known is None:
@@ -64,7 +66,8 @@ class OrderBook:
                 return
             known = self.open[name] = Known(Order(name), seq)
         known.facts.append(seq)
-        if kind == "order_closed":
+        known.row = None
+        if kind == ORDER_CLOSED:
             if known.order.is_terminal:
                 self._close(name)
             return
@@ -125,6 +128,12 @@ def order_state(known: Known, listing: Listing) -> OrderState:
         known: Intended.
         listing: Its instrument.
     """
+    if known.row is None:
+        known.row = _row(known, listing)
+    return known.row
+
+
+def _row(known: Known, listing: Listing) -> OrderState:
     order, request = known.order, known.order.request
     terms = order.terms
     return OrderState(

@@ -26,7 +26,7 @@ from novapulse.ledger.opening import Place, reader
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.schema import asset, checkpoint, event, ledger, posting
 from novapulse.ledger.walk import said
-from novapulse.monitor.fold import AccountFold
+from novapulse.monitor.fold import AccountFold, is_told
 from novapulse.monitor.state import LedgerHealth
 
 CHUNK = 1_000
@@ -60,6 +60,10 @@ class Known:
     def take(self, seq: int, kind: str, ts_ns: int, body: str, legs: Sequence[Posting]) -> None:
         """Take an entry in, as long as all before it could be."""
         if self.broken:
+            return
+        if not legs and not is_told(kind):
+            # Nothing of it is shown: it is not even read.
+            self.fold.pass_over(seq, ts_ns)
             return
         try:
             self.fold.take(Entry(seq, Record(kind, ts_ns, json.loads(body), tuple(legs))))

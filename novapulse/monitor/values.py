@@ -11,6 +11,9 @@ AVERAGE_DIGITS = 10
 """Decimal digits of a number that need not end, such as an average price."""
 
 
+_PLAIN = frozenset({bool, str, int, float})
+
+
 class Value:
     """A frozen dataclass that can be told as JSON."""
 
@@ -24,17 +27,26 @@ class Value:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: decimals as exact text without an exponent, tuples as lists."""
-    if value is None or (isinstance(value, bool | str | int | float) and not isinstance(value, Enum)):
+    if value is None or type(value) in _PLAIN:
         return value
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Enum):
         return value.value
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if names := _names(type(value)):
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     return [plain(one) for one in value]
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    if kind not in _fields:
+        _fields[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    return _fields[kind]
+
+
+_fields: dict[type, tuple[str, ...]] = {}
 
 
 def exact(value: Fraction, digits: int) -> Decimal:
