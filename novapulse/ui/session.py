@@ -12,7 +12,7 @@ Invariants:
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol, TypeVar
 
 import marimo as mo
@@ -41,7 +41,7 @@ class Scope:
 
     def __init__(self) -> None:
         self._ended = threading.Event()
-        self._owned: list[_Closable] = []
+        self._owned = ExitStack()
 
     @property
     def ended(self) -> bool:
@@ -50,7 +50,7 @@ class Scope:
 
     def own(self, widget: _Widget) -> _Widget:
         """Close a widget when the session ends; returns the widget."""
-        self._owned.append(widget)
+        self._owned.callback(widget.close)
         return widget
 
     def pump(self, hub: Hub[_Item], deliver: Callable[[_Item], object]) -> threading.Thread:
@@ -79,8 +79,7 @@ class Scope:
     def close(self) -> None:
         """End the session's threads and close its widgets."""
         self._ended.set()
-        while self._owned:
-            self._owned.pop().close()
+        self._owned.close()
 
 
 _scopes: dict[int, Scope] = {}

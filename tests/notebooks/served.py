@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,14 @@ _UP_S = 60.0
 
 
 @contextmanager
-def served(home: Path, log: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve the notebook over an own home folder, and yield its address."""
+def served(
+    home: Path,
+    log: Path,
+    settings: Mapping[str, str] | None = None,
+    notebook: Path = NOTEBOOK,
+    more_options: Sequence[str] = (),
+) -> Iterator[str]:
+    """Serve a notebook over an own home folder, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -28,7 +34,7 @@ def served(home: Path, log: Path, settings: Mapping[str, str] | None = None) -> 
     options = ["--headless", "--no-token", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as written:
         server = subprocess.Popen(
-            [sys.executable, "-m", "marimo", "run", str(NOTEBOOK), *options],
+            [sys.executable, "-m", "marimo", "run", str(notebook), *options, *more_options],
             env={**environment, **(settings or {})},
             cwd=home,
             stdout=written,
