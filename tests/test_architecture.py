@@ -65,9 +65,13 @@ SHELL = {
     "cli": {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
         *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity", *_ENGINE_SHELL},
+        *{"monitor", "server"},
     },
     # Puts sign-in, apps, REST and live stream together.
-    "server": {*PURE, *RUNS, "market", "config", "research", "ledger", "ops", "control", "monitor", "ui"},
+    "server": {
+        *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+        *{"ledger", "ops", "control", "monitor", "parity", "ui"},
+    },
     "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader", "monitor"},
 }
 MAY_IMPORT = {**PURE, **SHELL}

@@ -19,7 +19,7 @@ from novapulse.control.sessions import Session
 from novapulse.server.gate import Visitor, same_origin
 from novapulse.server.parts import Parts, address_of, parts_of
 
-CSRF_HEADER = "x-csrf-token"
+CSRF_HEADER = "x-csrf"
 _BEARER = "bearer "
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _flood = Flood()

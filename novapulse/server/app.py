@@ -20,7 +20,7 @@ from novapulse.server.routes import accounts, control, health, ledger, market, p
 
 _DESCRIPTION = """\
 What dashboards and scripts can ask of NovaPulse. Sign in with `POST /api/v1/session`, or send an API key as
-`Authorization: Bearer np_...`. A session sends its token as `X-CSRF-Token` with everything that changes something.
+`Authorization: Bearer np_...`. A session sends its token as `X-CSRF` with everything that changes something.
 Amounts are exact decimals as text, times are nanoseconds in UTC, an account is `exchange` and `account_id`.
 """
 

@@ -21,14 +21,22 @@ from novapulse.server.access import NotSignedInError, TooOftenError
 _log = structlog.get_logger("novapulse.server")
 
 
+_WHERE = {"step_up_needed": "/account", "not_signed_in": "/login"}
+
+
 class NotFoundError(ValueError):
     """What was asked for is not there."""
 
 
 def told(status: int, code: str, text: str, **headers: str) -> Response:
-    """Return an error as an answer."""
+    """Return an error as an answer; a refusal says so to a button, and where to go for what it lacks."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return JSONResponse({"error": code, "text": text}, status, named)
+    body = {"error": code, "text": text}
+    if status < 500:
+        body["refused"] = text
+    if code in _WHERE:
+        body["href"] = _WHERE[code]
+    return JSONResponse(body, status, named)
 
 
 def _plain(status: int, code: str) -> Callable[[Request, Exception], Response]:

@@ -6,7 +6,7 @@ const at = (id) => document.getElementById(id);
 let csrf = "";
 
 async function ask(method, path, body) {
-  const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
+  const headers = { "Content-Type": "application/json", "X-CSRF": csrf };
   let answer;
   try {
     answer = await fetch(api + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });

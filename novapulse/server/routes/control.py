@@ -12,6 +12,7 @@ from novapulse.control.roles import ACTIONS
 from novapulse.control.router import Result
 from novapulse.core.instruments import AccountKey
 from novapulse.server.access import Caller, Reader, TooOftenError
+from novapulse.server.parts import API
 
 router = APIRouter(tags=["control"])
 
@@ -69,9 +70,10 @@ def submit(
     idempotency_key: Annotated[str, Header(min_length=8, max_length=200)],
     wait: Wait = 0.0,
 ) -> dict[str, Any]:
-    """Write a command and return its row in the audit; with `wait`, what became of it so far as well.
+    """Write a command and return its row in the audit, and what became of it so far.
 
-    The same `Idempotency-Key` again is the same command, and acts once.
+    `done` says that every account has answered, `ok` that every one did it. The same `Idempotency-Key` again is the
+    same command, and acts once.
     """
     router_, principal = caller.parts.plane.router, caller.principal
     _take(caller, verb)
@@ -104,11 +106,13 @@ def _take(caller: Caller, verb: str) -> None:
 
 def _result(found: Result) -> dict[str, Any]:
     return {
+        "accepted": True,
         "command_id": found.command_id,
         "verb": found.verb,
         "taken": found.taken,
-        "complete": found.complete,
-        "done": found.done,
+        "done": found.complete,
+        "ok": found.done,
+        "results_url": f"{API}/control/commands/{found.command_id}",
         "accounts": [_answer(one) for one in found.accounts],
     }
 
@@ -117,7 +121,7 @@ def _answer(one: InboxAnswer) -> dict[str, Any]:
     return {
         "exchange": one.account.exchange,
         "account_id": one.account.account_id,
-        "done": one.done,
+        "outcome": {None: "unknown", True: "done", False: "refused"}[one.done],
         "text": one.text,
         "details": dict(one.details),
     }

@@ -48,7 +48,7 @@ class Welcome(_Said):
 
 
 class Me(BaseModel):
-    """Who is signed in. `csrf` goes back in the header `X-CSRF-Token` with everything that changes something."""
+    """Who is signed in. `csrf` goes back in the header `X-CSRF` with everything that changes something."""
 
     name: str
     role: str

@@ -1,0 +1,231 @@
+"""What all apps share: who looks at which account, the frame around a page, and how readings get to its widgets."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import marimo as mo
+
+from novapulse.config import home_folder
+from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Hold, StatusStrip
+
+CONTROL = "/api/v1/control"
+OPERATORS = frozenset({"operator", "admin"})
+
+PAGES = (
+    ("overview", "Overview"),
+    ("desk", "Desk"),
+    ("risk", "Risk"),
+    ("orders", "Orders"),
+    ("decisions", "Decisions"),
+    ("scanner", "Scanner"),
+    ("journal", "Journal"),
+    ("health", "Health"),
+)
+OF_ONE_ACCOUNT = frozenset({"desk", "risk", "orders", "decisions"})
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who looks at a page.
+
+    Attributes:
+        name: Of the person; empty under plain `marimo run`.
+        role: What they are; empty under plain `marimo run`, which only shows.
+        csrf: What goes back with everything that changes something.
+    """
+
+    name: str = ""
+    role: str = ""
+    csrf: str = ""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the page is behind our own server."""
+        return bool(self.role)
+
+    @property
+    def may_act(self) -> bool:
+        """Whether buttons are shown; the server decides when one is pressed."""
+        return self.role in OPERATORS
+
+
+def guest() -> Guest:
+    """Return who looks at the page that is being made."""
+    request = mo.app_meta().request
+    if request is None:
+        return Guest()
+    meta: Mapping[str, Any] = request.meta or {}
+    user: Any = request.user
+    # Whoever is told to us by anything but our own gate has no role here.
+    name = str(user.get("display_name", "")) if isinstance(user, dict) and "role" in meta else ""
+    return Guest(name, str(meta.get("role", "")), str(meta.get("csrf", "")))
+
+
+class Page:
+    """One page of one person.
+
+    Attributes:
+        name: Of the app.
+        who: Who looks.
+        hub: Makes the readings.
+        first: The reading the page was made from.
+        account: Which account it is about; None for all.
+        problem: Why it cannot be shown, in words; empty where it can.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Find out what is to be shown to whom."""
+        self.name = name
+        self.who = guest()
+        self.hub: Hub = hub_of(home_folder(os.environ))
+        self.first: Overview = self.hub.now()
+        self.account: AccountState | None = None
+        self.problem = ""
+        self._strip = scope().own(StatusStrip(label="Trader and accounts"))
+        self._deliver: list[Callable[[Overview], object]] = [self._show_strip]
+        asked = mo.query_params()
+        exchange, account_id = _word(asked.get("exchange")), _word(asked.get("account_id"))
+        if exchange or account_id:
+            try:
+                self.account = self.first.account(exchange, account_id)
+            except UnknownAccountError as wrong:
+                self.problem = str(wrong)
+        elif name in OF_ONE_ACCOUNT and self.first.accounts:
+            self.account = self.first.accounts[0]
+        if not self.problem and not self.first.accounts:
+            self.problem = self.first.ledger_problem or "no trader has opened an account here yet"
+
+    def current(self, reading: Overview) -> AccountState | None:
+        """Return the page's account in a later reading; None where it is not in it any more."""
+        if self.account is None:
+            return None
+        try:
+            return reading.account(self.account.exchange, self.account.account_id)
+        except UnknownAccountError:
+            return None
+
+    def link(self, page: str, account: AccountState | None = None, **more: object) -> str:
+        """Return the address of another page, about the same account unless another is named."""
+        about = account or self.account
+        named = {"exchange": about.exchange, "account_id": about.account_id} if about else {}
+        query = urlencode({**named, **more})
+        return f"/apps/{page}/?{query}" if query else f"/apps/{page}/"
+
+    def entry(self, seq: int | None) -> str:
+        """Return the address of a ledger entry; empty where there is none, or nowhere to go."""
+        return f"/apps/journal/?seq={seq}" if seq and self.who.is_served else ""
+
+    def on_reading(self, deliver: Callable[[Overview], object]) -> None:
+        """Hand every reading to a widget, the first one now."""
+        deliver(self.first)
+        self._deliver.append(deliver)
+
+    def button(self, verb: str, label: str, detail: str, *, calm: bool = False, symbol: str = "") -> Hold:
+        """Return a button that must be held; for the page's account, or for all where it has none."""
+        about = self.account
+        whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}
+        body = {**whom, **({"symbol": symbol} if symbol else {})}
+        return scope().own(
+            Hold(label=label, detail=detail, url=f"{CONTROL}/{verb}", body=body, csrf=self.who.csrf, calm=calm)
+        )
+
+    def shown(self, *parts: mo.Html | str) -> mo.Html:
+        """Return the whole page, and begin to hand over readings."""
+        self._show_strip(self.first)
+        delivers = tuple(self._deliver)
+
+        def deliver(reading: Overview) -> None:
+            for one in delivers:
+                one(reading)
+
+        body = [_problem(self.problem)] if self.problem else list(parts)
+        if not self.problem:
+            scope().pump(self.hub, deliver)
+        return mo.Html(
+            f'<div class="np-app">{self._header()}{html(self._strip)}{"".join(html(part) for part in body)}</div>'
+        )
+
+    def _header(self) -> str:
+        links = "".join(
+            f'<a href="{escape(self.link(page))}"{" aria-current=page" if page == self.name else ""}>{title}</a>'
+            for page, title in PAGES
+        )
+        nav = f'<nav class="np-nav" aria-label="Pages">{links}</nav>' if self.who.is_served else ""
+        title = dict(PAGES)[self.name]
+        about = f"{self.account.account_id} on {self.account.exchange}" if self.account else "all accounts"
+        person = f'<a class="np-chip" href="/account">{escape(self.who.name)} · {escape(self.who.role)}</a>'
+        who = person if self.who.is_served else '<span class="np-chip">read-only</span>'
+        return (
+            '<header class="np-head np-app-head"><h1>Nova<b>Pulse</b></h1>'
+            f'<span class="np-title">{escape(title)} · {escape(about)}</span>{who}</header>{nav}'
+        )
+
+    def _show_strip(self, reading: Overview) -> None:
+        accounts = [
+            {
+                **{
+                    name: getattr(one, name) for name in ("exchange", "account_id", "mode", "healthy", "last_bar_age_s")
+                },
+                "reasons": list(one.reasons),
+                "money": "paper",
+                "href": self.link("desk", one) if self.who.is_served else "",
+            }
+            for one in reading.accounts
+        ]
+        trader = reading.trader
+        self._strip.show_state(
+            {
+                "trader": {
+                    "running": trader.running,
+                    "healthy": trader.healthy,
+                    "reasons": list(trader.reasons),
+                    "heartbeat_age_s": trader.heartbeat_age_s,
+                },
+                "accounts": accounts,
+                "ledger_id": reading.ledger_id,
+                "ledger_place": reading.ledger_place,
+            }
+        )
+
+
+def html(part: Any) -> str:
+    """Return a widget or a piece of a page as text of HTML."""
+    return part if isinstance(part, str) else mo.as_html(part).text
+
+
+def columns(*parts: Any, widths: str = "") -> str:
+    """Return parts beside each other; below each other on a phone.
+
+    Args:
+        parts: Widgets or pieces.
+        widths: Class of the grid, such as `np-two-one`; even columns without.
+    """
+    cells = "".join(f"<div>{html(part)}</div>" for part in parts)
+    return f'<div class="np-columns {widths}">{cells}</div>'
+
+
+def stack(parts: Iterable[Any]) -> str:
+    """Return parts below each other."""
+    return f'<div class="np-stack">{"".join(html(part) for part in parts)}</div>'
+
+
+def actions(title: str, buttons: Iterable[Hold]) -> str:
+    """Return buttons in a card."""
+    inside = "".join(html(one) for one in buttons)
+    return (
+        f'<section class="np-card np-actions" aria-label="{escape(title)}"><h2>{escape(title)}</h2>{inside}</section>'
+    )
+
+
+def _problem(text: str) -> str:
+    return f'<div class="np-note np-wrong" role="alert"><p>{escape(text)}</p></div>'
+
+
+def _word(value: Any) -> str:
+    return str(value[0] if isinstance(value, list) and value else value or "")
