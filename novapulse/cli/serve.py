@@ -4,7 +4,7 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from novapulse.cli.console import EXIT_DONE, UsageError, say
@@ -15,7 +15,9 @@ from novapulse.control.plane import ControlPlane
 from novapulse.control.readiness import secrets_problem
 from novapulse.control.shell import shell_principal, shell_source
 from novapulse.monitor import hub_of
-from novapulse.server.parts import Parts
+
+if TYPE_CHECKING:
+    from novapulse.server.parts import Parts
 
 APPS_FOLDER = Path(__file__).resolve().parents[2] / "apps"
 
@@ -47,12 +49,14 @@ def serve(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def server_parts(options: argparse.Namespace) -> Parts:
+def server_parts(options: argparse.Namespace) -> "Parts":
     """Return what the server stands on.
 
     Raises:
         UsageError: Its secrets are not good enough for how it would be reached, or an origin is none.
     """
+    from novapulse.server.parts import Parts
+
     loaded = load(os.environ, options.config)
     home = home_folder(os.environ)
     plane = ControlPlane(home)
@@ -74,7 +78,7 @@ def server_parts(options: argparse.Namespace) -> Parts:
     )
 
 
-def first_link(parts: Parts, address: str) -> str | None:
+def first_link(parts: "Parts", address: str) -> str | None:
     """Return the one-time link for the first admin; None where there is an admin."""
     token = parts.plane.people.first_link(shell_principal(parts.home).actor, shell_source(os.environ))
     return None if token is None else link_address(address, token)
