@@ -95,7 +95,9 @@ not answer in time.
   settle            end a dispute over an order as the venue says (--order)
   reconcile         compare with the venue now
 
-What loosens is obeyed within ten minutes or not at all.
+What loosens is obeyed within ten minutes or not at all. --prove goes with flatten and
+kill: it waits for the answers, then as long again until ledger and trader both say that
+nothing is held and nothing is at work; exit 1 when they do not.
 """
 
 
@@ -357,7 +359,9 @@ def _add_people(commands: "Subparsers") -> None:
     for name in ("add", "password", "role", "disable", "enable"):
         leaves[name].add_argument("name", metavar="NAME", help=whom)
     leaves["link"].add_argument("name", metavar="NAME", nargs="?", help="whose; without it the first admin's")
-    leaves["add"].add_argument("--role", choices=_ROLES, required=True, help="viewer looks, operator acts, admin both")
+    leaves["add"].add_argument(
+        "--role", choices=_ROLES, required=True, help="viewer looks, operator acts too, admin looks after people"
+    )
     leaves["add"].add_argument("--password", action="store_true", help="read a password instead of making a link")
     leaves["role"].add_argument("role", choices=_ROLES)
     leaves["audit"].add_argument("--last", metavar="N", type=int, default=20, help="rows to print (20)")

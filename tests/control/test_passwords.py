@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from novapulse.control import passwords
-from novapulse.control.passwords import SMALL, Cost, Hasher, WeakPasswordError, check_strength
+from novapulse.control.passwords import SMALL, BusyError, Cost, Hasher, WeakPasswordError, check_strength
 from novapulse.control.storage import ControlError
 
 GOOD = "violet kettle seven"
@@ -75,29 +75,28 @@ def test_nothing_is_asked_of_characters_but_that_there_are_enough(password: str)
 
 
 def test_never_more_than_two_hashes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_work, most, guard, both = 0, 0, threading.Lock(), threading.Barrier(2, timeout=30)
+    two_and_this_test, go_on = threading.Barrier(3, timeout=30), threading.Event()
 
     class Library:
         def hash(self, password: str) -> str:
-            nonlocal at_work, most
-            with guard:
-                at_work += 1
-                most = max(most, at_work)
-            both.wait()
-            with guard:
-                at_work -= 1
+            two_and_this_test.wait()
+            go_on.wait(30)
             return password
 
     def library(_cost: Cost) -> Any:
         return Library()
 
     monkeypatch.setattr(passwords, "_library", library)
-    threads = [threading.Thread(target=Hasher(SMALL).hash, args=(GOOD,)) for _ in range(6)]
+    monkeypatch.setattr(passwords, "_PATIENCE_S", 0.0)
+    threads = [threading.Thread(target=Hasher(SMALL).hash, args=(GOOD,)) for _ in range(2)]
     for thread in threads:
         thread.start()
+    two_and_this_test.wait()
+    with pytest.raises(BusyError, match="too many people sign in"):
+        Hasher(SMALL).hash(GOOD)
+    go_on.set()
     for thread in threads:
         thread.join()
-    assert most == 2
 
 
 def test_where_the_library_is_missing_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from novapulse.control.plane import ControlPlane
-from novapulse.control.roles import Denied, Principal, Role
+from novapulse.control.roles import Denied, Principal, Role, Scope
 from novapulse.control.sessions import PER_PERSON_MAX, Started
 from novapulse.control.storage import ControlError
 from tests.control.conftest import HOME_ADDRESS, PASSWORD, Clock, rows_of, token_hashes
@@ -91,6 +91,19 @@ def test_the_role_is_that_of_now(plane: ControlPlane, come_in: ComeIn) -> None:
     session = plane.sessions.find(token)
     assert session is not None
     assert session.principal.role is Role.OPERATOR
+
+
+def test_who_is_disabled_has_no_session_however_that_came_about(
+    plane: ControlPlane, shell: Principal, come_in: ComeIn
+) -> None:
+    """Disabling ends sessions and keys; this is the second bolt."""
+    token = come_in("ann", Role.VIEWER).token
+    key = plane.keys.make(shell, "a script", {Scope.READ}, person="ann").result or ""
+    with plane.storage.writing() as database:
+        database.execute("UPDATE person SET disabled_ns = 1 WHERE name = 'ann'")
+    assert plane.sessions.find(token) is None
+    assert plane.sessions.of("ann") == []
+    assert plane.keys.find(key) is None
 
 
 def test_a_token_against_forged_requests_belongs_to_one_session(come_in: ComeIn) -> None:

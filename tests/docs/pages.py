@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
-CHAPTERS = [page for page in PAGES if page.parent.name in {"trader", "developer"}]
+CHAPTERS = [page for page in PAGES if page.parent.name in {"trader", "operator", "developer"}]
 
 MARKET = "trader/02-from-votes-to-a-decision.md"
 NUMBERS = "trader/03-what-the-numbers-mean.md"
