@@ -203,7 +203,7 @@ class AccountState(Value):
         breakers: Tripped.
         breaks: Open.
         equity_points: (ts_ns, equity) at closes, ascending, at most 500: at decisions, whenever the account is flat,
-            and at the last close. `monitor.curve` makes one of every close.
+            and at the last close.
         as_of_seq: Last entry of this account that is counted in.
         as_of_ns: When that was written, in the account's own time.
         market_state: `open`, `closed`, `half-day` or `24/7`, from the calendars, at the account's own time.

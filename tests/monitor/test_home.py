@@ -16,6 +16,7 @@ import pytest
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Commit, Record
 from novapulse.ledger.journal import Ledger
+from novapulse.ledger.queries import orders, reading
 from novapulse.market.lake import Lake
 from novapulse.monitor import UnknownAccountError, read_home
 from novapulse.monitor.home import Home
@@ -302,6 +303,32 @@ def test_why_nothing_is_done_is_that_of_the_last_bar(growing: Any, lived: Any) -
                 assert one.why_not_since_ns + (one.why_not_bars - 1) * 60 * 10**9 <= one.price_ns
     going_on.close()
     assert {"NO_SIGNAL", "HOLDING"} <= seen
+
+
+def test_orders_are_those_of_the_ledger_and_a_position_has_a_resting_stop_or_a_reason(growing: Any, lived: Any) -> None:
+    home, ledger, where = growing
+    going_on, bare, guarded = Home(home, where), 0, 0
+    for number, commit in enumerate(lived[1]):
+        ledger.commit([(ACCOUNT, commit)])
+        if number % 5:
+            continue
+        account = going_on.look().accounts[0]
+        with reading(where) as connection:
+            rows = [row.order for row in orders(connection, ACCOUNT, only_open=True)]
+        assert {one.client_order_id: one.status for one in account.orders} == {
+            order.client_order_id: order.status.value
+            for order in rows
+            if order.is_risk or order.status.value == "INTENT"
+        }
+        for one in account.positions:
+            resting = [order for order in account.orders if order.client_order_id == one.stop_order]
+            is_guarded = bool(resting) and resting[0].status in ("ACCEPTED", "PARTIALLY_FILLED")
+            assert is_guarded != bool(one.stop_missing_reason)
+            assert not resting or resting[0].stop_price == one.stop_price
+            bare, guarded = bare + (not is_guarded), guarded + is_guarded
+    going_on.close()
+    assert bare
+    assert guarded
 
 
 def test_labels_are_those_of_the_signals() -> None:
