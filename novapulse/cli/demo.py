@@ -1,4 +1,4 @@
-"""`novapulse demo`: bars from wherever there are any, a backtest of all strategies, and what to try next."""
+"""`novapulse demo`: bars from wherever there are any, a backtest of all strategies, and then the whole product."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import os
 from novapulse.backtest import Result
 from novapulse.cli.backtest import run_backtest, show, tell_missing
 from novapulse.cli.console import EXIT_DONE, progress, say
+from novapulse.cli.demo_whole import show_whole
 from novapulse.config import load
 from novapulse.core.instruments import InstrumentKey, path_symbol
 from novapulse.research.analysis import analyse
@@ -25,9 +26,10 @@ def demo(options: argparse.Namespace) -> int:
     tell_missing(markets, loaded)
     result = run_backtest(loaded, strategies, markets, metrics_only=False)
     show(analyse(result, markets, strategies), as_json=options.json)
-    if not options.json:
-        _show_next(*_worth_explaining(result, markets), data.timeframe)
-    return EXIT_DONE
+    if options.json:
+        return EXIT_DONE
+    _show_next(*_worth_explaining(result, markets), data.timeframe)
+    return show_whole(once=options.once, port=options.port)
 
 
 def _worth_explaining(result: Result, markets: Markets) -> tuple[InstrumentKey, int]:

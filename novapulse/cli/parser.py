@@ -16,9 +16,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or data.
 """
 
 _DEMO = """\
-Backtest all strategies on the bars at hand and say which these are: the lake
-where it has bars of the configured symbols, else recorded files (NOVAPULSE_DATA_DIR,
-or shared/data beside the checkout), else a generated sample market.
+The whole product on this machine, without the net. First a backtest of all strategies
+on the bars at hand: the lake where it has bars of the configured symbols, else recorded
+files (NOVAPULSE_DATA_DIR, or shared/data beside the checkout), else a generated sample
+market. Then a paper trader with three accounts on two exchanges, and the dashboards: it
+prints their address and a link that makes you an admin, and goes on until Ctrl-C. What
+it trades lies in the folder "demo" of the home folder, apart from anything of yours.
+
+--once proves all of it without a browser and exits; --json does the backtest alone.
 """
 
 _EXPLAIN = """\
@@ -198,10 +203,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(commands: "Subparsers") -> None:
-    parser = _leaf(commands, "demo", "show the whole way: bars, backtest, result", "demo", "demo", _DEMO)
-    parser.add_argument(
-        "--once", action="store_true", help="run once and exit (there is nothing that stays running yet)"
-    )
+    parser = _leaf(commands, "demo", "show everything: backtest, paper trader, dashboards", "demo", "demo", _DEMO)
+    parser.add_argument("--once", action="store_true", help="prove everything without a browser, and exit")
+    parser.add_argument("--port", type=int, default=8700, help="port of the dashboards (8700, or a free one)")
     _add_config_file(parser)
     _add_json(parser)
 

@@ -11,6 +11,14 @@ from novapulse.research import at_hand
 from tests.cli.conftest import Cli, tree
 
 
+@pytest.fixture(autouse=True)
+def halves(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What the second half of the demo was asked for; it has tests of its own."""
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("novapulse.cli.demo.show_whole", lambda **wanted: asked.append(wanted) or 0)
+    return asked
+
+
 @pytest.fixture
 def recordings(tmp_path: Path, stocked: Path) -> Path:
     """A folder of files as recorders leave them: open stamps in `ts`."""
@@ -25,7 +33,9 @@ def recordings(tmp_path: Path, stocked: Path) -> Path:
     return folder
 
 
-def test_an_own_lake_comes_first(cli: Cli, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_own_lake_comes_first(
+    cli: Cli, lake: Path, monkeypatch: pytest.MonkeyPatch, halves: list[dict[str, object]]
+) -> None:
     monkeypatch.setattr(at_hand, "recordings_folder", lambda _: pytest.fail("nobody should look for files"))
     before = tree(lake)
     outcome = cli("demo", "--once")
@@ -35,10 +45,11 @@ def test_an_own_lake_comes_first(cli: Cli, lake: Path, monkeypatch: pytest.Monke
     (explain,) = [line.split()[1:] for line in outcome.out.splitlines() if "novapulse explain" in line]
     assert cli(*explain).code == 0
     assert tree(lake) == before
+    assert halves == [{"once": True, "port": 8700}]
 
 
 def test_recorded_files_come_next_and_are_a_lake_the_second_time(
-    cli: Cli, home: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, home: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch, halves: list[dict[str, object]]
 ) -> None:
     monkeypatch.setenv("NOVAPULSE_DATA_DIR", str(recordings))
     before = tree(recordings)
@@ -47,6 +58,7 @@ def test_recorded_files_come_next_and_are_a_lake_the_second_time(
     assert f"importing 1 recorded files of {recordings}" in first.err
     assert [info.symbol for info in Lake(home / "lake").series()] == ["BTC/USDT"]
     second = cli("demo", "--json")
+    assert halves == []
     assert "real bars: the lake" in second.err
     assert json.loads(first.out) == json.loads(second.out)
     assert tree(recordings) == before
