@@ -72,7 +72,11 @@ SHELL = {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
         *{"ledger", "ops", "control", "monitor", "parity", "ui"},
     },
-    "ui": {*PURE, *RUNS, "market", "config", "research", "strategies.loader", "monitor"},
+    # Shows what is known, proves the ledger, makes decisions again, and tells an admin what the audit holds.
+    "ui": {
+        *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
+        *{"monitor", "ledger", "parity", "control"},
+    },
 }
 MAY_IMPORT = {**PURE, **SHELL}
 OPEN_TO_ALL = {"", "core", "compiled", "memory"}

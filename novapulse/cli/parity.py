@@ -13,7 +13,7 @@ from novapulse.cli.backtest import load_run, read_run, tell_missing
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, progress, say, show_json
 from novapulse.cli.render import headline, wrapped
 from novapulse.cli.replay import default_ledger, stretch_at_hand
-from novapulse.config import load, sample_folder
+from novapulse.config import load
 from novapulse.core.bars import format_ns, timeframe_text
 from novapulse.core.ports import JournalError
 from novapulse.market.lake import Lake
@@ -33,7 +33,7 @@ from novapulse.parity.ladder import (
 )
 from novapulse.parity.playing import MemoryJournal, Script, play
 from novapulse.parity.sessions import SessionRun, configuration_of, replay_session
-from novapulse.research.inputs import checked_strategies, open_lake
+from novapulse.research.inputs import checked_strategies, lake_with, open_lake
 
 SHOWN = 10
 """Differences that are listed; all of them are counted."""
@@ -96,12 +96,8 @@ def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[
 
 def lake_of(session: Session) -> Lake:
     """Return the lake that a session's bars came from: where there are none, they were generated."""
-    lake, configuration = open_lake(), configuration_of(session)
-    timeframe = timeframe_text(configuration.timeframe_ns)
-    there = {(one.exchange, one.symbol) for one in lake.series() if one.timeframe == timeframe}
-    if all((one.exchange, one.symbol) in there for one in configuration.instruments):
-        return lake
-    return Lake(sample_folder(os.environ))
+    configuration = configuration_of(session)
+    return lake_with((one.key for one in configuration.instruments), configuration.timeframe_ns)
 
 
 def _session_told(found: SessionRun) -> dict[str, Any]:

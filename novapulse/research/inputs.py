@@ -2,17 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
 from novapulse.backtest.columns import fine_of
-from novapulse.config import Loaded, lake_folder, settings_of
+from novapulse.config import Loaded, lake_folder, sample_folder, settings_of
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
-from novapulse.core.bars import BarColumns, format_ns, timeframe_ns
+from novapulse.core.bars import BarColumns, format_ns, timeframe_ns, timeframe_text
 from novapulse.core.instruments import Instrument, InstrumentKey, path_symbol
 from novapulse.execution.rules import rules_record
 from novapulse.market.calendars import check_bars_per_year
@@ -64,6 +64,20 @@ class Markets:
 def open_lake() -> Lake:
     """Return the lake of this machine."""
     return Lake(lake_folder(os.environ))
+
+
+def lake_with(keys: Iterable[InstrumentKey], width_ns: int) -> Lake:
+    """Return the lake of this machine that has these series: where it lacks one, that of the generated bars.
+
+    Args:
+        keys: Instruments.
+        width_ns: Width of their bars.
+    """
+    lake, timeframe = open_lake(), timeframe_text(width_ns)
+    there = {(one.exchange, one.symbol) for one in lake.series() if one.timeframe == timeframe}
+    if all((key.exchange, key.symbol) in there for key in keys):
+        return lake
+    return Lake(sample_folder(os.environ))
 
 
 def checked_strategies(loaded: Loaded, tell: Tell) -> dict[str, Strategy]:

@@ -73,6 +73,7 @@ class Page:
     Attributes:
         name: Of the app.
         who: Who looks.
+        home: Folder of the trader's state.
         hub: Makes the readings.
         first: The reading the page was made from.
         account: Which account it is about; None for all.
@@ -83,14 +84,14 @@ class Page:
         """Find out what is to be shown to whom."""
         self.name = name
         self.who = guest()
-        self.hub: Hub = hub_of(home_folder(os.environ))
+        self.home = home_folder(os.environ)
+        self.hub: Hub = hub_of(self.home)
         self.first: Overview = self.hub.now()
         self.account: AccountState | None = None
         self.problem = ""
         self._strip = scope().own(StatusStrip(label="Trader and accounts"))
         self._deliver: list[Callable[[Overview], object]] = [self._show_strip]
-        asked = mo.query_params()
-        exchange, account_id = _word(asked.get("exchange")), _word(asked.get("account_id"))
+        exchange, account_id = self.asked("exchange"), self.asked("account_id")
         if exchange or account_id:
             try:
                 self.account = self.first.account(exchange, account_id)
@@ -100,6 +101,10 @@ class Page:
             self.account = self.first.accounts[0]
         if not self.problem and not self.first.accounts:
             self.problem = self.first.ledger_problem or "no trader has opened an account here yet"
+
+    def asked(self, name: str) -> str:
+        """Return what the address asks for under a name; empty where it does not."""
+        return _word(mo.query_params().get(name))
 
     def current(self, reading: Overview) -> AccountState | None:
         """Return the page's account in a later reading; None where it is not in it any more."""
@@ -111,11 +116,22 @@ class Page:
             return None
 
     def link(self, page: str, account: AccountState | None = None, **more: object) -> str:
-        """Return the address of another page, about the same account unless another is named."""
+        """Return the address of another page, about the same account unless another is named.
+
+        Under plain `marimo run` there are no other pages: empty.
+        """
+        return f"/apps/{page}/{self._query(account, more)}" if self.who.is_served else ""
+
+    def here(self, account: AccountState | None = None, **more: object) -> str:
+        """Return the address of this page with other questions, about the same account unless another is named."""
+        query = self._query(account, more)
+        return f"/apps/{self.name}/{query}" if self.who.is_served else query or "?"
+
+    def _query(self, account: AccountState | None, more: Mapping[str, object]) -> str:
         about = account or self.account
         named = {"exchange": about.exchange, "account_id": about.account_id} if about else {}
-        query = urlencode({**named, **more})
-        return f"/apps/{page}/?{query}" if query else f"/apps/{page}/"
+        query = urlencode({**named, **{name: value for name, value in more.items() if value not in ("", None)}})
+        return f"?{query}" if query else ""
 
     def entry(self, seq: int | None) -> str:
         """Return the address of a ledger entry; empty where there is none, or nowhere to go."""
@@ -126,11 +142,29 @@ class Page:
         deliver(self.first)
         self._deliver.append(deliver)
 
-    def button(self, verb: str, label: str, detail: str, *, calm: bool = False, symbol: str = "") -> Hold:
-        """Return a button that must be held; for the page's account, or for all where it has none."""
+    def on_account(self, deliver: Callable[[AccountState], object]) -> None:
+        """Hand the page's account to a widget, now and with every reading that has it."""
+
+        def of(reading: Overview) -> None:
+            account = self.current(reading)
+            if account is not None:
+                deliver(account)
+
+        self.on_reading(of)
+
+    def button(self, verb: str, label: str, detail: str, *, calm: bool = False, **more: str) -> Hold:
+        """Return a button that must be held; for the page's account, or for all where it has none.
+
+        Args:
+            verb: Of the command.
+            label: On it.
+            detail: What it does.
+            calm: Whether it does no harm.
+            more: What the command needs: `symbol` or `order`.
+        """
         about = self.account
         whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}
-        body = {**whom, **({"symbol": symbol} if symbol else {})}
+        body = {**whom, **more}
         return scope().own(
             Hold(label=label, detail=detail, url=f"{CONTROL}/{verb}", body=body, csrf=self.who.csrf, calm=calm)
         )
@@ -145,11 +179,20 @@ class Page:
                 one(reading)
 
         body = [_problem(self.problem)] if self.problem else list(parts)
-        if not self.problem:
-            scope().pump(self.hub, deliver)
+        scope().pump(self.hub, deliver)
         return mo.Html(
             f'<div class="np-app">{self._header()}{html(self._strip)}{"".join(html(part) for part in body)}</div>'
         )
+
+    def switch(self, *, with_all: bool = False) -> str:
+        """Return links to the same page about each account, and about all where it has such a view."""
+        if len(self.first.accounts) + with_all < 2:
+            return ""
+        mine = self.account and self.account.key
+        links = [(f"{one.exchange} · {one.account_id}", self.here(one), one.key == mine) for one in self.first.accounts]
+        if with_all:
+            links.insert(0, ("all accounts", f"/apps/{self.name}/" if self.who.is_served else "?", mine is None))
+        return chips("Account", links)
 
     def _header(self) -> str:
         links = "".join(
@@ -174,7 +217,7 @@ class Page:
                 },
                 "reasons": list(one.reasons),
                 "money": "paper",
-                "href": self.link("desk", one) if self.who.is_served else "",
+                "href": self.link("desk", one),
             }
             for one in reading.accounts
         ]
@@ -192,6 +235,20 @@ class Page:
                 "ledger_place": reading.ledger_place,
             }
         )
+
+
+def chips(label: str, links: Iterable[tuple[str, str, bool]]) -> str:
+    """Return links in a row: text, address, and whether it is the one that is shown."""
+    inside = "".join(
+        f'<a href="{escape(address)}"{" aria-current=true" if is_shown else ""}>{escape(text)}</a>'
+        for text, address, is_shown in links
+    )
+    return f'<nav class="np-switch" aria-label="{escape(label)}"><span>{escape(label)}</span>{inside}</nav>'
+
+
+def note(text: str) -> str:
+    """Return a sentence beside what it is about."""
+    return f'<p class="np-note np-quiet">{escape(text)}</p>'
 
 
 def html(part: Any) -> str:

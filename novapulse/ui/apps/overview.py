@@ -90,7 +90,7 @@ def tiles_of(reading: Overview, shown: Page) -> list[dict[str, Any]]:
             "digits": 0,
             "note": f"{unknown} with an unknown outcome" if unknown else "every outcome known",
             "level": "over" if unknown else "ok",
-            "href": shown.link("orders", reading.accounts[0]) if shown.who.is_served else None,
+            "href": shown.link("orders", reading.accounts[0]),
         }
     )
     breaks = sum(one.open_breaks for one in reading.accounts)
@@ -100,7 +100,7 @@ def tiles_of(reading: Overview, shown: Page) -> list[dict[str, Any]]:
             "value": "agree" if breaks == 0 else f"{breaks} open",
             "note": f"entry {reading.head_seq} of ledger {reading.ledger_id[:8]}",
             "level": "over" if breaks else "ok",
-            "href": "/apps/health/" if shown.who.is_served else None,
+            "href": shown.link("health"),
         }
     )
     return tiles
@@ -112,7 +112,7 @@ def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
     for one in reading.accounts:
         values = one.json()
         row = {column["key"]: values[column["key"]] for column in _ACCOUNTS}
-        href = shown.link("desk", one) if shown.who.is_served else ""
+        href = shown.link("desk", one)
         level = "" if one.healthy else "over"
         rows.append({**row, "key": f"{one.exchange} {one.account_id}", "href": href, "level": level})
     return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}

@@ -1,0 +1,204 @@
+"""What is over: orders that ended, stretches of bars on which nothing was done, and what each day brought."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from novapulse.core.instruments import AccountKey
+from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.ledger.amounts import from_units
+from novapulse.ledger.queries import Listing, check_account, hold_runs, listings, reading
+from novapulse.ledger.schema import event, order_step
+from novapulse.monitor.fold import RECENT
+from novapulse.monitor.home import LEDGER_FILE
+from novapulse.monitor.state import AccountState
+from novapulse.monitor.values import Value
+
+_DAY_NS = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EndedOrder(Value):
+    """An order that has ended.
+
+    Attributes:
+        seq: Entry of its end.
+        ts_ns: When that was, in its account's own time.
+        client_order_id: Ours.
+        symbol: What.
+        side: `buy` or `sell`.
+        role: `entry`, `exit` or `protect`.
+        kind: `market`, `limit` or `bracket`.
+        status: How it ended, a name of `core.orders.OrderStatus`.
+        qty: Of the terms it was intended with, base units.
+        filled_qty: Executed.
+        decision_id: The decision that wanted it.
+    """
+
+    seq: int
+    ts_ns: int
+    client_order_id: str
+    symbol: str
+    side: str
+    role: str
+    kind: str
+    status: str
+    qty: Decimal
+    filled_qty: Decimal
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldState(Value):
+    """A stretch of bars on which nothing was done, for one reason.
+
+    Attributes:
+        symbol: Of which instrument.
+        reason: A name of `core.records.Reason`; its number where this program does not know it.
+        why: The same in words.
+        first_ns: Close of its first bar.
+        last_ns: Close of its last bar.
+        bars: How many.
+    """
+
+    symbol: str
+    reason: str
+    why: str
+    first_ns: int
+    last_ns: int
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayState(Value):
+    """A day, UTC, in the account's own time. Amounts are in its quote asset, fees paid.
+
+    Attributes:
+        day_ns: When it began.
+        trades: Round trips that closed on it.
+        wins: Those with a result above 0.
+        pnl: What they brought.
+        fees: What they cost.
+        equity: At the last close of the day that is kept; None without one.
+        equity_ns: That close.
+        seqs: Entries of the round trips.
+    """
+
+    day_ns: int
+    trades: int
+    wins: int
+    pnl: Decimal
+    fees: Decimal
+    equity: Decimal | None
+    equity_ns: int | None
+    seqs: tuple[int, ...]
+
+
+def ended_orders(home: Path, account: AccountKey, *, last: int = 50) -> tuple[EndedOrder, ...]:
+    """Return the orders that ended last, newest first.
+
+    Args:
+        home: Folder of the trader's state.
+        account: Whose.
+        last: At most so many.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+        JournalError: The ledger cannot be read.
+    """
+    end, intent, ended, intended = order_step.alias(), order_step.alias(), event.alias(), event.alias()
+    same = and_(*(intent.c[name] == end.c[name] for name in ("exchange", "account_id", "client_order_id")))
+    wanted = (
+        select(ended.c.seq, ended.c.ts_ns, ended.c.body, intended.c.body)
+        .select_from(
+            end.join(intent, and_(same, intent.c.step == 0))
+            .join(ended, ended.c.seq == end.c.seq)
+            .join(intended, intended.c.seq == intent.c.seq)
+        )
+        .where(end.c.exchange == account.exchange, end.c.account_id == account.account_id, end.c.closes == 1)
+        .order_by(end.c.seq.desc())
+        .limit(last)
+    )
+    with reading(home / LEDGER_FILE) as connection:
+        check_account(connection, account)
+        known = {key.symbol: listing for key, listing in listings(connection, account).items()}
+        rows = connection.execute(wanted).all()
+    return tuple(_ended(seq, ts_ns, json.loads(end_), json.loads(intent_), known) for seq, ts_ns, end_, intent_ in rows)
+
+
+def holds(home: Path, account: AccountKey, *, last: int = 100) -> tuple[HoldState, ...]:
+    """Return the stretches of bars on which nothing was done, newest first, as far as they are over.
+
+    Args:
+        home: Folder of the trader's state.
+        account: Whose.
+        last: At most so many.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+        JournalError: The ledger cannot be read.
+    """
+    with reading(home / LEDGER_FILE) as connection:
+        runs = hold_runs(connection, account, last=last)
+    return tuple(
+        HoldState(one.instrument.symbol, *_reason(one.reason), one.first_ns, one.last_ns, one.bars)
+        for one in reversed(runs)
+    )
+
+
+def days_of(account: AccountState) -> tuple[DayState, ...]:
+    """Return the days that the reading knows whole, and today so far, newest first."""
+    trips = account.recent_round_trips
+    # Of the oldest day some round trips may have been forgotten.
+    oldest = trips[-1].exit_ns // _DAY_NS if len(trips) == RECENT else -1
+    by_day = defaultdict(list)
+    for trip in trips:
+        by_day[trip.exit_ns // _DAY_NS].append(trip)
+    closes = {ts_ns // _DAY_NS: (equity, ts_ns) for ts_ns, equity in account.equity_points}
+    return tuple(
+        DayState(
+            day_ns=day * _DAY_NS,
+            trades=len(by_day[day]),
+            wins=sum(trip.pnl > 0 for trip in by_day[day]),
+            pnl=sum((trip.pnl for trip in by_day[day]), Decimal(0)),
+            fees=sum((trip.fees for trip in by_day[day]), Decimal(0)),
+            equity=closes[day][0] if day in closes else None,
+            equity_ns=closes[day][1] if day in closes else None,
+            seqs=tuple(trip.seq for trip in by_day[day]),
+        )
+        for day in sorted({*by_day, *closes}, reverse=True)
+        if day > oldest
+    )
+
+
+def _ended(
+    seq: int, ts_ns: int, end: Mapping[str, Any], intent: Mapping[str, Any], known: Mapping[str, Listing]
+) -> EndedOrder:
+    request = intent["request"]
+    symbol = request["instrument"][1]
+    scale = known[symbol].qty_scale
+    return EndedOrder(
+        seq=seq,
+        ts_ns=ts_ns,
+        client_order_id=intent["client_order_id"],
+        symbol=symbol,
+        side="buy" if request["side"] > 0 else "sell",
+        role=request["role"],
+        kind=request["kind"],
+        status=end["status"],
+        qty=from_units(request["terms"][0], scale),
+        filled_qty=from_units(end["filled_units"], scale),
+        decision_id=request["decision_id"],
+    )
+
+
+def _reason(code: int) -> tuple[str, str]:
+    if code not in set(Reason):
+        return str(code), f"for a reason that this program does not know ({code})"
+    return Reason(code).name, REASON_TEXT[Reason(code)]

@@ -1,0 +1,157 @@
+"""The candles of one instrument of an account, kept current: bars as they close, fills, levels, regimes and votes.
+
+Invariants:
+- a bar is shown once it has closed and was recorded, and no bar twice;
+- a regime and a vote stand only at bars for which a reading had them: nothing is filled in between.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from novapulse.core.bars import BarColumns, Floats
+from novapulse.market.storage import DataError
+from novapulse.monitor import AccountState
+from novapulse.monitor.bars import NoBarsError, bars_of
+from novapulse.monitor.state import InstrumentState
+from novapulse.ui.widgets import Candles
+
+BARS_SHOWN = 720
+_ONE_BY_ONE_MAX = 5
+_LANE = "consensus"
+
+
+class Chart:
+    """Candles of an instrument.
+
+    Attributes:
+        widget: What draws them.
+        problem: Why there are none, in words; empty where there are.
+        timeframe_ns: Width of a bar.
+    """
+
+    def __init__(self, home: Path, account: AccountState, symbol: str, widget: Candles) -> None:
+        """Read the last bars and show them.
+
+        Args:
+            home: Folder of the trader's state.
+            account: Whose fills, levels and votes are shown.
+            symbol: Of the instrument.
+            widget: To show them on.
+        """
+        self.widget = widget
+        self.problem = ""
+        self._home, self._exchange, self._symbol = home, account.exchange, symbol
+        self._seen: dict[int, tuple[str, float]] = {}
+        self._first_ns = self._last_ns = 0
+        self.timeframe_ns = 0
+        self._last_bar: tuple[float, ...] = ()
+        try:
+            bars = bars_of(home, account.exchange, symbol, last=BARS_SHOWN)
+        except (NoBarsError, DataError) as wrong:
+            self.problem = str(wrong)
+            return
+        self._note(account)
+        self._begin(bars)
+
+    def show(self, account: AccountState) -> None:
+        """Show what a reading says: more bars where there are, and what happened on them."""
+        if self.problem:
+            return
+        noted = self._note(account)
+        instrument = _instrument(account, self._symbol)
+        if instrument is not None and (instrument.price_ns or 0) > self._last_ns:
+            self._more()
+        elif noted == self._last_ns:
+            # The vote of a bar that stood there before it.
+            self._draw(self._last_bar)
+        self.widget.show_fills(self._fills(account))
+        self.widget.show_lines(lines_of(account, self._symbol))
+        self.widget.show_regimes(self._regimes())
+
+    def _begin(self, bars: BarColumns) -> None:
+        self.timeframe_ns = bars.timeframe_ns
+        self._first_ns, self._last_ns = int(bars.ts_close_ns[0]), int(bars.ts_close_ns[-1])
+        self._last_bar = _rows(bars)[-1]
+        self.widget.show_bars(bars, {_LANE: self._votes(bars)})
+
+    def _more(self) -> None:
+        try:
+            bars = bars_of(self._home, self._exchange, self._symbol, last=BARS_SHOWN)
+        except (NoBarsError, DataError):
+            # The recording is being moved; the next reading asks again.
+            return
+        rows = [row for row in _rows(bars) if row[0] > self._last_ns]
+        if len(rows) > _ONE_BY_ONE_MAX:
+            self._begin(bars)
+            return
+        for row in rows:
+            self._last_ns, self._last_bar = int(row[0]), row
+            self._draw(row)
+
+    def _draw(self, row: tuple[float, ...]) -> None:
+        seen = self._seen.get(int(row[0]))
+        self.widget.append(row, {_LANE: seen[1]} if seen else None)
+
+    def _note(self, account: AccountState) -> int | None:
+        """Keep what was voted, and return the bar that is newly known."""
+        for one in account.recent_decisions:
+            if one.symbol == self._symbol and one.consensus is not None:
+                self._seen.setdefault(one.ts_ns, (one.regime, one.consensus))
+        instrument = _instrument(account, self._symbol)
+        if instrument is None or instrument.votes_ns is None or instrument.consensus is None:
+            return None
+        if instrument.votes_ns in self._seen:
+            return None
+        self._seen[instrument.votes_ns] = (instrument.regime, instrument.consensus)
+        return instrument.votes_ns
+
+    def _votes(self, bars: BarColumns) -> Floats:
+        found = (self._seen.get(int(ts_ns), ("", math.nan))[1] for ts_ns in bars.ts_close_ns)
+        return np.fromiter(found, np.float64, len(bars))
+
+    def _fills(self, account: AccountState) -> list[dict[str, Any]]:
+        return [
+            {"ts_ns": one.ts_event_ns, "side": one.side.upper(), "qty": str(one.qty), "price": str(one.price)}
+            for one in account.recent_fills
+            if one.symbol == self._symbol and one.ts_event_ns is not None and one.ts_event_ns >= self._first_ns
+        ]
+
+    def _regimes(self) -> list[dict[str, Any]]:
+        """Return stretches of bars, each next to the one before, of which the same regime is known."""
+        found: list[dict[str, Any]] = []
+        for ts_ns, (regime, _) in sorted(self._seen.items()):
+            if not regime or ts_ns < self._first_ns:
+                continue
+            before = found[-1] if found else None
+            if before and before["name"] == regime and ts_ns - before["to_ns"] <= self.timeframe_ns:
+                before["to_ns"] = ts_ns
+            else:
+                found.append({"name": regime, "from_ns": ts_ns, "to_ns": ts_ns})
+        return found
+
+
+def lines_of(account: AccountState, symbol: str) -> list[dict[str, Any]]:
+    """Return entry, stop and target of what is held, and the limits of entries at work."""
+    lines: list[dict[str, Any]] = []
+    for held in account.positions:
+        if held.symbol == symbol:
+            levels = (("entry", held.entry_price), ("stop", held.stop_price), ("target", held.target_price))
+            lines += [{"kind": kind, "price": str(price)} for kind, price in levels if price is not None]
+    lines += [
+        {"kind": "order", "price": str(one.limit_price), "text": f"{one.side} order"}
+        for one in account.orders
+        if one.symbol == symbol and one.role == "entry" and one.limit_price is not None
+    ]
+    return lines
+
+
+def _instrument(account: AccountState, symbol: str) -> InstrumentState | None:
+    return next((one for one in account.votes if one.symbol == symbol), None)
+
+
+def _rows(bars: BarColumns) -> list[tuple[float, ...]]:
+    columns = (bars.ts_close_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -1,0 +1,73 @@
+"""What an operator can tell an account: buttons to hold, of which the server decides again when one is held.
+
+Invariants:
+- what tightens is offered whatever the reading says; what loosens is greyed where the reading proves it pointless;
+- a button says one thing for as long as the page is open: nothing changes under a finger.
+"""
+
+from collections.abc import Iterable
+from html import escape
+
+from novapulse.monitor import AccountState
+from novapulse.ui.apps.frame import Page, html, note
+from novapulse.ui.widgets import Hold
+
+_BREAKS_MAX = 4
+
+
+def urgent_commands(page: Page, symbol: str) -> str:
+    """Return what cannot wait: no new risk, out of one instrument, out of everything."""
+    pause = page.button("pause", "Hold to pause", "No new risk; exits go on.", calm=True)
+    close = page.button("close", f"Hold to close {symbol}", "Sell what is held of it, at the market.", symbol=symbol)
+    kill = page.button("kill", "Hold to kill", "Close every position, then halt.")
+    return _card(f"{page_account(page)}: act now", (pause, close, kill))
+
+
+def account_commands(page: Page) -> str:
+    """Return the other commands of an account."""
+    resume = page.button("resume", "Hold to resume", "Entries are allowed again.", calm=True)
+    wake = page.button("resume_from_halt", "Hold to end the halt", "The account trades again.", calm=True)
+    buttons = (
+        page.button("reconcile", "Hold to compare", "Ask the venue and compare it with the ledger.", calm=True),
+        page.button("cancel", "Hold to cancel entries", "Stops and exits stay.", calm=True),
+        page.button("flatten", "Hold to flatten", "Close every position; the mode stays."),
+        page.button("halt", "Hold to halt", "Nothing is sent but cancels; stops stay."),
+        resume,
+        wake,
+    )
+    page.on_account(lambda one: resume.show_state(_allowed(one, ("paused", "reduce_only"), "It is not paused.")))
+    page.on_account(lambda one: wake.show_state(_allowed(one, ("halted",), "It is not halted.")))
+    return _card(f"{page_account(page)}: more commands", buttons)
+
+
+def break_commands(page: Page) -> str:
+    """Return what can be done about the differences that are open as the page is drawn; empty without any."""
+    account = page.account
+    if account is None or not account.breaks:
+        return ""
+    buttons = [
+        page.button(verb, f"Hold to {verb} {one.kind}", f"{words} {one.text}", order=one.key)
+        for one in account.breaks[:_BREAKS_MAX]
+        for verb, words in (("adopt", "Book it as it is:"), ("ignore", "Live with it:"))
+    ]
+    more = len(account.breaks) - _BREAKS_MAX
+    rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
+    return _card(f"{page_account(page)}: open differences", buttons, rest)
+
+
+def page_account(page: Page) -> str:
+    """Return the page's account in words."""
+    return f"{page.account.exchange} · {page.account.account_id}" if page.account else "every account"
+
+
+def _allowed(account: AccountState, modes: tuple[str, ...], why: str) -> dict[str, object]:
+    pointless = account.proven and account.mode is not None and account.mode not in modes
+    return {"allowed": not pointless, "why": why}
+
+
+def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = ()) -> str:
+    inside = "".join(html(one) for one in buttons)
+    return (
+        f'<section class="np-card np-actions" aria-label="{escape(title)}"><h2>{escape(title)}</h2>'
+        f'<div class="np-buttons">{inside}</div>{"".join(more)}</section>'
+    )

@@ -1,0 +1,180 @@
+"""The trading desk of one account: what it is worth, the chart of an instrument, what it holds, asks for and did."""
+
+from html import escape
+from typing import Any
+
+import marimo as mo
+
+from novapulse.core.bars import timeframe_text
+from novapulse.monitor import AccountState
+from novapulse.monitor.limits import Level, Meter, limits_of
+from novapulse.ui.apps.chart import Chart
+from novapulse.ui.apps.commands import account_commands, break_commands, urgent_commands
+from novapulse.ui.apps.frame import Page, chips, columns, note, stack
+from novapulse.ui.apps.overview import positions_of
+from novapulse.ui.apps.tables import (
+    SHORT_DECISIONS,
+    alerts_of,
+    breaks_of,
+    decisions_of,
+    fills_of,
+    lasting,
+    orders_of,
+    percent,
+)
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Candles, Equity, Orders, Positions, Rows, Tiles
+
+
+def page() -> mo.Html:
+    """Return the page."""
+    shown = Page("desk")
+    account = shown.account
+    if shown.problem or account is None:
+        return shown.shown()
+    symbol = symbol_of(account, shown.asked("symbol"))
+    if symbol is None:
+        there = ", ".join(one.symbol for one in account.votes) or "nothing"
+        whose = f"{account.account_id} on {account.exchange}"
+        shown.problem = f"{whose} does not trade {shown.asked('symbol')}: it trades {there}"
+        return shown.shown()
+    own = scope().own
+    tiles, positions = own(Tiles()), own(Positions(label="Positions"))
+    orders, fills = own(Orders(label="Working orders")), own(Rows(label="Fills", height=320))
+    decisions, alerts = own(Rows(label="Decisions", height=320)), own(Rows(label="Alerts", height=240))
+    instruments, breaks = own(Tiles(label="Instruments")), own(Rows(label="Books and venue", height=240))
+    equity = own(Equity(label="Equity", quote=account.quote, height=170))
+    shown.on_account(lambda one: tiles.show_state({"tiles": tiles_of(one, shown)}))
+    chart = _chart(shown, account, symbol)
+    shown.on_reading(lambda now: positions.show_state({"positions": _held(shown, now)}))
+    shown.on_account(lambda one: orders.show(orders_of(one, shown)))
+    shown.on_account(lambda one: fills.show_state(fills_of(one, shown)))
+    shown.on_account(lambda one: decisions.show_state(decisions_of(one, shown, SHORT_DECISIONS)))
+    shown.on_account(lambda one: alerts.show_state(alerts_of(one, shown)))
+    shown.on_account(lambda one: instruments.show_state({"tiles": instrument_tiles(one, shown)}))
+    shown.on_account(lambda one: breaks.show_state(breaks_of((one,), shown)))
+    shown.on_account(lambda one: equity.show(one.equity_points))
+    acts = shown.who.may_act
+    beside = [*([urgent_commands(shown, symbol)] if acts else []), instruments, equity, alerts, breaks]
+    below = [account_commands(shown), break_commands(shown)] if acts else []
+    return shown.shown(
+        f'<div class="np-switches">{shown.switch()}{_instrument_links(shown, account, symbol)}</div>',
+        tiles,
+        columns(stack([chart, positions, orders, fills, decisions]), stack(beside), widths="np-two-one"),
+        *below,
+    )
+
+
+def symbol_of(account: AccountState, asked: str) -> str | None:
+    """Return the instrument to show: the one asked for, else one that is held, else the first; None for a wrong one."""
+    there = [one.symbol for one in account.votes]
+    if asked:
+        wanted = asked.replace("-", "/").upper()
+        return next((symbol for symbol in there if symbol.upper() == wanted), None)
+    held = [one.symbol for one in account.positions if one.symbol in there]
+    return next(iter([*held, *there]), None)
+
+
+def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
+    """Return the key figures of an account, each with the way to what stands behind it."""
+    meters = {one.name: one for one in limits_of(account)}
+    drawdown, exposure = meters["drawdown_max_fraction"], meters["gross_exposure_max_fraction"]
+    stops = sum(one.role == "protect" for one in account.orders)
+    unknown = account.unknown_orders
+    age, today = _level(meters["bar_age_bars_max"]), account.day_pnl_fraction
+    return [
+        {
+            "label": "equity",
+            "value": _text(account.equity),
+            "unit": account.quote,
+            "digits": 2,
+            "note": _free(account),
+            "href": page.entry(account.seqs.get("cash")),
+        },
+        {
+            "label": "today",
+            "value": _text(account.day_pnl),
+            "unit": account.quote,
+            "digits": 2,
+            "signed": True,
+            "note": None if today is None else f"{today * 100:+.3f} % since 0:00 UTC",
+            "href": page.link("risk"),
+        },
+        _share("exposure", account.exposure_fraction, exposure, page, "entries are cut at"),
+        _share("drawdown", account.drawdown_fraction, drawdown, page, "no entry from"),
+        {
+            "label": "open orders",
+            "value": str(account.open_orders),
+            "note": f"{unknown} with an unknown outcome" if unknown else f"{stops} protecting",
+            "level": "over" if unknown else "ok",
+            "href": page.link("orders"),
+        },
+        {
+            "label": "last bar",
+            "value": lasting(account.last_bar_age_s),
+            "note": f"market {account.market_state}" if account.market_state else "market not known",
+            "level": age,
+            "href": page.link("health"),
+        },
+    ]
+
+
+def instrument_tiles(account: AccountState, page: Page) -> list[dict[str, Any]]:
+    """Return what the account trades: the last price, what is held, and what is thought of it; each shows its chart."""
+    return [
+        {
+            "key": one.symbol,
+            "label": one.symbol,
+            "value": _text(one.price),
+            "note": f"{one.state}, consensus {'not known' if one.consensus is None else format(one.consensus, '+.1f')}",
+            "href": page.here(account, symbol=one.symbol),
+        }
+        for one in account.votes
+    ]
+
+
+def _share(label: str, used: float | None, meter: Meter, page: Page, words: str) -> dict[str, Any]:
+    limit = "no limit" if meter.limit is None else f"{words} {meter.limit * 100:g} %"
+    return {
+        "label": label,
+        "value": percent(used),
+        "unit": "%",
+        "note": limit,
+        "level": _level(meter),
+        "href": page.link("risk"),
+    }
+
+
+def _level(meter: Meter) -> str:
+    return "ok" if meter.level is Level.OFF else meter.level.value
+
+
+def _free(account: AccountState) -> str:
+    parts = [f"free {account.cash:,.2f}" if account.cash is not None else "free cash not known"]
+    if account.hold:
+        parts.append(f"held for entries {account.hold:,.2f}")
+    return ", ".join(parts)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _held(page: Page, reading: Any) -> list[dict[str, Any]]:
+    account = page.current(reading)
+    return [] if account is None else positions_of(reading, page, account)
+
+
+def _chart(page: Page, account: AccountState, symbol: str) -> Any:
+    widget = scope().own(Candles(label=f"{symbol} on {account.exchange}", height=430))
+    chart = Chart(page.home, account, symbol, widget)
+    if chart.problem:
+        return f'<section class="np-card"><h2>{escape(symbol)}</h2>{note(chart.problem)}</section>'
+    widget.label = f"{widget.label} · {timeframe_text(chart.timeframe_ns)} bars"
+    page.on_account(chart.show)
+    return widget
+
+
+def _instrument_links(page: Page, account: AccountState, symbol: str) -> str:
+    links = [(one.symbol, page.here(account, symbol=one.symbol), one.symbol == symbol) for one in account.votes]
+    return chips("Instrument", links)

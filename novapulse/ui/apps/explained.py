@@ -1,0 +1,198 @@
+"""A recorded decision made again on demand: one at a time, beside the page, and kept for whoever asks next.
+
+Invariants:
+- nothing is shown as explained that was not made again from ledger and bars, byte for byte compared;
+- a decision is shown on the page of the account that made it, and on no other.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from novapulse.config import load
+from novapulse.core.instruments import AccountKey
+from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.monitor.home import LEDGER_FILE
+from novapulse.parity.kept import Kept, KeptError
+from novapulse.parity.rederive import Rederived, reason_text, rederive
+from novapulse.parity.sessions import configuration_of
+from novapulse.research.inputs import checked_strategies, lake_with
+from novapulse.ui.jobs import Job, Reporter
+
+_log = structlog.get_logger("novapulse.ui")
+
+_KEPT_MAX = 24
+_jobs: "OrderedDict[tuple[Path, AccountKey, str], Job[Rederived]]" = OrderedDict()
+_jobs_lock = threading.Lock()
+_one_at_a_time = threading.Lock()
+
+
+def explanation(home: Path, account: AccountKey, decision_id: str) -> Job[Rederived]:
+    """Return the work of making a decision again: begun now, or when somebody asked for it before.
+
+    Args:
+        home: Folder of the trader's state.
+        account: Whose decision it is.
+        decision_id: Its name.
+    """
+    key = home, account, decision_id
+    with _jobs_lock:
+        known = _jobs.get(key)
+        if known is None or (known.is_over and known.result is None):
+            known = _jobs[key] = Job(lambda told: _made_again(home, account, decision_id, told))
+        _jobs.move_to_end(key)
+        while len(_jobs) > _KEPT_MAX:
+            _jobs.popitem(last=False)
+        return known
+
+
+def _made_again(home: Path, account: AccountKey, decision_id: str, told: Reporter) -> Rederived:
+    told.phase("waiting for another explanation to be made")
+    with _one_at_a_time, Kept(home / LEDGER_FILE) as kept:
+        told.phase("looking for it in the ledger")
+        whose, entry = kept.decision(decision_id)
+        if whose != account:
+            raise KeptError(f"{account.account_id} on {account.exchange} made no decision {decision_id}")
+        configuration = configuration_of(kept.session_of(whose, entry.seq))
+        lake = lake_with((one.key for one in configuration.instruments), configuration.timeframe_ns)
+        strategies = checked_strategies(load(os.environ), _log.info)
+        told.phase("making votes, size and money again from bars and entries")
+        return rederive(kept, decision_id, lake, strategies)
+
+
+def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
+    """Return the decision in figures."""
+    body, votes, sizes = found.record.body, found.votes, found.sizes
+    fact = next(one for one in found.configuration.instruments if one.symbol == body["instrument"][1])
+    qty, limit = body["units"] / 10**fact.qty_scale, float.fromhex(body["limit_price"])
+    tiles: list[dict[str, Any]] = [
+        {
+            "label": "decision",
+            "value": f"{body['verb'].lower()} {fact.symbol}",
+            "note": reason_text(body),
+        },
+        {
+            "label": "order",
+            "value": f"{qty:.8g}" if body["side"] else "none",
+            "unit": fact.base if body["side"] else "",
+            "note": _terms(body["side"], limit, fact.quote),
+        },
+        {
+            "label": "made again",
+            "value": "the same" if found.is_shown else "NOT the same",
+            "note": f"{sum(check.same is True for check in found.checks)} of {len(found.checks)} checks",
+            "level": "ok" if found.is_shown else "over",
+        },
+    ]
+    if votes is not None and votes["warm"]:
+        tiles.insert(
+            1,
+            {
+                "label": "consensus",
+                "value": f"{votes['consensus']:.3f}",
+                "signed": True,
+                "digits": 2,
+                "note": f"led by {votes['lead'] or 'nobody'}, confidence {votes['confidence']:.0%}, {votes['regime']}",
+            },
+        )
+    if sizes is not None:
+        tiles.insert(
+            3, {"label": "size bound by", "value": sizes["binding"], "note": f"{sizes['qty']:.8g} {fact.base}"}
+        )
+    return tiles
+
+
+def vote_rows(found: Rederived) -> list[dict[str, Any]]:
+    """Return what each strategy said and what weight it had, the strongest first."""
+    if found.votes is None or not found.votes["warm"]:
+        return []
+    rows = [
+        {
+            "key": one["name"],
+            "forecast": one["forecast"],
+            "weight": one["share_of_weight"],
+            "contribution": one["contribution"],
+            "regime": one["regime_multiplier"],
+        }
+        for one in found.votes["strategies"]
+    ]
+    return sorted(rows, key=lambda row: -abs(row["contribution"]))
+
+
+def size_rows(found: Rederived) -> list[dict[str, Any]]:
+    """Return what each limit allowed, the one that bound marked."""
+    if found.sizes is None:
+        return []
+    binding = found.sizes["binding"]
+    return [
+        {
+            "key": cap,
+            "size": size,
+            "binds": "binds" if cap == binding else "",
+            "level": "near" if cap == binding else "",
+        }
+        for cap, size in found.sizes["sizes"].items()
+    ]
+
+
+def limit_meters(found: Rederived) -> list[dict[str, Any]]:
+    """Return the limits as the decision saw them."""
+    if found.state is None:
+        return []
+    return [_meter(name, *values) for name, values in found.state["limits"].items()]
+
+
+def check_rows(found: Rederived) -> list[dict[str, Any]]:
+    """Return what was made again, and whether it came out the same."""
+    words = {True: ("same", ""), False: ("differs", "over"), None: ("not shown", "near")}
+    return [
+        {"key": one.what, "same": words[one.same][0], "how": one.text, "level": words[one.same][1]}
+        for one in found.checks
+    ]
+
+
+def followed_rows(found: Rederived) -> list[dict[str, Any]]:
+    """Return what came of it, in order, in words."""
+    return [
+        {"key": str(one["seq"]), "seq": one["seq"], "ts_ns": one["ts_ns"], "what": _followed(one["kind"], one["body"])}
+        for one in found.followed
+    ]
+
+
+def _terms(side: int, limit: float, quote: str) -> str:
+    if not side:
+        return "nothing is bought or sold"
+    where = f"at {limit:,.8g} {quote} or better" if limit else "at the market"
+    return f"{'buy' if side > 0 else 'sell'} {where}"
+
+
+def _meter(name: str, used: float, most: float | None) -> dict[str, Any]:
+    counted = name == "positions"
+    scale = 1 if counted else 100
+    level = "ok" if not most or used < 0.8 * most else "near" if used < most else "over"
+    return {
+        "name": name,
+        "used": f"{used * scale:.{0 if counted else 2}f}",
+        "limit": None if not most else f"{most * scale:.{0 if counted else 2}f}",
+        "unit": "" if counted else "%",
+        "level": level,
+        "explanation": "",
+    }
+
+
+def _followed(kind: str, body: dict[str, Any]) -> str:
+    name = str(body.get("client_order_id", ""))[:8]
+    if kind == "order_closed":
+        return f"order {name} ended {str(body['status']).lower()}"
+    if kind == "fill_booked":
+        return f"order {name} was filled"
+    if kind == "round_trip_closed":
+        reason = REASON_TEXT[Reason[body["exit_reason"]]]
+        return f"round trip {body['number']} closed: {reason}, {float.fromhex(body['r_multiple']):+.2f} R"
+    if kind == "entry_unfilled":
+        return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
+    return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"

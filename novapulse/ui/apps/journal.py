@@ -1,0 +1,247 @@
+"""The journal: entries with what they moved, one of them whole, the ledger's proof, and what people did."""
+
+import json
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import marimo as mo
+
+from novapulse.control import audit as audits
+from novapulse.control.storage import FILE, ControlError, Storage
+from novapulse.core.ports import JournalError
+from novapulse.monitor import Overview, entries
+from novapulse.monitor.entries import EntryState, UnknownEntryError
+from novapulse.monitor.state import LedgerHealth
+from novapulse.ui.apps.frame import Page, chips, columns, stack
+from novapulse.ui.apps.proof import Proof
+from novapulse.ui.apps.tables import Columns, moment
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Rows, Tiles
+
+PAGE_ROWS = 50
+_KINDS: dict[str, tuple[str, ...]] = {
+    "fills": ("fill_booked", "fill_busted"),
+    "decisions": ("decision_taken", "entry_unfilled"),
+    "orders": (
+        *("order_intended", "order_attempted", "order_acked", "order_refused", "order_unclear", "order_closed"),
+        *("order_seen", "amend_asked", "amend_done", "cancel_asked"),
+    ),
+    "round trips": ("round_trip_closed",),
+    "commands": ("command_answered",),
+    "sessions": ("account_opened", "session_started", "session_stopped", "calibration_learned"),
+    "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
+    "alerts": ("alert_raised", "breaker_tripped", "breaker_cleared", "mode_changed"),
+}
+_ENTRIES: Columns = (
+    {"key": "seq", "label": "entry", "kind": "figure", "digits": 0},
+    {"key": "ts_ns", "label": "when", "kind": "time"},
+    {"key": "exchange", "label": "exchange"},
+    {"key": "account_id", "label": "account"},
+    {"key": "kind", "label": "what", "kind": "status"},
+    {"key": "moved", "label": "moved", "wide": True},
+    {"key": "about", "label": "about", "wide": True},
+)
+_LEGS: Columns = (
+    {"key": "book", "label": "book", "kind": "status"},
+    {"key": "asset", "label": "asset"},
+    {"key": "amount", "label": "amount", "kind": "signed"},
+)
+_AUDIT: Columns = (
+    {"key": "ts_ns", "label": "when", "kind": "time"},
+    {"key": "actor", "label": "who"},
+    {"key": "action", "label": "what", "kind": "status"},
+    {"key": "exchange", "label": "exchange"},
+    {"key": "account_id", "label": "account"},
+    {"key": "outcome", "label": "outcome", "kind": "status"},
+    {"key": "text", "label": "why not", "wide": True},
+    {"key": "command_id", "label": "command"},
+)
+_NAMES, _WORDS = ("verb", "reason", "status", "exit_reason"), ("why", "key", "text")
+_NAMED = (("order", "client_order_id"), ("decision", "decision_id"))
+
+
+def page() -> mo.Html:
+    """Return the page."""
+    shown = Page("journal")
+    if shown.problem:
+        return shown.shown()
+    tiles = scope().own(Tiles())
+    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now)}))
+    proof = [Proof(shown).shown()] if shown.who.may_act else []
+    seq = shown.asked("seq")
+    try:
+        body = [_one(shown, seq)] if seq else [_listed(shown)]
+    except (JournalError, UnknownEntryError) as wrong:
+        shown.problem = str(wrong)
+        return shown.shown()
+    audit = [_audit(shown)] if shown.who.role == "admin" and not seq else []
+    return shown.shown(tiles, *body, *proof, *audit)
+
+
+def tiles_of(reading: Overview) -> list[dict[str, Any]]:
+    """Return which ledger this is and how far it goes."""
+    return [
+        {
+            "label": "entries",
+            "value": str(reading.head_seq),
+            "digits": 0,
+            "note": f"the last one {moment(reading.head_ns)}",
+        },
+        {"label": "ledger", "value": reading.ledger_id[:8], "note": reading.ledger_place},
+        {
+            "label": "read",
+            "value": "well" if reading.ledger.value == "ok" else reading.ledger.value,
+            "note": reading.ledger_problem or "nothing is wrong with it",
+            "level": "ok" if reading.ledger.value == "ok" else "over",
+        },
+    ]
+
+
+def entry_rows(found: tuple[EntryState, ...], page: Page) -> list[dict[str, Any]]:
+    """Return entries as rows, each with what it moved and what it is about in a few words."""
+    return [
+        {
+            "key": str(one.seq),
+            "seq": one.seq,
+            "ts_ns": one.ts_ns,
+            "exchange": one.exchange,
+            "account_id": one.account_id,
+            "kind": one.kind,
+            "moved": moved_of(one),
+            "about": about_of(one),
+            "href": page.here(seq=one.seq),
+        }
+        for one in found
+    ]
+
+
+def moved_of(one: EntryState) -> str:
+    """Return what an entry moved, in a few words; empty where it moved nothing."""
+    return ", ".join(f"{leg.book} {leg.amount:+f} {leg.asset}" for leg in one.legs)
+
+
+def about_of(one: EntryState) -> str:
+    """Return the words of an entry that tell most."""
+    body = one.body
+    instrument = body.get("instrument")
+    words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
+    words += [str(body[name]).lower().replace("_", " ") for name in _NAMES if body.get(name)]
+    words += [str(body[name]) for name in _WORDS if body.get(name)]
+    words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
+    return ", ".join(words)
+
+
+def _one(page: Page, text: str) -> str:
+    if not text.isdecimal() or len(text) > 18:
+        raise UnknownEntryError(f"an entry has a number, not {text}")
+    found = entries.one(page.home, int(text))
+    legs = scope().own(Rows(label="What it moved", stale_s=0))
+    rows = [{**leg.json(), "key": str(at)} for at, leg in enumerate(found.legs)]
+    legs.show_state({"columns": _LEGS, "rows": rows, "none": "It moved nothing."})
+    facts = (
+        ("entry", str(found.seq)),
+        ("when, UTC", moment(found.ts_ns)),
+        ("exchange", found.exchange),
+        ("account", found.account_id),
+        ("what", found.kind.replace("_", " ")),
+        ("hash of the chain", found.hash),
+    )
+    told = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    body = escape(json.dumps(found.body, indent=2, ensure_ascii=False, sort_keys=True))
+    links = [("all entries", page.here(), False)]
+    links += [(f"entry {seq}", page.here(seq=seq), False) for seq in (found.seq - 1, found.seq + 1) if seq > 0]
+    order = found.body.get("client_order_id")
+    if isinstance(order, str) and order:
+        links.append((f"all of order {order[:8]}", page.here(order=order), False))
+    head = f'<section class="np-card"><h2>Entry {found.seq}</h2><dl class="np-facts">{told}</dl></section>'
+    whole = f'<section class="np-card"><h2>As it was written</h2><pre class="np-body">{body}</pre></section>'
+    return stack([chips("Go to", links), columns(stack([head, legs]), whole)])
+
+
+def _listed(page: Page) -> str:
+    kind, order, before = page.asked("kind"), page.asked("order"), page.asked("before")
+    account = page.account.key if page.account else None
+    before_seq = int(before) if before.isdecimal() and len(before) <= 18 else None
+    chosen = _KINDS.get(kind, ())
+    rows = scope().own(Rows(label=f"Entries of order {order[:12]}" if order else "Entries"))
+
+    def read() -> tuple[EntryState, ...]:
+        return entries.page(page.home, account, chosen, before_seq, PAGE_ROWS, client_order_id=order)
+
+    found = read()
+    newest = Newest(rows, found, page)
+    page.on_reading(lambda now: newest.show(now, read if before_seq is None else None))
+    kinds = [("everything", page.here(order=order), not chosen)]
+    kinds += [(name, page.here(kind=name, order=order), name == kind) for name in _KINDS]
+    pages = []
+    if before_seq is not None or order:
+        pages.append(("newest", page.here(kind=kind), False))
+    if len(found) == PAGE_ROWS:
+        pages.append(("older", page.here(kind=kind, order=order, before=found[-1].seq), False))
+    return stack(
+        [
+            f'<div class="np-switches">{page.switch(with_all=True)}{chips("Kind", kinds)}</div>',
+            rows,
+            chips("Page", pages) if pages else "",
+        ]
+    )
+
+
+class Newest:
+    """The entries of a page: read anew when the ledger has grown, where the page is the newest."""
+
+    def __init__(self, widget: Rows, found: tuple[EntryState, ...], page: Page) -> None:
+        """Show what was found first.
+
+        Args:
+            widget: To show it on.
+            found: Entries.
+            page: Which shows them.
+        """
+        self._widget, self._page = widget, page
+        self._head = page.first.head_seq
+        self._put(found)
+
+    def show(self, reading: Overview, read: Callable[[], tuple[EntryState, ...]] | None) -> None:
+        """Show what holds as of a reading.
+
+        Args:
+            reading: The reading.
+            read: Asks the ledger; None for entries that others cannot follow.
+        """
+        if reading.ledger is not LedgerHealth.OK:
+            # Nothing is said, so the rows turn grey by themselves.
+            return
+        if read is None or reading.head_seq == self._head:
+            self._widget.word()
+            return
+        try:
+            self._put(read())
+        except JournalError:
+            return
+        self._head = reading.head_seq
+
+    def _put(self, found: tuple[EntryState, ...]) -> None:
+        rows = entry_rows(found, self._page)
+        self._widget.show_state({"columns": _ENTRIES, "rows": rows, "none": "There is no such entry."})
+
+
+def _audit(page: Page) -> Rows:
+    """Return what people did and were not let do, newest first; only admins may read it."""
+    shown = scope().own(Rows(label="What people did", height=420))
+    storage = Storage(page.home / FILE)
+
+    def tell(_: Overview) -> None:
+        try:
+            with storage.reading() as database:
+                found = audits.page(database, limit=PAGE_ROWS)
+        except ControlError as wrong:
+            shown.show_state({"columns": _AUDIT, "rows": [], "none": str(wrong)})
+            return
+        rows = [{**one.json(), "key": str(one.audit_id)} for one in found]
+        marked = [{**row, "level": "" if row["outcome"] == audits.DONE else "near"} for row in rows]
+        shown.show_state({"columns": _AUDIT, "rows": marked, "none": "Nobody has done anything yet."})
+
+    page.on_reading(tell)
+    return shown

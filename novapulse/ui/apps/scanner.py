@@ -1,0 +1,172 @@
+"""Every instrument of every account, the strongest consensus first, and what each strategy has earned."""
+
+from typing import Any
+
+import marimo as mo
+
+from novapulse.core.ports import JournalError
+from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
+from novapulse.monitor.strategies import StrategyRow
+from novapulse.ui.apps.frame import Page, chips, stack
+from novapulse.ui.apps.tables import Columns
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Rows, Tiles
+
+_STATES = {"held": ("long", "short"), "working": ("working",), "flat": ("flat",)}
+_STRENGTHS = (0, 5, 10, 15)
+_SCAN: Columns = (
+    {"key": "symbol", "label": "instrument"},
+    {"key": "exchange", "label": "exchange"},
+    {"key": "account_id", "label": "account"},
+    {"key": "state", "label": "state", "kind": "side"},
+    {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
+    {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
+    {"key": "lead", "label": "led by"},
+    {"key": "regime", "label": "regime"},
+    {"key": "price", "label": "last", "kind": "figure"},
+    {"key": "market_state", "label": "market", "kind": "status"},
+    {"key": "votes_ns", "label": "voted at", "kind": "time"},
+    {"key": "why_not", "label": "why nothing is done now", "wide": True},
+)
+_STRATEGIES: Columns = (
+    {"key": "strategy", "label": "strategy"},
+    {"key": "exchange", "label": "exchange"},
+    {"key": "account_id", "label": "account"},
+    {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
+    {"key": "win_rate", "label": "won", "kind": "percent", "digits": 0},
+    {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 4},
+    {"key": "profit_factor", "label": "profit factor", "kind": "figure", "digits": 2},
+    {"key": "average_r", "label": "average R", "kind": "signed", "digits": 2},
+    {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
+    {"key": "fees", "label": "fees", "kind": "figure", "digits": 2},
+    {"key": "quote", "label": "in"},
+)
+
+
+def page() -> mo.Html:
+    """Return the page."""
+    shown = Page("scanner")
+    if shown.problem:
+        return shown.shown()
+    state, least = shown.asked("state"), _strength(shown.asked("consensus"))
+    if state not in ("", *_STATES):
+        shown.problem = f"no state {state}: an instrument is {', '.join(_STATES)}"
+        return shown.shown()
+    own = scope().own
+    tiles, scanned = own(Tiles()), own(Rows(label="Instruments"))
+    earned = own(Rows(label="Strategies, round trips closed so far"))
+    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
+    shown.on_reading(lambda now: scanned.show_state(scan_of(now, shown, state, least)))
+    monitor = StrategyMonitor(shown, earned)
+    shown.on_reading(monitor.show)
+    return shown.shown(
+        f'<div class="np-switches">{shown.switch(with_all=True)}{_filters(shown, state, least)}</div>',
+        tiles,
+        stack([scanned, earned]),
+    )
+
+
+def scan_of(reading: Overview, page: Page, state: str = "", consensus_min: float = 0.0) -> dict[str, Any]:
+    """Return the instruments that fit, the strongest consensus first."""
+    about = page.account
+    named = {"exchange": about.exchange, "account_id": about.account_id} if about else {}
+    try:
+        found = scan.rows(reading, states=_STATES.get(state, ()), consensus_min=consensus_min, **named)
+    except UnknownAccountError as wrong:
+        return {"columns": _SCAN, "rows": [], "none": str(wrong)}
+    rows = [
+        {
+            **one.instrument.json(),
+            "exchange": one.exchange,
+            "account_id": one.account_id,
+            "key": f"{one.exchange} {one.account_id} {one.instrument.symbol}",
+            "href": page.link("desk", reading.account(one.exchange, one.account_id), symbol=one.instrument.symbol),
+            "level": "" if one.proven else "over",
+        }
+        for one in found
+    ]
+    return {"columns": _SCAN, "rows": rows, "none": "No instrument is like that now."}
+
+
+def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
+    """Return how many instruments are in which state, and the strongest opinion."""
+    about = page.current(reading)
+    found = [(one, each) for one in ((about,) if about else reading.accounts) for each in one.votes]
+    known = [(one, each) for one, each in found if each.consensus is not None]
+    tiles: list[dict[str, Any]] = [
+        {"label": name, "value": str(sum(each.state in states for _, each in found)), "digits": 0}
+        for name, states in _STATES.items()
+    ]
+    if known:
+        account, strongest = max(known, key=lambda pair: abs(pair[1].consensus or 0.0))
+        tile = {
+            "label": "strongest consensus",
+            "value": f"{strongest.consensus:.2f}",
+            "signed": True,
+            "digits": 1,
+            "note": f"{strongest.symbol}, {account.account_id} on {account.exchange}",
+            "href": page.link("desk", account, symbol=strongest.symbol),
+        }
+        tiles.append(tile)
+    closed = sum(each.market_state == "closed" for _, each in found)
+    tiles.append({"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)}"})
+    return tiles
+
+
+def strategies_of(rows: tuple[StrategyRow, ...], page: Page) -> dict[str, Any]:
+    """Return what each strategy has earned, the best first; each leads to its last round trip."""
+    shown = [
+        {
+            **one.json(),
+            "key": f"{one.exchange} {one.account_id} {one.strategy}",
+            "href": page.entry(next(iter(one.seqs), None)),
+        }
+        for one in sorted(rows, key=lambda one: -one.pnl)
+    ]
+    return {"columns": _STRATEGIES, "rows": shown, "none": "No round trip has been closed yet."}
+
+
+class StrategyMonitor:
+    """Asks the ledger what strategies earned whenever a round trip was closed, and not more often."""
+
+    def __init__(self, page: Page, widget: Rows) -> None:
+        """Begin.
+
+        Args:
+            page: Which shows it.
+            widget: To show it on.
+        """
+        self._page, self._widget = page, widget
+        self._known: tuple[Any, ...] = ()
+
+    def show(self, reading: Overview) -> None:
+        """Show what holds as of a reading."""
+        if not all(one.proven for one in reading.accounts):
+            return
+        closed = (reading.ledger_id, *(one.trades for one in reading.accounts))
+        if closed == self._known:
+            self._widget.word()
+            return
+        about = self._page.account
+        try:
+            rows = strategies.table(self._page.home, about.key if about else None)
+        except (JournalError, UnknownAccountError) as wrong:
+            self._widget.show_state({"columns": _STRATEGIES, "rows": [], "none": str(wrong)})
+            return
+        self._known = closed
+        self._widget.show_state(strategies_of(rows, self._page))
+
+
+def _filters(page: Page, state: str, least: float) -> str:
+    states = [
+        (name or "any state", page.here(state=name, consensus=least or ""), name == state) for name in ("", *_STATES)
+    ]
+    strengths = [
+        (f"{one} and more" if one else "any", page.here(state=state, consensus=one or ""), one == least)
+        for one in _STRENGTHS
+    ]
+    return chips("State", states) + chips("Consensus", strengths)
+
+
+def _strength(text: str) -> float:
+    return float(text) if text.isdecimal() and int(text) in _STRENGTHS else 0.0

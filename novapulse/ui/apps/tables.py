@@ -1,0 +1,148 @@
+"""Rows of the tables that several apps show: what the reading says, with the address of what stands behind each."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from novapulse.monitor import AccountState
+from novapulse.ui.apps.frame import Page
+
+Columns = tuple[Mapping[str, Any], ...]
+
+FILLS: Columns = (
+    {"key": "ts_ns", "label": "when", "kind": "time"},
+    {"key": "symbol", "label": "instrument"},
+    {"key": "side", "label": "side", "kind": "side"},
+    {"key": "qty", "label": "qty", "kind": "figure"},
+    {"key": "price", "label": "price", "kind": "figure"},
+    {"key": "fee", "label": "fee", "kind": "figure", "digits": 4},
+    {"key": "realized_pnl", "label": "brought", "kind": "signed", "digits": 2},
+    {"key": "liquidity", "label": "as", "kind": "status"},
+)
+DECISIONS: Columns = (
+    {"key": "ts_ns", "label": "bar", "kind": "time"},
+    {"key": "symbol", "label": "instrument"},
+    {"key": "action", "label": "did", "kind": "status"},
+    {"key": "side", "label": "side", "kind": "side"},
+    {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
+    {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
+    {"key": "lead", "label": "led by"},
+    {"key": "regime", "label": "regime"},
+    {"key": "qty", "label": "qty", "kind": "figure"},
+    {"key": "why", "label": "why", "wide": True},
+)
+SHORT_DECISIONS = tuple(one for one in DECISIONS if one["key"] not in ("confidence", "regime", "qty"))
+BREAKERS: Columns = (
+    {"key": "ts_ns", "label": "since", "kind": "time"},
+    {"key": "name", "label": "breaker", "kind": "status"},
+    {"key": "symbol", "label": "instrument"},
+    {"key": "effect", "label": "effect", "kind": "status"},
+    {"key": "text", "label": "what happened", "wide": True},
+)
+BREAKS: Columns = (
+    {"key": "ts_ns", "label": "since", "kind": "time"},
+    {"key": "kind", "label": "kind"},
+    {"key": "text", "label": "what differs", "wide": True},
+    {"key": "ours", "label": "the ledger says"},
+    {"key": "theirs", "label": "the venue shows"},
+)
+ALERTS: Columns = (
+    {"key": "ts_ns", "label": "when", "kind": "time"},
+    {"key": "severity", "label": "severity", "kind": "status"},
+    {"key": "text", "label": "what", "wide": True},
+)
+
+
+def order_link(page: Page, account: AccountState, client_order_id: str) -> str:
+    """Return the address of everything that the ledger has of an order."""
+    return page.link("journal", account, order=client_order_id) if client_order_id else ""
+
+
+def orders_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
+    """Return working orders, each with the address of its entries."""
+    return [{**one.json(), "href": order_link(page, account, one.client_order_id)} for one in account.orders]
+
+
+def fills_of(account: AccountState, page: Page) -> dict[str, Any]:
+    """Return the last executions, newest first; one that was taken back is marked."""
+    rows = [
+        {
+            **one.json(),
+            "key": str(one.seq),
+            "href": page.entry(one.seq),
+            "liquidity": "taken back" if one.is_bust else one.liquidity,
+            "level": "over" if one.is_bust else "",
+        }
+        for one in account.recent_fills
+    ]
+    return {"columns": FILLS, "rows": rows, "none": "Nothing was traded yet."}
+
+
+def decisions_of(account: AccountState, page: Page, columns: Columns = DECISIONS) -> dict[str, Any]:
+    """Return the last decisions, newest first; each leads to its explanation."""
+    rows = [
+        {**one.json(), "key": one.decision_id, "href": _decision(page, account, one.decision_id)}
+        for one in account.recent_decisions
+    ]
+    return {"columns": columns, "rows": rows, "none": "Nothing was decided yet."}
+
+
+def alerts_of(account: AccountState, page: Page) -> dict[str, Any]:
+    """Return alerts, open ones first."""
+    rows = [
+        {**one.json(), "key": str(one.seq), "href": page.entry(one.seq), "level": "over" if one.is_open else ""}
+        for one in account.alerts
+    ]
+    return {"columns": ALERTS, "rows": rows, "none": "Nothing to worry about."}
+
+
+def breakers_of(accounts: Iterable[AccountState], page: Page, columns: Columns = BREAKERS) -> dict[str, Any]:
+    """Return the breakers that have tripped."""
+    rows = [
+        {**_whose(account), **one.json(), "key": str(one.seq), "href": page.entry(one.seq), "level": "over"}
+        for account in accounts
+        for one in account.breakers
+    ]
+    return {"columns": columns, "rows": rows, "none": "No breaker has tripped."}
+
+
+def breaks_of(accounts: Iterable[AccountState], page: Page, columns: Columns = BREAKS) -> dict[str, Any]:
+    """Return the open differences between books and venue."""
+    rows = [
+        {**_whose(account), **one.json(), "key": str(one.seq), "href": page.entry(one.seq), "level": "over"}
+        for account in accounts
+        for one in account.breaks
+    ]
+    return {"columns": columns, "rows": rows, "none": "Books and venue agree."}
+
+
+def percent(fraction: float | None, digits: int = 2) -> str | None:
+    """Return a fraction as the figure before a percent sign; None where it is unknown."""
+    return None if fraction is None else f"{fraction * 100:.{digits}f}"
+
+
+def lasting(seconds: float | None) -> str | None:
+    """Return a stretch of time in words; None where it is unknown."""
+    if seconds is None:
+        return None
+    for size, name, until in ((1, "s", 120), (60, "min", 7_200), (3_600, "h", 172_800)):
+        if seconds < until:
+            return f"{seconds / size:.{1 if seconds < 10 else 0}f} {name}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def moment(ts_ns: int | None) -> str:
+    """Return a moment in words, UTC."""
+    if ts_ns is None:
+        return "not known"
+    return f"{datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _whose(account: AccountState) -> dict[str, str]:
+    return {"exchange": account.exchange, "account_id": account.account_id}
+
+
+def _decision(page: Page, account: AccountState, decision_id: str) -> str:
+    if page.name == "decisions":
+        return page.here(account, decision=decision_id)
+    return page.link("decisions", account, decision=decision_id)
