@@ -1,0 +1,73 @@
+"""What is over, each against the ledger read without any of our code."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from novapulse.core.instruments import AccountKey
+from novapulse.ledger.queries import UnknownAccountError
+from novapulse.monitor import read_home
+from novapulse.monitor.fold import RECENT
+from novapulse.monitor.history import days_of, ended_orders, holds
+from tests.monitor.conftest import bodies
+
+MAIN = AccountKey("kraken", "main")
+DAY_NS = 86_400 * 10**9
+
+
+def test_ended_orders_are_those_that_the_ledger_closed(left_home: Path) -> None:
+    ends = bodies(left_home, MAIN, "order_closed")
+    intents = {one["client_order_id"]: one["request"] for one in bodies(left_home, MAIN, "order_intended")}
+    found = ended_orders(left_home, MAIN, last=1000)
+    assert [one.client_order_id for one in found] == [one["client_order_id"] for one in reversed(ends)]
+    assert Counter(one.status for one in found) == Counter(one["status"] for one in ends)
+    for one, end in zip(reversed(found), ends, strict=True):
+        request = intents[one.client_order_id]
+        assert (one.role, one.side, one.symbol) == (
+            request["role"],
+            {1: "buy", -1: "sell"}[request["side"]],
+            request["instrument"][1],
+        )
+        assert (one.qty * 10**8, one.filled_qty * 10**8) == (request["terms"][0], end["filled_units"])
+    assert ended_orders(left_home, MAIN, last=3) == found[:3]
+    with pytest.raises(UnknownAccountError, match="no account nobody at kraken"):
+        ended_orders(left_home, AccountKey("kraken", "nobody"))
+
+
+def test_holds_are_the_ledgers_runs_newest_first(left_home: Path) -> None:
+    with closing(sqlite3.connect(f"file:{left_home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
+        query = "SELECT symbol, first_ns, last_ns, bars FROM hold_run WHERE exchange = ? AND account_id = ?"
+        wanted = ledger.execute(query, (MAIN.exchange, MAIN.account_id)).fetchall()
+    found = holds(left_home, MAIN, last=10_000)
+    assert sorted((one.symbol, one.first_ns, one.last_ns, one.bars) for one in found) == sorted(wanted)
+    assert [one.first_ns for one in found] == sorted((one.first_ns for one in found), reverse=True)
+    assert all(one.why and one.reason for one in found)
+
+
+def test_days_sum_up_what_closed_on_them(left_home: Path) -> None:
+    account = read_home(left_home).account("kraken", "main")
+    sums: dict[int, Fraction] = defaultdict(Fraction)
+    for body in bodies(left_home, MAIN, "round_trip_closed"):
+        sums[body["exit_ns"] // DAY_NS * DAY_NS] += Fraction(body["pnl_units"], 10**8)
+    days = days_of(account)
+    told = {one.day_ns: Fraction(one.pnl) for one in days if one.trades}
+    assert told == {day: pnl for day, pnl in sums.items() if day in told}
+    assert set(sums) - set(told) <= {min(sums)}
+    assert days[0].equity == account.equity_points[-1][1]
+    assert sum(one.trades for one in days) == sum(len(one.seqs) for one in days)
+
+
+def test_a_day_of_which_trades_may_be_forgotten_is_left_out(left_home: Path) -> None:
+    account = read_home(left_home).account("kraken", "main")
+    trip = account.recent_round_trips[0]
+    old, new = replace(trip, exit_ns=5 * DAY_NS), replace(trip, exit_ns=6 * DAY_NS, pnl=Decimal(2))
+    full = replace(account, recent_round_trips=(new, *[old] * (RECENT - 1)), equity_points=())
+    assert [(one.day_ns // DAY_NS, one.pnl) for one in days_of(full)] == [(6, Decimal(2))]
+    short = replace(account, recent_round_trips=(new, old), equity_points=())
+    assert [one.day_ns // DAY_NS for one in days_of(short)] == [6, 5]

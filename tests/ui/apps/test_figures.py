@@ -1,0 +1,215 @@
+"""What the apps show of a real ledger is what the readings say, and what the ledger says where they ask it."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from novapulse.control import audit as audits
+from novapulse.control.storage import FILE, Storage
+from novapulse.core.instruments import AccountKey
+from novapulse.ledger.audit import audit
+from novapulse.monitor import AccountState, read_home, strategies
+from novapulse.monitor.bars import bars_of
+from novapulse.monitor.limits import Level, limits_of
+from novapulse.monitor.rows import PositionState
+from novapulse.ui.apps import explained
+from novapulse.ui.apps.chart import BARS_SHOWN, Chart
+from novapulse.ui.apps.proof import proof_tiles
+from novapulse.ui.widgets import Candles
+from tests.ui.apps.conftest import Look, changed
+
+MAIN = {"exchange": "kraken", "account_id": "main"}
+KEY = AccountKey("kraken", "main")
+
+
+@pytest.fixture
+def main(left_home: Path) -> AccountState:
+    return read_home(left_home).account("kraken", "main")
+
+
+def test_a_desk_shows_what_the_reading_says(left_home: Path, look: Look, main: AccountState) -> None:
+    drawn = look("desk", left_home, "viewer", **MAIN)
+    tiles = drawn.tiles()
+    assert (tiles["equity"]["value"], tiles["today"]["value"]) == (str(main.equity), str(main.day_pnl))
+    assert tiles["open orders"]["value"] == str(main.open_orders)
+    assert [row["href"] for row in drawn.rows("Fills")] == [
+        f"/apps/journal/?seq={one.seq}" for one in main.recent_fills
+    ]
+    assert [row["seq"] for row in drawn.rows("Decisions")] == [one.seq for one in main.recent_decisions]
+    assert [row["client_order_id"] for row in drawn.rows("Working orders")] == [
+        one.client_order_id for one in main.orders
+    ]
+    assert [one["qty"] for one in drawn.state("Positions")["positions"]] == [str(one.qty) for one in main.positions]
+
+
+def test_an_unknown_figure_is_shown_as_unknown(left_home: Path, look: Look) -> None:
+    nothing = dict.fromkeys(("equity", "day_pnl", "day_pnl_fraction", "drawdown_fraction", "exposure_fraction"))
+    look.change = lambda reading: changed(reading, **nothing, last_bar_age_s=None)
+    tiles = look("desk", left_home, "viewer", **MAIN).tiles()
+    assert {tiles[name]["value"] for name in ("equity", "today", "drawdown", "exposure", "last bar")} == {None}
+    assert {tiles[name]["level"] for name in ("drawdown", "exposure", "last bar")} == {"unknown"}
+
+
+def test_an_instrument_that_the_account_does_not_trade_is_an_error(left_home: Path, look: Look) -> None:
+    drawn = look("desk", left_home, "viewer", exchange="kraken", account_id="second", symbol="ETH-USD")
+    assert drawn.problem == "second on kraken does not trade ETH-USD: it trades BTC/USD"
+    assert look("desk", left_home, "viewer", **MAIN, symbol="eth-usd").chart.label.startswith("ETH/USD on kraken · 15m")
+
+
+def test_bars_follow_as_they_close_each_once(
+    left_home: Path, main: AccountState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bars_of(left_home, "kraken", "BTC/USD", last=BARS_SHOWN)
+    at = len(whole) - 3
+    now_ns = [int(whole.ts_close_ns[at])]
+    monkeypatch.setattr(
+        "novapulse.ui.apps.chart.bars_of",
+        lambda *_, last: bars_of(left_home, "kraken", "BTC/USD", last=last, end_ns=now_ns[0]),
+    )
+    widget = Candles()
+    chart = Chart(left_home, main, "BTC/USD", widget)
+    sent: list[tuple[float, ...]] = []
+    monkeypatch.setattr(widget, "append", lambda bar, votes=None: sent.append(tuple(bar)))
+    for _ in range(2):
+        for later in (1, 2, 2):
+            now_ns[0] = int(whole.ts_close_ns[at + later])
+            votes = tuple(replace(one, price_ns=now_ns[0]) for one in main.votes)
+            chart.show(replace(main, votes=votes))
+    assert [row[0] for row in sent] == whole.ts_close_ns[at + 1 : at + 3].tolist()
+    assert sent[-1][4] == whole.close[at + 2]
+
+
+def test_regimes_stand_only_where_a_reading_had_them(left_home: Path, main: AccountState) -> None:
+    widget = Candles()
+    chart = Chart(left_home, replace(main, recent_decisions=(), votes=()), "BTC/USD", widget)
+    times = bars_of(left_home, "kraken", "BTC/USD", last=6).ts_close_ns.tolist()
+    for at, regime in ((0, "range-low"), (1, "range-low"), (3, "range-low"), (4, "trend-high")):
+        votes = tuple(
+            replace(one, votes_ns=times[at], consensus=3.0, regime=regime)
+            for one in main.votes
+            if one.symbol == "BTC/USD"
+        )
+        chart.show(replace(main, recent_decisions=(), votes=votes))
+    found = [one for one in widget.state["regimes"] if one["from"] >= times[0] / 1e9]
+    assert [one["name"] for one in found] == ["range-low", "range-low", "trend-high"]
+    assert found[0]["to"] < times[2] / 1e9
+
+
+def test_meters_are_the_limits_that_are_on(left_home: Path, look: Look, main: AccountState) -> None:
+    drawn = look("risk", left_home, "viewer", **MAIN)
+    limits = limits_of(main)
+    assert {one["name"] for one in drawn.state("Limits and how near")["meters"]} == {
+        one.title for one in limits if one.level is not Level.OFF
+    }
+    assert {row["title"] for row in drawn.rows("Limits that are off")} == {
+        one.title for one in limits if one.level is Level.OFF
+    }
+
+
+@pytest.mark.parametrize(("worth", "whole"), [(Decimal(150), ("200", 0.2)), (None, (None, None))])
+def test_exposure_by_group_is_unknown_where_a_part_is(
+    left_home: Path, look: Look, worth: Decimal | None, whole: tuple[str | None, float | None]
+) -> None:
+    one, other = (_position(symbol, value) for symbol, value in (("BTC/USD", worth), ("ETH/USD", Decimal(50))))
+    more = {"groups": {"BTC/USD": "coins", "ETH/USD": "coins"}, "equity": Decimal(1000)}
+    look.change = lambda reading: changed(reading, positions=(one, other), **more)
+    (row,) = look("risk", left_home, "viewer", **MAIN).rows("Exposure by group")
+    assert (row["what"], row["worth"], row["share"]) == ("coins", *whole)
+
+
+def test_the_scanner_filters_and_its_monitor_is_the_ledgers_table(left_home: Path, look: Look) -> None:
+    drawn = look("scanner", left_home, "viewer")
+    votes = [one for account in read_home(left_home).accounts for one in account.votes]
+    assert len(drawn.rows("Instruments")) == len(votes)
+    flat = look("scanner", left_home, "viewer", **MAIN, state="flat").rows("Instruments")
+    assert {row["state"] for row in flat} <= {"flat"}
+    assert {(row["exchange"], row["account_id"]) for row in flat} <= {("kraken", "main")}
+    wanted = {(one.exchange, one.account_id, one.strategy): str(one.pnl) for one in strategies.table(left_home)}
+    rows = drawn.rows("Strategies")
+    assert {(row["exchange"], row["account_id"], row["strategy"]): row["pnl"] for row in rows} == wanted
+    assert look("scanner", left_home, "viewer", state="nonsense").problem.startswith("no state nonsense")
+
+
+def test_the_journal_pages_without_a_gap_and_shows_one_entry_whole(left_home: Path, look: Look) -> None:
+    newest = look("journal", left_home, "viewer", **MAIN, kind="fills").rows("Entries")
+    assert {row["kind"] for row in newest} <= {"fill_booked", "fill_busted"}
+    first = look("journal", left_home, "viewer").rows("Entries")
+    older = look("journal", left_home, "viewer", before=str(first[-1]["seq"])).rows("Entries")
+    assert [row["seq"] for row in first + older] == list(range(first[0]["seq"], first[0]["seq"] - 100, -1))
+    with closing(sqlite3.connect(f"file:{left_home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
+        seq, body, digest = ledger.execute(
+            "SELECT seq, body, hash FROM event WHERE kind = 'fill_booked' ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+    drawn = look("journal", left_home, "viewer", seq=str(seq))
+    assert digest.hex() in drawn.html
+    assert all(f"{json.dumps(name)}:".replace('"', "&quot;") in drawn.html for name in json.loads(body))
+    assert drawn.rows("What it moved")
+    assert look("journal", left_home, "viewer", seq="999999").problem == "the ledger has no entry 999999"
+    assert look("journal", left_home, "viewer", seq="<b>").problem == "an entry has a number, not <b>"
+
+
+def test_the_audit_is_for_admins_alone(paper_home: Path, look: Look) -> None:
+    with Storage(paper_home / FILE).writing() as database:
+        audits.append(database, ts_ns=5, actor="web:ann", action="pause", outcome="done")
+    (row,) = look("journal", paper_home, "admin").rows("What people did")
+    assert (row["actor"], row["action"]) == ("web:ann", "pause")
+    for role in ("operator", "viewer", ""):
+        assert not [one for one in look("journal", paper_home, role).widgets if one.label == "What people did"]
+
+
+def test_a_proof_says_what_was_changed(paper_home: Path) -> None:
+    good = proof_tiles((audit(paper_home / "ledger.db"), 0.1), None)
+    assert (good[0]["value"], good[0]["level"]) == ("every entry holds", "ok")
+    damaged = paper_home / "damaged.db"
+    shutil.copy(paper_home / "ledger.db", damaged)
+    with closing(sqlite3.connect(damaged)) as ledger:
+        for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            ledger.execute(f'DROP TRIGGER "{name}"')
+        ledger.execute("UPDATE event SET body = replace(body, '1', '2') WHERE kind = 'fill_booked'")
+        ledger.commit()
+    bad = proof_tiles((audit(damaged), 0.1), None)
+    assert (bad[0]["value"], bad[0]["level"]) == ("NOT as it was written", "over")
+    assert proof_tiles(None, "the ledger is locked")[0]["level"] == "unknown"
+
+
+def test_a_decision_is_explained_on_its_own_accounts_page_alone(
+    left_home: Path, look: Look, main: AccountState
+) -> None:
+    name = main.recent_decisions[0].decision_id
+    drawn = look("decisions", left_home, "viewer", **MAIN, decision=name)
+    explained.explanation(left_home, KEY, name).wait(120)
+    drawn.deliver(read_home(left_home))
+    tiles = drawn.tiles("Decision")
+    assert (tiles["made again"]["value"], tiles["entry"]["value"]) == ("the same", str(main.recent_decisions[0].seq))
+    assert float(tiles["consensus"]["value"]) == pytest.approx(main.recent_decisions[0].consensus, abs=5e-4)
+    assert np.isclose(sum(row["weight"] for row in drawn.rows("Votes")), 1.0)
+    other = look("decisions", left_home, "viewer", exchange="kraken", account_id="second", decision=name)
+    explained.explanation(left_home, AccountKey("kraken", "second"), name).wait(120)
+    other.deliver(read_home(left_home))
+    assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
+    assert not other.rows("Votes")
+
+
+def _position(symbol: str, worth: Decimal | None) -> PositionState:
+    unknown = dict.fromkeys(("mark_ns", "mark_price", "unrealized_pnl", "unrealized_r", "stop_price", "target_price"))
+    texts = dict.fromkeys(("stop_order", "stop_status", "stop_missing_reason", "lead", "decision_id"), "")
+    return PositionState(
+        symbol=symbol,
+        base=symbol[:3],
+        is_ours=True,
+        direction=1,
+        qty=Decimal(1),
+        entry_price=Decimal(100),
+        notional=worth,
+        opened_ns=1,
+        opened_seq=1,
+        **unknown,
+        **texts,
+    )

@@ -1,0 +1,104 @@
+"""All apps: who sees what, whose figures they are, and that a text stays a text."""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from novapulse.monitor import Overview, read_home
+from novapulse.monitor.rows import AlertState, BreakState
+from novapulse.ui.widgets import StatusStrip
+from tests.ui.apps.conftest import VIEWS, Look, changed
+
+PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+@pytest.mark.parametrize("role", ["", "viewer"])
+def test_who_may_only_look_gets_no_button_anywhere(left_home: Path, look: Look, role: str) -> None:
+    for name in VIEWS:
+        drawn = look(name, left_home, role)
+        assert not drawn.problem
+        assert drawn.holds == [], name
+        assert "marimo-button" not in drawn.html, name
+        assert "What people did" not in [one.label for one in drawn.widgets], name
+
+
+def test_a_page_without_a_server_leads_nowhere_but_to_itself(left_home: Path, look: Look) -> None:
+    for name in VIEWS:
+        assert [link for link in look(name, left_home).links if not link.startswith("?")] == [], name
+
+
+def test_links_lead_to_pages_and_name_both_parts_of_an_account(left_home: Path, look: Look) -> None:
+    known = {(one.exchange, one.account_id) for one in read_home(left_home).accounts}
+    for name in VIEWS:
+        for link in look(name, left_home, "operator", exchange="kraken", account_id="second").links:
+            parts = urlsplit(link)
+            if link == "/account":
+                continue
+            assert parts.path.removeprefix("/apps/").removesuffix("/") in VIEWS, link
+            asked = {key: value[0] for key, value in parse_qs(parts.query).items()}
+            assert ("exchange" in asked) == ("account_id" in asked), link
+            if "exchange" in asked:
+                assert (asked["exchange"], asked["account_id"]) in known, link
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+@pytest.mark.parametrize("asked", [{"exchange": "kraken", "account_id": "nobody"}, {"account_id": "main"}])
+def test_an_unknown_account_is_an_error_and_nobody_elses_figures(
+    left_home: Path, look: Look, name: str, asked: dict[str, str]
+) -> None:
+    drawn = look(name, left_home, "operator", **asked)
+    assert "main at coinbase, main at kraken, second at kraken" in drawn.problem
+    (strip,) = drawn.widgets
+    assert isinstance(strip, StatusStrip)
+
+
+def test_planted_markup_stays_text(left_home: Path, look: Look) -> None:
+    def planted(reading: Overview) -> Overview:
+        alert = AlertState(7, 7, "critical", "k", PLANTED, True)
+        wrong = BreakState(8, 8, "k", "D1", PLANTED, PLANTED, PLANTED, PLANTED, (PLANTED,), "")
+        votes = tuple(replace(one, symbol=f"{PLANTED}{n}") for n, one in enumerate(reading.accounts[0].votes))
+        more = {"reasons": (PLANTED,), "alerts": (alert,), "breaks": (wrong,), "votes": votes}
+        return replace(changed(reading, account_id=PLANTED, **more), ledger_place=PLANTED)
+
+    look.change = planted
+    for name in VIEWS:
+        drawn = look(name, left_home, "operator")
+        assert "<script" not in drawn.html, name
+        assert "<img" not in drawn.html, name
+    # The widgets get it as it is: they write texts alone.
+    drawn = look("health", left_home, "operator")
+    assert [row["text"] for row in drawn.rows("Alerts")] == [PLANTED] * 3
+
+
+def test_the_buttons_of_a_desk_name_its_account_and_no_other(left_home: Path, look: Look) -> None:
+    drawn = look("desk", left_home, "operator", exchange="kraken", account_id="second")
+    assert {(one.body["exchange"], one.body["account_id"]) for one in drawn.holds} == {("kraken", "second")}
+    assert all(one.csrf == "token" and "all" not in one.body for one in drawn.holds)
+    verbs = {one.url.rpartition("/")[2]: one for one in drawn.holds}
+    assert verbs["close"].body["symbol"] == "BTC/USD"
+    assert {"pause", "resume", "cancel", "flatten", "kill", "reconcile"} <= set(verbs)
+    assert verbs["resume"].state["allowed"] is False
+    drawn.deliver(changed(read_home(left_home), mode="paused"))
+    assert (verbs["resume"].state["allowed"], verbs["resume_from_halt"].state["allowed"]) == (True, False)
+    # What the ledger cannot prove now forbids nothing.
+    drawn.deliver(changed(read_home(left_home), proven=False))
+    assert verbs["resume_from_halt"].state["allowed"] is True
+
+
+def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: Path, look: Look) -> None:
+    wrong = BreakState(8, 8, "order:foreign", "D4", "an order of nobody", "text", "", "", (), "")
+    look.change = lambda reading: changed(reading, breaks=(wrong,), open_breaks=1)
+    drawn = look("desk", left_home, "admin", exchange="coinbase", account_id="main")
+    orders = {one.url.rpartition("/")[2]: one.body.get("order") for one in drawn.holds}
+    assert (orders["adopt"], orders["ignore"], orders["pause"]) == ("order:foreign", "order:foreign", None)
+
+
+def test_an_account_that_is_gone_gets_no_word_more(left_home: Path, look: Look) -> None:
+    drawn = look("desk", left_home, "viewer", exchange="kraken", account_id="main")
+    reading = read_home(left_home)
+    before = drawn.state("Fills")
+    others = tuple(one for one in reading.accounts if one.account_id != "main")
+    drawn.deliver(replace(reading, accounts=others))
+    assert drawn.state("Fills") == before
