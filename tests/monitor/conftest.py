@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ BARS = 260
 @pytest.fixture(scope="session")
 def left_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a session of the paper trader with three accounts on two exchanges leaves behind; not to be written."""
-    home = make_home(tmp_path_factory.mktemp("monitor") / "home", BARS)
+    return _left(tmp_path_factory.getbasetemp())
+
+
+@cache
+def _left(folder: Path) -> Path:
+    """Once, whoever uses the fixture."""
+    home = make_home(folder / "monitor" / "home", BARS)
     finish(start(home), home)
     return home
 

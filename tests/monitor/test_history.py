@@ -24,6 +24,8 @@ DAY_NS = 86_400 * 10**9
 def test_ended_orders_are_those_that_the_ledger_closed(left_home: Path) -> None:
     ends = bodies(left_home, MAIN, "order_closed")
     intents = {one["client_order_id"]: one["request"] for one in bodies(left_home, MAIN, "order_intended")}
+    (opened,) = bodies(left_home, MAIN, "account_opened")
+    lots = {one["symbol"]: Decimal(one["lot"]) for one in opened["instruments"]}
     found = ended_orders(left_home, MAIN, last=1000)
     assert [one.client_order_id for one in found] == [one["client_order_id"] for one in reversed(ends)]
     assert Counter(one.status for one in found) == Counter(one["status"] for one in ends)
@@ -34,7 +36,8 @@ def test_ended_orders_are_those_that_the_ledger_closed(left_home: Path) -> None:
             {1: "buy", -1: "sell"}[request["side"]],
             request["instrument"][1],
         )
-        assert (one.qty * 10**8, one.filled_qty * 10**8) == (request["terms"][0], end["filled_units"])
+        lot = lots[one.symbol]
+        assert (one.qty, one.filled_qty) == (request["terms"][0] * lot, end["filled_units"] * lot)
     assert ended_orders(left_home, MAIN, last=3) == found[:3]
     with pytest.raises(UnknownAccountError, match="no account nobody at kraken"):
         ended_orders(left_home, AccountKey("kraken", "nobody"))

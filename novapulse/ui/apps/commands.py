@@ -20,7 +20,7 @@ def urgent_commands(page: Page, symbol: str) -> str:
     pause = page.button("pause", "Hold to pause", "No new risk; exits go on.", calm=True)
     close = page.button("close", f"Hold to close {symbol}", "Sell what is held of it, at the market.", symbol=symbol)
     kill = page.button("kill", "Hold to kill", "Close every position, then halt.")
-    return _card(f"{page_account(page)}: act now", (pause, close, kill))
+    return _card(f"{page_account(page)}: act now", (pause, close, kill), wide=True)
 
 
 def account_commands(page: Page) -> str:
@@ -65,9 +65,9 @@ def _allowed(account: AccountState, modes: tuple[str, ...], why: str) -> dict[st
     return {"allowed": not pointless, "why": why}
 
 
-def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = ()) -> str:
+def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = (), *, wide: bool = False) -> str:
     inside = "".join(html(one) for one in buttons)
     return (
         f'<section class="np-card np-actions" aria-label="{escape(title)}"><h2>{escape(title)}</h2>'
-        f'<div class="np-buttons">{inside}</div>{"".join(more)}</section>'
+        f'<div class="{"np-stack" if wide else "np-buttons"}">{inside}</div>{"".join(more)}</section>'
     )

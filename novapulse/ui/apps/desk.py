@@ -56,12 +56,12 @@ def page() -> mo.Html:
     shown.on_account(lambda one: equity.show(one.equity_points))
     acts = shown.who.may_act
     beside = [*([urgent_commands(shown, symbol)] if acts else []), instruments, equity, alerts, breaks]
-    below = [account_commands(shown), break_commands(shown)] if acts else []
+    if acts:
+        beside += [account_commands(shown), break_commands(shown)]
     return shown.shown(
         f'<div class="np-switches">{shown.switch()}{_instrument_links(shown, account, symbol)}</div>',
         tiles,
         columns(stack([chart, positions, orders, fills, decisions]), stack(beside), widths="np-two-one"),
-        *below,
     )
 
 

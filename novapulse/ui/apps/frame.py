@@ -215,7 +215,8 @@ class Page:
                 **{
                     name: getattr(one, name) for name in ("exchange", "account_id", "mode", "healthy", "last_bar_age_s")
                 },
-                "reasons": list(one.reasons),
+                # What is said of the trader is not said again of each account.
+                "reasons": [text for text in one.reasons if text not in reading.trader.reasons],
                 "money": "paper",
                 "href": self.link("desk", one),
             }

@@ -1,7 +1,9 @@
 """The journal: entries with what they moved, one of them whole, the ledger's proof, and what people did."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from html import escape
 from typing import Any
 
@@ -117,8 +119,11 @@ def entry_rows(found: tuple[EntryState, ...], page: Page) -> list[dict[str, Any]
 
 
 def moved_of(one: EntryState) -> str:
-    """Return what an entry moved, in a few words; empty where it moved nothing."""
-    return ", ".join(f"{leg.book} {leg.amount:+f} {leg.asset}" for leg in one.legs)
+    """Return what an entry moved, the legs of a book added up; empty where it moved nothing."""
+    moved: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for leg in one.legs:
+        moved[leg.book, leg.asset] += leg.amount
+    return ", ".join(f"{book} {amount:+f} {asset}" for (book, asset), amount in moved.items() if amount)
 
 
 def about_of(one: EntryState) -> str:
@@ -126,7 +131,7 @@ def about_of(one: EntryState) -> str:
     body = one.body
     instrument = body.get("instrument")
     words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
-    words += [str(body[name]).lower().replace("_", " ") for name in _NAMES if body.get(name)]
+    words += [str(body[name]).lower().replace("_", " ") for name in _NAMES if isinstance(body.get(name), str)]
     words += [str(body[name]) for name in _WORDS if body.get(name)]
     words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
     return ", ".join(words)
