@@ -46,7 +46,7 @@ def page() -> mo.Html:
     equity = own(Equity(label="Equity", quote=account.quote, height=170))
     shown.on_account(lambda one: tiles.show_state({"tiles": tiles_of(one, shown)}))
     chart = _chart(shown, account, symbol)
-    shown.on_reading(lambda now: positions.show_state({"positions": _held(shown, now)}))
+    shown.on_account(lambda one: positions.show_state({"positions": positions_of((one,), shown)}))
     shown.on_account(lambda one: orders.show(orders_of(one, shown)))
     shown.on_account(lambda one: fills.show_state(fills_of(one, shown)))
     shown.on_account(lambda one: decisions.show_state(decisions_of(one, shown, SHORT_DECISIONS)))
@@ -158,11 +158,6 @@ def _free(account: AccountState) -> str:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _held(page: Page, reading: Any) -> list[dict[str, Any]]:
-    account = page.current(reading)
-    return [] if account is None else positions_of(reading, page, account)
 
 
 def _chart(page: Page, account: AccountState, symbol: str) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -144,13 +144,20 @@ class Page:
 
     def on_account(self, deliver: Callable[[AccountState], object]) -> None:
         """Hand the page's account to a widget, now and with every reading that has it."""
+        self.on_accounts(lambda reading: deliver(reading.accounts[0]))
+
+    def on_accounts(self, deliver: Callable[[Overview], object]) -> None:
+        """Hand every reading to a widget, of the page's account alone where it has one.
+
+        Once that account is not in a reading any more, nothing is handed over: what is shown of it turns grey.
+        """
 
         def of(reading: Overview) -> None:
             account = self.current(reading)
             if account is not None:
-                deliver(account)
+                deliver(replace(reading, accounts=(account,)))
 
-        self.on_reading(of)
+        self.on_reading(deliver if self.account is None else of)
 
     def button(self, verb: str, label: str, detail: str, *, calm: bool = False, **more: str) -> Hold:
         """Return a button that must be held; for the page's account, or for all where it has none.

@@ -51,12 +51,12 @@ def page() -> mo.Html:
     tiles, accounts = own(Tiles()), own(Rows(label="Accounts"))
     markets, alerts = own(Rows(label="Markets, by the exchange's calendar")), own(Rows(label="Alerts", height=420))
     breaks, breakers = own(Rows(label="Differences between books and venue")), own(Rows(label="Breakers"))
-    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
-    shown.on_reading(lambda now: accounts.show_state(accounts_of(now, shown)))
-    shown.on_reading(lambda now: breaks.show_state(breaks_of(_of(now, shown), shown, (*_WHOSE, *BREAKS))))
-    shown.on_reading(lambda now: breakers.show_state(breakers_of(_of(now, shown), shown, (*_WHOSE, *BREAKERS))))
-    shown.on_reading(lambda now: markets.show_state(markets_of(now, shown)))
-    shown.on_reading(lambda now: alerts.show_state(alerts_of(now, shown, shown.current(now))))
+    shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
+    shown.on_accounts(lambda now: accounts.show_state(accounts_of(now, shown)))
+    shown.on_accounts(lambda now: breaks.show_state(breaks_of(now.accounts, shown, (*_WHOSE, *BREAKS))))
+    shown.on_accounts(lambda now: breakers.show_state(breakers_of(now.accounts, shown, (*_WHOSE, *BREAKERS))))
+    shown.on_accounts(lambda now: markets.show_state(markets_of(now, shown)))
+    shown.on_accounts(lambda now: alerts.show_state(alerts_of(now, shown)))
     return shown.shown(
         shown.switch(with_all=True), tiles, accounts, columns(stack([breaks, breakers, markets]), alerts)
     )
@@ -65,7 +65,7 @@ def page() -> mo.Html:
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     """Return how trader and ledger are."""
     trader, ledger = reading.trader, reading.ledger.value
-    open_alerts = sum(alert.is_open for one in _of(reading, page) for alert in one.alerts)
+    open_alerts = sum(alert.is_open for one in reading.accounts for alert in one.alerts)
     return [
         {
             "label": "trader",
@@ -111,7 +111,7 @@ def accounts_of(reading: Overview, page: Page) -> dict[str, Any]:
             "href": page.link("desk", one),
             "level": "" if one.healthy else "over",
         }
-        for one in _of(reading, page)
+        for one in reading.accounts
     ]
     return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}
 
@@ -126,7 +126,7 @@ def markets_of(reading: Overview, page: Page) -> dict[str, Any]:
             "key": f"{one.exchange} {one.account_id} {each.symbol}",
             "href": page.link("desk", one, symbol=each.symbol),
         }
-        for one in _of(reading, page)
+        for one in reading.accounts
         for each in one.votes
     ]
     return {"columns": _MARKETS, "rows": rows, "none": "Nothing is traded."}
@@ -137,13 +137,6 @@ def _why(account: AccountState, reading: Overview) -> str:
     trader = reading.trader
     own = [text for text in account.reasons if trader.running or text not in trader.reasons]
     return "; ".join([*([] if trader.running else ["the trader does not run"]), *own, *account.notes])
-
-
-def _of(reading: Overview, page: Page) -> tuple[AccountState, ...]:
-    if page.account is None:
-        return reading.accounts
-    account = page.current(reading)
-    return () if account is None else (account,)
 
 
 def _place(reading: Overview) -> str:

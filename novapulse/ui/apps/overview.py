@@ -1,6 +1,7 @@
 """All accounts on one page: what they are worth, what they do, what worries them."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -49,7 +50,7 @@ def page() -> mo.Html:
     }
     shown.on_reading(lambda reading: tiles.show_state({"tiles": tiles_of(reading, shown)}))
     shown.on_reading(lambda reading: accounts.show_state(accounts_of(reading, shown)))
-    shown.on_reading(lambda reading: positions.show_state({"positions": positions_of(reading, shown)}))
+    shown.on_reading(lambda reading: positions.show_state({"positions": positions_of(reading.accounts, shown)}))
     shown.on_reading(lambda reading: alerts.show_state(alerts_of(reading, shown)))
     shown.on_reading(lambda reading: _show_curves(reading, curves))
     beside: list[object] = [alerts]
@@ -118,8 +119,8 @@ def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
     return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}
 
 
-def positions_of(reading: Overview, shown: Page, account: AccountState | None = None) -> list[dict[str, Any]]:
-    """Return open positions as the widget wants them; of one account, or of all."""
+def positions_of(accounts: Iterable[AccountState], shown: Page) -> list[dict[str, Any]]:
+    """Return the open positions of accounts as the widget wants them."""
     return [
         {
             **position.json(),
@@ -129,14 +130,14 @@ def positions_of(reading: Overview, shown: Page, account: AccountState | None = 
             "lead_strategy": position.lead,
             "href": shown.entry(position.opened_seq),
         }
-        for one in ((account,) if account else reading.accounts)
+        for one in accounts
         for position in one.positions
     ]
 
 
-def alerts_of(reading: Overview, shown: Page, account: AccountState | None = None) -> dict[str, Any]:
-    """Return alerts as rows, open ones first; of one account, or of all."""
-    found = [(alert, one) for one in ((account,) if account else reading.accounts) for alert in one.alerts]
+def alerts_of(reading: Overview, shown: Page) -> dict[str, Any]:
+    """Return alerts as rows, open ones first."""
+    found = [(alert, one) for one in reading.accounts for alert in one.alerts]
     found.sort(key=lambda pair: (not pair[0].is_open, -pair[0].ts_ns))
     rows = [
         {

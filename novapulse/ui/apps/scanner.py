@@ -55,10 +55,10 @@ def page() -> mo.Html:
     own = scope().own
     tiles, scanned = own(Tiles()), own(Rows(label="Instruments"))
     earned = own(Rows(label="Strategies, round trips closed so far"))
-    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
-    shown.on_reading(lambda now: scanned.show_state(scan_of(now, shown, state, least)))
+    shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
+    shown.on_accounts(lambda now: scanned.show_state(scan_of(now, shown, state, least)))
     monitor = StrategyMonitor(shown, earned)
-    shown.on_reading(monitor.show)
+    shown.on_accounts(monitor.show)
     return shown.shown(
         f'<div class="np-switches">{shown.switch(with_all=True)}{_filters(shown, state, least)}</div>',
         tiles,
@@ -68,12 +68,7 @@ def page() -> mo.Html:
 
 def scan_of(reading: Overview, page: Page, state: str = "", consensus_min: float = 0.0) -> dict[str, Any]:
     """Return the instruments that fit, the strongest consensus first."""
-    about = page.account
-    named = {"exchange": about.exchange, "account_id": about.account_id} if about else {}
-    try:
-        found = scan.rows(reading, states=_STATES.get(state, ()), consensus_min=consensus_min, **named)
-    except UnknownAccountError as wrong:
-        return {"columns": _SCAN, "rows": [], "none": str(wrong)}
+    found = scan.rows(reading, states=_STATES.get(state, ()), consensus_min=consensus_min)
     rows = [
         {
             **one.instrument.json(),
@@ -90,8 +85,7 @@ def scan_of(reading: Overview, page: Page, state: str = "", consensus_min: float
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     """Return how many instruments are in which state, and the strongest opinion."""
-    about = page.current(reading)
-    found = [(one, each) for one in ((about,) if about else reading.accounts) for each in one.votes]
+    found = [(one, each) for one in reading.accounts for each in one.votes]
     known = [(one, each) for one, each in found if each.consensus is not None]
     tiles: list[dict[str, Any]] = [
         {"label": name, "value": str(sum(each.state in states for _, each in found)), "digits": 0}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from novapulse.monitor import Overview
 from novapulse.monitor.hub import Hub
+from novapulse.monitor.rows import PositionState
 from novapulse.ui.apps import decisions, desk, frame, health, journal, orders, overview, risk, scanner
 from novapulse.ui.session import Scope
 from novapulse.ui.widgets import Candles, Hold, Live
@@ -119,6 +121,25 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
 def changed(reading: Overview, **changes: Any) -> Overview:
     """The reading with every account changed in the same way."""
     return replace(reading, accounts=tuple(replace(one, **changes) for one in reading.accounts))
+
+
+def position(symbol: str, worth: Decimal | None) -> PositionState:
+    """A long position that is worth so much, and of which little else is known."""
+    unknown = dict.fromkeys(("mark_ns", "mark_price", "unrealized_pnl", "unrealized_r", "stop_price", "target_price"))
+    texts = dict.fromkeys(("stop_order", "stop_status", "stop_missing_reason", "lead", "decision_id"), "")
+    return PositionState(
+        symbol=symbol,
+        base=symbol[:3],
+        is_ours=True,
+        direction=1,
+        qty=Decimal(1),
+        entry_price=Decimal(100),
+        notional=worth,
+        opened_ns=1,
+        opened_seq=1,
+        **unknown,
+        **texts,
+    )
 
 
 def _addresses(value: Any) -> list[str]:

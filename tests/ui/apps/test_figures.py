@@ -18,12 +18,11 @@ from novapulse.ledger.audit import audit
 from novapulse.monitor import AccountState, read_home, strategies
 from novapulse.monitor.bars import bars_of
 from novapulse.monitor.limits import Level, limits_of
-from novapulse.monitor.rows import PositionState
 from novapulse.ui.apps import explained
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.proof import proof_tiles
 from novapulse.ui.widgets import Candles
-from tests.ui.apps.conftest import Look, changed
+from tests.ui.apps.conftest import Look, changed, position
 
 MAIN = {"exchange": "kraken", "account_id": "main"}
 KEY = AccountKey("kraken", "main")
@@ -117,7 +116,7 @@ def test_meters_are_the_limits_that_are_on(left_home: Path, look: Look, main: Ac
 def test_exposure_by_group_is_unknown_where_a_part_is(
     left_home: Path, look: Look, worth: Decimal | None, whole: tuple[str | None, float | None]
 ) -> None:
-    one, other = (_position(symbol, value) for symbol, value in (("BTC/USD", worth), ("ETH/USD", Decimal(50))))
+    one, other = (position(symbol, value) for symbol, value in (("BTC/USD", worth), ("ETH/USD", Decimal(50))))
     more = {"groups": {"BTC/USD": "coins", "ETH/USD": "coins"}, "equity": Decimal(1000)}
     look.change = lambda reading: changed(reading, positions=(one, other), **more)
     (row,) = look("risk", left_home, "viewer", **MAIN).rows("Exposure by group")
@@ -195,21 +194,3 @@ def test_a_decision_is_explained_on_its_own_accounts_page_alone(
     other.deliver(read_home(left_home))
     assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
     assert not other.rows("Votes")
-
-
-def _position(symbol: str, worth: Decimal | None) -> PositionState:
-    unknown = dict.fromkeys(("mark_ns", "mark_price", "unrealized_pnl", "unrealized_r", "stop_price", "target_price"))
-    texts = dict.fromkeys(("stop_order", "stop_status", "stop_missing_reason", "lead", "decision_id"), "")
-    return PositionState(
-        symbol=symbol,
-        base=symbol[:3],
-        is_ours=True,
-        direction=1,
-        qty=Decimal(1),
-        entry_price=Decimal(100),
-        notional=worth,
-        opened_ns=1,
-        opened_seq=1,
-        **unknown,
-        **texts,
-    )

@@ -1,6 +1,7 @@
 """All apps: who sees what, whose figures they are, and that a text stays a text."""
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +10,7 @@ import pytest
 from novapulse.monitor import Overview, read_home
 from novapulse.monitor.rows import AlertState, BreakState
 from novapulse.ui.widgets import StatusStrip
-from tests.ui.apps.conftest import VIEWS, Look, changed
+from tests.ui.apps.conftest import VIEWS, Look, changed, position
 
 PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -95,10 +96,23 @@ def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: 
     assert (orders["adopt"], orders["ignore"], orders["pause"]) == ("order:foreign", "order:foreign", None)
 
 
-def test_an_account_that_is_gone_gets_no_word_more(left_home: Path, look: Look) -> None:
+def test_an_account_that_is_gone_is_not_shown_as_flat(left_home: Path, look: Look) -> None:
+    held = position("BTC/USD", Decimal(100))
+    look.change = lambda reading: changed(reading, positions=(held,))
     drawn = look("desk", left_home, "viewer", exchange="kraken", account_id="main")
     reading = read_home(left_home)
-    before = drawn.state("Fills")
     others = tuple(one for one in reading.accounts if one.account_id != "main")
-    drawn.deliver(replace(reading, accounts=others))
-    assert drawn.state("Fills") == before
+    for _ in range(2):
+        assert [one["symbol"] for one in drawn.state("Positions")["positions"]] == ["BTC/USD"]
+        assert drawn.rows("Fills")
+        drawn.deliver(replace(reading, accounts=others))
+
+
+@pytest.mark.parametrize("name", ["health", "scanner"])
+def test_an_account_that_is_gone_is_not_replaced_by_others(left_home: Path, look: Look, name: str) -> None:
+    drawn = look(name, left_home, "viewer", exchange="kraken", account_id="second")
+    before = [dict(one.state) for one in drawn.widgets[1:]]
+    reading = read_home(left_home)
+    drawn.deliver(replace(reading, accounts=tuple(one for one in reading.accounts if one.account_id != "second")))
+    assert [dict(one.state) for one in drawn.widgets[1:]] == before
+    assert all(row.get("account_id", "second") == "second" for one in before for row in one.get("rows", ()))
