@@ -15,13 +15,15 @@ from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import JSON, Alert, Commit, Effect, HoldRun, QuoteSeen, Severity
 from novapulse.core.messages import Record as Entry
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Fact, Role
+from novapulse.core.orders import Fact, OrderStatus, Role
 from novapulse.core.postings import Book, Posting, move, trade
 from novapulse.core.records import Intent, Record
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change
 from novapulse.engine.settings import TraderSettings
 from novapulse.reconciliation.breaks import Break, Reading
+from novapulse.risk.cash import notional_units
+from novapulse.risk.decide import cash_per_notional
 
 CLOSED_KEPT = 512
 """Ended orders that are remembered for facts that come late; the ledger keeps all of them."""
@@ -288,14 +290,19 @@ class Desk:
         self.rows_active_ns[self.row_of(order)] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
         if order.client_order_id in self.closed and not order.is_terminal:
-            self._reopen(order)
+            self._reopen(draft, order)
         return True
 
-    def _reopen(self, order: Order) -> None:
-        # What came late says that it has not ended after all: it drains again.
+    def _reopen(self, draft: Draft, order: Order) -> None:
+        # What came late says that it has not ended after all: it drains again, and what it may still buy is reserved.
         name = order.client_order_id
         self.orders[name] = self.closed.pop(name)
         self.slots[self.row_of(order)].drains.append(name)
+        body = {"client_order_id": name, "status": order.status.value, "filled_units": order.filled_units}
+        draft.write("order_reopened", body, self._hold_again(order))
+        if order.undisputed_status is not OrderStatus.SETTLING:
+            text = f"order {name} of {order.request.instrument} had ended and is {order.status.value} after all"
+            draft.alert(Severity.CRITICAL, f"reopened:{name}", text)
 
     def hold(self, client_order_id: str, cash_units: int) -> tuple[Posting, ...]:
         """Reserve cash for an order and return the legs."""
@@ -310,6 +317,16 @@ class Desk:
         first = -(-cash_units * order.request.terms.qty_units // order.leaves_units)
         self.holds[order.client_order_id] = (first, cash_units)
         return move(self.quote, self.cash_amount(cash_units - held), Book.CASH, Book.HOLD)
+
+    def _hold_again(self, order: Order) -> tuple[Posting, ...]:
+        # Its plan may be forgotten: it reserves what the rest of it costs at its limit, or at the last price.
+        if order.request.role is not Role.ENTRY:
+            return ()
+        row = self.row_of(order)
+        record, side = self.books.records[row], int(order.request.side)
+        price_units = order.terms.limit_units or self.price_units(row, self.price_across(row, side))
+        notional = int(notional_units(record, price_units, order.leaves_units))
+        return self.hold_more(order, math.ceil(notional * cash_per_notional(record, self.books.rules)))
 
     def release(self, order: Order, leaves_units: int) -> tuple[Posting, ...]:
         """Give back what an order does not need any more, and return the legs."""

@@ -283,7 +283,7 @@ def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
 
 def cancel(desk: Desk, draft: Draft, order: Order) -> None:
     """Ask the venue to cancel, once it has answered and unless it is being asked already."""
-    if order.status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
+    if order.undisputed_status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
         return
     ask_cancel(desk, draft, order)
 

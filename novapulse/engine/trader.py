@@ -49,7 +49,7 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import commands, fills, leaving, memory, protection, ticks
+from novapulse.engine import commands, doubles, fills, leaving, memory, protection, ticks
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
 from novapulse.engine.reconciler import Reconciler
@@ -357,7 +357,11 @@ class Trader:
     def _settle(self, row: int, draft: Draft) -> None:
         """Close what has ended, look into what is not known, and take the next step towards what is wanted."""
         desk = self.desk
+        doubles.sort_out(desk, draft, row)
         for order in list(desk.open_orders(row)):
+            standing = order.undisputed_status
+            if order.status is OrderStatus.DISPUTED and standing in TERMINAL:
+                doubles.set_aside(desk, draft, row, order)
             if order.is_terminal:
                 self.resolver.settled(order)
                 was_child = desk.slots[row].child == order.client_order_id
@@ -367,13 +371,11 @@ class Trader:
                     after_child(desk, draft, row, order)
                 if was_bracket and order.status is OrderStatus.REJECTED:
                     protection.refused(desk, draft, row, order)
-            elif order.status is OrderStatus.DISPUTED and order.undisputed_status in TERMINAL:
-                self._set_aside(row, order)
-            elif order.status is OrderStatus.UNKNOWN or order.status is OrderStatus.SETTLING:
+            elif standing in (OrderStatus.UNKNOWN, OrderStatus.SETTLING):
                 self.resolver.watch(draft, order)
-            elif order.status in UNSETTLED:
+            elif standing in UNSETTLED:
                 self.resolver.watch(draft, order, ANSWER_S)
-            elif order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
+            elif standing in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
                 self.resolver.settled(order)
         for name in list(desk.slots[row].drains):
             drained = desk.orders.get(name)
@@ -388,14 +390,6 @@ class Trader:
         protection.sync_protection(desk, draft, row)
         if draft.entries:
             self.reconciler.hurry(draft)
-
-    def _set_aside(self, row: int, order: Order) -> None:
-        # The venue ended it and a person has to settle what it did: meanwhile the position must not wait for that.
-        slot, name = self.desk.slots[row], order.client_order_id
-        if name in (slot.child, slot.protect):
-            slot.child = "" if slot.child == name else slot.child
-            slot.protect = "" if slot.protect == name else slot.protect
-            slot.drains.append(name)
 
     def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
         # An entry that ended without a fill never made its bracket.

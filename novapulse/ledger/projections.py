@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, cas
 from sqlalchemy.dialects.postgresql import JSONB
 
 from novapulse.core.postings import Book
+from novapulse.ledger.drafts import CLOSES
 from novapulse.ledger.schema import (
     asset,
     balance,
@@ -122,7 +123,7 @@ def _check_order_steps(connection: Connection) -> Iterator[Fault]:
     named = and_(said.is_not(None), said != "")
     step = case((event.c.kind == "order_intended", 0), else_=event.c.seq)
     same = and_(*_same_account(event, order_step), said == order_step.c.client_order_id, order_step.c.step == step)
-    closes = case((event.c.kind == "order_closed", 1), else_=0)
+    closes = case(*((event.c.kind == kind, sign) for kind, sign in CLOSES.items()), else_=0)
     fits = and_(order_step.c.seq == event.c.seq, order_step.c.closes == closes)
     back = event.outerjoin(order_step, same)
     if _all_alike(

@@ -27,7 +27,18 @@ from novapulse.core.postings import Book, Posting
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.reads import Entry
-from novapulse.ledger.schema import asset, balance, checkpoint, event, hold_run, lease, of_kind, order_step, posting
+from novapulse.ledger.schema import (
+    asset,
+    balance,
+    checkpoint,
+    event,
+    hold_run,
+    lease,
+    of_kind,
+    order_open,
+    order_step,
+    posting,
+)
 from novapulse.ledger.walk import said, snapshot
 
 CHUNK = 1_000
@@ -309,12 +320,10 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
     same = and_(*(intent.c[name] == step.c[name] for name in ("exchange", "account_id", "client_order_id")))
     mine = and_(intent.c.exchange == account.exchange, intent.c.account_id == account.account_id, intent.c.step == 0)
     if only_open:
-        closed = select(order_step.c.client_order_id).where(
-            order_step.c.exchange == account.exchange,
-            order_step.c.account_id == account.account_id,
-            order_step.c.closes == 1,
+        still = select(order_open.c.client_order_id).where(
+            order_open.c.exchange == account.exchange, order_open.c.account_id == account.account_id
         )
-        mine = and_(mine, intent.c.client_order_id.not_in(closed))
+        mine = and_(mine, intent.c.client_order_id.in_(still))
     joined = intent.join(step, same).join(event, event.c.seq == step.c.seq)
     rows = connection.execute(
         select(intent.c.seq, intent.c.client_order_id, step.c.closes, event.c.kind, event.c.body, event.c.ts_ns)
@@ -326,7 +335,7 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
     for (seq, name), facts in groupby(rows, key=lambda row: (row[0], row[1])):
         order, is_open, intended_ns = Order(name), True, 0
         for _, _, closes, kind, body, ts_ns in facts:
-            is_open = is_open and not closes
+            is_open = closes < 0 if closes else is_open
             if kind in KINDS:
                 order.add(from_body(kind, json.loads(body)))
             if kind == "order_intended":

@@ -17,7 +17,8 @@ _PARTS = {
     "range": "e.exchange = ? AND e.account_id = ? AND e.seq > ? AND e.seq <= ?",
     "kind": f"e.kind = ? AND e.{BY_KIND}",
     "open": "seq FROM order_step WHERE exchange = ? AND account_id = ? AND client_order_id IN (SELECT client_order_id "
-    "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id HAVING max(closes) = 0)",
+    "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id "
+    "HAVING max(closes * seq) <= max(-closes * seq))",
 }
 
 

@@ -129,6 +129,9 @@ class MemoryJournal:
             self.records.append(record)
         if record.kind == "order_closed":
             self._open.pop(record.body["client_order_id"], None)
+        elif record.kind == "order_reopened":
+            name = record.body["client_order_id"]
+            self._open[name] = [one for one in self._recent if one.body["client_order_id"] == name]
         elif record.kind in KINDS:
             name = record.body["client_order_id"]
             if record.kind == "order_intended":

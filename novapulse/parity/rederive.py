@@ -46,6 +46,7 @@ _FOLLOWS = frozenset(
         "fill_booked",
         "fill_busted",
         "order_closed",
+        "order_reopened",
         "entry_unfilled",
         "round_trip_closed",
     }

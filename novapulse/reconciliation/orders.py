@@ -19,6 +19,7 @@ from novapulse.reconciliation.view import View, looks_ours, stand_in
 RACE_NS = 5_000_000_000
 """What was active this shortly before a read began is not compared: both sides may be right."""
 
+_DOUBLED = "are live for the same purpose"
 _LISTED_WHILE_LIVE = AT_VENUE - {OrderStatus.SETTLING}
 
 
@@ -203,17 +204,32 @@ def _doubled(view: View, snapshot: Snapshot) -> Iterator[Break]:
     for orders in together.values():
         if len(orders) < 2 or any(_is_racing(view, order, snapshot) for order in orders):
             continue
-        orders.sort(key=lambda each: (each.request.decided_ns, each.first_attempt_ns, each.client_order_id))
+        orders.sort(key=age)
         first, last = orders[0], orders[-1]
         yield Break(
             BreakClass.TWO_LIVE_ORDERS,
             last.client_order_id,
-            f"orders {first.client_order_id} and {last.client_order_id} are live for the same purpose",
+            doubled_text(first, last),
             ours=",".join(order.client_order_id for order in orders),
             instruments=(last.request.instrument,),
             client_order_id=last.client_order_id,
             venue_order_id=last.venue_order_id,
         )
+
+
+def age(order: Order) -> tuple[int, int, str]:
+    """Return what sorts orders from the oldest to the newest."""
+    return order.request.decided_ns, order.first_attempt_ns, order.client_order_id
+
+
+def doubled_text(first: Order, last: Order) -> str:
+    """Return the dispute about the newest of two orders that do the work of one."""
+    return f"orders {first.client_order_id} and {last.client_order_id} {_DOUBLED}"
+
+
+def is_doubling(dispute: str) -> bool:
+    """Tell whether a dispute is of that kind: it is settled once the venue has ended the newest."""
+    return dispute.endswith(_DOUBLED)
 
 
 def _root(view: View, order: Order) -> str:

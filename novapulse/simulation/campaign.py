@@ -24,6 +24,7 @@ MUST_BE_REACHED = (
     "rebuilt after a failed commit",
     "a second instance was fenced",
     "absence_proved",
+    "order_reopened",
     "healthy in a calm",
     "break_found D2",
     "break_found D4",

@@ -90,6 +90,8 @@ class Durable:
             self._bust(body["client_order_id"], body["venue_trade_id"])
         elif kind == "order_closed":
             self.closed[body["client_order_id"]] = (body["status"], body["filled_units"])
+        elif kind == "order_reopened":
+            self.closed.pop(body["client_order_id"])
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
 

@@ -107,6 +107,8 @@ def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
 def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
     assert host.trader is not None
+    if host.is_deceived():
+        return
     desk, risk, exchange = host.trader.desk, auditor.world.scene.decides.risk, host.exchange
     worth: dict[InstrumentKey, float] = {}
     equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale

@@ -235,6 +235,8 @@ class StormyWorld(World):
             answer = _refused(call, fate.refused)
         elif fate.is_unknown:
             answer = _refused(call, "unknown_order")
+        elif fate.is_denied:
+            answer = self._denial_of(call)
         else:
             answer = self._answer_of(call)
         self.auditor.taken(host, effect)
@@ -247,6 +249,13 @@ class StormyWorld(World):
     def _refuses(self, host: Host, effect: Submit) -> bool:
         is_bracket = effect.request.kind is OrderType.BRACKET
         return is_bracket and self.timeline.now_ns < host.refuses_brackets_until_ns
+
+    def _denial_of(self, call: Call) -> Event:
+        self._answer_of(call)
+        if isinstance(call.effect, Submit) and call.host.exchange.book.of_client(call.effect.request.client_order_id):
+            call.host.denied.add(call.effect.request.client_order_id)
+            self.marks.reached("a refusal was wrong")
+        return _refused(call, "unavailable")
 
     def _answer_of(self, call: Call) -> Event:
         host, effect, fate = call.host, call.effect, call.fate
