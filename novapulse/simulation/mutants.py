@@ -230,6 +230,11 @@ def _state_without_commit(stack: ExitStack) -> None:
     _patched(stack, Draft, "finished", eager)
 
 
+def _reopened_for_nothing(stack: ExitStack) -> None:
+    """An order that is alive after all reserves nothing again."""
+    _patched(stack, Desk, "_hold_again", lambda self, order: ())
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -247,5 +252,6 @@ MUTANTS: dict[str, Mutant] = {
     "absence believed at once": _absence_at_once,
     "attempt not written": _attempt_unwritten,
     "acts before its commit": _state_without_commit,
+    "reopened for nothing": _reopened_for_nothing,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""
