@@ -30,6 +30,8 @@ WAL_RESET_FIXED = (3, 51, 3)
 BUSY_MS = 5000
 PAGE_BYTES = 2048
 """Of a new file: a commit touches half a dozen pages and writes each whole; smaller ones make it a tenth faster."""
+CHECKPOINT_PAGES = 2000
+"""As many bytes of log as SQLite's own default: more checkpoints would be more synchronisations of the disk."""
 _HEAD = f"{REVISION:04d}"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _blank: dict[str, bytes] = {}
@@ -121,7 +123,7 @@ def _pragmas(connection: sqlite3.Connection, durable: bool, busy_ms: int) -> Non
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     for pragma in (
         "foreign_keys = ON",
-        "wal_autocheckpoint = 1000",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         "mmap_size = 0",
         "temp_store = MEMORY",
         "cell_size_check = ON",
