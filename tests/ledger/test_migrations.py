@@ -111,7 +111,9 @@ def test_nothing_is_migrated_under_a_trader(old: str) -> None:
             storage.execute("DROP INDEX ix_event_kind")
             storage.execute("ALTER TABLE lease DROP COLUMN host")
             storage.execute("UPDATE alembic_version SET version_num = '0001'")
-        with pytest.raises(SchemaError, match="not migrated, a trader holds main at kraken by trader: stop it first"):
+        with pytest.raises(
+            SchemaError, match="not migrated, a trader holds main at kraken by trader, for another 1 s, until "
+        ):
             migrate(old, now_ns=50)
     assert migrate(old, now_ns=110).endswith(f"schema brought from 0001 to {REVISION:04d}")
 
