@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import URL
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import portable
@@ -13,6 +14,7 @@ from novapulse.ledger.audit import audit
 from novapulse.ledger.backup import BrokenBackupError, backup, restore
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import SchemaError
+from novapulse.ledger.schema import REVISION
 from tests.ledger.conftest import contents
 from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
 
@@ -143,14 +145,15 @@ def test_what_is_no_ledger_or_of_another_schema_is_named(postgresql: str, tmp_pa
     write_life(postgresql, seed=2, rounds=1)
     with psycopg.connect(postgresql, autocommit=True) as connection:
         connection.execute("UPDATE ledger SET revision = 1")
-    with pytest.raises(SchemaError, match="schema 1 is not 2, which alone is carried: migrate it first"):
+    with pytest.raises(SchemaError, match=f"schema 1 is not {REVISION}, which alone is carried: migrate it first"):
         backup(postgresql, tmp_path / "old.db")
 
 
 def test_a_server_that_is_not_there_is_said_and_nothing_is_left(tmp_path: Path) -> None:
     write_life(tmp_path / "ledger.db", seed=2, rounds=1)
     made = backup(tmp_path / "ledger.db", tmp_path / "good.db").path
-    nowhere = "postgresql://me:swordfish@127.0.0.1:1/x"
+    url = URL.create("postgresql", "me", "swordfish", "127.0.0.1", 1, "x")
+    nowhere = url.render_as_string(hide_password=False)
     with pytest.raises(Unwritable, match="cannot be copied") as refused:
         backup(nowhere, tmp_path / "out" / "x.db")
     assert "swordfish" not in str(refused.value)

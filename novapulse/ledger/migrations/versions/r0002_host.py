@@ -9,11 +9,10 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_STEPS = (
-    "order_intended order_attempted order_acked order_refused order_unclear order_seen cancel_asked cancel_refused "
-    "amend_asked amend_done amend_refused"
-).split()
-_BY_KIND = " AND ".join(f"kind <> '{kind}'" for kind in _STEPS)
+_BY_KIND = (
+    "kind NOT IN ('order_intended', 'order_attempted', 'order_acked', 'order_refused', 'order_unclear', 'order_seen', "
+    "'cancel_asked', 'cancel_refused', 'amend_asked', 'amend_done', 'amend_refused')"
+)
 
 
 def upgrade() -> None:
