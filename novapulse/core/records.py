@@ -44,6 +44,8 @@ class OrderKind(enum.IntEnum):
 
     MARKET = 0
     LIMIT = 1
+    ACROSS = 2
+    """A limit on the other side of the spread: it takes what the open offers within it, and rests from then on."""
 
 
 class Liquidity(enum.IntEnum):
@@ -287,7 +289,7 @@ ORDER = _record(
     ("decision_ts_ns", "i8"),
     ("active_ns", "i8"),  # fills on bars that close after this
     ("expires_ns", "i8"),  # 0: never
-    ("chases_left", "i8"),
+    ("chases_left", "i8"),  # -1: an exit that has gone across the spread
     ("stop_distance", "f8"),
     ("target_distance", "f8"),
     ("hold", "f8"),
@@ -357,6 +359,8 @@ RULES = _record(
     ("limit_offset_fraction", "f8"),  # passive distance from the last close
     ("time_to_live_ns", "i8"),
     ("chases_max", "i8"),
+    ("exit_deadline_ns", "i8"),
+    ("exit_cross_ns", "i8"),  # 0: from the passive side straight to the market
     ("fallback_market", "i4"),
     ("fallback_edge_capture", "f8"),
     ("latency_ns", "i8"),

@@ -56,7 +56,6 @@ class Slot:
         leaving_ns: Since when the position is to be closed; 0 when it is not.
         not_sent: Why nothing is sent although something is wanted; empty otherwise.
         unfilled: Why the last entry ended before it was filled.
-        rung: How far an exit has come: 0 passive, 1 across the spread, 2 at the market.
         gate: Why the instrument takes no new risk until a break is cleared; empty for none.
     """
 
@@ -73,7 +72,6 @@ class Slot:
     retry_ns: int = 0
     leaving_ns: int = 0
     not_sent: str = ""
-    rung: int = 0
     unfilled: str = ""
     gate: str = ""
 
@@ -166,7 +164,6 @@ class Desk:
         self.bar_ns = 0
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
-        self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.ready = False
         self.halt_when_flat = False
         self.breaks: dict[str, Break] = {}
@@ -233,14 +230,6 @@ class Desk:
         usual = sorted(seen)[len(seen) // 2] if len(seen) >= SPREADS_MIN else None
         seen.append(spread)
         return spread / usual if usual else None
-
-    def price_across(self, row: int, side: int) -> float:
-        """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""
-        ts_ns, bid, ask = self.quotes[row]
-        bar = self.books.last_bars[row]
-        if ts_ns > int(bar.ts_close_ns):
-            return ask if side > 0 else bid
-        return float(bar.close)
 
     # ---- restrictions ----
 

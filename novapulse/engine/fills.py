@@ -184,7 +184,7 @@ def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> Non
             "entry_consensus": trip.entry_consensus.hex(),
         },
     )
-    slot.leaving_ns = slot.retry_ns = slot.refusals = slot.rung = 0
+    slot.leaving_ns = slot.retry_ns = slot.refusals = 0
     slot.why_bare = ""
 
 

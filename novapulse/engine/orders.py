@@ -7,8 +7,6 @@ Invariants:
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
 """
 
-import math
-
 import numpy as np
 
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
@@ -41,9 +39,6 @@ ANSWER_GRACE_S = 5
 POST_ONLY = "post_only"
 """Code of a refusal because the order would have crossed the spread."""
 
-PASSIVE, ACROSS, AT_MARKET = range(3)
-"""Rungs of an exit."""
-
 _AMENDABLE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 _UNANSWERED = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
 
@@ -69,7 +64,7 @@ def sync(desk: Desk, draft: Draft, row: int) -> None:
         _send(desk, draft, row)
     elif plan.intent == Intent.ENTRY and child.request.role is not Role.ENTRY:
         let_go(desk, draft, row)
-    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET and slot.rung != ACROSS:
+    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET:
         cancel(desk, draft, child)
     elif child.request.kind is OrderType.LIMIT:
         _follow_price(desk, draft, row, child)
@@ -94,14 +89,7 @@ def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
 
 
 def _limit_units(desk: Desk, row: int) -> int:
-    # On the passive side, or across the spread on the second rung of an exit.
-    plan, rules, record = desk.plan(row), desk.books.rules, desk.books.records[row]
-    if plan.kind == OrderKind.LIMIT:
-        return desk.price_units(row, float(plan.limit_price))
-    worse = float(rules.half_spread_fraction + rules.slippage_fraction)
-    price = desk.price_across(row, int(plan.side)) * (1.0 + int(plan.side) * worse)
-    ticks = price * float(record.price_factor) / float(record.tick_units)
-    return (math.ceil(ticks) if plan.side > 0 else math.floor(ticks)) * int(record.tick_units)
+    return desk.price_units(row, float(desk.plan(row).limit_price))
 
 
 def is_fresh(desk: Desk, ts_ns: int, row: int) -> bool:
@@ -125,7 +113,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
     name = client_order_id(desk.key, slot.decision, role.value, slot.legs)
-    rests = plan.kind == OrderKind.LIMIT or (not is_entry and slot.rung == ACROSS)
+    rests = plan.kind != OrderKind.MARKET
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,

@@ -114,12 +114,6 @@ class TraderSettings(BaseModel):
     partial_fill: PartialFill = Field(
         "keep", description="What becomes of a partly filled entry: kept, completed at market, or closed again."
     )
-    exit_deadline_s: float = Field(30.0, gt=0, description="How long an exit may rest before it crosses the spread.")
-    exit_cross_s: float = Field(
-        0.0,
-        ge=0,
-        description="How long an exit then rests across the spread before it is a market order; 0 for not at all.",
-    )
     bracket_tries: int = Field(3, ge=1, description="Refusals of a stop after which its position is closed.")
     absence_after_s: float = Field(
         15.0, ge=0, description="After a request was sent, when an order that is nowhere can be called absent."

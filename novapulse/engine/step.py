@@ -9,11 +9,11 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record, Verb
 from novapulse.execution.fills import stop_reason
-from novapulse.execution.tactics import Step, cross, next_step, reprice
+from novapulse.execution.tactics import Step, cross, next_step, reach, reprice
 from novapulse.risk.decide import decide
 from novapulse.risk.settle import apply_fill, clear_position, mark_account, mark_position
 
-TRIGGERED = 5
+TRIGGERED = 6
 """Step of an instrument whose bracket was triggered and has not closed the position: it is leaving at the market."""
 
 
@@ -189,9 +189,11 @@ def _time_out(
     order: Record,
     denial: Record,
 ) -> int:
-    step = next_step(order, bar.close, instrument, rules)
+    step = next_step(order, bar.close, bar.ts_close_ns, instrument, rules)
     if step == Step.CHASE:
         reprice(order, bar.close, bar.ts_close_ns, instrument, rules)
+    elif step == Step.REACH:
+        reach(order, bar.close, bar.ts_close_ns, instrument, rules)
     elif step == Step.CROSS:
         cross(order, bar.ts_close_ns, rules)
     else:

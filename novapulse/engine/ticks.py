@@ -13,15 +13,18 @@ import numpy as np
 
 from novapulse.core.messages import BarsClosed, HoldRun, SetTimer, decision_id
 from novapulse.core.orders import OrderStatus
-from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record, Verb
+from novapulse.core.records import Mode, Reason, Record, Verb
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft, Run
 from novapulse.engine.gauges import measure_equity, measure_fills
-from novapulse.engine.orders import ACROSS, AT_MARKET, PASSIVE, SECOND_NS, let_go
+from novapulse.engine.orders import let_go
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
 from novapulse.risk.limits import daily_loss
 from novapulse.risk.sizing import drawdown
+
+LOOK_NS = 30_000_000_000
+"""Between two looks at an exit that has not closed its position."""
 
 _DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
 _ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
@@ -113,10 +116,6 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
         let_go(desk, draft, one.row)
     elif one.step == TRIGGERED:
         _leave_by_trigger(desk, draft, one.row)
-    elif one.step == Step.CROSS and desk.plan(one.row).intent == Intent.EXIT:
-        slot.rung = ACROSS if desk.settings.exit_cross_s > 0 else AT_MARKET
-        if slot.rung == ACROSS:
-            draft.then(SetTimer(f"exit:{one.row}", draft.ts_ns + round(desk.settings.exit_cross_s * SECOND_NS)))
     if one.verb == Verb.HOLD:
         return
     name = decision_id(desk.key, desk.instruments[one.row].key, event.ts_close_ns, desk.settings_hash)
@@ -133,11 +132,9 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
 
 
 def begin_to_leave(desk: Desk, draft: Draft, row: int) -> None:
-    """Note since when a position is to be closed, and when the patience with a resting exit is over."""
-    slot = desk.slots[row]
-    slot.leaving_ns = draft.ts_ns
-    slot.rung = AT_MARKET if desk.plan(row).kind == OrderKind.MARKET else PASSIVE
-    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(desk.settings.exit_deadline_s * SECOND_NS)))
+    """Note since when a position is to be closed, and look after it until it is."""
+    desk.slots[row].leaving_ns = draft.ts_ns
+    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
 
 
 def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:

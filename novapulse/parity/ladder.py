@@ -134,6 +134,11 @@ def stretch_of_session(run: SessionRun) -> Stretch:
     ticks, heard = run.heard.ticks, run.heard
     first, last = int(ticks.ts_close_ns[0]), int(ticks.ts_close_ns[-1])
     bars = {fact.key: heard.bars[fact.key].between(first - 1, last) for fact in heard.facts.instruments}
+    return Stretch(run.session.account, heard.facts, bars, signals_in(ticks), ticks)
+
+
+def signals_in(ticks: Ticks) -> dict[InstrumentKey, Signals]:
+    """Return the signals of each instrument at its bars, as the kernel takes them."""
     signals = {}
     for column, key in enumerate(ticks.keys):
         rows = ticks.signals[ticks.present[:, column] != 0, column]
@@ -141,7 +146,7 @@ def stretch_of_session(run: SessionRun) -> Stretch:
         small = {name: named[name].astype(np.int8) for name in ("lead", "regime")}
         flags = {name: named[name].astype(np.bool_) for name in ("warm", "sure_fire")}
         signals[key] = signals_of(**{**named, **small, **flags})
-    return Stretch(run.session.account, heard.facts, bars, signals, ticks)
+    return signals
 
 
 def kernel_of(stretch: Stretch) -> Result:

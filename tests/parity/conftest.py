@@ -42,10 +42,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
         facts[one.key] = one
         lake.append("kraken", one.symbol, "1m", on_grid(market[coin], float(one.tick)), source="a test")
         bars[one.key] = lake.bars("kraken", one.symbol, "1m")
-    often = trading_settings()
-    # A resting exit has a deadline that a backtest does not know: with market exits both must be the same.
-    decides = often.model_copy(update={"execution": often.execution.model_copy(update={"exit_order": "market"})})
-    stretch = stretch_of("kraken", bars, facts, decides, STRATEGIES)
+    stretch = stretch_of("kraken", bars, facts, trading_settings(), STRATEGIES)
     return Small(lake, stretch, kernel_of(stretch))
 
 
