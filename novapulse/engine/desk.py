@@ -164,6 +164,7 @@ class Desk:
         self.bar_ns = 0
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
+        self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.ready = False
         self.halt_when_flat = False
         self.breaks: dict[str, Break] = {}
@@ -230,6 +231,14 @@ class Desk:
         usual = sorted(seen)[len(seen) // 2] if len(seen) >= SPREADS_MIN else None
         seen.append(spread)
         return spread / usual if usual else None
+
+    def price_across(self, row: int, side: int) -> float:
+        """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""
+        ts_ns, bid, ask = self.quotes[row]
+        bar = self.books.last_bars[row]
+        if ts_ns > int(bar.ts_close_ns):
+            return ask if side > 0 else bid
+        return float(bar.close)
 
     # ---- restrictions ----
 

@@ -192,6 +192,7 @@ class Trader:
         usable = 0.0 < event.bid < event.ask
         if usable:
             self.desk.prices_ns[row] = event.ts_ns
+            self.desk.quotes[row] = (event.ts_ns, event.bid, event.ask)
         self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
         if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
