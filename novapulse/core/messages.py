@@ -214,6 +214,7 @@ class Snapshot:
         cursor: Where the next read of executions goes on.
         balances: Asset -> total (free and held), units of the asset's ledger scale.
         flows: Movements without a trade since the cursor.
+        venue_ns: What the venue's own clock showed at some moment of the reading; None where it does not say.
     """
 
     began_ns: int
@@ -223,6 +224,7 @@ class Snapshot:
     cursor: str
     balances: Mapping[str, int]
     flows: tuple[Flow, ...] = ()
+    venue_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Invariants:
 - a snapshot that could not be read whole is no data: nothing is concluded from it, and it is read again;
 - until a comparison leaves nothing that freezes the account, no new risk is taken;
 - the cursor moves with the executions that it passed, in one commit;
-- a break is opened and cleared by records; what it touches is gated for exactly as long.
+- a break is opened and cleared by records; what it touches is gated for exactly as long;
+- the venue's clock is read with its account: a slow reading makes no skew, and hides none that it proves.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ RETRY_S = (1, 2, 5, 10, 20, 30)
 SECOND_READING_S = 5
 ANSWER_S = 15
 """How long a snapshot may take before it counts as not read."""
+
+SHARP_NS = SECOND_NS // 2
+"""A reading that took longer than this cannot show that the clocks agree, only that they do not."""
 
 FAILURES_THAT_FREEZE = 2
 ASSERT_EVERY_NS = 3600 * SECOND_NS
@@ -103,6 +107,7 @@ class Reconciler:
         """Compare with a snapshot and do what follows."""
         desk = self.desk
         self.asked_ns = self.failures = 0
+        self._measure_clock(draft, snapshot)
         fills.take_all(desk, draft, snapshot.fills)
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
@@ -128,6 +133,16 @@ class Reconciler:
             desk.clean_cursor = desk.cursor
         if agrees:
             self._assert_balances(draft, snapshot)
+
+    def _measure_clock(self, draft: Draft, snapshot: Snapshot) -> None:
+        # The venue told its time at some moment of the reading: only what lies outside of the reading is skew.
+        if snapshot.venue_ns is None:
+            self.desk.measured(draft, "clock_skew", None)
+            return
+        least, most = sorted((snapshot.began_ns - snapshot.venue_ns, snapshot.ended_ns - snapshot.venue_ns))
+        proven = max(least, 0) + min(most, 0)
+        if proven or most - least <= SHARP_NS:
+            self.desk.measured(draft, "clock_skew", proven / 1e6)
 
     def _open(self, draft: Draft, breaks: Sequence[Break], *, keep: bool = False) -> None:
         desk = self.desk

@@ -90,7 +90,9 @@ class ReconciliationSettings(BaseModel):
     orders_interval_s: float = Field(20.0, gt=0, description="Between two looks at the open orders.")
     fills_interval_s: float = Field(60.0, gt=0, description="Between two sweeps of the fills.")
     balances_interval_s: float = Field(300.0, gt=0, description="Between two comparisons of balances and positions.")
-    race_guard_s: float = Field(5.0, ge=0, description="What was touched later than this before is not judged.")
+    race_guard_s: float = Field(
+        5.0, ge=0, description="What was touched this shortly before a reading is not compared: lists lag behind."
+    )
     readings_min: int = Field(2, ge=1, le=10, description="Equal readings before anything is repaired.")
 
     @model_validator(mode="after")
@@ -120,9 +122,6 @@ class TraderSettings(BaseModel):
     )
     absences_apart_s: float = Field(5.0, ge=0, description="Between the two reads that prove it.")
     reconciliation: ReconciliationSettings = ReconciliationSettings()
-    dead_man_s: float = Field(
-        60.0, ge=0, description="Silence of ours after which a venue that can cancels our entries; 0 for off."
-    )
     backoff_s_min: float = Field(1.0, gt=0, description="Wait before a failed task is started again, doubling ...")
     backoff_s_max: float = Field(60.0, gt=0, description="... up to this.")
     lease_s: float = Field(30.0, ge=5, description="How long an account stays ours without a sign of life.")

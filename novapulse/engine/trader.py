@@ -128,6 +128,8 @@ class Trader:
         for order in (*desk.closed.values(), *desk.orders.values()):
             if order.venue_order_id:
                 desk.venue_ids[order.venue_order_id] = order.client_order_id
+            # A list that lags behind a placement does so over a restart as well.
+            desk.active_ns[order.client_order_id] = order.first_attempt_ns
 
     def handle(self, event: Event) -> list[Effect]:
         """Take an event in and return what is to be done, in order; nothing after a commit has failed."""

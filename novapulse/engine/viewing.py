@@ -11,6 +11,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Snapshot
 from novapulse.core.orders import Filled, OrderStatus, Role
 from novapulse.engine.desk import Desk
+from novapulse.engine.orders import SECOND_NS
 from novapulse.reconciliation.view import View
 
 _UNSENT = frozenset({OrderStatus.INTENT})
@@ -110,6 +111,7 @@ def view_of(desk: Desk) -> View:
         is_exclusive=False,
         fills_since_clean=desk.fills_since_clean,
         readings=desk.readings,
+        race_guard_ns=round(desk.settings.reconciliation.race_guard_s * SECOND_NS),
     )
 
 

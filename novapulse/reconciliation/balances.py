@@ -64,7 +64,7 @@ def _explained_by_fills(view: View, snapshot: Snapshot) -> defaultdict[str, int]
 
 def _is_asset_racing(view: View, snapshot: Snapshot, asset: str) -> bool:
     return any(
-        is_racing(active_ns, snapshot)
+        is_racing(view, active_ns, snapshot)
         for key, active_ns in view.instruments_active_ns.items()
         if key in view.instruments and asset in (view.instruments[key].base, view.instruments[key].quote)
     )

@@ -16,16 +16,13 @@ from novapulse.core.orders import TERMINAL, Filled, OrderStatus, Role, Seen, Ven
 from novapulse.reconciliation.breaks import Break, BreakClass
 from novapulse.reconciliation.view import View, looks_ours, stand_in
 
-RACE_NS = 5_000_000_000
-"""What was active this shortly before a read began is not compared: both sides may be right."""
-
 _DOUBLED = "are live for the same purpose"
 _LISTED_WHILE_LIVE = AT_VENUE - {OrderStatus.SETTLING}
 
 
-def is_racing(active_ns: int, snapshot: Snapshot) -> bool:
-    """Tell whether something happened too shortly before a snapshot to be compared with it."""
-    return active_ns > snapshot.began_ns - RACE_NS
+def is_racing(view: View, active_ns: int, snapshot: Snapshot) -> bool:
+    """Tell whether something happened too shortly before a snapshot to be compared with it: both may be right."""
+    return active_ns > snapshot.began_ns - view.race_guard_ns
 
 
 def news(view: View, snapshot: Snapshot) -> list[Seen | Filled]:
@@ -70,7 +67,7 @@ def order_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
 
 
 def _is_racing(view: View, order: Order, snapshot: Snapshot) -> bool:
-    return is_racing(view.orders_active_ns.get(order.client_order_id, 0), snapshot)
+    return is_racing(view, view.orders_active_ns.get(order.client_order_id, 0), snapshot)
 
 
 def _not_ours(view: View, listed: VenueOrder) -> Iterator[Break]:
@@ -252,7 +249,7 @@ def _unprotected(view: View, snapshot: Snapshot) -> Iterator[Break]:
     for instrument, units in view.positions.items():
         if not units or instrument not in view.to_protect or instrument in guarded:
             continue
-        if not is_racing(view.instruments_active_ns.get(instrument, 0), snapshot):
+        if not is_racing(view, view.instruments_active_ns.get(instrument, 0), snapshot):
             yield Break(
                 BreakClass.UNPROTECTED,
                 str(instrument),

@@ -185,7 +185,7 @@ def check_replayed(auditor: "Auditor", host: Host) -> None:
     exchange: SimulatedExchange = host.exchange
     fills, _ = exchange.fills_after(exchange.holdings.trades_made, overlap=FILLS_KNOWN // 2)
     desk, now = host.trader.desk, auditor.world.now(host)
-    snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), ())
+    snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), (), now)
     before = desk.books.packed()
     effects = host.trader.handle(SnapshotRead(now, snapshot))
     written = [record for effect in effects if isinstance(effect, Commit) for record in effect.records]

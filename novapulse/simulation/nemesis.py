@@ -360,7 +360,6 @@ class Nemesis:
     def _set_clock(self, host: Host, ahead_ns: int) -> None:
         host.clock_ns = ahead_ns
         self._condition(host, "clock_step", 1.0)
-        self._condition(host, "clock_skew", ahead_ns / 1e6)
 
     # ---- the machine ----
 

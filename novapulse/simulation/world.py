@@ -298,4 +298,5 @@ def snapshot_of(exchange: SimulatedExchange, cursor: str, now_ns: int) -> Snapsh
     trades, flows = (int(part) for part in cursor.split("/")) if cursor else (0, 0)
     fills, trades = exchange.fills_after(trades, overlap=OVERLAP if trades else 0)
     moved, flows = exchange.flows_after(flows)
-    return Snapshot(now_ns, now_ns, exchange.open_orders(), fills, f"{trades}/{flows}", exchange.balances(), moved)
+    venue_ns, cursor = now_ns + exchange.clock_ahead_ns, f"{trades}/{flows}"
+    return Snapshot(now_ns, now_ns, exchange.open_orders(), fills, cursor, exchange.balances(), moved, venue_ns)

@@ -155,7 +155,7 @@ class Scene:
     def snapshot(self, orders=(), fills=()) -> Snapshot:
         cash = int(self.desk.books.account[0].cash_units)
         held = int(self.desk.books.positions[0].qty_units + self.desk.books.foreign_units[0])
-        return Snapshot(self.ts_ns, self.ts_ns, orders, fills, "0/0", {"USD": cash, "BTC": held})
+        return Snapshot(self.ts_ns, self.ts_ns, orders, fills, "0/0", {"USD": cash, "BTC": held}, (), self.ts_ns)
 
     def hear(self, event) -> list[Effect]:
         self.effects = self.trader.handle(event)

@@ -33,6 +33,10 @@ class Levers:
         """Let cancels that are taken from now on have their effect this much later; 0 for at once."""
         self._exchange.cancel_delay_ns = delay_ns
 
+    def set_clock(self, ahead_ns: int) -> None:
+        """Let the clock that the venue's answers show be ahead of the true time, or behind it (< 0)."""
+        self._exchange.clock_ahead_ns = ahead_ns
+
     def freeze(self, cash_units: int) -> None:
         """Set how much cash is held back for no order that anybody sees."""
         self._exchange.holdings.frozen_units = cash_units
