@@ -57,6 +57,9 @@ LEDGER_FILE = "ledger.db"
 SESSIONS = "sessions"
 ANSWER_BACK_NS = 50_000_000
 MEASURE_EVERY_S = 5.0
+BEAT_S = 5.0
+"""How long a recording that is played fast may pause, seconds of the machine: that is no silence of the feed."""
+
 TIDY_EVERY_S = 60.0
 FILLS_KNOWN = 64
 HOLD_RUNS_KEPT_NS = 90 * DAY_NS
@@ -300,7 +303,8 @@ def _feeds(
                 Listener(runners[plan.key], said, _player(venues[plan.key]), _known(session, plan.key), decided_ns)
             )
         ahead = recording.after(min(resume_ns))
-        source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline)
+        beat_ns = max(market.timeframe_ns, round(BEAT_S * session.pace * 1e9))
+        source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline, beat_ns)
         gather = Gather(ahead.ticks.keys, round(settings.tick_deadline_s * 1e9))
         feeds.append(
             Feed(exchange, source, gather, listeners, timeline, _recorder(session, exchange, ahead.ticks.keys))

@@ -115,7 +115,11 @@ OPERATOR_VERBS = (*_OPERATOR_MODES, "resume", "resume_from_halt")
 
 
 class Breakers:
-    """All breakers of one account."""
+    """All breakers of one account.
+
+    Attributes:
+        measured: The last value of everything that was measured of the account itself; None for unknown.
+    """
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._breakers = {breaker.name: breaker for breaker in breakers_of(settings)}
@@ -127,6 +131,7 @@ class Breakers:
         self._trips: dict[_Key, _Trip] = {}
         self._excused: set[_Key] = set()
         self._seen: dict[tuple[str, str], deque[int]] = {}
+        self.measured: dict[str, float | None] = {}
 
     @property
     def mode(self) -> Mode:
@@ -160,6 +165,8 @@ class Breakers:
             value = None
         if name not in self._driven:
             raise BreakerError(f"measurement {name!r}: expected one of {', '.join(MEASURES)}")
+        if instrument is None:
+            self.measured[name] = value
         changes = (self._judged(breaker, ts_ns, value, instrument) for breaker in self._driven[name])
         return [change for change in changes if change is not None]
 
@@ -192,6 +199,11 @@ class Breakers:
             if of == instrument and self._breakers[name].effect != Mode.NORMAL
         ]
         return "; ".join(texts) or None
+
+    def why(self, name: str) -> str | None:
+        """Return in words why a breaker of the account is tripped; None while it is not."""
+        trip = self._trips.get((name, None))
+        return None if trip is None else self._text(self._breakers[name], None, trip.value)
 
     def reasons(self) -> list[str]:
         """Return everything that restricts or worries, in words, the strictest first."""

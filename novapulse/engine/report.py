@@ -7,6 +7,11 @@ from novapulse.core.records import Mode
 from novapulse.engine.runner import AccountRunner, Life
 from novapulse.ops.health import AccountHealth
 
+_UNWELL = ("feed_silent", "clock_skew_pause", "clock_skew_halt")
+"""Breakers that say of the world around the account that it is not well."""
+
+_SHOWN = ("feed_silence", "clock_skew", "disk_free")
+
 
 def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
     """Return how an account is at a moment of its own time."""
@@ -20,6 +25,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         reasons.append("it has not been compared with its venue yet")
     if desk.books.mode == Mode.HALTED:
         reasons.append("it is halted")
+    reasons += [why for name in _UNWELL if (why := desk.breakers.why(name)) is not None]
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in desk.orders.values())
     gates = tuple(slot.gate for slot in desk.slots if slot.gate)
     if told.connected is False and runner.life is Life.RUNNING:
@@ -37,7 +43,12 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         positions=int((desk.books.positions["qty_units"] != 0).sum()),
         open_breaks=len(gates),
         equity=equity_of(runner),
-        more={"waiting_events": runner.waiting, "dropped_events": told.dropped, "bugs": told.bugs},
+        more={
+            "waiting_events": runner.waiting,
+            "dropped_events": told.dropped,
+            "bugs": told.bugs,
+            "measured": {name: desk.breakers.measured.get(name) for name in _SHOWN},
+        },
     )
 
 
