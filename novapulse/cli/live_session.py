@@ -155,6 +155,7 @@ def trader_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> Trader
             "absences_apart_s": 0.0,
             "quote_age_s_max": max(own.quote_age_s_max, 0.75 * timeframe_ns / 1e9),
             "submit_deadline_s": own.submit_deadline_s * pace,
+            "escalation_s": own.escalation_s * pace,
         }
     )
 

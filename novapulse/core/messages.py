@@ -264,13 +264,14 @@ class CommitFailed:
 class ConditionSeen:
     """A measured condition of the world around: clock skew, disk, feed, stream, venue.
 
-    `value` is None when it could not be measured: unknown is never zero.
+    `value` is None when it could not be measured: unknown is never zero. `subject` says which of several it is of.
     """
 
     ts_ns: int
     condition: str
     value: float | None
     text: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,6 @@ class Cleared:
     text: str
     by_operator: bool = False
 
-    @property
-    def severity(self) -> Severity:
-        """How loud people are told."""
-        return Severity.INFO
-
     def record(self) -> Record:
         """Return what the ledger keeps."""
         return Record("breaker_cleared", self.ts_ns, {**_body(self), "by_operator": self.by_operator})

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
-from novapulse.core.messages import JSON, Alert, Commit, Effect, HoldRun, QuoteSeen, Severity
+from novapulse.core.messages import JSON, Commit, Effect, HoldRun, QuoteSeen, SetTimer, Severity
 from novapulse.core.messages import Record as Entry
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, Role
 from novapulse.core.postings import Book, Posting, move, trade
 from novapulse.core.records import Intent, Record
+from novapulse.engine.alerts import Alerts, Telling
 from novapulse.engine.books import Books
-from novapulse.engine.breakers import Breakers, Change
+from novapulse.engine.breakers import Breakers, Change, Tripped
 from novapulse.engine.settings import TraderSettings
 from novapulse.reconciliation.breaks import Break, Reading
 from novapulse.risk.cash import notional_units
@@ -105,11 +106,6 @@ class Draft:
         """Add an effect that needs everything written so far to be durable."""
         self.effects.append(effect)
 
-    def alert(self, severity: Severity, key: str, text: str) -> None:
-        """Tell people, and keep that they were told."""
-        self.write("alert_raised", {"severity": severity.value, "key": key, "text": text})
-        self.then(Alert(severity, key, text))
-
     def finished(self, ts_close_ns: int, state: bytes) -> list[Effect]:
         """Return the commit and what follows it; nothing at all when nothing happened."""
         if not (self.entries or self.runs or self.changed):
@@ -145,6 +141,7 @@ class Desk:
         self.configuration = ""
         self.books = books
         self.breakers = breakers
+        self.alerts = Alerts(settings.escalation_s)
         self.instruments = books.instruments
         self.rows = {instrument.key: row for row, instrument in enumerate(self.instruments)}
         self.quote = self.instruments[0].quote
@@ -248,9 +245,9 @@ class Desk:
         if changes:
             self._restrict(draft, changes)
 
-    def counted(self, draft: Draft, name: str) -> None:
+    def counted(self, draft: Draft, name: str, subject: str = "") -> None:
         """Let the breakers count something that is limited per time."""
-        changes = self.breakers.happened(draft.ts_ns, name)
+        changes = self.breakers.happened(draft.ts_ns, name, subject)
         if changes:
             self._restrict(draft, changes)
 
@@ -267,12 +264,44 @@ class Desk:
     def _restrict(self, draft: Draft, changes: Sequence[Change]) -> None:
         for change in changes:
             draft.entries.append(change.record())
-            draft.then(Alert(change.severity, f"breaker:{change.name}", change.text))
+            key = f"breaker:{change.name}" + (f":{change.instrument.symbol}" if change.instrument else "")
+            if isinstance(change, Tripped):
+                self.alert(draft, change.severity, key, change.text)
+            else:
+                self.alert_over(draft, key, change.text)
         mode = self.breakers.mode
         if mode != self.books.mode:
             before = self.books.mode
             self.books.mode = mode
             draft.write("mode_changed", {"from": before.name, "to": mode.name, "why": self.breakers.reasons()})
+
+    # ---- alerts ----
+
+    def alert(self, draft: Draft, severity: Severity, key: str, text: str, *, is_event: bool = False) -> None:
+        """Tell people what is wrong, and keep that they were told; see `Alerts.raised`."""
+        self.tell(draft, self.alerts.raised(draft.ts_ns, severity, key, text, is_event=is_event))
+
+    def alert_over(self, draft: Draft, key: str, text: str) -> None:
+        """Tell people that something is over, if they were told of it."""
+        self.tell(draft, self.alerts.over(draft.ts_ns, key, text))
+
+    def tell(self, draft: Draft, tellings: Sequence[Telling]) -> None:
+        """Keep what people are told and tell them, and set the time at which they may have to be told again."""
+        for telling in tellings:
+            draft.entries.append(telling.record)
+            if telling.alert is not None:
+                draft.then(telling.alert)
+        if tellings:
+            self._set_time_of_alerts(draft)
+
+    def tell_again(self, draft: Draft) -> None:
+        """Let time pass for the alerts."""
+        self.tell(draft, self.alerts.time_passed(draft.ts_ns))
+        self._set_time_of_alerts(draft)
+
+    def _set_time_of_alerts(self, draft: Draft) -> None:
+        if (due_ns := self.alerts.due_ns) is not None:
+            draft.then(SetTimer("alerts:due", due_ns))
 
     # ---- facts and money ----
 

@@ -322,7 +322,7 @@ class Feed:
                 listener.play(listener.unplayed[0], now_ns)
             except Unavailable as wrong:
                 if len(listener.unplayed) == 1:
-                    listener.runner.condition("task_failed", 1.0, f"the paper venue: {wrong}")
+                    listener.runner.condition("task_failed", 1.0, f"the paper venue: {wrong}", "the paper venue")
                     _log.error("the paper venue did not take a bar", account=listener.runner.key, error=str(wrong))
                 while len(listener.unplayed) > UNPLAYED_MAX:
                     listener.unplayed.popleft()

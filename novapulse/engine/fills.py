@@ -37,8 +37,12 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
     if row is None:
         if fill.venue_trade_id not in desk.foreign_trades:
             desk.remember_foreign(fill.venue_trade_id)
-            draft.alert(
-                Severity.WARNING, f"foreign:{fill.instrument.symbol}", f"a fill in {fill.instrument}: not traded here"
+            desk.alert(
+                draft,
+                Severity.WARNING,
+                f"foreign:{fill.instrument.symbol}",
+                f"a fill in {fill.instrument}: not traded here",
+                is_event=True,
             )
         return None
     order = desk.order(fill.client_order_id, fill.venue_order_id)
@@ -65,7 +69,8 @@ def _compare(desk: Desk, draft: Draft, order: Order, fill: Filled) -> None:
     if all(getattr(known, field) == getattr(fill, field) for field in fields):
         return
     if desk.learn(draft, DisputeRaised(order.client_order_id, f"execution {name} came in two versions")):
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"disputed:{order.client_order_id}",
             f"the venue gave two versions of execution {name} of {fill.instrument}",
@@ -196,10 +201,12 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
     trip = _book_nobodys(desk, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
     draft.write(kind_of(nobody), to_body(nobody), legs)
-    draft.alert(
+    desk.alert(
+        draft,
         Severity.WARNING,
         f"foreign:{fill.instrument.symbol}",
         f"an execution of {fill.instrument} belongs to no order of ours: {fill.venue_trade_id}",
+        is_event=True,
     )
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
@@ -255,10 +262,12 @@ def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
     if desk.learn(draft, fact, legs):
         undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
         trip = _book_nobodys(desk, row, undone)
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"bust:{event.venue_trade_id}",
             f"the venue took execution {event.venue_trade_id} of {event.instrument} back",
+            is_event=True,
         )
         if trip is not None:
             close_round_trip(desk, draft, row, trip)

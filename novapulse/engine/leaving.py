@@ -82,7 +82,9 @@ def look_after(desk: Desk, draft: Draft, row: int) -> None:
 def _insist(desk: Desk, draft: Draft, row: int) -> None:
     # Where the venue's stop was touched and has not closed the position for three bars, an order of our own does.
     slot, name = desk.slots[row], desk.instruments[row].symbol
-    draft.alert(Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again")
+    desk.alert(
+        draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"
+    )
     if not slot.decision and desk.plan(row).intent == Intent.EXIT:
         slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:insist")
         slot.legs = 0

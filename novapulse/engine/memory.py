@@ -93,6 +93,7 @@ def _told(desk: Desk) -> dict[str, Any]:
         "calibration": desk.calibration,
         "halt_when_flat": desk.halt_when_flat,
         "breakers": desk.breakers.state(),
+        "alerts": desk.alerts.state(),
         "ignored": sorted(desk.ignored),
         "flows": list(desk.flows),
         "asserted_ns": desk.asserted_ns,
@@ -113,6 +114,8 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.calibration = told["calibration"]
     desk.halt_when_flat = told["halt_when_flat"]
     desk.breakers.restore(told["breakers"])
+    # A state of before there were alerts has none.
+    desk.alerts.restore(told.get("alerts", {}))
     desk.ignored = set(told["ignored"])
     desk.flows = OrderedDict.fromkeys(told["flows"])
     desk.asserted_ns = told["asserted_ns"]

@@ -314,7 +314,7 @@ def note_refusal(desk: Desk, draft: Draft, order: Order, what: str) -> None:
     if count == 3:
         key = f"{what}:{order.client_order_id}"
         text = f"the venue refused three times to {what} order {order.client_order_id} of {order.request.instrument}"
-        draft.alert(Severity.CRITICAL, key, text)
+        desk.alert(draft, Severity.CRITICAL, key, text)
 
 
 def let_go(desk: Desk, draft: Draft, row: int) -> None:
@@ -360,6 +360,8 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     )
     desk.orders.pop(name, None)
     desk.waits.pop(name, None)
+    for what in ("cancel", "amend", "disputed"):
+        desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)
@@ -409,7 +411,8 @@ def _refused(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     slot.retry_ns = draft.ts_ns + wait * SECOND_NS
     if slot.refusals >= 3:
         name = desk.instrument(row).symbol
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"exit:{name}",
             f"the exit of {name} was refused {slot.refusals} times and is tried again: {child.evidence}",

@@ -40,6 +40,8 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
 
 def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
     slot = desk.slots[row]
+    if slot.why_bare:
+        _no_longer_bare(desk, draft, row)
     slot.why_bare = ""
     if bracket is not None and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
@@ -105,10 +107,17 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
 
 def _explain(desk: Desk, draft: Draft, row: int, why: str) -> None:
     slot = desk.slots[row]
+    if not why and slot.why_bare:
+        _no_longer_bare(desk, draft, row)
     if why and slot.why_bare != why:
         name = desk.instrument(row).symbol
         draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why})
     slot.why_bare = why
+
+
+def _no_longer_bare(desk: Desk, draft: Draft, row: int) -> None:
+    name = desk.instrument(row).symbol
+    desk.alert_over(draft, f"bare:{name}", f"the position in {name} has a stop, or is closed")
 
 
 def on_timer(desk: Desk, draft: Draft, row: int) -> None:
@@ -146,7 +155,7 @@ def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
         return
     slot.refusals += 1
     name = desk.instrument(row).symbol
-    draft.alert(Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
+    desk.alert(draft, Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
     if slot.refusals >= desk.settings.bracket_tries and desk.books.mode != Mode.HALTED:
         leave(desk, draft, row, Reason.EXIT_STOP)
     else:

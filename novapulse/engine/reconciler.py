@@ -101,12 +101,13 @@ class Reconciler:
         if self.failures == FAILURES_THAT_FREEZE:
             self.desk.ready = False
             self._open(draft, unreachable(view_of(self.desk), text, draft.ts_ns), keep=True)
-            draft.alert(Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
+            self.desk.alert(draft, Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
 
     def take(self, draft: Draft, snapshot: Snapshot) -> None:
         """Compare with a snapshot and do what follows."""
         desk = self.desk
         self.asked_ns = self.failures = 0
+        desk.alert_over(draft, "reconcile", "the account can be read again")
         self._measure_clock(draft, snapshot)
         fills.take_all(desk, draft, snapshot.fills)
         for shown in snapshot.orders:
@@ -126,6 +127,8 @@ class Reconciler:
         for found in breaks:
             if found.key not in desk.ignored:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
+                if found.is_blocking and found.readings >= self.policy.readings_min:
+                    desk.alert(draft, found.rule.severity, f"break:{found.key}", found.text)
         self._restrict(draft, breaks)
         if agrees or is_same_money(desk, snapshot):
             # Behind a cursor that stands still the same executions come again, and have to be known then.
@@ -153,7 +156,7 @@ class Reconciler:
         for key in [key for key in desk.breaks if key not in now and not keep]:
             draft.write("break_resolved", {"key": key})
             desk.ignored.discard(key)
-            self.resolutions.told.discard(key)
+            desk.alert_over(draft, f"break:{key}", "what we have and what the venue shows agree again")
         if keep:
             now = {**desk.breaks, **now}
         if now or desk.breaks:
@@ -202,6 +205,7 @@ class Reconciler:
             del desk.breaks[subject]
             desk.readings = {key: reading for key, reading in desk.readings.items() if key != subject}
             draft.write("break_resolved", {"key": subject})
+            desk.alert_over(draft, f"break:{subject}", text)
             self.soon(draft, "a break was adopted")
         return done, text
 

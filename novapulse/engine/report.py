@@ -1,5 +1,6 @@
 """What a runner says of its account: for the health document, and for whoever started the process."""
 
+from dataclasses import asdict
 from typing import Any
 
 from novapulse.core.orders import OrderStatus
@@ -47,6 +48,9 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
             "waiting_events": runner.waiting,
             "dropped_events": told.dropped,
             "bugs": told.bugs,
+            "alerts": [
+                {"key": key, **asdict(one), "severity": one.severity.value} for key, one in desk.alerts.open.items()
+            ],
             "measured": {name: desk.breakers.measured.get(name) for name in _SHOWN},
         },
     )

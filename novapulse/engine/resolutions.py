@@ -47,7 +47,6 @@ class Resolutions:
         gates: Instrument -> why it takes no new risk.
         frozen: Why the account takes none; empty when it may.
         fatal: How many breaks halt the account.
-        told: Keys of open breaks that people were told of.
     """
 
     def __init__(self, desk: Desk, resolver: Resolver) -> None:
@@ -57,7 +56,6 @@ class Resolutions:
         self.gates: dict[InstrumentKey, str] = {}
         self.frozen = ""
         self.fatal = 0
-        self.told: set[str] = set()
 
     def begin(self) -> None:
         """Forget the demands of the comparison before."""
@@ -76,9 +74,7 @@ class Resolutions:
                 self.frozen = self.frozen or one.text
                 self.fatal += 1
             elif isinstance(one, AlertOnly):
-                if found.key not in self.told:
-                    self.told.add(found.key)
-                    draft.alert(found.rule.severity, found.key, one.text)
+                self.desk.alert(draft, found.rule.severity, f"break:{found.key}", one.text)
             else:
                 self._act(draft, found, one)
 
@@ -159,7 +155,8 @@ class Resolutions:
             source = Book.INCOME if flow.kind in _INCOME else Book.FEES if flow.kind == "fee" else Book.CAPITAL
             legs = move(flow.asset, flow.asset_units, source, self._book_of(flow.asset))
         else:
-            draft.alert(Severity.WARNING, f"flow:{flow.flow_id}", f"{flow.kind} of {flow.asset}: not an asset of ours")
+            text = f"{flow.kind} of {flow.asset}: not an asset of ours"
+            desk.alert(draft, Severity.WARNING, f"flow:{flow.flow_id}", text, is_event=True)
         draft.write(
             "flow_booked",
             {

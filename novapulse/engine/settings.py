@@ -122,6 +122,9 @@ class TraderSettings(BaseModel):
     )
     absences_apart_s: float = Field(5.0, ge=0, description="Between the two reads that prove it.")
     reconciliation: ReconciliationSettings = ReconciliationSettings()
+    escalation_s: float = Field(
+        900.0, gt=0, description="After which a critical alert that nobody acknowledged is raised once more."
+    )
     backoff_s_min: float = Field(1.0, gt=0, description="Wait before a failed task is started again, doubling ...")
     backoff_s_max: float = Field(60.0, gt=0, description="... up to this.")
     lease_s: float = Field(30.0, ge=5, description="How long an account stays ours without a sign of life.")

@@ -193,7 +193,7 @@ class Supervisor:
                 text = f"{name}: {type(wrong).__name__}: {wrong}"
                 _log.error("a task failed", task=name, wait_s=round(wait_s, 3), times=backoff.failures, exc_info=wrong)
                 for runner in runners:
-                    runner.condition("task_failed", float(backoff.failures), text)
+                    runner.condition("task_failed", float(backoff.failures), text, name)
             # What serves the market waits by the market's time, what serves the machine by the machine's.
             if is_real:
                 await self._timeline.real(wait_s)

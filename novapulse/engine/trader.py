@@ -49,7 +49,7 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import commands, doubles, fills, leaving, memory, protection, ticks
+from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, ticks
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
 from novapulse.engine.reconciler import Reconciler
@@ -165,6 +165,7 @@ class Trader:
         for row in range(len(desk.slots)):
             leaving.go_on(desk, draft, row)
             self._settle(row, draft)
+        self.desk.tell_again(draft)
         self.reconciler.start(draft)
 
     # ---- the market ----
@@ -326,6 +327,8 @@ class Trader:
             self._on_deadline(draft, what)
         elif kind == "retry":
             self._settle(int(what), draft)
+        elif kind == "alerts":
+            self.desk.tell_again(draft)
 
     def _on_deadline(self, draft: Draft, name: str) -> None:
         # Whoever carries requests out answers each. If an answer was lost on the way, nobody knows what happened.
@@ -340,10 +343,8 @@ class Trader:
     def _on_condition(self, event: ConditionSeen, draft: Draft) -> None:
         if event.condition in LOOK_AGAIN:
             self.reconciler.soon(draft, event.condition)
-        elif event.condition == "task_failed":
-            self.desk.counted(draft, "task_failures")
         else:
-            self.desk.measured(draft, event.condition, event.value)
+            conditions.take(self.desk, draft, event)
         self._obey_mode(draft)
 
     def _on_command(self, event: CommandReceived, draft: Draft) -> None:
@@ -390,6 +391,9 @@ class Trader:
         leaving.after_partial_fill(desk, draft, row)
         sync(desk, draft, row)
         protection.sync_protection(desk, draft, row)
+        if desk.alerts.open and desk.books.positions[row].qty_units == 0:
+            name = desk.instruments[row].symbol
+            desk.alert_over(draft, f"exit:{name}", f"the position in {name} is closed")
         if draft.entries:
             self.reconciler.hurry(draft)
 

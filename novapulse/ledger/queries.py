@@ -1,4 +1,4 @@
-"""What can be asked of a ledger: balances, orders, fills, decisions, alerts, modes, breakers, of one account each.
+"""What can be asked of a ledger: balances, orders, fills, decisions, modes, breakers, of one account each.
 
 Invariants:
 - an account is asked for by exchange and account id; one that the ledger does not know is an error that names those it
@@ -43,7 +43,7 @@ from novapulse.ledger.walk import said, snapshot
 
 CHUNK = 1_000
 
-DECISIONS, ALERTS, MODES = ("decision_taken",), ("alert_raised",), ("mode_changed",)
+DECISIONS, MODES = ("decision_taken",), ("mode_changed",)
 BREAKERS = ("breaker_tripped", "breaker_cleared")
 BREAKS = ("break_found", "break_resolved", "break_adopted")
 COMMANDS = ("command_answered",)

@@ -49,7 +49,7 @@ GATES = frozenset(
 )
 """Reasons that a backtest does not have, or not at the same bars."""
 
-OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
+OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised", "alert_cleared", "alert_acknowledged"})
 """Kinds of records that tell what the trader noticed: how often depends on when it looked."""
 
 PATIENCE_NS = 1_000_000_000
