@@ -30,6 +30,7 @@ from novapulse.core.messages import (
     Outcome,
     QuoteSeen,
     ReadSnapshot,
+    Severity,
     Snapshot,
     SnapshotRead,
     Started,
@@ -263,7 +264,7 @@ def test_a_taken_cancel_ends_nothing_until_the_venue_shows_it():
 def test_a_refused_exit_is_tried_again_and_people_are_told():
     scene = opened()
     told = []
-    for _ in range(3):
+    for _ in range(5):
         submits = [] if scene.desk.slots[0].leaving_ns else (scene.tick(-15.0), scene.sent(Submit))[1]
         if not submits:
             scene.hear(TimerFired(scene.wait(61), "retry:0"))
@@ -272,8 +273,16 @@ def test_a_refused_exit_is_tried_again_and_people_are_told():
         assert submit.request.role is Role.EXIT
         scene.hear(SubmitEnded(scene.wait(0.2), submit.request.client_order_id, 1, Outcome.REJECTED, "", "busy"))
         told += [alert.key for alert in scene.sent(Alert)]
-    assert "exit:BTC/USD" in told
+    assert told.count("exit:BTC/USD") == 1
     assert scene.desk.plan(0).intent == Intent.EXIT
+    scene.hear(TimerFired(scene.wait(61), "retry:0"))
+    (submit,) = scene.sent(Submit)
+    request = submit.request
+    sold = replace(submit, request=replace(request, terms=replace(request.terms, limit_units=10_000)))
+    scene.accept(submit, "V9")
+    fill_entry(scene, sold, request.terms.qty_units)
+    assert "exit:BTC/USD" in [alert.key for alert in scene.sent(Alert) if alert.severity is Severity.INFO]
+    assert "exit:BTC/USD" not in scene.desk.alerts.open
 
 
 def opened(settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> Scene:
