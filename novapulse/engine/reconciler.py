@@ -26,7 +26,7 @@ from novapulse.reconciliation.resolve import Policy, resolve
 RETRY_S = (1, 2, 5, 10, 20, 30)
 SECOND_READING_S = 5
 ANSWER_S = 15
-"""How long a snapshot may take before it counts as not read."""
+"""How long a snapshot may take before it counts as not read: never less than a request may."""
 
 SHARP_NS = SECOND_NS // 2
 """A reading that took longer than this cannot show that the clocks agree, only that they do not."""
@@ -46,6 +46,7 @@ class Reconciler:
         self.asked_ns = 0
         self.next_ns = 0
         self.failures = 0
+        self.answer_ns = round(max(ANSWER_S, desk.settings.submit_deadline_s) * SECOND_NS)
         self.policy = Policy(readings_min=desk.settings.reconciliation.readings_min)
 
     def start(self, draft: Draft) -> None:
@@ -60,12 +61,12 @@ class Reconciler:
             return
         self.asked_ns = max(draft.ts_ns, 1)
         draft.then(ReadSnapshot(self.desk.cursor, why))
-        draft.then(SetTimer("reconcile:answer", draft.ts_ns + ANSWER_S * SECOND_NS))
+        draft.then(SetTimer("reconcile:answer", draft.ts_ns + self.answer_ns))
 
     def on_timer(self, draft: Draft, what: str) -> None:
         """Compare again; what runs in rhythm sets its next time. An answer that never came is a failed reading."""
         if what == "answer":
-            if self.asked_ns and draft.ts_ns - self.asked_ns >= ANSWER_S * SECOND_NS:
+            if self.asked_ns and draft.ts_ns - self.asked_ns >= self.answer_ns:
                 self.failed(draft, "no answer came back")
             return
         self.soon(draft, what)

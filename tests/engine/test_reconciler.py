@@ -7,7 +7,7 @@ import pytest
 
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started
+from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started, TimerFired
 from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book
 from novapulse.core.records import Mode
@@ -210,6 +210,15 @@ def test_a_list_may_lag_over_a_restart_as_well():
     again.restore(*play.journal.restored())
     sent = {name: order.first_attempt_ns for name, order in play.desk.orders.items()}
     assert {name: again.desk.active_ns[name] for name in sent} == sent
+
+
+def test_a_market_that_is_played_fast_waits_no_less_for_a_reading_than_for_a_request():
+    scene = Scene(TraderSettings(submit_deadline_s=6000.0))
+    for waited_s, failures in ((5_000, 0), (1_000, 1)):
+        if not scene.trader.reconciler.asked_ns:
+            scene.hear(TimerFired(scene.wait(1), "reconcile:rhythm"))
+        scene.hear(TimerFired(scene.wait(waited_s), "reconcile:answer"))
+        assert scene.trader.reconciler.failures == failures
 
 
 @pytest.mark.parametrize(
