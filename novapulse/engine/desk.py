@@ -329,7 +329,7 @@ class Desk:
         draft.write("order_reopened", body, self._hold_again(order))
         if order.undisputed_status is not OrderStatus.SETTLING:
             text = f"order {name} of {order.request.instrument} had ended and is {order.status.value} after all"
-            draft.alert(Severity.CRITICAL, f"reopened:{name}", text)
+            self.alert(draft, Severity.CRITICAL, f"reopened:{name}", text)
 
     def hold(self, client_order_id: str, cash_units: int) -> tuple[Posting, ...]:
         """Reserve cash for an order and return the legs."""

@@ -38,7 +38,7 @@ def sort_out(desk: Desk, draft: Draft, row: int) -> None:
 def _dispute(desk: Desk, draft: Draft, first: Order, other: Order) -> None:
     name, text = other.client_order_id, doubled_text(first, other)
     if desk.learn(draft, DisputeRaised(name, text)):
-        draft.alert(Severity.CRITICAL, f"disputed:{name}", text)
+        desk.alert(draft, Severity.CRITICAL, f"disputed:{name}", text)
     cancel(desk, draft, other)
 
 

@@ -360,7 +360,7 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     )
     desk.orders.pop(name, None)
     desk.waits.pop(name, None)
-    for what in ("cancel", "amend", "disputed"):
+    for what in ("cancel", "amend", "disputed", "reopened"):
         desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
