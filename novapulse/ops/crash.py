@@ -43,8 +43,8 @@ class CrashHooks:
 
     def __init__(self, dump: Path, flush: Callable[[], None] = lambda: None) -> None:
         dump.parent.mkdir(parents=True, exist_ok=True)
-        mode = "w" if dump.exists() and dump.stat().st_size > DUMP_BYTES_MAX else "a"
-        self._file: IO[str] = dump.open(mode, encoding="utf-8", errors="replace")
+        self._file: IO[str] = dump.open("a", encoding="utf-8", errors="replace")
+        self._keep_small()
         self._flush = flush
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._outside = sys.excepthook, threading.excepthook, sys.unraisablehook
@@ -111,9 +111,12 @@ class CrashHooks:
         # The number of every signal comes here as a byte, also while the main thread waits or computes.
         while numbers := self._heard.recv(4096):
             if signal.SIGUSR1 in numbers:
-                if os.fstat(self._file.fileno()).st_size > DUMP_BYTES_MAX:
-                    os.ftruncate(self._file.fileno(), 0)
+                self._keep_small()
                 faulthandler.dump_traceback(self._file, all_threads=True)
+
+    def _keep_small(self) -> None:
+        if os.fstat(self._file.fileno()).st_size > DUMP_BYTES_MAX:
+            os.ftruncate(self._file.fileno(), 0)
 
     def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
         # It may interrupt anything, itself and a log line included: no buffer, no lock, no error.

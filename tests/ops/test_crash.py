@@ -127,14 +127,14 @@ def test_a_busy_process_survives_any_number_of_signals(tmp_path: Path) -> None:
         def deep(n): return n if n <= 0 else deep(n - 1) + len([one for one in (1, 2, 3)])
         def busy():
             while True: deep(30)
-        for _ in range(4): threading.Thread(target=busy, daemon=True).start()
+        for _ in range(6): threading.Thread(target=busy, daemon=True).start()
         print("up", flush=True)
         busy()
         """,
     )
     try:
         assert "in busy" in stacks(process, tmp_path, "in busy")
-        for _ in range(300):
+        for _ in range(600):
             process.send_signal(signal.SIGUSR1)
             time.sleep(0.005)
         assert process.poll() is None, "a signal ended the process"
