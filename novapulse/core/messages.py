@@ -190,9 +190,10 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Money that came or went without a trade: deposit, withdrawal, staking, interest, fee.
+    """What came or went without a trade: deposit, withdrawal, staking, interest, fee, split, cash in lieu of its rest.
 
-    `asset_units` is signed, in units of the asset's ledger scale.
+    `asset_units` is signed, in units of the asset's ledger scale. A split gave `new` for every `old` held; both
+    are 0 where the venue does not say, and for every other kind.
     """
 
     flow_id: str
@@ -200,6 +201,8 @@ class Flow:
     asset: str
     asset_units: int
     ts_event_ns: int
+    new: int = 0
+    old: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ Invariants:
 - `packed` and `restored` keep every bit, so that a restarted trader decides what the unbroken one would have.
 """
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -258,6 +259,48 @@ class Books:
         """Book cash that came or went without a trade of ours."""
         self.account["cash_units"] += cash_units
         self.account["cash"] = self.account["cash_units"] / float(self.records[0].cash_factor)
+
+    def split(self, row: int, new: int, old: int, own_units: int, foreign_units: int) -> None:
+        """Restate an instrument by a ratio: what was paid, the result and the equity stay what they are.
+
+        Args:
+            row: Instrument.
+            new: New units for `old` ones.
+            old: Old units.
+            own_units: What strategies hold afterwards, of the sign of what they held before.
+            foreign_units: What belongs to nobody afterwards.
+        """
+        position, record, factor = self.positions[row], self.records[row], old / new
+        self.foreign_units[row] = foreign_units
+        position.qty_units = own_units
+        position.qty = own_units / record.qty_factor
+        position.entered_units = position.entered_units * new // old
+        position.exited_units = max(int(position.entered_units) - abs(own_units), 0)
+        for name in ("mark_price", "best_price", "worst_price", "entry_price", "exit_price"):
+            setattr(position, name, getattr(position, name) * factor)
+        position.stop_distance *= factor
+        position.target_distance *= factor
+        towards = math.ceil if position.direction > 0 else math.floor
+        position.stop_price = self._on_grid(row, float(position.stop_price) * factor, towards)
+        position.target_price = self._on_grid(row, float(position.target_price) * factor, round)
+        self.restate_plan(self.orders[row], new, old)
+        if self.orders[row].intent == Intent.EXIT:
+            self.orders[row].units = abs(own_units)
+        bar = self.last_bars[row]
+        for name in ("open", "high", "low", "close"):
+            setattr(bar, name, getattr(bar, name) * factor)
+        bar.volume /= factor
+
+    def _on_grid(self, row: int, price: float, rounded: Callable[[float], int]) -> float:
+        record = self.records[row]
+        ticks = round(price * float(record.price_factor) / float(record.tick_units), 6)
+        return rounded(ticks) * int(record.tick_units) / float(record.price_factor)
+
+    def restate_plan(self, plan: Record, new: int, old: int) -> None:
+        """Restate quantity and prices of an ORDER by the ratio of a split."""
+        plan.units = plan.units * new // old
+        for name in ("limit_price", "decision_price", "stop_distance", "target_distance"):
+            setattr(plan, name, getattr(plan, name) * old / new)
 
     def shift_marks(self, cash_units: int) -> None:
         """Let money that came or went without a trade be neither profit nor loss."""

@@ -58,6 +58,9 @@ class Slot:
         not_sent: Why nothing is sent although something is wanted; empty otherwise.
         unfilled: Why the last entry ended before it was filled.
         gate: Why the instrument takes no new risk until a break is cleared; empty for none.
+        split_ns: Last close before the last split: brackets decided up to then have the prices before it.
+        split_new: New shares of a split behind which no price has been seen; 0 for none.
+        split_old: Its old ones.
     """
 
     decision: str = ""
@@ -75,6 +78,9 @@ class Slot:
     not_sent: str = ""
     unfilled: str = ""
     gate: str = ""
+    split_ns: int = 0
+    split_new: int = 0
+    split_old: int = 0
 
 
 @dataclass(slots=True)

@@ -25,7 +25,8 @@ def sort_out(desk: Desk, draft: Draft, row: int) -> None:
         return
     together: defaultdict[tuple[Role, str], list[Order]] = defaultdict(list)
     for order in desk.open_orders(row):
-        if order.undisputed_status in _AT_WORK:
+        is_of_before = order.request.role is Role.PROTECT and order.request.decided_ns <= slot.split_ns
+        if order.undisputed_status in _AT_WORK and not is_of_before:
             together[order.request.role, order.request.decision_id].append(order)
     for (role, decision), orders in together.items():
         first, *others = sorted(orders, key=age)

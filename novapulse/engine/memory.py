@@ -103,7 +103,7 @@ def _told(desk: Desk) -> dict[str, Any]:
 
 
 def _take_up(desk: Desk, told: dict[str, Any]) -> None:
-    desk.slots = [Slot(**{name: slot[name] for name in _SLOT_FIELDS}) for slot in told["slots"]]
+    desk.slots = [Slot(**{name: slot[name] for name in _SLOT_FIELDS if name in slot}) for slot in told["slots"]]
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
     plans = np.frombuffer(base64.b64decode(told["plan_bytes"]), ORDER)
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))

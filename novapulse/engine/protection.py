@@ -9,7 +9,7 @@ Invariants:
 
 from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
+from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType, Role, Side, Terms
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
@@ -18,6 +18,7 @@ from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
 PATIENCE_S = 5
 """How long a bracket may be on its way before the venue is asked for it."""
 
+_GONE = TERMINAL | {OrderStatus.INTENT}
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
@@ -79,6 +80,13 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
         return
     if desk.has_plan(row) and position.exiting:
         _explain(desk, draft, row, "the position is being closed")
+        return
+    if slot.split_new:
+        _explain(desk, draft, row, "a split was applied; the first price behind it is waited for")
+        return
+    brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)
+    if any(order.undisputed_status not in _GONE for order in brackets):
+        _explain(desk, draft, row, "an earlier bracket is being cancelled")
         return
     slot.brackets += 1
     name = client_order_id(desk.key, slot.entry or f"adopted:{row}", Role.PROTECT.value, slot.brackets)

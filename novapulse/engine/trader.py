@@ -49,7 +49,7 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, ticks
+from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, splits, ticks
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
 from novapulse.engine.reconciler import Reconciler
@@ -192,13 +192,15 @@ class Trader:
         row = self.desk.rows.get(event.instrument)
         if row is None:
             return
-        usable = 0.0 < event.bid < event.ask
+        usable = 0.0 < event.bid < event.ask and splits.is_behind(self.desk, draft, row, (event.bid + event.ask) / 2)
         if usable:
             self.desk.prices_ns[row] = event.ts_ns
             self.desk.quotes[row] = (event.ts_ns, event.bid, event.ask)
         self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
         if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
+            self._settle(row, draft)
+        elif usable and draft.changed:
             self._settle(row, draft)
 
     # ---- answers of the venue ----

@@ -49,6 +49,7 @@ BREAKS = ("break_found", "break_resolved", "break_adopted")
 COMMANDS = ("command_answered",)
 LISTINGS = ("account_opened", "instrument_listed")
 FILLS = ("fill_booked", "fill_busted")
+SPLITS = ("split_applied",)
 
 
 class UnknownAccountError(ValueError):
@@ -123,6 +124,23 @@ class Execution:
     base_units: int
     cash_units: int
     fee_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split, with the quantities before and behind it in ledger units of the base asset.
+
+    Attributes:
+        seq: Its event.
+        instrument: What was split.
+        own: What our orders held.
+        foreign: What belonged to nobody.
+    """
+
+    seq: int
+    instrument: InstrumentKey
+    own: tuple[int, int]
+    foreign: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +317,23 @@ def executions(connection: Connection, account: AccountKey) -> Iterator[Executio
             trade,
             *_moved(entry.record.postings),
         )
+
+
+def splits(connection: Connection, account: AccountKey) -> tuple[Split, ...]:
+    """Return the splits of an account's instruments, in order.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    known, listed = scales(connection), listings(connection, account)
+    found = []
+    for entry in records(connection, account, SPLITS):
+        body = entry.record.body
+        key = InstrumentKey(*body["instrument"])
+        finer = 10 ** (known[body["asset"]] - listed[key].qty_scale)
+        own, foreign = ((before * finer, after * finer) for before, after in (body["units"], body["foreign_units"]))
+        found.append(Split(entry.seq, key, own, foreign))
+    return tuple(found)
 
 
 def _moved(postings: Sequence[Posting]) -> tuple[int, int, int]:

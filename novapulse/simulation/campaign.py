@@ -25,6 +25,7 @@ MUST_BE_REACHED = (
     "a second instance was fenced",
     "absence_proved",
     "order_reopened",
+    "split_applied",
     "healthy in a calm",
     "break_found D2",
     "break_found D4",

@@ -126,7 +126,7 @@ TABLE: dict[Fault, Does] = {
     Fault.DUST: Does(
         "a fee in the base asset that nobody tells of takes less than can be traded", 1.0, 0.2, daily=True
     ),
-    Fault.SPLIT: Does("what is held is split two for one", 0.5, 0.1, daily=True),
+    Fault.SPLIT: Does("what is held is split two for one while its market is closed", 1.0, 0.2, daily=True),
     Fault.CRASH: Does("the process ends before or after a commit, or after a send; also while it recovers", 0.002),
     Fault.LEDGER_LOCKED: Does("the ledger takes no commit for a moment", 0.0015),
     Fault.DISK_FULL: Does("the ledger takes nothing for minutes", 1.5, 0.4, daily=True),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.bars import MINUTE_NS
-from novapulse.core.instruments import AccountKey, Instrument
+from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.engine.opening import capital_units, new_trader
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record
@@ -38,6 +38,8 @@ class Host(Node):
         missed: Closes in a row that it was not told of.
         ghost: Its predecessor that was overtaken.
         in_flight: Client order id -> when a submission of it arrives that the venue would still take.
+        splits: Instrument -> by what its market's prices are multiplied since it was split.
+        closed_until_ns: Instrument -> its market shows no bar up to then.
         denied: Client order ids that its venue refused and took all the same.
         ledger_failed: Whether the last commit was not taken.
         failures: Restarts in a row that failed.
@@ -55,6 +57,8 @@ class Host(Node):
     ghost: Ghost | None = None
     in_flight: dict[str, int] = field(default_factory=dict)
     failures: int = 0
+    splits: dict[InstrumentKey, float] = field(default_factory=dict)
+    closed_until_ns: dict[InstrumentKey, int] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     ledger_failed: bool = False
     wants_restart: bool = False

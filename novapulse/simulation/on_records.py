@@ -22,6 +22,7 @@ _MARKED = {
     "break_adopted": "",
     "absence_proved": "",
     "order_reopened": "",
+    "split_applied": "",
 }
 
 
@@ -36,7 +37,9 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             ord_10_evidence(auditor, host, record)
         elif record.kind == "decision_taken":
             sys_12_no_future(auditor, host, record)
-        elif record.kind in _MARKED:
+        elif record.kind == "split_applied":
+            sys_1_split_agrees(auditor, host, record)
+        if record.kind in _MARKED:
             named = record.body.get(_MARKED[record.kind], "")
             auditor.world.marks.reached(f"{record.kind} {named}".strip())
         host.durable.add(record)
@@ -132,6 +135,17 @@ def ord_3_fills_are_cum(auditor: "Auditor", host: Host, record: Record) -> None:
         auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the venue filled {said}")
     if not booked - busted <= durable <= booked + busted and not host.durable.provisional:
         auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the ledger has {durable}")
+
+
+def sys_1_split_agrees(auditor: "Auditor", host: Host, record: Record) -> None:
+    """A split gives the ledger what the venue gave; stops are counted anew in its prices."""
+    body = record.body
+    flow = next((flow for flow in host.exchange.holdings.flows if flow.flow_id == body["flow_id"]), None)
+    if flow is None or (flow.asset_units, flow.new, flow.old) != (body["asset_units"], body["new"], body["old"]):
+        auditor.broke("SYS-1", host, f"a split was booked that the venue tells otherwise: {flow} {dict(body)}")
+    symbol, stops = body["instrument"][1], auditor.tallies[host.key].stops
+    for key in [key for key in stops if key[1] == symbol]:
+        del stops[key]
 
 
 def sys_12_no_future(auditor: "Auditor", host: Host, record: Record) -> None:

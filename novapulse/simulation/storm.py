@@ -46,7 +46,7 @@ from novapulse.simulation.nemesis import Nemesis
 from novapulse.simulation.network import READ_DEADLINE_NS, SECOND_NS, Fate, Network
 from novapulse.simulation.plan import FaultPlan
 from novapulse.simulation.process import Process
-from novapulse.simulation.reads import blurred_snapshot, is_young, shifted
+from novapulse.simulation.reads import after_splits, blurred_snapshot, is_young, shifted
 from novapulse.simulation.scene import Scene
 from novapulse.simulation.world import Node, Timeline, World
 from novapulse.venues.simulated import ClientIds, VenueMode
@@ -348,6 +348,7 @@ class StormyWorld(World):
         assert isinstance(node, Host)
         now = self.timeline.now_ns
         self.last_close_ns = event.ts_close_ns
+        event = after_splits(node, event, now)
         for column, key in enumerate(node.part.ticks.keys):
             if event.present[column]:
                 node.exchange.on_bar(key, event.bars[column], now)

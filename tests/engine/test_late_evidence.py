@@ -174,10 +174,8 @@ def test_the_dispute_about_a_second_bracket_ends_when_the_venue_has_ended_it():
     scene.hear(CancelEnded(scene.wait(0.2), new, 1, Outcome.ACCEPTED))
     assert scene.desk.orders[new].status is OrderStatus.DISPUTED
     scene.hear(OrderReported(scene.wait(1), Seen(new, "V9", VenueState.CANCELED, 0, scene.ts_ns)))
-    assert [record.kind for commit in scene.sent(Commit) for record in commit.records][-2:] == [
-        "dispute_settled",
-        "order_closed",
-    ]
+    kinds = [record.kind for commit in scene.sent(Commit) for record in commit.records]
+    assert kinds.index("dispute_settled") < kinds.index("order_closed")
     assert list(scene.desk.orders) == [old]
     assert not scene.sent(Submit)
 

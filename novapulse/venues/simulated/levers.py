@@ -187,7 +187,7 @@ class Levers:
         slot.is_changed = True
         scale = exchange.holdings.scales[slot.instrument.base] - slot.instrument.qty_scale
         gained = slot.held_units + slot.stray_units - before
-        exchange.holdings.book_flow("split", slot.instrument.base, gained * 10**scale, now_ns)
+        exchange.holdings.book_flow("split", slot.instrument.base, gained * 10**scale, now_ns, (new, old))
         exchange.follow(slot, now_ns)
         self._pay_out(slot, before * new - (before + gained) * old, new, now_ns)
 
