@@ -38,6 +38,7 @@ EQUITY = 2
 """Place of the last equity among the gauges."""
 
 _MODES = tuple(Mode)
+_INTENTS = tuple(Intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ class Books:
         self.account = np.zeros(1, ACCOUNT)
         self._mode = self.account["mode"]
         self.positions = np.zeros(count, POSITION)
+        self._held = self.positions["qty_units"]
         self.orders = np.zeros(count, ORDER)
+        self._intents = self.orders["intent"]
         self.foreign_units = np.zeros(count, np.int64)
         self.inside = np.zeros(count, np.int64)
         self.actions = np.zeros(count, ACTION)
@@ -140,11 +143,19 @@ class Books:
     @property
     def mode(self) -> Mode:
         """What the account may do."""
-        return _MODES[int(self._mode[0])]
+        return _MODES[self._mode.item(0)]
 
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self.account["mode"] = mode
+
+    def intent(self, row: int) -> Intent:
+        """Return what is at work for an instrument."""
+        return _INTENTS[self._intents.item(row)]
+
+    def held_units(self, row: int) -> int:
+        """Return the signed quantity of a position."""
+        return self._held.item(row)
 
     def tick(
         self,
@@ -336,7 +347,7 @@ class Books:
 
     def end_plan(self, row: int) -> None:
         """Give up what is at work for an instrument: the rest of an entry, or an exit that is to be decided anew."""
-        if self.orders[row].intent != Intent.NONE:
+        if self.intent(row) is not Intent.NONE:
             end_plan(row, self.last_bars[row], self.account[0], self.positions[row], self.orders[row], self._denial[0])
 
     def leave(self, row: int, reason: int) -> None:
@@ -397,4 +408,4 @@ class Books:
 def _reference(position: Record, order: Record, reason: int) -> float:
     if reason == Reason.EXIT_TARGET:
         return float(position.target_price)
-    return float(order.decision_price if order.intent == Intent.EXIT else position.stop_price)
+    return float(order.decision_price if int(order.intent) == Intent.EXIT else position.stop_price)

@@ -162,8 +162,12 @@ class Breakers:
             raise BreakerError(f"measurement {name!r}: expected one of {', '.join(MEASURES)}")
         if instrument is None:
             self.measured[name] = value
-        changes = (self._judged(breaker, ts_ns, value, instrument) for breaker in self._driven[name])
-        return [change for change in changes if change is not None]
+        changes = []
+        for breaker in self._driven[name]:
+            change = self._judged(breaker, ts_ns, value, instrument)
+            if change is not None:
+                changes.append(change)
+        return changes
 
     def happened(self, ts_ns: int, name: str, subject: str = "") -> list[Change]:
         """Count something that is limited per time: `rejects`, `orders` or `task_failures` (subject: which task).
@@ -188,6 +192,8 @@ class Breakers:
 
     def blocks(self, instrument: InstrumentKey) -> str | None:
         """Return why an instrument may not be entered, or None. What restricts the whole account is in `mode`."""
+        if not self._trips:
+            return None
         texts = [
             self._text(self._breakers[name], of, trip.value)
             for (name, of), trip in self._trips.items()
@@ -271,8 +277,10 @@ class Breakers:
     def _judged(
         self, breaker: Breaker, ts_ns: int, value: float | None, instrument: InstrumentKey | None
     ) -> Change | None:
-        key = (breaker.name, instrument)
         bad = breaker.unknown_trips if value is None else breaker.is_bad(value)
+        if not (bad or self._trips or self._excused):
+            return None
+        key = (breaker.name, instrument)
         good = value is not None and breaker.is_clear(value)
         trip = self._trips.get(key)
         if good:

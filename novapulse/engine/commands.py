@@ -139,7 +139,7 @@ def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:
 def _cancel(desk: Desk, draft: Draft, rows: list[int]) -> int:
     count = 0
     for row in rows:
-        if desk.plan(row).intent == Intent.ENTRY:
+        if desk.books.intent(row) is Intent.ENTRY:
             give_up(desk, draft, row, Reason.UNFILLED_MODE, "cancelled by the operator")
             count += 1
     return count

@@ -161,6 +161,7 @@ class Desk:
         self.holds: dict[str, tuple[int, int]] = {}
         self.foreign: OrderedDict[str, InstrumentKey] = OrderedDict()
         self.foreign_trades: OrderedDict[str, None] = OrderedDict()
+        self.keeps = 0
         self.cursor = ""
         self.clean_cursor = ""
         self.ts_close_ns = 0
@@ -210,13 +211,19 @@ class Desk:
 
     def has_plan(self, row: int) -> bool:
         """Tell whether something is wanted of the market for an instrument."""
-        return bool(self.plan(row).intent != Intent.NONE)
+        return self.books.intent(row) is not Intent.NONE
 
     def keep_plan(self, decision: str, row: int) -> None:
         """Remember what an entry was decided with, for fills however late."""
         self.plans[decision] = self.plan(row).copy()
         while len(self.plans) > PLANS_KEPT:
             self.plans.popitem(last=False)
+        self.keeps += 1
+
+    def end_kept_plan(self, decision: str) -> None:
+        """Let the plan that an entry was decided with want nothing any more."""
+        self.plans[decision].intent = Intent.NONE
+        self.keeps += 1
 
     def amount(self, asset: str, units: int, digits: int) -> int:
         """Return units of an instrument's scale in units of the asset's ledger scale."""
@@ -389,6 +396,7 @@ class Desk:
         self.foreign_trades[venue_trade_id] = None
         while len(self.foreign_trades) > FOREIGN_KEPT:
             self.foreign_trades.popitem(last=False)
+        self.keeps += 1
 
     def reserved(self) -> tuple[float, float]:
         """Return cash held and notional of entries that no plan stands for: cancelled but not ended, or not known."""

@@ -30,7 +30,7 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     slot, position = desk.slots[row], desk.books.positions[row]
     if position.qty_units == 0 or slot.leaving_ns or desk.books.mode == Mode.HALTED:
         return False
-    if desk.plan(row).intent == Intent.ENTRY:
+    if desk.books.intent(row) is Intent.ENTRY:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
     let_go(desk, draft, row)
     desk.books.leave(row, reason)
@@ -85,7 +85,7 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
     desk.alert(
         draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"
     )
-    if not slot.decision and desk.plan(row).intent == Intent.EXIT:
+    if not slot.decision and desk.books.intent(row) is Intent.EXIT:
         slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:insist")
         slot.legs = 0
 
@@ -95,7 +95,7 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
     if desk.books.mode not in _NO_NEW_RISK:
         return
     for row in range(len(desk.slots)):
-        if desk.plan(row).intent == Intent.ENTRY:
+        if desk.books.intent(row) is Intent.ENTRY:
             give_up(desk, draft, row, Reason.UNFILLED_MODE, _NO_NEW_RISK[desk.books.mode])
             yield row
         elif desk.books.mode == Mode.HALTED and desk.slots[row].child:
@@ -107,7 +107,7 @@ def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
     """Do what is configured with an entry that ended filled in part: keep it, complete it, or leave again."""
     slot, policy = desk.slots[row], desk.settings.partial_fill
     plan = desk.plans.get(slot.decision) if slot.decision else None
-    if policy == "keep" or plan is None or plan.intent != Intent.ENTRY or desk.has_plan(row):
+    if policy == "keep" or plan is None or int(plan.intent) != Intent.ENTRY or desk.has_plan(row):
         return
     position = desk.books.positions[row]
     missing = int(plan.units) - int(position.entered_units)
@@ -120,4 +120,4 @@ def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
     elif desk.books.mode == Mode.NORMAL:
         desk.books.complete(row, plan, missing)
     if policy == "complete":
-        plan.intent = Intent.NONE
+        desk.end_kept_plan(slot.decision)

@@ -7,6 +7,7 @@ Invariants:
 
 import base64
 import json
+import operator
 import struct
 from collections import OrderedDict
 from dataclasses import fields
@@ -22,6 +23,7 @@ VERSION = 1
 _HEAD = struct.Struct(">4sIII")
 _MAGIC = b"npt1"
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
+_slot_values = operator.attrgetter(*_SLOT_FIELDS)
 
 
 class Packer:
@@ -31,13 +33,20 @@ class Packer:
         """Remember whose state is packed."""
         self._desk = desk
         self._told = b""
+        self._kept = b""
+        self._keeps = -1
 
     def packed(self, draft: Draft) -> bytes:
         """Return the state after a draft."""
+        desk = self._desk
+        if desk.keeps != self._keeps:
+            self._kept, self._keeps = _spelled(_kept(desk)), desk.keeps
+            self._told = b""
         if draft.entries or draft.told or not self._told:
-            self._told = json.dumps(_told(self._desk), sort_keys=True, separators=(",", ":")).encode()
-        runs = _packed_runs(self._desk)
-        books = self._desk.books.packed()
+            # Two halves of one object: what is kept for long, and what changes with every order.
+            self._told = self._kept[:-1] + b"," + _spelled(_told(desk))[1:]
+        runs = _packed_runs(desk)
+        books = desk.books.packed()
         return _HEAD.pack(_MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
 
 
@@ -77,17 +86,29 @@ def _name(desk: Desk) -> str:
     return f"account {desk.key.account_id!r} on {desk.key.exchange}"
 
 
-def _told(desk: Desk) -> dict[str, Any]:
+_spelled_text = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _spelled(told: dict[str, Any]) -> bytes:
+    return _spelled_text(told).encode()
+
+
+def _kept(desk: Desk) -> dict[str, Any]:
     return {
         "version": VERSION,
         "account": [desk.key.exchange, desk.key.account_id],
         "instruments": [[instrument.exchange, instrument.symbol] for instrument in desk.instruments],
-        "slots": [{name: getattr(slot, name) for name in _SLOT_FIELDS} for slot in desk.slots],
-        "holds": desk.holds,
         "plans": list(desk.plans),
         "plan_bytes": base64.b64encode(b"".join([plan.tobytes() for plan in desk.plans.values()])).decode(),
-        "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "foreign_trades": list(desk.foreign_trades),
+    }
+
+
+def _told(desk: Desk) -> dict[str, Any]:
+    return {
+        "slots": [dict(zip(_SLOT_FIELDS, _slot_values(slot), strict=True)) for slot in desk.slots],
+        "holds": desk.holds,
+        "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "cursor": desk.cursor,
         "clean_cursor": desk.clean_cursor,
         "calibration": desk.calibration,
@@ -109,6 +130,7 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
     desk.foreign = OrderedDict((name, InstrumentKey(*key)) for name, key in told["foreign"].items())
     desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
+    desk.keeps += 1
     desk.cursor = told["cursor"]
     desk.clean_cursor = told["clean_cursor"]
     desk.calibration = told["calibration"]

@@ -24,9 +24,8 @@ _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
     """Take the next step towards exactly one bracket at the right place."""
-    slot, position = desk.slots[row], desk.books.positions[row]
-    bracket = desk.orders.get(slot.protect)
-    if position.qty_units == 0:
+    bracket = desk.orders.get(desk.slots[row].protect)
+    if desk.books.held_units(row) == 0:
         _without_position(desk, draft, row, bracket)
         return
     if bracket is None:
@@ -51,7 +50,7 @@ def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None)
 def _waits_for_entry(desk: Desk, row: int) -> bool:
     slot = desk.slots[row]
     of_this_plan = slot.entry == slot.decision and slot.entry != ""
-    return of_this_plan and desk.plan(row).intent == Intent.ENTRY
+    return of_this_plan and desk.books.intent(row) is Intent.ENTRY
 
 
 def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:

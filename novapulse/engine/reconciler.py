@@ -114,7 +114,10 @@ class Reconciler:
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
-                desk.learn(draft, replace(shown.seen, client_order_id=order.client_order_id))
+                seen = shown.seen
+                if seen.client_order_id != order.client_order_id:
+                    seen = replace(seen, client_order_id=order.client_order_id)
+                desk.learn(draft, seen)
         has_moved = desk.cursor != snapshot.cursor
         if has_moved:
             desk.cursor = snapshot.cursor

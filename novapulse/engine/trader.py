@@ -406,9 +406,9 @@ class Trader:
         bracket = desk.orders.get(slot.protect)
         if bracket is None or bracket.status is not OrderStatus.INTENT or not bracket.request.attached_to:
             return
-        is_wanted = desk.plan(row).intent == Intent.ENTRY and slot.decision == bracket.request.decision_id
+        is_wanted = desk.books.intent(row) is Intent.ENTRY and slot.decision == bracket.request.decision_id
         entry_is_over = not is_wanted and not any(order.request.role is Role.ENTRY for order in desk.open_orders(row))
-        if not entry_is_over or desk.books.positions[row].qty_units != 0:
+        if not entry_is_over or desk.books.held_units(row) != 0:
             return
         name = bracket.client_order_id
         if any(

@@ -66,7 +66,7 @@ def _bare(desk: Desk) -> frozenset[InstrumentKey]:
     return frozenset(
         desk.instruments[row].key
         for row, slot in enumerate(desk.slots)
-        if desk.books.positions[row].qty_units != 0
+        if desk.books.held_units(row) != 0
         and not slot.why_bare
         and not slot.leaving_ns
         and not any(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row))
@@ -85,7 +85,7 @@ def view_of(desk: Desk) -> View:
     protected = frozenset(
         desk.instruments[row].key
         for row, slot in enumerate(desk.slots)
-        if books.positions[row].qty_units != 0 and not slot.why_bare and not slot.leaving_ns
+        if books.held_units(row) != 0 and not slot.why_bare and not slot.leaving_ns
     )
     return View(
         account=desk.key,

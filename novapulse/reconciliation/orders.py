@@ -6,7 +6,7 @@ Invariants:
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from novapulse.core.instruments import InstrumentKey
@@ -58,12 +58,13 @@ def order_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
         listed.add(order.client_order_id)
         if not _is_racing(view, order, snapshot):
             yield from _compared(view, snapshot, order, each)
-    for name, order in view.orders.items():
-        if name not in listed and order.is_intended and not _is_racing(view, order, snapshot):
+    unended = [order for order in view.orders.values() if order.is_intended and not order.is_terminal]
+    for order in unended:
+        if order.client_order_id not in listed and not _is_racing(view, order, snapshot):
             yield from _unlisted(view, snapshot, order)
     yield from _unknown_fills(view, snapshot)
-    yield from _doubled(view, snapshot)
-    yield from _unprotected(view, snapshot)
+    yield from _doubled(view, snapshot, unended)
+    yield from _unprotected(view, snapshot, unended)
 
 
 def _is_racing(view: View, order: Order, snapshot: Snapshot) -> bool:
@@ -190,10 +191,10 @@ def _unknown_fills(view: View, snapshot: Snapshot) -> Iterator[Break]:
         )
 
 
-def _doubled(view: View, snapshot: Snapshot) -> Iterator[Break]:
+def _doubled(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
     together: defaultdict[tuple[str, InstrumentKey | None], list[Order]] = defaultdict(list)
-    for order in view.orders.values():
-        if not order.is_intended or order.undisputed_status not in _LISTED_WHILE_LIVE:
+    for order in unended:
+        if order.undisputed_status not in _LISTED_WHILE_LIVE:
             continue
         is_protection = order.request.role is Role.PROTECT
         group = ("", order.request.instrument) if is_protection else (_root(view, order), None)
@@ -240,11 +241,9 @@ def _root(view: View, order: Order) -> str:
     return name
 
 
-def _unprotected(view: View, snapshot: Snapshot) -> Iterator[Break]:
+def _unprotected(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
     guarded = {
-        order.request.instrument
-        for order in view.orders.values()
-        if order.is_intended and order.request.role is Role.PROTECT and order.is_risk
+        order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_risk
     }
     for instrument, units in view.positions.items():
         if not units or instrument not in view.to_protect or instrument in guarded:
