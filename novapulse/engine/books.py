@@ -130,6 +130,7 @@ class Books:
         self.last_bars = np.zeros(count, BAR_RECORD)
         self.last_signals = np.zeros(count, SIGNAL)
         self.gauges = np.zeros(5)
+        self.losses = np.zeros(2)
         self._steps = np.zeros(count, np.int64)
         self._denial = np.zeros(1, DENIAL)
         self._fill = np.zeros(1, FILL)[0]
@@ -193,6 +194,7 @@ class Books:
             self._steps,
             self.seen_account,
             self.seen_positions,
+            self.losses,
         )
         here = present != 0
         self.inside[here] = 0

@@ -21,8 +21,6 @@ from novapulse.engine.gauges import measure_equity, measure_fills
 from novapulse.engine.orders import let_go
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
-from novapulse.risk.limits import daily_loss
-from novapulse.risk.sizing import drawdown
 
 LOOK_NS = 30_000_000_000
 """Between two looks at an exit that has not closed its position."""
@@ -87,10 +85,11 @@ def _blocked(desk: Desk, row: int) -> int:
 
 
 def _measure(desk: Desk, draft: Draft) -> None:
-    account, rules = desk.books.account[0], desk.books.rules
-    desk.measured(draft, "daily_loss", float(daily_loss(account)))
-    if rules.drawdown_max > 0.0:
-        desk.measured(draft, "drawdown_share", float(drawdown(account) / rules.drawdown_max))
+    loss, drawdown = desk.books.losses.tolist()
+    drawdown_max = float(desk.books.rules.drawdown_max)
+    desk.measured(draft, "daily_loss", loss)
+    if drawdown_max > 0.0:
+        desk.measured(draft, "drawdown_share", drawdown / drawdown_max)
 
 
 def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
