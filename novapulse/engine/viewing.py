@@ -12,7 +12,7 @@ from novapulse.core.messages import Snapshot
 from novapulse.core.orders import Filled, OrderStatus, Role
 from novapulse.engine.desk import Desk
 from novapulse.engine.orders import SECOND_NS
-from novapulse.reconciliation.view import View
+from novapulse.reconciliation.view import View, looks_ours
 
 _UNSENT = frozenset({OrderStatus.INTENT})
 
@@ -21,9 +21,9 @@ def balances_of(desk: Desk) -> dict[str, int]:
     """Return the totals that the venue should show, units of each asset's ledger scale."""
     books = desk.books
     expected = {desk.quote: desk.cash_amount(int(books.account[0].cash_units))}
-    held = (books.positions["qty_units"] + books.foreign_units).tolist()
-    for instrument, units in zip(desk.instruments, held, strict=True):
-        amount = desk.amount(instrument.base, int(units), instrument.qty_scale)
+    for row, instrument in enumerate(desk.instruments):
+        units = books.held_units(row) + books.foreign_units.item(row)
+        amount = desk.amount(instrument.base, units, instrument.qty_scale)
         expected[instrument.base] = expected.get(instrument.base, 0) + amount
     return expected
 
@@ -34,7 +34,11 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
         return False
     if any(_is_doubled(desk, row) for row in range(len(desk.slots))):
         return False
-    listed = {shown.seen.client_order_id or shown.seen.venue_order_id for shown in snapshot.orders}
+    listed = {
+        shown.seen.client_order_id or shown.seen.venue_order_id
+        for shown in snapshot.orders
+        if shown.seen.venue_order_id not in desk.foreign or looks_ours(shown.seen.client_order_id)
+    }
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
         return False
@@ -48,7 +52,7 @@ def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
     expected = balances_of(desk)
     if any(snapshot.balances.get(asset, 0) != units for asset, units in expected.items()):
         return False
-    if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
+    if any(units and asset in desk.scales and asset not in expected for asset, units in snapshot.balances.items()):
         return False
     return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
 

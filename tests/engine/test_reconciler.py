@@ -12,8 +12,8 @@ from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book
 from novapulse.core.records import Mode
 from novapulse.engine.settings import ReconciliationSettings, TraderSettings
-from novapulse.engine.viewing import balances_of
-from novapulse.simulation.world import Node, World
+from novapulse.engine.viewing import balances_of, is_same
+from novapulse.simulation.world import Node, World, snapshot_of
 from novapulse.venues.simulated import Levers
 from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
 from tests.engine.test_trader import Scene
@@ -63,6 +63,20 @@ def test_an_undisturbed_account_has_no_breaks_and_asserts_its_balances():
     assert play.journal.records("break_found") == []
     assert play.journal.records("balance_asserted")
     assert play.agrees()
+
+
+def test_nothing_of_a_coin_not_traded_and_a_known_order_of_somebody_else_are_no_difference():
+    play = Play()
+    play.levers.place(BTC, Side.BUY, OrderType.LIMIT, Terms(2000, 100), play.world.timeline.now_ns)
+    play.run(2)
+    assert play.desk.foreign
+    play.desk.scales["DOGE"] = 8
+    shown = snapshot_of(play.node.exchange, play.desk.cursor, play.world.timeline.now_ns)
+    assert len(shown.orders) > len(play.desk.orders)
+    assert is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 0}))
+    assert not is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 1}))
+    play.desk.foreign.clear()
+    assert not is_same(play.desk, shown)
 
 
 def test_a_deposit_is_capital_and_no_profit():
