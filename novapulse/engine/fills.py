@@ -114,7 +114,8 @@ def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
 
 def _is_booked(desk: Desk, fill: Filled) -> bool:
     order = desk.order(fill.client_order_id, fill.venue_order_id)
-    return order is not None and order.fills.get(fill.venue_trade_id) == fill
+    known = order.fills.get(fill.venue_trade_id) if order is not None else None
+    return known is fill or known == fill
 
 
 def _taken_unless_early(desk: Desk, draft: Draft, fill: Filled) -> bool:

@@ -242,9 +242,7 @@ def _root(view: View, order: Order) -> str:
 
 
 def _unprotected(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
-    guarded = {
-        order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_risk
-    }
+    guarded = {order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_risk}
     for instrument, units in view.positions.items():
         if not units or instrument not in view.to_protect or instrument in guarded:
             continue

@@ -6,6 +6,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Amend, Cancel, Submit
 from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role
 from novapulse.core.records import Mode
+from novapulse.engine.desk import Desk
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
@@ -172,6 +173,15 @@ def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
         auditor.broke("SYS-7", host, f"an order in {request.instrument} leaves a halted account")
 
 
+def _is_guarded(slot: Slot, held: int) -> bool:
+    return any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
+
+
+def _says_why(desk: Desk, row: int) -> bool:
+    slot = desk.slots[row]
+    return bool(slot.why_bare or slot.leaving_ns) or desk.books.mode == Mode.HALTED
+
+
 def check_stops(auditor: "Auditor", host: Host) -> None:
     """A position has its stop at the venue, or the trader says why not."""
     tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
@@ -180,10 +190,9 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
         return
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        held = min(abs(slot.held_units), abs(int(desk.books.positions[desk.rows[key]].qty_units)))
-        guarded = any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
-        trader_slot = desk.slots[desk.rows[key]]
-        if held == 0 or guarded or trader_slot.why_bare or trader_slot.leaving_ns or desk.books.mode == Mode.HALTED:
+        row = desk.rows[key]
+        held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
+        if held == 0 or _is_guarded(slot, held) or _says_why(desk, row):
             tally.bare_since_ns.pop(key.symbol, None)
             continue
         since = tally.bare_since_ns.setdefault(key.symbol, now)

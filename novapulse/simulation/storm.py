@@ -83,6 +83,7 @@ class StormyWorld(World):
 
     Attributes:
         digest: Of everything that happened, in order.
+        alerts: What people were told, so far.
         points: Places at which the process could have ended, so far.
         crash_points: Numbers of those at which it ends; None leaves it to chance.
         last_close_ns: The market's last close.
@@ -103,6 +104,7 @@ class StormyWorld(World):
         self.nemesis = Nemesis(self)
         self.digest = hashlib.sha256()
         self.events = 0
+        self.alerts = 0
         self.points = 0
         self.crash_points = crash_points
         self.last_close_ns = scene.begin_ns
@@ -156,6 +158,7 @@ class StormyWorld(World):
             elif isinstance(effect, SetTimer):
                 self._set_timer(node, effect)
             elif isinstance(effect, Alert):
+                self.alerts += 1
                 node.alerts[effect.key] = effect
             elif isinstance(effect, Answer):
                 node.answers[effect.command_id] = effect

@@ -201,7 +201,7 @@ class World:
 
     def arrived(self, node: Node, answer: Event) -> Event:
         """Return an answer with the moment at which it arrives."""
-        return type(answer)(self.now(node), *(getattr(answer, name) for name in answer.__slots__[1:]))
+        return type(answer)(self.now(node), *[getattr(answer, name) for name in answer.__slots__[1:]])
 
     def answered(self, node: Node, effect: Effect) -> Event:
         """Return what the venue says to a request."""
