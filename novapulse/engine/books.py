@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from novapulse.core.instruments import Instrument
 from novapulse.core.orders import Filled, Role
@@ -115,11 +116,11 @@ class Books:
         self.records = instrument_records(self.instruments)
         self.rules = rules
         self.account = np.zeros(1, ACCOUNT)
-        self._mode = self.account["mode"]
+        self._mode: NDArray[np.int32] = self.account["mode"]
         self.positions = np.zeros(count, POSITION)
-        self._held = self.positions["qty_units"]
+        self._held: NDArray[np.int64] = self.positions["qty_units"]
         self.orders = np.zeros(count, ORDER)
-        self._intents = self.orders["intent"]
+        self._intents: NDArray[np.int32] = self.orders["intent"]
         self.foreign_units = np.zeros(count, np.int64)
         self.inside = np.zeros(count, np.int64)
         self.actions = np.zeros(count, ACTION)
@@ -197,9 +198,12 @@ class Books:
             self.losses,
         )
         here = present != 0
-        self.inside[here] = 0
-        self.last_bars[here] = bars[here]
-        self.last_signals[here] = signals[here]
+        if here.all():
+            self.inside[:], self.last_bars[:], self.last_signals[:] = 0, bars, signals
+        else:
+            self.inside[here] = 0
+            self.last_bars[here] = bars[here]
+            self.last_signals[here] = signals[here]
         if count == 0:
             return []
         verbs = self.actions["verb"]

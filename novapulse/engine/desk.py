@@ -149,7 +149,8 @@ class Desk:
         self.breakers = breakers
         self.alerts = Alerts(settings.escalation_s)
         self.instruments = books.instruments
-        self.rows = {instrument.key: row for row, instrument in enumerate(self.instruments)}
+        self.keys = tuple(instrument.key for instrument in self.instruments)
+        self.rows = {key: row for row, key in enumerate(self.keys)}
         self.quote = self.instruments[0].quote
         self.scales = dict(scales)
         self.slots = [Slot() for _ in self.instruments]
@@ -162,6 +163,7 @@ class Desk:
         self.foreign: OrderedDict[str, InstrumentKey] = OrderedDict()
         self.foreign_trades: OrderedDict[str, None] = OrderedDict()
         self.keeps = 0
+        self._qty_scales = [instrument.qty_scale for instrument in self.instruments]
         self.cursor = ""
         self.clean_cursor = ""
         self.ts_close_ns = 0
@@ -228,6 +230,10 @@ class Desk:
     def amount(self, asset: str, units: int, digits: int) -> int:
         """Return units of an instrument's scale in units of the asset's ledger scale."""
         return units * int(10 ** (self.scales[asset] - digits))
+
+    def base_amount(self, row: int, qty_units: int) -> int:
+        """Return quantity units of an instrument in units of its base asset's ledger scale."""
+        return self.amount(self.instruments[row].base, qty_units, self._qty_scales[row])
 
     def cash_amount(self, cash_units: int) -> int:
         """Return cash units in units of the quote asset's ledger scale."""
@@ -386,7 +392,7 @@ class Desk:
             instrument.base,
             instrument.quote,
             side,
-            self.amount(instrument.base, qty_units, instrument.qty_scale),
+            self.base_amount(row, qty_units),
             self.cash_amount(cash_units),
             self.cash_amount(fee_units),
         )

@@ -240,7 +240,7 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> None:
     price = desk.price_units(row, float(books.last_bars[row].close))
     cash = int(notional_units(record, price, abs(units)))
     side = Side(1 if units > 0 else -1)
-    key = desk.instruments[row].key
+    key = desk.keys[row]
     moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
     trip = _book_nobodys(desk, row, moved)
     books.move_cash(int(side) * cash)

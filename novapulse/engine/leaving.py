@@ -34,7 +34,7 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
     let_go(desk, draft, row)
     desk.books.leave(row, reason)
-    slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:{reason}")
+    slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:{reason}")
     slot.legs = slot.refusals = slot.retry_ns = 0
     draft.write(
         "decision_taken",
@@ -86,7 +86,7 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
         draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"
     )
     if not slot.decision and desk.books.intent(row) is Intent.EXIT:
-        slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:insist")
+        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:insist")
         slot.legs = 0
 
 

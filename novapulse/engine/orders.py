@@ -109,11 +109,11 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     if planned.units == 0:
         _nothing_to_send(desk, draft, row, planned)
         return
-    plan, instrument = desk.plan(row), desk.instrument(row)
+    plan = desk.plan(row)
     is_entry = desk.books.intent(row) is Intent.ENTRY
     if not slot.decision:
         # A stop was touched and no bracket is there to leave by: the order of our own needs a name of its own.
-        slot.decision = decision_id(desk.key, instrument.key, draft.ts_ns, f"{desk.settings_hash}:touched")
+        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:touched")
         slot.legs = 0
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
@@ -122,7 +122,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,
-        instrument=instrument.key,
+        instrument=desk.keys[row],
         decision_id=slot.decision,
         role=role,
         side=Side(1 if planned.units > 0 else -1),

@@ -92,7 +92,7 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,
-        instrument=desk.instrument(row).key,
+        instrument=desk.keys[row],
         decision_id=slot.entry,
         role=Role.PROTECT,
         side=Side(-int(position.direction)),

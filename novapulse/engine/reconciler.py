@@ -175,7 +175,7 @@ class Reconciler:
                 asked.gate(found)
         desk.ready = not asked.frozen
         for row, slot in enumerate(desk.slots):
-            slot.gate = asked.gates.get(desk.instruments[row].key, "")
+            slot.gate = asked.gates.get(desk.keys[row], "")
         desk.measured(draft, "fatal_breaks", float(asked.fatal))
         if breaks:
             draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))

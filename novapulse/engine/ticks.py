@@ -46,8 +46,9 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     desk.ts_close_ns = event.ts_close_ns
     desk.time_passed(draft)
     event = splits.seen_bars(desk, draft, event)
-    for row in np.flatnonzero(event.present).tolist():
-        desk.prices_ns[row] = event.ts_close_ns
+    for row, here in enumerate(event.present.tolist()):
+        if here:
+            desk.prices_ns[row] = event.ts_close_ns
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     _measure(desk, draft)
@@ -62,7 +63,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     for one in attention:
         _act(desk, draft, one, event)
         touched.add(one.row)
-    touched.update(np.flatnonzero(desk.books.orders["intent"]).tolist())
+    touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
     return sorted(touched)
 
 
@@ -72,13 +73,13 @@ def _blocked(desk: Desk, row: int) -> int:
         return Reason.BREAK_OPEN
     if slot.gate:
         return Reason.BREAK_OPEN
-    foreign = int(desk.books.foreign_units[row])
+    foreign = desk.books.foreign_units.item(row)
     if foreign < 0 or (foreign > 0 and desk.instruments[row].shortable):
         # The venue has one holding: against what belongs to nobody a position could not be guarded.
         return Reason.BREAK_OPEN
     if any(order.status in _DOUBTFUL for order in desk.open_orders(row)):
         return Reason.ORDER_UNKNOWN
-    why = desk.breakers.blocks(desk.instruments[row].key)
+    why = desk.breakers.blocks(desk.keys[row])
     if why is not None:
         return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
     return 0
@@ -105,7 +106,7 @@ def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
             run.bars += 1
             continue
         if run is not None:
-            draft.runs.append(HoldRun(desk.instruments[row].key, run.reason, run.first_ns, run.last_ns, run.bars))
+            draft.runs.append(HoldRun(desk.keys[row], run.reason, run.first_ns, run.last_ns, run.bars))
         desk.runs[row] = Run(reasons[row], event.ts_close_ns, event.ts_close_ns, 1) if held else None
 
 
@@ -119,7 +120,7 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
         _leave_by_trigger(desk, draft, one.row)
     if one.verb == Verb.HOLD:
         return
-    name = decision_id(desk.key, desk.instruments[one.row].key, event.ts_close_ns, desk.settings_hash)
+    name = decision_id(desk.key, desk.keys[one.row], event.ts_close_ns, desk.settings_hash)
     if one.verb == Verb.WITHDRAW:
         write_unfilled(desk, draft, one.row, Reason.UNFILLED_TURNED)
     _write_decision(desk, draft, one, event, name)

@@ -23,8 +23,7 @@ def balances_of(desk: Desk) -> dict[str, int]:
     expected = {desk.quote: desk.cash_amount(int(books.account[0].cash_units))}
     for row, instrument in enumerate(desk.instruments):
         units = books.held_units(row) + books.foreign_units.item(row)
-        amount = desk.amount(instrument.base, units, instrument.qty_scale)
-        expected[instrument.base] = expected.get(instrument.base, 0) + amount
+        expected[instrument.base] = expected.get(instrument.base, 0) + desk.base_amount(row, units)
     return expected
 
 
@@ -68,7 +67,7 @@ def _is_booked(desk: Desk, fill: Filled) -> bool:
 
 def _bare(desk: Desk) -> frozenset[InstrumentKey]:
     return frozenset(
-        desk.instruments[row].key
+        desk.keys[row]
         for row, slot in enumerate(desk.slots)
         if desk.books.held_units(row) != 0
         and not slot.why_bare
@@ -82,18 +81,15 @@ def view_of(desk: Desk) -> View:
     books = desk.books
     account = books.account[0]
     orders = {**desk.closed, **desk.orders}
-    positions = {
-        instrument.key: int(units)
-        for instrument, units in zip(desk.instruments, books.positions["qty_units"].tolist(), strict=True)
-    }
+    positions = {key: int(units) for key, units in zip(desk.keys, books.positions["qty_units"].tolist(), strict=True)}
     protected = frozenset(
-        desk.instruments[row].key
+        desk.keys[row]
         for row, slot in enumerate(desk.slots)
         if books.held_units(row) != 0 and not slot.why_bare and not slot.leaving_ns
     )
     return View(
         account=desk.key,
-        instruments={instrument.key: instrument for instrument in desk.instruments},
+        instruments=dict(zip(desk.keys, desk.instruments, strict=True)),
         orders=orders,
         venue_ids=desk.venue_ids,
         balances=balances_of(desk),
@@ -104,11 +100,7 @@ def view_of(desk: Desk) -> View:
         positions=positions,
         to_protect=protected,
         orders_active_ns=desk.active_ns,
-        instruments_active_ns={
-            instrument.key: ts_ns
-            for instrument, ts_ns in zip(desk.instruments, desk.rows_active_ns, strict=True)
-            if ts_ns
-        },
+        instruments_active_ns={key: ts_ns for key, ts_ns in zip(desk.keys, desk.rows_active_ns, strict=True) if ts_ns},
         known_trades=desk.foreign_trades,
         known_flows=desk.flows,
         known_foreign=desk.foreign,
@@ -121,7 +113,7 @@ def view_of(desk: Desk) -> View:
 
 def _marks(desk: Desk) -> Mapping[InstrumentKey, int]:
     return {
-        instrument.key: units
-        for row, instrument in enumerate(desk.instruments)
+        key: units
+        for row, key in enumerate(desk.keys)
         if (units := desk.price_units(row, float(desk.books.last_bars[row].close))) > 0
     }

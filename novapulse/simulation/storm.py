@@ -220,10 +220,10 @@ class StormyWorld(World):
                 node.in_flight[effect.request.client_order_id] = now + fate.out_ns
             self.timeline.at(now + fate.out_ns, lambda: self.take(call))
         if fate.unclear:
-            self.later(node, fate.back_ns, lambda: self._hear(call, _unclear(call, fate.unclear)))
+            self.later(node, fate.back_ns, lambda: self._hear_nothing(call, fate.unclear))
         else:
             patience = READ_DEADLINE_NS if is_read else deadline
-            self.later(node, patience, lambda: self._hear(call, _unclear(call, "no answer in time")))
+            self.later(node, patience, lambda: self._hear_nothing(call, "no answer in time"))
 
     def take(self, call: Call) -> None:
         """Let the venue take a request."""
@@ -293,6 +293,10 @@ class StormyWorld(World):
 
         if call.host.life == call.life:
             self.later(call.host, call.fate.back_ns + call.fate.again_ns, again)
+
+    def _hear_nothing(self, call: Call, text: str) -> None:
+        if not call.is_answered:
+            self._hear(call, _unclear(call, text))
 
     def _hear(self, call: Call, answer: Event) -> None:
         if not call.is_answered:
