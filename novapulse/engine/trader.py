@@ -72,25 +72,6 @@ class Trader:
         self.reconciler = Reconciler(desk, self.resolver)
         self.failed = ""
         self._packer = memory.Packer(desk)
-        self._handlers: dict[type, Callable[[Any, Draft], None]] = {
-            Started: self._on_started,
-            BarsClosed: self._on_bars,
-            BarLate: self._on_late,
-            QuoteSeen: self._on_quote,
-            SubmitEnded: self._on_submit,
-            CancelEnded: self._on_cancel,
-            AmendEnded: self._on_amend,
-            OrderReported: self._on_order,
-            FillReported: self._on_fill,
-            FillBusted: self._on_bust,
-            LookupEnded: self._on_lookup,
-            SnapshotRead: self._on_snapshot,
-            SnapshotFailed: self._on_no_snapshot,
-            TimerFired: self._on_timer,
-            CommitFailed: self._on_commit_failed,
-            ConditionSeen: self._on_condition,
-            CommandReceived: self._on_command,
-        }
 
     def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact], recent: Iterable[Fact]) -> None:
         """Take up the state of an earlier run.
@@ -136,7 +117,7 @@ class Trader:
         if self.failed:
             return []
         draft, mode = Draft(event.ts_ns), self.desk.books.mode
-        self._handlers[type(event)](event, draft)
+        _HANDLERS[type(event)](self, event, draft)
         if self.desk.books.mode != mode:
             self._obey_mode(draft)
         state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
@@ -429,3 +410,25 @@ def _known(orders: dict[str, Order], name: str) -> Order:
     if order is None:
         order = orders[name] = Order(name)
     return order
+
+
+# Not bound to a trader: one that refers to itself would have to be looked for when it is gone.
+_HANDLERS: dict[type, Callable[[Trader, Any, Draft], None]] = {
+    Started: Trader._on_started,
+    BarsClosed: Trader._on_bars,
+    BarLate: Trader._on_late,
+    QuoteSeen: Trader._on_quote,
+    SubmitEnded: Trader._on_submit,
+    CancelEnded: Trader._on_cancel,
+    AmendEnded: Trader._on_amend,
+    OrderReported: Trader._on_order,
+    FillReported: Trader._on_fill,
+    FillBusted: Trader._on_bust,
+    LookupEnded: Trader._on_lookup,
+    SnapshotRead: Trader._on_snapshot,
+    SnapshotFailed: Trader._on_no_snapshot,
+    TimerFired: Trader._on_timer,
+    CommitFailed: Trader._on_commit_failed,
+    ConditionSeen: Trader._on_condition,
+    CommandReceived: Trader._on_command,
+}

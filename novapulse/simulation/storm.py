@@ -122,6 +122,13 @@ class StormyWorld(World):
         self.timeline.run(self.scene.end_ns)
         self.auditor.finish()
 
+    def end(self) -> None:
+        """Let go of what refers to this world, so that nobody has to look for it when it is gone."""
+        self.timeline.clear()
+        self.nodes.clear()
+        for part in (self.auditor, self.process, self.nemesis):
+            vars(part).clear()
+
     # ---- events and effects ----
 
     def deliver(self, node: Node, event: Event) -> None:

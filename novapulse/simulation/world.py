@@ -69,6 +69,10 @@ class Timeline:
         """How much is still to happen."""
         return len(self._heap)
 
+    def clear(self) -> None:
+        """Forget everything that is still to happen."""
+        self._heap.clear()
+
     def run(self, until_ns: int) -> None:
         """Let everything happen that is due up to a moment."""
         heap = self._heap
