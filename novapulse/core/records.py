@@ -10,10 +10,10 @@ Invariants:
 """
 
 import enum
-import operator
+from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
+from novapulse.core.record_type import record_type
 
 Record: TypeAlias = Any
 """One element of a record array: attributes are its fields, and writing one writes into the array."""
@@ -180,20 +180,7 @@ CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")
 """Names of the sizes that `decide` compares, in the order of `action.sizes`: the smallest one binds."""
 
 
-def _field(name: str) -> property:
-    def put(record: Record, value: object) -> None:
-        record[name] = value
-
-    return property(operator.itemgetter(name), put)
-
-
-def _record(name: str, *columns: tuple[str, str] | tuple[str, str, tuple[int]]) -> np.dtype[np.void]:
-    # numpy's own records look their fields up in Python, which takes five times as long as a property of C.
-    plain = np.dtype(list(columns), align=True)
-    fields = {field: _field(field) for field in plain.names or ()}
-    element = type(f"{name}.type", (np.void,), {"__slots__": (), "__module__": __name__, **fields})
-    return np.dtype((element, plain))
-
+_record = partial(record_type, __name__)
 
 BAR = _record(
     "BAR", ("ts_close_ns", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"), ("volume", "f8")
