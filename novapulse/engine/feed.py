@@ -109,6 +109,7 @@ class Listener:
         play: Lets its paper venue meet the bars of a close; None for a venue that is its own market.
         known: Calibrations that its ledger has.
         decided_ns: The last close that was told.
+        note: Keeps what it is told, before it is told.
         unplayed: Bars that its venue could not take yet.
     """
 
@@ -117,6 +118,7 @@ class Listener:
     play: Callable[[Bars, int], object] | None
     known: set[str]
     decided_ns: int
+    note: Callable[[Row], None] | None = None
     unplayed: deque[Bars] = field(default_factory=deque)
 
 
@@ -338,6 +340,8 @@ class Feed:
         listener.decided_ns = close.ts_close_ns
         if row.calibration not in listener.known:
             await self._keep_calibration(listener, row.calibration)
+        if listener.note is not None:
+            listener.note(row)
         runner = listener.runner
         runner.deliver(
             BarsClosed(self._timeline.now_ns(), close.ts_close_ns, row.bars, row.signals, row.present, row.calibration)
