@@ -48,8 +48,8 @@ with the cause of every difference: data, price, fill, fee, delay, gate or resta
   4  with faults, the invariants hold: novapulse simulate
 
 Without --session a session is recorded on the spot, with a late bar, a pause and a
-restart in it. With it the bars and settings are the session's own, and it is compared
-with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
+restart in it. With it the bars and settings are the session's own, as it recorded them,
+and it is compared with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
 """
 
 _LIVE = """\
