@@ -33,12 +33,12 @@ format:
 bench *arguments: kernels
     @python -m tests.benchmarks "$@"
 
-# Let traders live 300 seeds of a virtual day with all faults, on two cores; arguments go to novapulse simulate
+# Let traders live 300 seeds of a virtual day with all faults, on two cores; --write keeps the figures in the docs
 [no-exit-message]
 campaign *arguments: kernels
-    @novapulse simulate --seeds 0:300 --days 1 --faults all --processes 2 "$@"
+    @python -m tests.simulation.campaigning --seeds 0:300 --days 1 --faults all --processes 2 "$@"
 
-# Let one seed of 8 pairs and 3 accounts live 7 virtual days with faults, and show that nothing grows
+# Let one seed of 8 pairs and 3 accounts live 7 virtual days with faults, and show that nothing grows; --write as above
 [no-exit-message]
 soak *arguments: kernels
     @python -m tests.simulation.soaking "$@"

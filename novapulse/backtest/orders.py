@@ -2,7 +2,8 @@
 
 Within one bar: a market order trades at the open; then protection, or an entry that rests as a limit and after it
 protection; a limit exit comes last, so that a bar which holds both a stop and a better exit fills the stop. All of them
-share what the bar's volume can fill. An order that expired in a gap of the bars takes its next step before it may fill.
+share what the bar's volume can fill. An exit across the spread trades at the open what it may, and rests after that. An
+order that expired in a gap of the bars takes its next step before it may fill.
 """
 
 from novapulse.backtest.tally import tally_fill, tally_round_trip
@@ -10,7 +11,7 @@ from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
 from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
 from novapulse.execution.room import entry_room
-from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reprice
+from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reach, reprice, rests_until
 from novapulse.risk.settle import apply_fill, clear_position
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -20,8 +21,8 @@ def place_entry(
     order: Record, position: Record, account: Record, action: Record, signal: Record, bar: Record, rules: Record
 ) -> None:
     """Put an entry to work and reserve its cash and exposure."""
-    _place(order, action, bar, rules)
     order.intent = Intent.ENTRY
+    _place(order, action, bar, rules)
     order.stop_distance = action.stop_distance
     order.target_distance = action.target_distance
     order.hold = action.hold
@@ -41,8 +42,8 @@ def place_entry(
 @kernel(inline=True, allocates=False)
 def place_exit(order: Record, position: Record, action: Record, bar: Record, rules: Record) -> None:
     """Put an exit to work; it reserves nothing."""
-    _place(order, action, bar, rules)
     order.intent = Intent.EXIT
+    _place(order, action, bar, rules)
     order.hold = 0.0
     order.notional = 0.0
     position.exiting = 1
@@ -58,7 +59,7 @@ def _place(order: Record, action: Record, bar: Record, rules: Record) -> None:
     order.decision_price = bar.close
     order.decision_ts_ns = bar.ts_close_ns
     order.active_ns = bar.ts_close_ns + rules.latency_ns
-    order.expires_ns = bar.ts_close_ns + rules.time_to_live_ns if action.kind == OrderKind.LIMIT else 0
+    order.expires_ns = rests_until(order, bar.ts_close_ns, rules) if action.kind == OrderKind.LIMIT else 0
     order.chases_left = rules.chases_max
 
 
@@ -110,7 +111,7 @@ def trade_bar(
     active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns and not expired
     room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
-    comes_first = active and (order.kind == OrderKind.MARKET or order.intent == Intent.ENTRY)
+    comes_first = active and (order.kind != OrderKind.LIMIT or order.intent == Intent.ENTRY)
     its_room = entry_room(account, position, order, room, bar, instrument, rules)
     if comes_first and fill_order(order, instrument, bar, rules, its_room, fill):
         room -= fill.qty_units
@@ -119,6 +120,8 @@ def trade_bar(
         _settle_order(order, position, bar, fill)
         _book(j, instrument, rules, account, position, order, tally, written, fill, round_trip)
         fill = second_fill
+    if active and order.kind == OrderKind.ACROSS:
+        order.kind = OrderKind.LIMIT
     hit = Protection.NOT_REACHED.value
     if position.qty_units != 0:
         hit = fill_protection(position, instrument, bar, rules, room, held_at_open, entered_inside, fill)
@@ -182,7 +185,7 @@ def _settle_order(order: Record, position: Record, bar: Record, fill: Record) ->
         order.notional = order.notional * left / order.units
         position.pending_units = order.side * left
     else:
-        _widen_by_exit(position, bar, fill, order.kind == OrderKind.LIMIT)
+        _widen_by_exit(position, bar, fill, fill.liquidity == Liquidity.MAKER)
     order.units = left
     if left == 0:
         order.intent = Intent.NONE
@@ -316,9 +319,11 @@ def _time_out(
     written: Record,
     denial: Record,
 ) -> None:
-    step = next_step(order, bar.close, instrument, rules)
+    step = next_step(order, bar.close, bar.ts_close_ns, instrument, rules)
     if step == Step.CHASE:
         reprice(order, bar.close, bar.ts_close_ns, instrument, rules)
+    elif step == Step.REACH:
+        reach(order, bar.close, bar.ts_close_ns, instrument, rules)
     elif step == Step.CROSS:
         cross(order, bar.ts_close_ns, rules)
     else:

@@ -64,7 +64,7 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
             symbol = canonical_symbol(options.symbol)
         except ValueError as wrong:
             raise UsageError(str(wrong)) from wrong
-    named = {"symbol": symbol, "order": options.order, "reason": options.reason}
+    named = {"symbol": symbol, "order": options.order, "alert": options.alert, "reason": options.reason}
     return {name: value for name, value in named.items() if value}
 
 

@@ -33,6 +33,10 @@ def _show(verdict: Verdict) -> None:
         for account in verdict.accounts:
             for reason in (*account.get("reasons", ()), *account.get("notes", ())):
                 print(f"{account['account_id']} on {account['exchange']}: {reason}")
+            for alert in account.get("more", {}).get("alerts", ()):
+                seen = f", seen by {alert['acknowledged_by']}" if alert["acknowledged_by"] else ""
+                whose = f"{account['account_id']} on {account['exchange']}"
+                print(f"{whose}: alert {alert['key']} ({alert['severity']}{seen}): {alert['text']}")
     for reason in verdict.reasons:
         error(reason)
 

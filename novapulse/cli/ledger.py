@@ -72,9 +72,9 @@ def restore(options: argparse.Namespace) -> int:
         done = put_back(Path(options.file), where, now_ns=time.time_ns(), processes=_processes())
         aside = None if done.aside is None else str(done.aside)
         if not options.json:
-            print(f"{done.path}: {done.audit.entries:,} entries of {options.file}, proven")
+            print(f"{done.place}: {done.audit.entries:,} entries of {options.file}, proven")
             print(f"what it replaced lies in {aside}" if aside else "it replaced nothing")
-        return {"ledger": str(done.path), "backup": options.file, "replaced": aside, **_audited(done.audit)}
+        return {"ledger": done.place, "backup": options.file, "replaced": aside, **_audited(done.audit)}
 
     return _done(options, work)
 

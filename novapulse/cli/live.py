@@ -16,7 +16,7 @@ from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, say, show_json
 from novapulse.cli.live_market import read_market
-from novapulse.cli.live_session import LEDGER_FILE, SESSIONS, Parts, Session, last_health, open_session, put_together
+from novapulse.cli.live_session import LEDGER_FILE, Parts, Session, last_health, open_session, put_together
 from novapulse.cli.render import table
 from novapulse.config import Loaded, check_mode, home_folder, load
 from novapulse.core.bars import format_ns
@@ -25,6 +25,7 @@ from novapulse.engine.committer import Committer
 from novapulse.engine.report import summary_of
 from novapulse.engine.supervisor import Ended
 from novapulse.engine.timeline import SECOND_NS, RealTimeline, Timeline, VirtualLoop, VirtualTimeline, run
+from novapulse.market.recorder import SESSIONS
 from novapulse.ops.crash import CrashHooks
 from novapulse.ops.logs import Logs
 from novapulse.research.inputs import checked_strategies, open_lake

@@ -21,6 +21,7 @@ from novapulse import __version__
 from novapulse.cli.console import UsageError
 from novapulse.cli.live_beats import HEALTH_EVERY_S, Beats
 from novapulse.cli.live_market import AccountPlan, Market
+from novapulse.cli.live_recording import Keepers
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
 from novapulse.core.bars import DAY_NS
@@ -31,7 +32,7 @@ from novapulse.core.orders import Fact
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
-from novapulse.engine.gather import Arrival, Gather, Problem, Rejection
+from novapulse.engine.gather import Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
@@ -45,7 +46,7 @@ from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record, with_own_fees
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.reads import RestoredAccount
-from novapulse.market.recorder import Seen, SessionRecorder, prune_sessions, recording_path
+from novapulse.market.recorder import SESSIONS, prune_sessions
 from novapulse.ops import health
 from novapulse.ops.clock import WallWatch
 from novapulse.ops.disk import free_fraction
@@ -54,9 +55,11 @@ from novapulse.venues.simulated import PaperVenue, SimulatedExchange
 _log = structlog.get_logger("novapulse.live")
 
 LEDGER_FILE = "ledger.db"
-SESSIONS = "sessions"
 ANSWER_BACK_NS = 50_000_000
 MEASURE_EVERY_S = 5.0
+BEAT_S = 5.0
+"""How long a recording that is played fast may pause, seconds of the machine: that is no silence of the feed."""
+
 TIDY_EVERY_S = 60.0
 FILLS_KNOWN = 64
 HOLD_RUNS_KEPT_NS = 90 * DAY_NS
@@ -152,6 +155,7 @@ def trader_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> Trader
             "absences_apart_s": 0.0,
             "quote_age_s_max": max(own.quote_age_s_max, 0.75 * timeframe_ns / 1e9),
             "submit_deadline_s": own.submit_deadline_s * pace,
+            "escalation_s": own.escalation_s * pace,
         }
     )
 
@@ -287,6 +291,14 @@ def _feeds(
     folder = session.home / SESSIONS
     for gone in prune_sessions(folder):
         _log.info("the recording of an old session was removed", session=gone)
+    facts = {
+        "session": session.name,
+        "timeframe_ns": market.timeframe_ns,
+        "ledger_id": session.ledger.ledger_id,
+        "is_sample": market.is_sample,
+        "version_of_program": __version__,
+    }
+    keepers = Keepers(folder, session.name, facts, session.stack)
     feeds = []
     for exchange, recording in market.recordings.items():
         plans = [plan for plan in market.accounts if plan.key.exchange == exchange]
@@ -297,13 +309,21 @@ def _feeds(
             decided_ns, played_ns = _progress(session, plan, venues[plan.key])
             resume_ns.append(min(decided_ns, played_ns))
             listeners.append(
-                Listener(runners[plan.key], said, _player(venues[plan.key]), _known(session, plan.key), decided_ns)
+                Listener(
+                    runners[plan.key],
+                    said,
+                    _player(venues[plan.key]),
+                    _known(session, plan.key),
+                    decided_ns,
+                    keepers.of_account(plan.key, said.keys),
+                )
             )
         ahead = recording.after(min(resume_ns))
-        source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline)
+        beat_ns = max(market.timeframe_ns, round(BEAT_S * session.pace * 1e9))
+        source = RecordedSource(ahead.ticks, ahead.numbers, ahead.made, timeline, beat_ns)
         gather = Gather(ahead.ticks.keys, round(settings.tick_deadline_s * 1e9))
         feeds.append(
-            Feed(exchange, source, gather, listeners, timeline, _recorder(session, exchange, ahead.ticks.keys))
+            Feed(exchange, source, gather, listeners, timeline, keepers.of_exchange(exchange, ahead.ticks.keys))
         )
     return tuple(feeds)
 
@@ -337,46 +357,6 @@ def _answers(session: Session) -> dict[tuple[str, AccountKey], Answer]:
             name = str(body["command_id"])
             found[name, key] = Answer(name, bool(body["done"]), str(body["text"]))
     return found
-
-
-class _Keeper:
-    """Writes what a feed saw into the session's recording; a disk that fails ends the recording, not the trading."""
-
-    def __init__(self, recorder: SessionRecorder) -> None:
-        self._recorder: SessionRecorder | None = recorder
-
-    def saw(self, arrivals: Sequence[Arrival], rejections: Sequence[Rejection]) -> None:
-        if self._recorder is None:
-            return
-        problems = {id(one.arrival): str(one.problem) for one in rejections}
-        try:
-            self._recorder.write(
-                [
-                    Seen(one.ts_ns, one.instrument, one.bar, one.number, one.made, problems.get(id(one), ""))
-                    for one in arrivals
-                ]
-            )
-        except OSError as wrong:
-            _log.error("the session is not recorded any more", file=str(self._recorder.path), error=str(wrong))
-            self._recorder = None
-
-
-def _recorder(session: Session, exchange: str, keys: Any) -> _Keeper:
-    recorder = SessionRecorder(
-        recording_path(session.home / SESSIONS, session.name, exchange),
-        keys,
-        [str(problem) for problem in Problem],
-        {
-            "session": session.name,
-            "exchange": exchange,
-            "timeframe_ns": session.market.timeframe_ns,
-            "ledger_id": session.ledger.ledger_id,
-            "is_sample": session.market.is_sample,
-            "version_of_program": __version__,
-        },
-    )
-    session.stack.callback(recorder.close)
-    return _Keeper(recorder)
 
 
 def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:

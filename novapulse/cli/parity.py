@@ -13,11 +13,12 @@ from novapulse.cli.backtest import load_run, read_run, tell_missing
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, progress, say, show_json
 from novapulse.cli.render import headline, wrapped
 from novapulse.cli.replay import default_ledger, stretch_at_hand
-from novapulse.config import load
+from novapulse.config import home_folder, load
 from novapulse.core.bars import format_ns, timeframe_text
 from novapulse.core.ports import JournalError
 from novapulse.market.lake import Lake
-from novapulse.parity.causes import Explained, ExplainedRecord, counted
+from novapulse.market.recorder import SESSIONS
+from novapulse.parity.causes import Cause, Explained, ExplainedRecord, Span, counted
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.ladder import (
     Rung,
@@ -86,12 +87,18 @@ def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[
     with Kept(default_ledger(options)) as kept:
         session = kept.session(options.session)
         with progress("replay of the session") as told:
-            found = replay_session(kept, session, lake_of(session), strategies, told)
+            found = replay_session(kept, session, lake_of(session), strategies, told, recordings_beside(options))
     stretch = stretch_of_session(found)
     rungs = _first_rungs(stretch)
     rungs.append(session_rung(found))
     rungs.append(session_kernel_rung(found, stretch, kernel_of(stretch)))
     return stretch, rungs, _session_told(found)
+
+
+def recordings_beside(options: argparse.Namespace) -> Path:
+    """Return the folder of the recordings that belong to a ledger: beside its file, else in the home folder."""
+    beside = default_ledger(options).parent / SESSIONS
+    return beside if beside.is_dir() else home_folder(os.environ) / SESSIONS
 
 
 def lake_of(session: Session) -> Lake:
@@ -151,7 +158,17 @@ def _spelled(rung: Rung) -> dict[str, Any]:
         "how": rung.text,
         "causes": counted(rung.differences) if rung.differences else {},
         "differences": [_difference(one) for one in rung.differences[:SHOWN]],
+        "lake_otherwise": {
+            "cause": Cause.DATA.value,
+            "bars": len(rung.lake_otherwise),
+            "first": [_span(one) for one in rung.lake_otherwise[:SHOWN]],
+        },
     }
+
+
+def _span(one: Span) -> dict[str, Any]:
+    symbol = one.instrument.symbol if one.instrument else None
+    return {"cause": Cause.DATA.value, "symbol": symbol, "at": format_ns(one.first_ns), "why": one.text}
 
 
 def _difference(one: Explained | ExplainedRecord) -> dict[str, Any]:
@@ -181,7 +198,7 @@ def _show(values: Mapping[str, Any], rungs: Sequence[Rung]) -> None:
         print(f"{rung.number}  {rung.name:<34}{verdict}")
         told = ", ".join(f"{equal:,} of {whole:,} {what.replace('_', ' ')}" for what, (equal, whole) in _told(rung))
         print("\n".join(f"   {line}" for text in (told, rung.text) if text for line in wrapped(text)))
-        for line in _difference_lines(rung):
+        for line in (*_difference_lines(rung), *_lake_lines(rung)):
             print(f"   {line}")
     session = values["session"]
     if session:
@@ -199,6 +216,13 @@ def _told(rung: Rung) -> list[tuple[str, tuple[int, int]]]:
     total = sum(equal for _, (equal, _) in counts), sum(whole for _, (_, whole) in counts)
     shown = ("decision_taken", "order_intended", "fill_booked", "round_trip_closed")
     return [("records", total), *((kind, rung.counts[kind]) for kind in shown if kind in rung.counts)]
+
+
+def _lake_lines(rung: Rung) -> list[str]:
+    if not rung.lake_otherwise:
+        return []
+    lines = [f"{len(rung.lake_otherwise):,} bars differ from the lake as it is now ({Cause.DATA}):"]
+    return lines + [text for one in rung.lake_otherwise[:SHOWN] for text in wrapped(one.text)]
 
 
 def _difference_lines(rung: Rung) -> list[str]:

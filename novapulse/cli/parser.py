@@ -60,8 +60,8 @@ with the cause of every difference: data, price, fill, fee, delay, gate or resta
   4  with faults, the invariants hold: novapulse simulate
 
 Without --session a session is recorded on the spot, with a late bar, a pause and a
-restart in it. With it the bars and settings are the session's own, and it is compared
-with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
+restart in it. With it the bars and settings are the session's own, as it recorded them,
+and it is compared with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
 """
 
 _LIVE = """\
@@ -99,6 +99,7 @@ not answer in time.
   adopt, ignore     decide about a difference by its key (--order D13:BTC)
   settle            end a dispute over an order as the venue says (--order)
   reconcile         compare with the venue now
+  acknowledge       say that an alert was seen (--alert KEY, or --alert all)
 
 What loosens is obeyed within ten minutes or not at all. --prove goes with flatten and
 kill: it waits for the answers, then as long again until ledger and trader both say that
@@ -327,14 +328,16 @@ def _add_health(commands: "Subparsers") -> None:
 def _add_control(commands: "Subparsers") -> None:
     parser = _leaf(commands, "control", "tell a running trader something", "control", "control", _CONTROL)
     verbs = (
-        "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore settle reconcile".split()
-    )
+        "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore settle reconcile "
+        "acknowledge"
+    ).split()
     parser.add_argument("verb", metavar="VERB", choices=verbs)
     parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
     parser.add_argument("--account", metavar="A", help="the account there, such as main")
     parser.add_argument("--all", action="store_true", help="every account of the trader")
     parser.add_argument("--symbol", metavar="S", help="what to close")
     parser.add_argument("--order", metavar="ID", help="which difference or which order is meant")
+    parser.add_argument("--alert", metavar="KEY", help="which alert was seen, as 'novapulse health' names it; or all")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
     parser.add_argument("--key", metavar="K", help="name of this wish: the same key is obeyed once")

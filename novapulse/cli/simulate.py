@@ -80,6 +80,7 @@ def _show(campaign: Campaign, *, as_json: bool) -> None:
 def _spelled(campaign: Campaign) -> dict[str, Any]:
     return {
         "seeds": len(campaign.reports),
+        "days": campaign.size.days,
         "failed": [report.seed for report in campaign.failed],
         "violations": [
             {

@@ -21,7 +21,7 @@ class Plan:
 
     Attributes:
         settings: What was asked for.
-        strategies: Name -> strategy and its parameters, in the order of the weights; `lead` counts in it.
+        strategies: Name -> strategy and its parameters, sorted by name; `lead` counts in it.
         warmup_bars: Bars of each timeframe, without a gap, before anything is said on it.
         shares: float64[S], base weights, sum 1.
         timeframe_shares: float64[T], sum 1.

@@ -173,9 +173,13 @@ class ConfluenceSettings(BaseModel):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Return the weights of the strategies that are switched on, scaled to sum 1, in the order given."""
-        total = sum(self.weights.values())
-        return {name: weight / total for name, weight in self.weights.items() if weight > 0}
+        """Return the weights of the strategies that are switched on, scaled to sum 1, sorted by name.
+
+        Opinions are summed up in this order: the one in which the keys were written down moves no bit.
+        """
+        by_name = sorted(self.weights.items())
+        total = sum(weight for _, weight in by_name)
+        return {name: weight / total for name, weight in by_name if weight > 0}
 
     @property
     def timeframe_shares(self) -> tuple[float, ...]:

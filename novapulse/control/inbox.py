@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "ignore": ("order",),
     "settle": ("order",),
     "reconcile": (),
+    "acknowledge": ("alert",),
 }
 TIGHTENING = frozenset({"pause", "reduce_only", "halt", "flatten", "cancel", "kill", "reconcile"})
 """Verbs that are obeyed however late they arrive; the others are only meant for now."""

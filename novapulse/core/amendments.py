@@ -18,7 +18,7 @@ class Amendments:
         refused: Numbers that it refused.
     """
 
-    __slots__ = ("_first_ns", "_last_ns", "asked", "base", "done", "follows_position", "refused")
+    __slots__ = ("_first_ns", "_last_ns", "_shown", "asked", "base", "done", "follows_position", "refused")
 
     def __init__(self) -> None:
         self.base: Terms | None = None
@@ -28,15 +28,18 @@ class Amendments:
         self.refused: set[int] = set()
         self._first_ns: dict[Terms, int] = {}
         self._last_ns: dict[Terms, int] = {}
+        self._shown: tuple[Terms, int, int] | None = None
 
     def show(self, terms: Terms, ts_ns: int) -> bool:
         """Take in terms that the venue shows; False when that is known."""
-        first, last = self._first_ns.get(terms), self._last_ns.get(terms)
-        if first is not None and last is not None and first <= ts_ns <= last:
+        # Nearly always they are the very terms that were shown last.
+        if self._shown is not None and self._shown[0] is terms and self._shown[1] <= ts_ns <= self._shown[2]:
             return False
-        self._first_ns[terms] = ts_ns if first is None else min(first, ts_ns)
-        self._last_ns[terms] = ts_ns if last is None else max(last, ts_ns)
-        return True
+        first, last = self._first_ns.get(terms, ts_ns), self._last_ns.get(terms, ts_ns)
+        is_news = terms not in self._last_ns or not first <= ts_ns <= last
+        self._first_ns[terms], self._last_ns[terms] = first, last = min(first, ts_ns), max(last, ts_ns)
+        self._shown = (terms, first, last)
+        return is_news
 
     def agreed_number(self) -> int:
         """Return the number of the last amendment that is agreed; 0 for none."""

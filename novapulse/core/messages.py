@@ -190,9 +190,10 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Money that came or went without a trade: deposit, withdrawal, staking, interest, fee.
+    """What came or went without a trade: deposit, withdrawal, staking, interest, fee, split, cash in lieu of its rest.
 
-    `asset_units` is signed, in units of the asset's ledger scale.
+    `asset_units` is signed, in units of the asset's ledger scale. A split gave `new` for every `old` held; both
+    are 0 where the venue does not say, and for every other kind.
     """
 
     flow_id: str
@@ -200,6 +201,8 @@ class Flow:
     asset: str
     asset_units: int
     ts_event_ns: int
+    new: int = 0
+    old: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ class Snapshot:
         cursor: Where the next read of executions goes on.
         balances: Asset -> total (free and held), units of the asset's ledger scale.
         flows: Movements without a trade since the cursor.
+        venue_ns: What the venue's own clock showed at some moment of the reading; None where it does not say.
     """
 
     began_ns: int
@@ -223,6 +227,7 @@ class Snapshot:
     cursor: str
     balances: Mapping[str, int]
     flows: tuple[Flow, ...] = ()
+    venue_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +267,14 @@ class CommitFailed:
 class ConditionSeen:
     """A measured condition of the world around: clock skew, disk, feed, stream, venue.
 
-    `value` is None when it could not be measured: unknown is never zero.
+    `value` is None when it could not be measured: unknown is never zero. `subject` says which of several it is of.
     """
 
     ts_ns: int
     condition: str
     value: float | None
     text: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

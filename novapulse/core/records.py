@@ -10,9 +10,10 @@ Invariants:
 """
 
 import enum
+from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
+from novapulse.core.record_type import record_type
 
 Record: TypeAlias = Any
 """One element of a record array: attributes are its fields, and writing one writes into the array."""
@@ -44,6 +45,8 @@ class OrderKind(enum.IntEnum):
 
     MARKET = 0
     LIMIT = 1
+    ACROSS = 2
+    """A limit on the other side of the spread: it takes what the open offers within it, and rests from then on."""
 
 
 class Liquidity(enum.IntEnum):
@@ -177,13 +180,14 @@ CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")
 """Names of the sizes that `decide` compares, in the order of `action.sizes`: the smallest one binds."""
 
 
-def _record(*columns: tuple[str, str] | tuple[str, str, tuple[int]]) -> np.dtype[np.void]:
-    return np.dtype((np.record, np.dtype(list(columns), align=True)))
+_record = partial(record_type, __name__)
 
-
-BAR = _record(("ts_close_ns", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"), ("volume", "f8"))
+BAR = _record(
+    "BAR", ("ts_close_ns", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"), ("volume", "f8")
+)
 
 SIGNAL = _record(
+    "SIGNAL",
     ("consensus", "f8"),  # -20..20
     ("confidence", "f8"),  # 0..1
     ("atr", "f8"),  # quote per base, NaN while unknown
@@ -196,6 +200,7 @@ SIGNAL = _record(
 )
 
 INSTRUMENT = _record(
+    "INSTRUMENT",
     ("price_factor", "f8"),  # 10^price_scale
     ("qty_factor", "f8"),
     ("cash_factor", "f8"),
@@ -214,6 +219,7 @@ INSTRUMENT = _record(
 )
 
 ACCOUNT = _record(
+    "ACCOUNT",
     ("cash_units", "i8"),
     ("cash", "f8"),
     ("hold", "f8"),  # cash reserved by open entry orders
@@ -242,6 +248,7 @@ ACCOUNT = _record(
 )
 
 POSITION = _record(
+    "POSITION",
     ("qty_units", "i8"),  # signed
     ("qty", "f8"),
     ("mark_price", "f8"),
@@ -277,6 +284,7 @@ POSITION = _record(
 )
 
 ORDER = _record(
+    "ORDER",
     ("intent", "i4"),
     ("kind", "i4"),
     ("side", "i4"),  # +1 buys, -1 sells
@@ -287,7 +295,7 @@ ORDER = _record(
     ("decision_ts_ns", "i8"),
     ("active_ns", "i8"),  # fills on bars that close after this
     ("expires_ns", "i8"),  # 0: never
-    ("chases_left", "i8"),
+    ("chases_left", "i8"),  # -1: an exit that has gone across the spread
     ("stop_distance", "f8"),
     ("target_distance", "f8"),
     ("hold", "f8"),
@@ -299,6 +307,7 @@ ORDER = _record(
 )
 
 ACTION = _record(
+    "ACTION",
     ("verb", "i4"),
     ("reason", "i4"),
     ("side", "i4"),
@@ -317,6 +326,7 @@ ACTION = _record(
 )
 
 RULES = _record(
+    "RULES",
     ("entry_forecast_min", "f8"),
     ("exit_forecast_min", "f8"),
     ("fixed_units", "i8"),  # 0: sized by risk
@@ -357,6 +367,8 @@ RULES = _record(
     ("limit_offset_fraction", "f8"),  # passive distance from the last close
     ("time_to_live_ns", "i8"),
     ("chases_max", "i8"),
+    ("exit_deadline_ns", "i8"),
+    ("exit_cross_ns", "i8"),  # 0: from the passive side straight to the market
     ("fallback_market", "i4"),
     ("fallback_edge_capture", "f8"),
     ("latency_ns", "i8"),
@@ -368,6 +380,7 @@ RULES = _record(
 )
 
 FILL = _record(
+    "FILL",
     ("ts_ns", "i8"),
     ("decision_ts_ns", "i8"),
     ("instrument", "i4"),
@@ -385,6 +398,7 @@ FILL = _record(
 )
 
 ROUND_TRIP = _record(
+    "ROUND_TRIP",
     ("number", "i8"),  # in order of the entries of the whole account
     ("instrument", "i8"),
     ("direction", "i4"),
@@ -409,6 +423,7 @@ ROUND_TRIP = _record(
 )
 
 DENIAL = _record(
+    "DENIAL",
     ("instrument", "i4"),
     ("reason", "i4"),
     ("direction", "i4"),

@@ -7,11 +7,13 @@ Invariants:
 - `packed` and `restored` keep every bit, so that a restarted trader decides what the unbroken one would have.
 """
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from novapulse.core.instruments import Instrument
 from novapulse.core.orders import Filled, Role
@@ -37,6 +39,7 @@ EQUITY = 2
 """Place of the last equity among the gauges."""
 
 _MODES = tuple(Mode)
+_INTENTS = tuple(Intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,11 @@ class Books:
         self.records = instrument_records(self.instruments)
         self.rules = rules
         self.account = np.zeros(1, ACCOUNT)
-        self._mode = self.account["mode"]
+        self._mode: NDArray[np.int32] = self.account["mode"]
         self.positions = np.zeros(count, POSITION)
+        self._held: NDArray[np.int64] = self.positions["qty_units"]
         self.orders = np.zeros(count, ORDER)
+        self._intents: NDArray[np.int32] = self.orders["intent"]
         self.foreign_units = np.zeros(count, np.int64)
         self.inside = np.zeros(count, np.int64)
         self.actions = np.zeros(count, ACTION)
@@ -126,6 +131,7 @@ class Books:
         self.last_bars = np.zeros(count, BAR_RECORD)
         self.last_signals = np.zeros(count, SIGNAL)
         self.gauges = np.zeros(5)
+        self.losses = np.zeros(2)
         self._steps = np.zeros(count, np.int64)
         self._denial = np.zeros(1, DENIAL)
         self._fill = np.zeros(1, FILL)[0]
@@ -139,11 +145,19 @@ class Books:
     @property
     def mode(self) -> Mode:
         """What the account may do."""
-        return _MODES[int(self._mode[0])]
+        return _MODES[self._mode.item(0)]
 
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self.account["mode"] = mode
+
+    def intent(self, row: int) -> Intent:
+        """Return what is at work for an instrument."""
+        return _INTENTS[self._intents.item(row)]
+
+    def held_units(self, row: int) -> int:
+        """Return the signed quantity of a position."""
+        return self._held.item(row)
 
     def tick(
         self,
@@ -181,11 +195,15 @@ class Books:
             self._steps,
             self.seen_account,
             self.seen_positions,
+            self.losses,
         )
         here = present != 0
-        self.inside[here] = 0
-        self.last_bars[here] = bars[here]
-        self.last_signals[here] = signals[here]
+        if here.all():
+            self.inside[:], self.last_bars[:], self.last_signals[:] = 0, bars, signals
+        else:
+            self.inside[here] = 0
+            self.last_bars[here] = bars[here]
+            self.last_signals[here] = signals[here]
         if count == 0:
             return []
         verbs = self.actions["verb"]
@@ -259,6 +277,48 @@ class Books:
         self.account["cash_units"] += cash_units
         self.account["cash"] = self.account["cash_units"] / float(self.records[0].cash_factor)
 
+    def split(self, row: int, new: int, old: int, own_units: int, foreign_units: int) -> None:
+        """Restate an instrument by a ratio: what was paid, the result and the equity stay what they are.
+
+        Args:
+            row: Instrument.
+            new: New units for `old` ones.
+            old: Old units.
+            own_units: What strategies hold afterwards, of the sign of what they held before.
+            foreign_units: What belongs to nobody afterwards.
+        """
+        position, record, factor = self.positions[row], self.records[row], old / new
+        self.foreign_units[row] = foreign_units
+        position.qty_units = own_units
+        position.qty = own_units / record.qty_factor
+        position.entered_units = position.entered_units * new // old
+        position.exited_units = max(int(position.entered_units) - abs(own_units), 0)
+        for name in ("mark_price", "best_price", "worst_price", "entry_price", "exit_price"):
+            setattr(position, name, getattr(position, name) * factor)
+        position.stop_distance *= factor
+        position.target_distance *= factor
+        towards = math.ceil if position.direction > 0 else math.floor
+        position.stop_price = self._on_grid(row, float(position.stop_price) * factor, towards)
+        position.target_price = self._on_grid(row, float(position.target_price) * factor, round)
+        self.restate_plan(self.orders[row], new, old)
+        if self.orders[row].intent == Intent.EXIT:
+            self.orders[row].units = abs(own_units)
+        bar = self.last_bars[row]
+        for name in ("open", "high", "low", "close"):
+            setattr(bar, name, getattr(bar, name) * factor)
+        bar.volume /= factor
+
+    def _on_grid(self, row: int, price: float, rounded: Callable[[float], int]) -> float:
+        record = self.records[row]
+        ticks = round(price * float(record.price_factor) / float(record.tick_units), 6)
+        return rounded(ticks) * int(record.tick_units) / float(record.price_factor)
+
+    def restate_plan(self, plan: Record, new: int, old: int) -> None:
+        """Restate quantity and prices of an ORDER by the ratio of a split."""
+        plan.units = plan.units * new // old
+        for name in ("limit_price", "decision_price", "stop_distance", "target_distance"):
+            setattr(plan, name, getattr(plan, name) * old / new)
+
     def shift_marks(self, cash_units: int) -> None:
         """Let money that came or went without a trade be neither profit nor loss."""
         amount = cash_units / float(self.records[0].cash_factor)
@@ -293,7 +353,7 @@ class Books:
 
     def end_plan(self, row: int) -> None:
         """Give up what is at work for an instrument: the rest of an entry, or an exit that is to be decided anew."""
-        if self.orders[row].intent != Intent.NONE:
+        if self.intent(row) is not Intent.NONE:
             end_plan(row, self.last_bars[row], self.account[0], self.positions[row], self.orders[row], self._denial[0])
 
     def leave(self, row: int, reason: int) -> None:
@@ -354,4 +414,4 @@ class Books:
 def _reference(position: Record, order: Record, reason: int) -> float:
     if reason == Reason.EXIT_TARGET:
         return float(position.target_price)
-    return float(order.decision_price if order.intent == Intent.EXIT else position.stop_price)
+    return float(order.decision_price if int(order.intent) == Intent.EXIT else position.stop_price)

@@ -55,17 +55,15 @@ class Breaker:
 
     def is_bad(self, value: float) -> bool:
         """Return whether a value trips it."""
-        value, level = self._upwards(value)
-        return value >= level if self.reaching else value > level
+        value = abs(value) if self.magnitude else value
+        if self.below:
+            return value <= self.trip if self.reaching else value < self.trip
+        return value >= self.trip if self.reaching else value > self.trip
 
     def is_clear(self, value: float) -> bool:
         """Return whether a value lies at the clear level or on its good side."""
         value = abs(value) if self.magnitude else value
         return value >= self.clear if self.below else value <= self.clear
-
-    def _upwards(self, value: float) -> tuple[float, float]:
-        value = abs(value) if self.magnitude else value
-        return (-value, -self.trip) if self.below else (value, self.trip)
 
 
 def breakers_of(settings: BreakerSettings) -> tuple[Breaker, ...]:

@@ -79,11 +79,6 @@ class Cleared:
     text: str
     by_operator: bool = False
 
-    @property
-    def severity(self) -> Severity:
-        """How loud people are told."""
-        return Severity.INFO
-
     def record(self) -> Record:
         """Return what the ledger keeps."""
         return Record("breaker_cleared", self.ts_ns, {**_body(self), "by_operator": self.by_operator})
@@ -115,7 +110,11 @@ OPERATOR_VERBS = (*_OPERATOR_MODES, "resume", "resume_from_halt")
 
 
 class Breakers:
-    """All breakers of one account."""
+    """All breakers of one account.
+
+    Attributes:
+        measured: The last value of everything that was measured of the account itself; None for unknown.
+    """
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._breakers = {breaker.name: breaker for breaker in breakers_of(settings)}
@@ -127,6 +126,7 @@ class Breakers:
         self._trips: dict[_Key, _Trip] = {}
         self._excused: set[_Key] = set()
         self._seen: dict[tuple[str, str], deque[int]] = {}
+        self.measured: dict[str, float | None] = {}
 
     @property
     def mode(self) -> Mode:
@@ -160,8 +160,14 @@ class Breakers:
             value = None
         if name not in self._driven:
             raise BreakerError(f"measurement {name!r}: expected one of {', '.join(MEASURES)}")
-        changes = (self._judged(breaker, ts_ns, value, instrument) for breaker in self._driven[name])
-        return [change for change in changes if change is not None]
+        if instrument is None:
+            self.measured[name] = value
+        changes = []
+        for breaker in self._driven[name]:
+            change = self._judged(breaker, ts_ns, value, instrument)
+            if change is not None:
+                changes.append(change)
+        return changes
 
     def happened(self, ts_ns: int, name: str, subject: str = "") -> list[Change]:
         """Count something that is limited per time: `rejects`, `orders` or `task_failures` (subject: which task).
@@ -186,12 +192,19 @@ class Breakers:
 
     def blocks(self, instrument: InstrumentKey) -> str | None:
         """Return why an instrument may not be entered, or None. What restricts the whole account is in `mode`."""
+        if not self._trips:
+            return None
         texts = [
             self._text(self._breakers[name], of, trip.value)
             for (name, of), trip in self._trips.items()
             if of == instrument and self._breakers[name].effect != Mode.NORMAL
         ]
         return "; ".join(texts) or None
+
+    def why(self, name: str) -> str | None:
+        """Return in words why a breaker of the account is tripped; None while it is not."""
+        trip = self._trips.get((name, None))
+        return None if trip is None else self._text(self._breakers[name], None, trip.value)
 
     def reasons(self) -> list[str]:
         """Return everything that restricts or worries, in words, the strictest first."""
@@ -264,8 +277,10 @@ class Breakers:
     def _judged(
         self, breaker: Breaker, ts_ns: int, value: float | None, instrument: InstrumentKey | None
     ) -> Change | None:
-        key = (breaker.name, instrument)
         bad = breaker.unknown_trips if value is None else breaker.is_bad(value)
+        if not (bad or self._trips or self._excused):
+            return None
+        key = (breaker.name, instrument)
         good = value is not None and breaker.is_clear(value)
         trip = self._trips.get(key)
         if good:

@@ -27,6 +27,7 @@ VERBS = (
     "ignore",
     "settle",
     "reconcile",
+    "acknowledge",
 )
 _MODES = frozenset({"pause", "resume", "reduce_only", "halt", "resume_from_halt"})
 
@@ -57,6 +58,8 @@ def obey(desk: Desk, draft: Draft, event: CommandReceived, reconciler: Reconcile
         done, text = _settle(desk, draft, str(event.arguments.get("order", "")))
     elif event.verb in ("adopt", "ignore"):
         done, text = reconciler.decide_foreign(draft, str(event.arguments.get("order", "")), event.verb)
+    elif event.verb == "acknowledge":
+        done, text = _acknowledge(desk, draft, str(event.arguments.get("alert", "")), event.actor)
     elif event.verb == "reconcile":
         reconciler.soon(draft, f"asked by {event.actor}")
         text = "the account is being compared with the venue"
@@ -113,6 +116,14 @@ def _settle(desk: Desk, draft: Draft, name: str) -> tuple[bool, str]:
     return True, f"the dispute over order {name} is settled as the venue says"
 
 
+def _acknowledge(desk: Desk, draft: Draft, wanted: str, actor: str) -> tuple[bool, str]:
+    keys = list(desk.alerts.open) if wanted == "all" else [wanted]
+    if wanted != "all" and wanted not in desk.alerts.open:
+        return False, f"no alert {wanted!r} is open: {', '.join(desk.alerts.open) or 'none is'}"
+    desk.tell(draft, desk.alerts.acknowledge(draft.ts_ns, keys, actor))
+    return True, f"acknowledged: {', '.join(keys) or 'no alert is open'}"
+
+
 def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:
     for row, instrument in enumerate(desk.instruments):
         if instrument.symbol == symbol:
@@ -128,7 +139,7 @@ def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:
 def _cancel(desk: Desk, draft: Draft, rows: list[int]) -> int:
     count = 0
     for row in rows:
-        if desk.plan(row).intent == Intent.ENTRY:
+        if desk.books.intent(row) is Intent.ENTRY:
             give_up(desk, draft, row, Reason.UNFILLED_MODE, "cancelled by the operator")
             count += 1
     return count

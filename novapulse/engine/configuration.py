@@ -53,7 +53,7 @@ class Configuration:
 
     @property
     def text(self) -> str:
-        """Return it as JSON; keys keep their order, because strategies are summed up in the order of their weights."""
+        """Return it as JSON; keys keep their order."""
         values = {
             "instruments": [to_json(instrument) for instrument in self.instruments],
             "decides": self.decides.model_dump(mode="json"),

@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
-from novapulse.core.messages import JSON, Alert, Commit, Effect, HoldRun, QuoteSeen, Severity
+from novapulse.core.messages import JSON, Commit, Effect, HoldRun, QuoteSeen, SetTimer, Severity
 from novapulse.core.messages import Record as Entry
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Fact, Role
+from novapulse.core.orders import Fact, OrderStatus, Role
 from novapulse.core.postings import Book, Posting, move, trade
 from novapulse.core.records import Intent, Record
+from novapulse.engine.alerts import Alerts, Telling
 from novapulse.engine.books import Books
-from novapulse.engine.breakers import Breakers, Change
+from novapulse.engine.breakers import Breakers, Change, Tripped
 from novapulse.engine.settings import TraderSettings
 from novapulse.reconciliation.breaks import Break, Reading
+from novapulse.risk.cash import notional_units
+from novapulse.risk.decide import cash_per_notional
 
 CLOSED_KEPT = 512
 """Ended orders that are remembered for facts that come late; the ledger keeps all of them."""
@@ -54,8 +57,10 @@ class Slot:
         leaving_ns: Since when the position is to be closed; 0 when it is not.
         not_sent: Why nothing is sent although something is wanted; empty otherwise.
         unfilled: Why the last entry ended before it was filled.
-        rung: How far an exit has come: 0 passive, 1 across the spread, 2 at the market.
         gate: Why the instrument takes no new risk until a break is cleared; empty for none.
+        split_ns: Last close before the last split: brackets decided up to then have the prices before it.
+        split_new: New shares of a split behind which no price has been seen; 0 for none.
+        split_old: Its old ones.
     """
 
     decision: str = ""
@@ -71,9 +76,11 @@ class Slot:
     retry_ns: int = 0
     leaving_ns: int = 0
     not_sent: str = ""
-    rung: int = 0
     unfilled: str = ""
     gate: str = ""
+    split_ns: int = 0
+    split_new: int = 0
+    split_old: int = 0
 
 
 @dataclass(slots=True)
@@ -104,11 +111,6 @@ class Draft:
     def then(self, effect: Effect) -> None:
         """Add an effect that needs everything written so far to be durable."""
         self.effects.append(effect)
-
-    def alert(self, severity: Severity, key: str, text: str) -> None:
-        """Tell people, and keep that they were told."""
-        self.write("alert_raised", {"severity": severity.value, "key": key, "text": text})
-        self.then(Alert(severity, key, text))
 
     def finished(self, ts_close_ns: int, state: bytes) -> list[Effect]:
         """Return the commit and what follows it; nothing at all when nothing happened."""
@@ -145,8 +147,10 @@ class Desk:
         self.configuration = ""
         self.books = books
         self.breakers = breakers
+        self.alerts = Alerts(settings.escalation_s)
         self.instruments = books.instruments
-        self.rows = {instrument.key: row for row, instrument in enumerate(self.instruments)}
+        self.keys = tuple(instrument.key for instrument in self.instruments)
+        self.rows = {key: row for row, key in enumerate(self.keys)}
         self.quote = self.instruments[0].quote
         self.scales = dict(scales)
         self.slots = [Slot() for _ in self.instruments]
@@ -158,6 +162,8 @@ class Desk:
         self.holds: dict[str, tuple[int, int]] = {}
         self.foreign: OrderedDict[str, InstrumentKey] = OrderedDict()
         self.foreign_trades: OrderedDict[str, None] = OrderedDict()
+        self.keeps = 0
+        self._qty_scales = [instrument.qty_scale for instrument in self.instruments]
         self.cursor = ""
         self.clean_cursor = ""
         self.ts_close_ns = 0
@@ -207,17 +213,27 @@ class Desk:
 
     def has_plan(self, row: int) -> bool:
         """Tell whether something is wanted of the market for an instrument."""
-        return bool(self.plan(row).intent != Intent.NONE)
+        return self.books.intent(row) is not Intent.NONE
 
     def keep_plan(self, decision: str, row: int) -> None:
         """Remember what an entry was decided with, for fills however late."""
         self.plans[decision] = self.plan(row).copy()
         while len(self.plans) > PLANS_KEPT:
             self.plans.popitem(last=False)
+        self.keeps += 1
+
+    def end_kept_plan(self, decision: str) -> None:
+        """Let the plan that an entry was decided with want nothing any more."""
+        self.plans[decision].intent = Intent.NONE
+        self.keeps += 1
 
     def amount(self, asset: str, units: int, digits: int) -> int:
         """Return units of an instrument's scale in units of the asset's ledger scale."""
         return units * int(10 ** (self.scales[asset] - digits))
+
+    def base_amount(self, row: int, qty_units: int) -> int:
+        """Return quantity units of an instrument in units of its base asset's ledger scale."""
+        return self.amount(self.instruments[row].base, qty_units, self._qty_scales[row])
 
     def cash_amount(self, cash_units: int) -> int:
         """Return cash units in units of the quote asset's ledger scale."""
@@ -248,9 +264,9 @@ class Desk:
         if changes:
             self._restrict(draft, changes)
 
-    def counted(self, draft: Draft, name: str) -> None:
+    def counted(self, draft: Draft, name: str, subject: str = "") -> None:
         """Let the breakers count something that is limited per time."""
-        changes = self.breakers.happened(draft.ts_ns, name)
+        changes = self.breakers.happened(draft.ts_ns, name, subject)
         if changes:
             self._restrict(draft, changes)
 
@@ -267,12 +283,44 @@ class Desk:
     def _restrict(self, draft: Draft, changes: Sequence[Change]) -> None:
         for change in changes:
             draft.entries.append(change.record())
-            draft.then(Alert(change.severity, f"breaker:{change.name}", change.text))
+            key = f"breaker:{change.name}" + (f":{change.instrument.symbol}" if change.instrument else "")
+            if isinstance(change, Tripped):
+                self.alert(draft, change.severity, key, change.text)
+            else:
+                self.alert_over(draft, key, change.text)
         mode = self.breakers.mode
         if mode != self.books.mode:
             before = self.books.mode
             self.books.mode = mode
             draft.write("mode_changed", {"from": before.name, "to": mode.name, "why": self.breakers.reasons()})
+
+    # ---- alerts ----
+
+    def alert(self, draft: Draft, severity: Severity, key: str, text: str, *, is_event: bool = False) -> None:
+        """Tell people what is wrong, and keep that they were told; see `Alerts.raised`."""
+        self.tell(draft, self.alerts.raised(draft.ts_ns, severity, key, text, is_event=is_event))
+
+    def alert_over(self, draft: Draft, key: str, text: str) -> None:
+        """Tell people that something is over, if they were told of it."""
+        self.tell(draft, self.alerts.over(draft.ts_ns, key, text))
+
+    def tell(self, draft: Draft, tellings: Sequence[Telling]) -> None:
+        """Keep what people are told and tell them, and set the time at which they may have to be told again."""
+        for telling in tellings:
+            draft.entries.append(telling.record)
+            if telling.alert is not None:
+                draft.then(telling.alert)
+        if tellings:
+            self._set_time_of_alerts(draft)
+
+    def tell_again(self, draft: Draft) -> None:
+        """Let time pass for the alerts."""
+        self.tell(draft, self.alerts.time_passed(draft.ts_ns))
+        self._set_time_of_alerts(draft)
+
+    def _set_time_of_alerts(self, draft: Draft) -> None:
+        if (due_ns := self.alerts.due_ns) is not None:
+            draft.then(SetTimer("alerts:due", due_ns))
 
     # ---- facts and money ----
 
@@ -288,14 +336,19 @@ class Desk:
         self.rows_active_ns[self.row_of(order)] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
         if order.client_order_id in self.closed and not order.is_terminal:
-            self._reopen(order)
+            self._reopen(draft, order)
         return True
 
-    def _reopen(self, order: Order) -> None:
-        # What came late says that it has not ended after all: it drains again.
+    def _reopen(self, draft: Draft, order: Order) -> None:
+        # What came late says that it has not ended after all: it drains again, and what it may still buy is reserved.
         name = order.client_order_id
         self.orders[name] = self.closed.pop(name)
         self.slots[self.row_of(order)].drains.append(name)
+        body = {"client_order_id": name, "status": order.status.value, "filled_units": order.filled_units}
+        draft.write("order_reopened", body, self._hold_again(order))
+        if order.undisputed_status is not OrderStatus.SETTLING:
+            text = f"order {name} of {order.request.instrument} had ended and is {order.status.value} after all"
+            self.alert(draft, Severity.CRITICAL, f"reopened:{name}", text)
 
     def hold(self, client_order_id: str, cash_units: int) -> tuple[Posting, ...]:
         """Reserve cash for an order and return the legs."""
@@ -310,6 +363,16 @@ class Desk:
         first = -(-cash_units * order.request.terms.qty_units // order.leaves_units)
         self.holds[order.client_order_id] = (first, cash_units)
         return move(self.quote, self.cash_amount(cash_units - held), Book.CASH, Book.HOLD)
+
+    def _hold_again(self, order: Order) -> tuple[Posting, ...]:
+        # Its plan may be forgotten: it reserves what the rest of it costs at its limit, or at the last price.
+        if order.request.role is not Role.ENTRY:
+            return ()
+        row = self.row_of(order)
+        record, side = self.books.records[row], int(order.request.side)
+        price_units = order.terms.limit_units or self.price_units(row, self.price_across(row, side))
+        notional = int(notional_units(record, price_units, order.leaves_units))
+        return self.hold_more(order, math.ceil(notional * cash_per_notional(record, self.books.rules)))
 
     def release(self, order: Order, leaves_units: int) -> tuple[Posting, ...]:
         """Give back what an order does not need any more, and return the legs."""
@@ -329,7 +392,7 @@ class Desk:
             instrument.base,
             instrument.quote,
             side,
-            self.amount(instrument.base, qty_units, instrument.qty_scale),
+            self.base_amount(row, qty_units),
             self.cash_amount(cash_units),
             self.cash_amount(fee_units),
         )
@@ -339,6 +402,7 @@ class Desk:
         self.foreign_trades[venue_trade_id] = None
         while len(self.foreign_trades) > FOREIGN_KEPT:
             self.foreign_trades.popitem(last=False)
+        self.keeps += 1
 
     def reserved(self) -> tuple[float, float]:
         """Return cash held and notional of entries that no plan stands for: cancelled but not ended, or not known."""

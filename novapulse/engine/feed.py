@@ -4,7 +4,9 @@ Invariants:
 - at a close every paper venue of the exchange has played the bar, and its stream has been heard, before any trader is
   told that the bar closed;
 - a close is told once; an account that has decided it before a restart is not told again;
-- bars that a venue could not play wait for it, in order, and its account decides nothing meanwhile.
+- bars that a venue could not play wait for it, in order, and its account decides nothing meanwhile;
+- silence counts from when something was last heard, and never from before something was due: a market that is closed
+  and a feed that has ended are not silent.
 """
 
 import asyncio
@@ -57,6 +59,16 @@ class Source(Protocol):
         """Return which instruments close at a moment; None where that is not known."""
         ...
 
+    @property
+    def heartbeat_ns(self) -> int:
+        """How often at least something is heard while the market is open, > 0."""
+        ...
+
+    @property
+    def due_ns(self) -> int | None:
+        """When something is to be heard next; None when nothing is."""
+        ...
+
 
 class Signals(Protocol):
     """Makes the signals of some instruments."""
@@ -97,6 +109,7 @@ class Listener:
         play: Lets its paper venue meet the bars of a close; None for a venue that is its own market.
         known: Calibrations that its ledger has.
         decided_ns: The last close that was told.
+        note: Keeps what it is told, before it is told.
         unplayed: Bars that its venue could not take yet.
     """
 
@@ -105,13 +118,14 @@ class Listener:
     play: Callable[[Bars, int], object] | None
     known: set[str]
     decided_ns: int
+    note: Callable[[Row], None] | None = None
     unplayed: deque[Bars] = field(default_factory=deque)
 
 
 class RecordedSource:
     """Bars of a recording, at their closes."""
 
-    def __init__(self, ticks: Ticks, numbers: Record, made: Record, timeline: Timeline) -> None:
+    def __init__(self, ticks: Ticks, numbers: Record, made: Record, timeline: Timeline, heartbeat_ns: int) -> None:
         """Take a recording.
 
         Args:
@@ -119,7 +133,9 @@ class RecordedSource:
             numbers: int64[N, P], ordinal of each bar on its calendar's grid.
             made: bool[N, P], whether a bar was made for an interval without trades.
             timeline: Time.
+            heartbeat_ns: See `Source`; the width of a bar, or more where the machine cannot be that prompt.
         """
+        self.heartbeat_ns = heartbeat_ns
         self._ticks = ticks
         self._numbers = numbers
         self._made = made
@@ -156,6 +172,11 @@ class RecordedSource:
     def expected(self, ts_close_ns: int) -> frozenset[InstrumentKey] | None:
         """Return which instruments close at the close that came last."""
         return self._expected.get(ts_close_ns)
+
+    @property
+    def due_ns(self) -> int | None:
+        """The next close of the recording; None when it is over."""
+        return int(self._ticks.ts_close_ns[self._row]) if self._row < len(self._ticks) else None
 
 
 class RecordedSignals:
@@ -229,9 +250,11 @@ class Feed:
         self._gather = gather
         self._timeline = timeline
         self._recorder = recorder
+        self._heard_ns = 0
 
     async def run(self) -> None:
         """Go on until the source ends; called again after a failure, it goes on behind the last close."""
+        self._heard_ns = self._heard_ns or self._timeline.now_ns()
         while not self.ended:
             is_over = False
             deadline_ns = self._gather.deadline_ns
@@ -248,7 +271,23 @@ class Feed:
         """Whether there are no more bars."""
         return self.over.is_set()
 
+    @property
+    def silence(self) -> float:
+        """For how long nothing was heard of what was due, in heartbeats of the source."""
+        due_ns, beat_ns = self._source.due_ns, self._source.heartbeat_ns
+        if self.ended or due_ns is None:
+            return 0.0
+        return max(0.0, (self._timeline.now_ns() - max(self._heard_ns, due_ns - beat_ns)) / beat_ns)
+
+    async def watch(self) -> None:
+        """Tell the accounts once a heartbeat how silent the source is, until it has ended."""
+        while not self.ended:
+            await self._timeline.until(self._timeline.now_ns() + self._source.heartbeat_ns)
+            for listener in self.listeners:
+                listener.runner.condition("feed_silence", self.silence)
+
     async def _take(self, arrivals: Sequence[Arrival], is_over: bool) -> None:
+        self._heard_ns = self._timeline.now_ns() if arrivals else self._heard_ns
         rejections = [wrong for arrival in arrivals if (wrong := self._gather.take(arrival)) is not None]
         if self._recorder is not None and arrivals:
             self._recorder.saw(arrivals, rejections)
@@ -285,7 +324,7 @@ class Feed:
                 listener.play(listener.unplayed[0], now_ns)
             except Unavailable as wrong:
                 if len(listener.unplayed) == 1:
-                    listener.runner.condition("task_failed", 1.0, f"the paper venue: {wrong}")
+                    listener.runner.condition("task_failed", 1.0, f"the paper venue: {wrong}", "the paper venue")
                     _log.error("the paper venue did not take a bar", account=listener.runner.key, error=str(wrong))
                 while len(listener.unplayed) > UNPLAYED_MAX:
                     listener.unplayed.popleft()
@@ -301,6 +340,8 @@ class Feed:
         listener.decided_ns = close.ts_close_ns
         if row.calibration not in listener.known:
             await self._keep_calibration(listener, row.calibration)
+        if listener.note is not None:
+            listener.note(row)
         runner = listener.runner
         runner.deliver(
             BarsClosed(self._timeline.now_ns(), close.ts_close_ns, row.bars, row.signals, row.present, row.calibration)

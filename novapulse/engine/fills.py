@@ -37,8 +37,12 @@ def take_fill(desk: Desk, draft: Draft, fill: Filled) -> int | None:
     if row is None:
         if fill.venue_trade_id not in desk.foreign_trades:
             desk.remember_foreign(fill.venue_trade_id)
-            draft.alert(
-                Severity.WARNING, f"foreign:{fill.instrument.symbol}", f"a fill in {fill.instrument}: not traded here"
+            desk.alert(
+                draft,
+                Severity.WARNING,
+                f"foreign:{fill.instrument.symbol}",
+                f"a fill in {fill.instrument}: not traded here",
+                is_event=True,
             )
         return None
     order = desk.order(fill.client_order_id, fill.venue_order_id)
@@ -65,7 +69,8 @@ def _compare(desk: Desk, draft: Draft, order: Order, fill: Filled) -> None:
     if all(getattr(known, field) == getattr(fill, field) for field in fields):
         return
     if desk.learn(draft, DisputeRaised(order.client_order_id, f"execution {name} came in two versions")):
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"disputed:{order.client_order_id}",
             f"the venue gave two versions of execution {name} of {fill.instrument}",
@@ -109,7 +114,8 @@ def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
 
 def _is_booked(desk: Desk, fill: Filled) -> bool:
     order = desk.order(fill.client_order_id, fill.venue_order_id)
-    return order is not None and order.fills.get(fill.venue_trade_id) == fill
+    known = order.fills.get(fill.venue_trade_id) if order is not None else None
+    return known is fill or known == fill
 
 
 def _taken_unless_early(desk: Desk, draft: Draft, fill: Filled) -> bool:
@@ -184,7 +190,7 @@ def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> Non
             "entry_consensus": trip.entry_consensus.hex(),
         },
     )
-    slot.leaving_ns = slot.retry_ns = slot.refusals = slot.rung = 0
+    slot.leaving_ns = slot.retry_ns = slot.refusals = 0
     slot.why_bare = ""
 
 
@@ -196,10 +202,12 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
     trip = _book_nobodys(desk, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
     draft.write(kind_of(nobody), to_body(nobody), legs)
-    draft.alert(
+    desk.alert(
+        draft,
         Severity.WARNING,
         f"foreign:{fill.instrument.symbol}",
         f"an execution of {fill.instrument} belongs to no order of ours: {fill.venue_trade_id}",
+        is_event=True,
     )
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
@@ -232,7 +240,7 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> None:
     price = desk.price_units(row, float(books.last_bars[row].close))
     cash = int(notional_units(record, price, abs(units)))
     side = Side(1 if units > 0 else -1)
-    key = desk.instruments[row].key
+    key = desk.keys[row]
     moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
     trip = _book_nobodys(desk, row, moved)
     books.move_cash(int(side) * cash)
@@ -255,10 +263,12 @@ def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
     if desk.learn(draft, fact, legs):
         undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
         trip = _book_nobodys(desk, row, undone)
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"bust:{event.venue_trade_id}",
             f"the venue took execution {event.venue_trade_id} of {event.instrument} back",
+            is_event=True,
         )
         if trip is not None:
             close_round_trip(desk, draft, row, trip)

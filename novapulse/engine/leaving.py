@@ -1,7 +1,8 @@
 """How positions are left, and entries withdrawn, outside of the close that decides.
 
 Invariants:
-- an exit goes passive, follows the price, crosses the spread, and ends at the market: its deadline moves it on;
+- an exit moves on at closes only, by the tactics that the backtest shares; between them it is looked after: what
+  should be out is out, and what does not end is tried again and told;
 - leaving waits for no entry, and what is withdrawn is cancelled, not forgotten;
 - a halted account sends cancels only: its protective stops stay.
 """
@@ -9,10 +10,10 @@ Invariants:
 from collections.abc import Iterator
 
 from novapulse.core.messages import SetTimer, Severity, decision_id
-from novapulse.core.records import Intent, Mode, OrderKind, Reason
+from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import ACROSS, AT_MARKET, SECOND_NS, give_up, is_fresh, let_go
-from novapulse.engine.ticks import begin_to_leave
+from novapulse.engine.orders import give_up, let_go
+from novapulse.engine.ticks import LOOK_NS, begin_to_leave
 
 _MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
 """Ends of an entry that nobody here wanted: neither an operator, nor the mode, nor an edge that is gone."""
@@ -29,11 +30,11 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     slot, position = desk.slots[row], desk.books.positions[row]
     if position.qty_units == 0 or slot.leaving_ns or desk.books.mode == Mode.HALTED:
         return False
-    if desk.plan(row).intent == Intent.ENTRY:
+    if desk.books.intent(row) is Intent.ENTRY:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
     let_go(desk, draft, row)
     desk.books.leave(row, reason)
-    slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:{reason}")
+    slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:{reason}")
     slot.legs = slot.refusals = slot.retry_ns = 0
     draft.write(
         "decision_taken",
@@ -58,41 +59,34 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
 
 
 def go_on(desk: Desk, draft: Draft, row: int) -> None:
-    """Set the deadline of an exit anew after a start: the timer of the life before is gone."""
+    """Look after an exit again after a start: the timer of the life before is gone."""
     slot = desk.slots[row]
     if slot.leaving_ns:
-        wait = desk.settings.exit_cross_s if slot.rung == ACROSS else desk.settings.exit_deadline_s
-        draft.then(SetTimer(f"exit:{row}", max(draft.ts_ns, slot.leaving_ns + round(wait * SECOND_NS))))
+        draft.then(SetTimer(f"exit:{row}", max(draft.ts_ns, slot.leaving_ns + LOOK_NS)))
 
 
-def on_deadline(desk: Desk, draft: Draft, row: int) -> None:
-    """Move an exit that has not closed its position one rung further."""
+def look_after(desk: Desk, draft: Draft, row: int) -> None:
+    """Look at an exit that may not have closed its position yet, and see to it when that takes too long."""
     slot, plan = desk.slots[row], desk.plan(row)
     if desk.books.positions[row].qty_units == 0 or slot.leaving_ns == 0:
         slot.leaving_ns = 0
         return
-    rules = desk.books.rules
-    if plan.intent == Intent.EXIT and plan.kind == OrderKind.LIMIT:
-        plan.kind = OrderKind.MARKET
-        plan.limit_price = 0.0
-        plan.expires_ns = 0
-        crosses = desk.settings.exit_cross_s > 0 and is_fresh(desk, draft.ts_ns, row)
-        slot.rung = ACROSS if crosses else AT_MARKET
-    elif slot.rung < AT_MARKET:
-        slot.rung = AT_MARKET
-    elif draft.ts_ns - slot.leaving_ns > 3 * int(rules.time_to_live_ns):
+    # A resting exit has until its next step, which a close takes, and one at the market since it is that.
+    due_ns = max(slot.leaving_ns, int(plan.active_ns), int(plan.expires_ns))
+    if draft.ts_ns - due_ns > 3 * int(desk.books.rules.time_to_live_ns):
         _insist(desk, draft, row)
     draft.changed = draft.told = True
-    wait = desk.settings.exit_cross_s if slot.rung == ACROSS else desk.settings.exit_deadline_s
-    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(max(wait, 1.0) * SECOND_NS)))
+    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
 
 
 def _insist(desk: Desk, draft: Draft, row: int) -> None:
-    # The venue's stop was touched and has not closed the position for three bars: an order of our own does.
+    # Where the venue's stop was touched and has not closed the position for three bars, an order of our own does.
     slot, name = desk.slots[row], desk.instruments[row].symbol
-    draft.alert(Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again")
-    if not slot.decision and desk.plan(row).intent == Intent.EXIT:
-        slot.decision = decision_id(desk.key, desk.instruments[row].key, draft.ts_ns, f"{desk.settings_hash}:insist")
+    desk.alert(
+        draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"
+    )
+    if not slot.decision and desk.books.intent(row) is Intent.EXIT:
+        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:insist")
         slot.legs = 0
 
 
@@ -101,7 +95,7 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
     if desk.books.mode not in _NO_NEW_RISK:
         return
     for row in range(len(desk.slots)):
-        if desk.plan(row).intent == Intent.ENTRY:
+        if desk.books.intent(row) is Intent.ENTRY:
             give_up(desk, draft, row, Reason.UNFILLED_MODE, _NO_NEW_RISK[desk.books.mode])
             yield row
         elif desk.books.mode == Mode.HALTED and desk.slots[row].child:
@@ -113,7 +107,7 @@ def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
     """Do what is configured with an entry that ended filled in part: keep it, complete it, or leave again."""
     slot, policy = desk.slots[row], desk.settings.partial_fill
     plan = desk.plans.get(slot.decision) if slot.decision else None
-    if policy == "keep" or plan is None or plan.intent != Intent.ENTRY or desk.has_plan(row):
+    if policy == "keep" or plan is None or int(plan.intent) != Intent.ENTRY or desk.has_plan(row):
         return
     position = desk.books.positions[row]
     missing = int(plan.units) - int(position.entered_units)
@@ -126,4 +120,4 @@ def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
     elif desk.books.mode == Mode.NORMAL:
         desk.books.complete(row, plan, missing)
     if policy == "complete":
-        plan.intent = Intent.NONE
+        desk.end_kept_plan(slot.decision)

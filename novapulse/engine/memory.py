@@ -7,6 +7,7 @@ Invariants:
 
 import base64
 import json
+import operator
 import struct
 from collections import OrderedDict
 from dataclasses import fields
@@ -21,6 +22,7 @@ from novapulse.engine.desk import Desk, Draft, Run, Slot
 
 VERSION = 1
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
+_slot_values = operator.attrgetter(*_SLOT_FIELDS)
 
 
 class Packer:
@@ -30,16 +32,22 @@ class Packer:
         """Remember whose state is packed."""
         self._desk = desk
         self._told = b""
+        self._kept = b""
+        self._keeps = -1
 
     def packed(self, draft: Draft) -> bytes:
         """Return the state after a draft."""
+        desk = self._desk
+        if desk.keeps != self._keeps:
+            self._kept, self._keeps = _spelled(_kept(desk)), desk.keeps
+            self._told = b""
         if draft.entries or draft.told or not self._told:
-            self._told = json.dumps(_told(self._desk), sort_keys=True, separators=(",", ":")).encode()
-        runs = _packed_runs(self._desk)
-        books = self._desk.books.packed()
-        return (
-            kept_state.HEAD.pack(kept_state.MAGIC, len(self._told), len(runs), len(books)) + self._told + runs + books
-        )
+            # Two halves of one object: what is kept for long, and what changes with every order.
+            self._told = self._kept[:-1] + b"," + _spelled(_told(desk))[1:]
+        runs = _packed_runs(desk)
+        books = desk.books.packed()
+        head = kept_state.HEAD.pack(kept_state.MAGIC, len(self._told), len(runs), len(books))
+        return head + self._told + runs + books
 
 
 def fills_since_clean(state: bytes) -> int:
@@ -71,22 +79,35 @@ def _name(desk: Desk) -> str:
     return f"account {desk.key.account_id!r} on {desk.key.exchange}"
 
 
-def _told(desk: Desk) -> dict[str, Any]:
+_spelled_text = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _spelled(told: dict[str, Any]) -> bytes:
+    return _spelled_text(told).encode()
+
+
+def _kept(desk: Desk) -> dict[str, Any]:
     return {
         "version": VERSION,
         "account": [desk.key.exchange, desk.key.account_id],
         "instruments": [[instrument.exchange, instrument.symbol] for instrument in desk.instruments],
-        "slots": [{name: getattr(slot, name) for name in _SLOT_FIELDS} for slot in desk.slots],
-        "holds": desk.holds,
         "plans": list(desk.plans),
         "plan_bytes": base64.b64encode(b"".join([plan.tobytes() for plan in desk.plans.values()])).decode(),
-        "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "foreign_trades": list(desk.foreign_trades),
+    }
+
+
+def _told(desk: Desk) -> dict[str, Any]:
+    return {
+        "slots": [dict(zip(_SLOT_FIELDS, _slot_values(slot), strict=True)) for slot in desk.slots],
+        "holds": desk.holds,
+        "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
         "cursor": desk.cursor,
         "clean_cursor": desk.clean_cursor,
         "calibration": desk.calibration,
         "halt_when_flat": desk.halt_when_flat,
         "breakers": desk.breakers.state(),
+        "alerts": desk.alerts.state(),
         "ignored": sorted(desk.ignored),
         "flows": list(desk.flows),
         "asserted_ns": desk.asserted_ns,
@@ -96,17 +117,20 @@ def _told(desk: Desk) -> dict[str, Any]:
 
 
 def _take_up(desk: Desk, told: dict[str, Any]) -> None:
-    desk.slots = [Slot(**slot) for slot in told["slots"]]
+    desk.slots = [Slot(**{name: slot[name] for name in _SLOT_FIELDS if name in slot}) for slot in told["slots"]]
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
     plans = np.frombuffer(base64.b64decode(told["plan_bytes"]), ORDER)
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
     desk.foreign = OrderedDict((name, InstrumentKey(*key)) for name, key in told["foreign"].items())
     desk.foreign_trades = OrderedDict.fromkeys(told["foreign_trades"])
+    desk.keeps += 1
     desk.cursor = told["cursor"]
     desk.clean_cursor = told["clean_cursor"]
     desk.calibration = told["calibration"]
     desk.halt_when_flat = told["halt_when_flat"]
     desk.breakers.restore(told["breakers"])
+    # A state of before there were alerts has none.
+    desk.alerts.restore(told.get("alerts", {}))
     desk.ignored = set(told["ignored"])
     desk.flows = OrderedDict.fromkeys(told["flows"])
     desk.asserted_ns = told["asserted_ns"]

@@ -7,8 +7,6 @@ Invariants:
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
 """
 
-import math
-
 import numpy as np
 
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
@@ -41,9 +39,6 @@ ANSWER_GRACE_S = 5
 POST_ONLY = "post_only"
 """Code of a refusal because the order would have crossed the spread."""
 
-PASSIVE, ACROSS, AT_MARKET = range(3)
-"""Rungs of an exit."""
-
 _AMENDABLE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 _UNANSWERED = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
 
@@ -56,9 +51,9 @@ def sync(desk: Desk, draft: Draft, row: int) -> None:
         draft: Answer to the event at hand; records and effects are added.
         row: The instrument.
     """
-    slot, plan = desk.slots[row], desk.plan(row)
+    slot, intent = desk.slots[row], desk.books.intent(row)
     child = desk.orders.get(slot.child)
-    if plan.intent == Intent.NONE:
+    if intent is Intent.NONE:
         if child is not None:
             let_go(desk, draft, row)
         slot.not_sent = ""
@@ -67,25 +62,30 @@ def sync(desk: Desk, draft: Draft, row: int) -> None:
         return
     if child is None:
         _send(desk, draft, row)
-    elif plan.intent == Intent.ENTRY and child.request.role is not Role.ENTRY:
+    elif intent is Intent.ENTRY and child.request.role is not Role.ENTRY:
         let_go(desk, draft, row)
-    elif child.request.kind is OrderType.LIMIT and plan.kind == OrderKind.MARKET and slot.rung != ACROSS:
+    elif child.request.kind is not OrderType.LIMIT:
+        return
+    elif int(desk.plan(row).kind) == OrderKind.MARKET:
         cancel(desk, draft, child)
-    elif child.request.kind is OrderType.LIMIT:
+    else:
         _follow_price(desk, draft, row, child)
 
 
 def _is_bracket_at_work(desk: Desk, row: int) -> bool:
     # A stop that was touched is leaving by itself: a second order would sell what is already being sold.
-    slot, plan = desk.slots[row], desk.plan(row)
+    slot = desk.slots[row]
+    if slot.decision or desk.books.intent(row) is not Intent.EXIT:
+        return False
     bracket = desk.orders.get(slot.protect)
-    touched = plan.intent == Intent.EXIT and not slot.decision
-    return touched and bracket is not None and bracket.is_live
+    return bracket is not None and bracket.is_live
 
 
 def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
+    if child.status not in _AMENDABLE:
+        return
     wanted = _limit_units(desk, row)
-    if child.status not in _AMENDABLE or wanted == 0 or child.terms.limit_units == wanted:
+    if wanted == 0 or child.terms.limit_units == wanted:
         return
     if not is_fresh(desk, draft.ts_ns, row):
         desk.slots[row].not_sent = NotSent.PRICE_STALE.value
@@ -94,14 +94,7 @@ def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
 
 
 def _limit_units(desk: Desk, row: int) -> int:
-    # On the passive side, or across the spread on the second rung of an exit.
-    plan, rules, record = desk.plan(row), desk.books.rules, desk.books.records[row]
-    if plan.kind == OrderKind.LIMIT:
-        return desk.price_units(row, float(plan.limit_price))
-    worse = float(rules.half_spread_fraction + rules.slippage_fraction)
-    price = desk.price_across(row, int(plan.side)) * (1.0 + int(plan.side) * worse)
-    ticks = price * float(record.price_factor) / float(record.tick_units)
-    return (math.ceil(ticks) if plan.side > 0 else math.floor(ticks)) * int(record.tick_units)
+    return desk.price_units(row, float(desk.plan(row).limit_price))
 
 
 def is_fresh(desk: Desk, ts_ns: int, row: int) -> bool:
@@ -116,20 +109,20 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     if planned.units == 0:
         _nothing_to_send(desk, draft, row, planned)
         return
-    plan, instrument = desk.plan(row), desk.instrument(row)
-    is_entry = plan.intent == Intent.ENTRY
+    plan = desk.plan(row)
+    is_entry = desk.books.intent(row) is Intent.ENTRY
     if not slot.decision:
         # A stop was touched and no bracket is there to leave by: the order of our own needs a name of its own.
-        slot.decision = decision_id(desk.key, instrument.key, draft.ts_ns, f"{desk.settings_hash}:touched")
+        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:touched")
         slot.legs = 0
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
     name = client_order_id(desk.key, slot.decision, role.value, slot.legs)
-    rests = plan.kind == OrderKind.LIMIT or (not is_entry and slot.rung == ACROSS)
+    rests = int(plan.kind) != OrderKind.MARKET
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,
-        instrument=instrument.key,
+        instrument=desk.keys[row],
         decision_id=slot.decision,
         role=role,
         side=Side(1 if planned.units > 0 else -1),
@@ -156,9 +149,10 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.HALTED)
     if slot.retry_ns > draft.ts_ns:
         return Planned(0, NotSent.BEING_RETRIED)
-    is_entry = plan.intent == Intent.ENTRY
+    intent = desk.books.intent(row)
+    is_entry = intent is Intent.ENTRY
     drains = [order for name in slot.drains if (order := desk.orders.get(name)) is not None]
-    alike = [order for order in drains if order.request.role is plan_role(plan.intent)]
+    alike = [order for order in drains if order.request.role is plan_role(intent)]
     if any(order.status in _UNANSWERED for order in (drains if is_entry else alike)):
         return Planned(0, NotSent.OUTCOME_UNKNOWN)
     if any(order.undisputed_status not in TERMINAL for order in alike):
@@ -188,9 +182,9 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
     )
 
 
-def plan_role(intent: int) -> Role:
+def plan_role(intent: Intent) -> Role:
     """Return the role of the orders that carry out a plan."""
-    return Role.ENTRY if intent == Intent.ENTRY else Role.EXIT
+    return Role.ENTRY if intent is Intent.ENTRY else Role.EXIT
 
 
 def _has_old_bracket(desk: Desk, row: int) -> bool:
@@ -283,7 +277,7 @@ def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
 
 def cancel(desk: Desk, draft: Draft, order: Order) -> None:
     """Ask the venue to cancel, once it has answered and unless it is being asked already."""
-    if order.status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
+    if order.undisputed_status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
         return
     ask_cancel(desk, draft, order)
 
@@ -326,7 +320,7 @@ def note_refusal(desk: Desk, draft: Draft, order: Order, what: str) -> None:
     if count == 3:
         key = f"{what}:{order.client_order_id}"
         text = f"the venue refused three times to {what} order {order.client_order_id} of {order.request.instrument}"
-        draft.alert(Severity.CRITICAL, key, text)
+        desk.alert(draft, Severity.CRITICAL, key, text)
 
 
 def let_go(desk: Desk, draft: Draft, row: int) -> None:
@@ -344,8 +338,8 @@ def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") 
     """End what is at work for an instrument and keep why: an entry that was not filled, wholly or in part."""
     plan, slot = desk.plan(row), desk.slots[row]
     slot.unfilled = reason.name
-    slot.leaving_ns = 0 if desk.books.positions[row].qty_units == 0 else slot.leaving_ns
-    if plan.intent == Intent.ENTRY:
+    slot.leaving_ns = 0 if desk.books.held_units(row) == 0 else slot.leaving_ns
+    if desk.books.intent(row) is Intent.ENTRY:
         draft.write(
             "entry_unfilled",
             {
@@ -372,6 +366,8 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     )
     desk.orders.pop(name, None)
     desk.waits.pop(name, None)
+    for what in ("cancel", "amend", "disputed", "reopened"):
+        desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)
@@ -396,13 +392,13 @@ def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
         row: The instrument.
         child: The order, ended and closed.
     """
-    slot, plan = desk.slots[row], desk.plan(row)
-    if plan.intent == Intent.NONE:
+    slot, intent = desk.slots[row], desk.books.intent(row)
+    if intent is Intent.NONE:
         return
     we_asked = child.cancels > 0
     if child.status is OrderStatus.REJECTED:
         _refused(desk, draft, row, child)
-    elif child.status is OrderStatus.NEVER_PLACED or we_asked or plan.intent == Intent.EXIT:
+    elif child.status is OrderStatus.NEVER_PLACED or we_asked or intent is Intent.EXIT:
         slot.refusals = 0
     else:
         give_up(desk, draft, row, Reason.UNFILLED_CANCELED, f"the venue ended it: {child.status.value}")
@@ -411,7 +407,7 @@ def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
 def _refused(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     slot, plan = desk.slots[row], desk.plan(row)
     slot.refusals += 1
-    if plan.intent == Intent.ENTRY:
+    if desk.books.intent(row) is Intent.ENTRY:
         if child.evidence.startswith(POST_ONLY) and plan.chases_left > 0 and is_fresh(desk, draft.ts_ns, row):
             reprice_now(plan, desk.books.last_bars[row], draft.ts_ns, desk.books.records[row], desk.books.rules)
             return
@@ -421,7 +417,8 @@ def _refused(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     slot.retry_ns = draft.ts_ns + wait * SECOND_NS
     if slot.refusals >= 3:
         name = desk.instrument(row).symbol
-        draft.alert(
+        desk.alert(
+            draft,
             Severity.CRITICAL,
             f"exit:{name}",
             f"the exit of {name} was refused {slot.refusals} times and is tried again: {child.evidence}",

@@ -9,7 +9,7 @@ Invariants:
 
 from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
+from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType, Role, Side, Terms
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
@@ -18,14 +18,14 @@ from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
 PATIENCE_S = 5
 """How long a bracket may be on its way before the venue is asked for it."""
 
+_GONE = TERMINAL | {OrderStatus.INTENT}
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
     """Take the next step towards exactly one bracket at the right place."""
-    slot, position = desk.slots[row], desk.books.positions[row]
-    bracket = desk.orders.get(slot.protect)
-    if position.qty_units == 0:
+    bracket = desk.orders.get(desk.slots[row].protect)
+    if desk.books.held_units(row) == 0:
         _without_position(desk, draft, row, bracket)
         return
     if bracket is None:
@@ -40,6 +40,8 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
 
 def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
     slot = desk.slots[row]
+    if slot.why_bare:
+        _no_longer_bare(desk, draft, row)
     slot.why_bare = ""
     if bracket is not None and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
@@ -48,7 +50,7 @@ def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None)
 def _waits_for_entry(desk: Desk, row: int) -> bool:
     slot = desk.slots[row]
     of_this_plan = slot.entry == slot.decision and slot.entry != ""
-    return of_this_plan and desk.plan(row).intent == Intent.ENTRY
+    return of_this_plan and desk.books.intent(row) is Intent.ENTRY
 
 
 def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
@@ -78,12 +80,19 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
     if desk.has_plan(row) and position.exiting:
         _explain(desk, draft, row, "the position is being closed")
         return
+    if slot.split_new:
+        _explain(desk, draft, row, "a split was applied; the first price behind it is waited for")
+        return
+    brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)
+    if any(order.undisputed_status not in _GONE for order in brackets):
+        _explain(desk, draft, row, "an earlier bracket is being cancelled")
+        return
     slot.brackets += 1
     name = client_order_id(desk.key, slot.entry or f"adopted:{row}", Role.PROTECT.value, slot.brackets)
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,
-        instrument=desk.instrument(row).key,
+        instrument=desk.keys[row],
         decision_id=slot.entry,
         role=Role.PROTECT,
         side=Side(-int(position.direction)),
@@ -105,10 +114,17 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
 
 def _explain(desk: Desk, draft: Draft, row: int, why: str) -> None:
     slot = desk.slots[row]
+    if not why and slot.why_bare:
+        _no_longer_bare(desk, draft, row)
     if why and slot.why_bare != why:
         name = desk.instrument(row).symbol
         draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why})
     slot.why_bare = why
+
+
+def _no_longer_bare(desk: Desk, draft: Draft, row: int) -> None:
+    name = desk.instrument(row).symbol
+    desk.alert_over(draft, f"bare:{name}", f"the position in {name} has a stop, or is closed")
 
 
 def on_timer(desk: Desk, draft: Draft, row: int) -> None:
@@ -146,7 +162,7 @@ def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
         return
     slot.refusals += 1
     name = desk.instrument(row).symbol
-    draft.alert(Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
+    desk.alert(draft, Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
     if slot.refusals >= desk.settings.bracket_tries and desk.books.mode != Mode.HALTED:
         leave(desk, draft, row, Reason.EXIT_STOP)
     else:

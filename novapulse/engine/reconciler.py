@@ -4,7 +4,8 @@ Invariants:
 - a snapshot that could not be read whole is no data: nothing is concluded from it, and it is read again;
 - until a comparison leaves nothing that freezes the account, no new risk is taken;
 - the cursor moves with the executions that it passed, in one commit;
-- a break is opened and cleared by records; what it touches is gated for exactly as long.
+- a break is opened and cleared by records; what it touches is gated for exactly as long;
+- the venue's clock is read with its account: a slow reading makes no skew, and hides none that it proves.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ from novapulse.reconciliation.resolve import Policy, resolve
 RETRY_S = (1, 2, 5, 10, 20, 30)
 SECOND_READING_S = 5
 ANSWER_S = 15
-"""How long a snapshot may take before it counts as not read."""
+"""How long a snapshot may take before it counts as not read: never less than a request may."""
+
+SHARP_NS = SECOND_NS // 2
+"""A reading that took longer than this cannot show that the clocks agree, only that they do not."""
 
 FAILURES_THAT_FREEZE = 2
 ASSERT_EVERY_NS = 3600 * SECOND_NS
@@ -42,6 +46,7 @@ class Reconciler:
         self.asked_ns = 0
         self.next_ns = 0
         self.failures = 0
+        self.answer_ns = round(max(ANSWER_S, desk.settings.submit_deadline_s) * SECOND_NS)
         self.policy = Policy(readings_min=desk.settings.reconciliation.readings_min)
 
     def start(self, draft: Draft) -> None:
@@ -56,12 +61,12 @@ class Reconciler:
             return
         self.asked_ns = max(draft.ts_ns, 1)
         draft.then(ReadSnapshot(self.desk.cursor, why))
-        draft.then(SetTimer("reconcile:answer", draft.ts_ns + ANSWER_S * SECOND_NS))
+        draft.then(SetTimer("reconcile:answer", draft.ts_ns + self.answer_ns))
 
     def on_timer(self, draft: Draft, what: str) -> None:
         """Compare again; what runs in rhythm sets its next time. An answer that never came is a failed reading."""
         if what == "answer":
-            if self.asked_ns and draft.ts_ns - self.asked_ns >= ANSWER_S * SECOND_NS:
+            if self.asked_ns and draft.ts_ns - self.asked_ns >= self.answer_ns:
                 self.failed(draft, "no answer came back")
             return
         self.soon(draft, what)
@@ -97,17 +102,22 @@ class Reconciler:
         if self.failures == FAILURES_THAT_FREEZE:
             self.desk.ready = False
             self._open(draft, unreachable(view_of(self.desk), text, draft.ts_ns), keep=True)
-            draft.alert(Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
+            self.desk.alert(draft, Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
 
     def take(self, draft: Draft, snapshot: Snapshot) -> None:
         """Compare with a snapshot and do what follows."""
         desk = self.desk
         self.asked_ns = self.failures = 0
+        desk.alert_over(draft, "reconcile", "the account can be read again")
+        self._measure_clock(draft, snapshot)
         fills.take_all(desk, draft, snapshot.fills)
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
-                desk.learn(draft, replace(shown.seen, client_order_id=order.client_order_id))
+                seen = shown.seen
+                if seen.client_order_id != order.client_order_id:
+                    seen = replace(seen, client_order_id=order.client_order_id)
+                desk.learn(draft, seen)
         has_moved = desk.cursor != snapshot.cursor
         if has_moved:
             desk.cursor = snapshot.cursor
@@ -121,6 +131,8 @@ class Reconciler:
         for found in breaks:
             if found.key not in desk.ignored:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
+                if found.is_blocking and found.readings >= self.policy.readings_min:
+                    desk.alert(draft, found.rule.severity, f"break:{found.key}", found.text)
         self._restrict(draft, breaks)
         if agrees or is_same_money(desk, snapshot):
             # Behind a cursor that stands still the same executions come again, and have to be known then.
@@ -128,6 +140,16 @@ class Reconciler:
             desk.clean_cursor = desk.cursor
         if agrees:
             self._assert_balances(draft, snapshot)
+
+    def _measure_clock(self, draft: Draft, snapshot: Snapshot) -> None:
+        # The venue told its time at some moment of the reading: only what lies outside of the reading is skew.
+        if snapshot.venue_ns is None:
+            self.desk.measured(draft, "clock_skew", None)
+            return
+        least, most = sorted((snapshot.began_ns - snapshot.venue_ns, snapshot.ended_ns - snapshot.venue_ns))
+        proven = max(least, 0) + min(most, 0)
+        if proven or most - least <= SHARP_NS:
+            self.desk.measured(draft, "clock_skew", proven / 1e6)
 
     def _open(self, draft: Draft, breaks: Sequence[Break], *, keep: bool = False) -> None:
         desk = self.desk
@@ -138,7 +160,7 @@ class Reconciler:
         for key in [key for key in desk.breaks if key not in now and not keep]:
             draft.write("break_resolved", {"key": key})
             desk.ignored.discard(key)
-            self.resolutions.told.discard(key)
+            desk.alert_over(draft, f"break:{key}", "what we have and what the venue shows agree again")
         if keep:
             now = {**desk.breaks, **now}
         if now or desk.breaks:
@@ -153,7 +175,7 @@ class Reconciler:
                 asked.gate(found)
         desk.ready = not asked.frozen
         for row, slot in enumerate(desk.slots):
-            slot.gate = asked.gates.get(desk.instruments[row].key, "")
+            slot.gate = asked.gates.get(desk.keys[row], "")
         desk.measured(draft, "fatal_breaks", float(asked.fatal))
         if breaks:
             draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))
@@ -187,6 +209,7 @@ class Reconciler:
             del desk.breaks[subject]
             desk.readings = {key: reading for key, reading in desk.readings.items() if key != subject}
             draft.write("break_resolved", {"key": subject})
+            desk.alert_over(draft, f"break:{subject}", text)
             self.soon(draft, "a break was adopted")
         return done, text
 

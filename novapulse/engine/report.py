@@ -1,5 +1,6 @@
 """What a runner says of its account: for the health document, and for whoever started the process."""
 
+from dataclasses import asdict
 from typing import Any
 
 from novapulse.core.orders import OrderStatus
@@ -7,6 +8,11 @@ from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.engine.runner import AccountRunner, Life
 from novapulse.ops.health import AccountHealth
+
+_UNWELL = ("feed_silent", "clock_skew_pause", "clock_skew_halt")
+"""Breakers that say of the world around the account that it is not well."""
+
+_SHOWN = ("feed_silence", "clock_skew", "disk_free")
 
 
 def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
@@ -21,6 +27,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         reasons.append("it has not been compared with its venue yet")
     if desk.books.mode == Mode.HALTED:
         reasons.append("it is halted")
+    reasons += [why for name in _UNWELL if (why := desk.breakers.why(name)) is not None]
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in desk.orders.values())
     gates = tuple(slot.gate for slot in desk.slots if slot.gate)
     if told.connected is False and runner.life is Life.RUNNING:
@@ -43,6 +50,10 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
             "dropped_events": told.dropped,
             "bugs": told.bugs,
             "signals": signals_of(desk),
+            "alerts": [
+                {"key": key, **asdict(one), "severity": one.severity.value} for key, one in desk.alerts.open.items()
+            ],
+            "measured": {name: desk.breakers.measured.get(name) for name in _SHOWN},
         },
     )
 

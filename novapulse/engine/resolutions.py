@@ -3,7 +3,8 @@
 Invariants:
 - money is booked with its legs, whatever the reason: a movement against CAPITAL or INCOME, dust against DUST, and what
   an operator accepts without an explanation against SUSPENSE, where it stays visible;
-- money that comes or goes without a trade is no profit: the day's opening and the peaks move with it.
+- money that comes or goes without a trade is no profit: the day's opening and the peaks move with it. Only what is paid
+  for the rest of a split has a counterpart: it left the position.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Cancel, Flow, Lookup, ReadSnapshot, Severity
 from novapulse.core.orders import Filled
 from novapulse.core.postings import Book, Posting, move
-from novapulse.engine import fills
+from novapulse.engine import fills, splits
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import ask_cancel
 from novapulse.engine.resolver import Resolver
@@ -21,6 +22,7 @@ from novapulse.reconciliation.breaks import Break, Scope
 from novapulse.reconciliation.resolve import (
     AdoptExternal,
     AlertOnly,
+    ApplySplit,
     BookFacts,
     BookProvisional,
     CancelAtVenue,
@@ -37,7 +39,8 @@ from novapulse.reconciliation.resolve import (
 
 FLOWS_KEPT = 1024
 FOREIGN_ORDERS_KEPT = 256
-_INCOME = frozenset({"interest", "staking", "dividend", "reward"})
+_SOURCES = dict.fromkeys(("interest", "staking", "dividend", "reward"), Book.INCOME) | {"fee": Book.FEES}
+"""Kind of a movement -> the book on its other side; CAPITAL for every other kind."""
 
 
 class Resolutions:
@@ -47,7 +50,6 @@ class Resolutions:
         gates: Instrument -> why it takes no new risk.
         frozen: Why the account takes none; empty when it may.
         fatal: How many breaks halt the account.
-        told: Keys of open breaks that people were told of.
     """
 
     def __init__(self, desk: Desk, resolver: Resolver) -> None:
@@ -57,7 +59,6 @@ class Resolutions:
         self.gates: dict[InstrumentKey, str] = {}
         self.frozen = ""
         self.fatal = 0
-        self.told: set[str] = set()
 
     def begin(self) -> None:
         """Forget the demands of the comparison before."""
@@ -76,9 +77,7 @@ class Resolutions:
                 self.frozen = self.frozen or one.text
                 self.fatal += 1
             elif isinstance(one, AlertOnly):
-                if found.key not in self.told:
-                    self.told.add(found.key)
-                    draft.alert(found.rule.severity, found.key, one.text)
+                self.desk.alert(draft, found.rule.severity, f"break:{found.key}", one.text)
             else:
                 self._act(draft, found, one)
 
@@ -111,6 +110,8 @@ class Resolutions:
             self._adopt_external(draft, one)
         elif isinstance(one, ImportFlow):
             self._import(draft, one.flow)
+        elif isinstance(one, ApplySplit):
+            self._split(draft, one.flow)
         elif isinstance(one, WidenFills):
             draft.then(ReadSnapshot(desk.clean_cursor, one.text))
         elif isinstance(one, SweepDust):
@@ -151,15 +152,15 @@ class Resolutions:
         desk = self.desk
         if flow.flow_id in desk.flows:
             return
-        desk.flows[flow.flow_id] = None
-        while len(desk.flows) > FLOWS_KEPT:
-            desk.flows.popitem(last=False)
+        self._remember(flow)
         legs: tuple[Posting, ...] = ()
-        if self._take_amount(draft, flow.asset, flow.asset_units, own_money=True):
-            source = Book.INCOME if flow.kind in _INCOME else Book.FEES if flow.kind == "fee" else Book.CAPITAL
+        is_price = flow.kind == "cash_in_lieu"
+        if self._take_amount(draft, flow.asset, flow.asset_units, own_money=not is_price):
+            source = Book.TRADING if is_price else _SOURCES.get(flow.kind, Book.CAPITAL)
             legs = move(flow.asset, flow.asset_units, source, self._book_of(flow.asset))
         else:
-            draft.alert(Severity.WARNING, f"flow:{flow.flow_id}", f"{flow.kind} of {flow.asset}: not an asset of ours")
+            text = f"{flow.kind} of {flow.asset}: not an asset of ours"
+            desk.alert(draft, Severity.WARNING, f"flow:{flow.flow_id}", text, is_event=True)
         draft.write(
             "flow_booked",
             {
@@ -171,6 +172,15 @@ class Resolutions:
             },
             legs,
         )
+
+    def _remember(self, flow: Flow) -> None:
+        self.desk.flows[flow.flow_id] = None
+        while len(self.desk.flows) > FLOWS_KEPT:
+            self.desk.flows.popitem(last=False)
+
+    def _split(self, draft: Draft, flow: Flow) -> None:
+        if flow.flow_id not in self.desk.flows and splits.apply(self.desk, draft, flow):
+            self._remember(flow)
 
     def _sweep(self, draft: Draft, one: SweepDust) -> None:
         desk = self.desk
@@ -193,6 +203,8 @@ class Resolutions:
         if not self._take_amount(draft, found.asset, found.diff_units, own_money=True):
             return False, f"{found.asset} is not an asset of this account, or its difference is finer than it trades"
         legs = move(found.asset, found.diff_units, Book.SUSPENSE, self._book_of(found.asset))
+        if found.flow is not None:
+            self._remember(found.flow)
         draft.write("break_adopted", {"key": found.key, "text": found.text}, legs)
         return True, f"{found.diff_units} units of {found.asset} were booked against suspense"
 

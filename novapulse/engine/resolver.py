@@ -106,9 +106,9 @@ class Resolver:
             self._absent(draft, order, inquiry)
 
     def _still_live(self, draft: Draft, order: Order, inquiry: Inquiry) -> None:
-        if order.status is OrderStatus.CANCEL_PENDING:
+        if order.undisputed_status is OrderStatus.CANCEL_PENDING:
             ask_cancel(self.desk, draft, order)
-        elif order.status is OrderStatus.REPLACE_PENDING:
+        elif order.undisputed_status is OrderStatus.REPLACE_PENDING:
             inquiry.old_terms += 1
             if inquiry.old_terms >= 2:
                 self.desk.learn(draft, AmendRefused(order.client_order_id, order.amendments))

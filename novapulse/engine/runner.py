@@ -167,7 +167,7 @@ class AccountRunner:
         self.over = asyncio.Event()
         self._trouble = asyncio.Event()
         self._bug_ns = -(2**62)
-        self._has_new_bug = False
+        self._new_bug = ""
         self._idle: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
 
@@ -209,8 +209,9 @@ class AccountRunner:
             if isinstance(wrong, ValueError):
                 self.end(str(wrong))
             return
-        if self._has_new_bug:
-            self._has_new_bug = False
+        if self._new_bug:
+            self.condition("bug", float(self.told.bugs), self._new_bug)
+            self._new_bug = ""
             verb = "reduce_only" if self.told.bugs == 1 else "halt"
             self.command(f"bug:{self._timeline.now_ns()}", verb, {}, "the supervisor")
         await self.idle()
@@ -256,9 +257,9 @@ class AccountRunner:
         """Let the trader hear a command."""
         self.deliver(CommandReceived(self._timeline.now_ns(), command_id, verb, arguments, actor))
 
-    def condition(self, name: str, value: float | None, text: str = "") -> None:
+    def condition(self, name: str, value: float | None, text: str = "", subject: str = "") -> None:
         """Let the trader hear of a measured condition."""
-        self.deliver(ConditionSeen(self._timeline.now_ns(), name, value, text))
+        self.deliver(ConditionSeen(self._timeline.now_ns(), name, value, text, subject))
 
     async def hear_stream(self) -> None:
         """Bring what the venue's stream says to the trader, for as long as it stands.
@@ -318,11 +319,10 @@ class AccountRunner:
     def _on_bug(self, event: Event, wrong: Exception) -> None:
         now_ns = self._timeline.now_ns()
         self.told.bugs = self.told.bugs + 1 if now_ns - self._bug_ns < BUG_AGAIN_S * SECOND_NS else 1
-        self._bug_ns, self._has_new_bug = now_ns, True
         text = f"an error of our own: {type(wrong).__name__}: {wrong}"
+        self._bug_ns, self._new_bug = now_ns, f"{text}; the account may only reduce until somebody has looked"
         _log.critical("the trader broke", **self._name(), on=type(event).__name__, exc_info=wrong)
-        severity = Severity.CRITICAL
-        self._tell(Alert(severity, "bug", f"{text}; the account may only reduce until somebody has looked"))
+        self._tell(Alert(Severity.CRITICAL, "bug", self._new_bug))
         if self.told.bugs > 2:
             self.end(f"{text}; it was the third in an hour, and the account stands still")
         else:
@@ -386,6 +386,9 @@ class AccountRunner:
             task.add_done_callback(self._requests.pop)
 
     def _tell(self, alert: Alert) -> None:
+        if self.told.alerts.get(alert.key) == alert:
+            # It was told when it happened, and comes once more now that it is in the ledger.
+            return
         self.told.alerts[alert.key] = alert
         while len(self.told.alerts) > 100:
             self.told.alerts.pop(next(iter(self.told.alerts)))

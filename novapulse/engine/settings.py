@@ -90,7 +90,9 @@ class ReconciliationSettings(BaseModel):
     orders_interval_s: float = Field(20.0, gt=0, description="Between two looks at the open orders.")
     fills_interval_s: float = Field(60.0, gt=0, description="Between two sweeps of the fills.")
     balances_interval_s: float = Field(300.0, gt=0, description="Between two comparisons of balances and positions.")
-    race_guard_s: float = Field(5.0, ge=0, description="What was touched later than this before is not judged.")
+    race_guard_s: float = Field(
+        5.0, ge=0, description="What was touched this shortly before a reading is not compared: lists lag behind."
+    )
     readings_min: int = Field(2, ge=1, le=10, description="Equal readings before anything is repaired.")
 
     @model_validator(mode="after")
@@ -114,20 +116,14 @@ class TraderSettings(BaseModel):
     partial_fill: PartialFill = Field(
         "keep", description="What becomes of a partly filled entry: kept, completed at market, or closed again."
     )
-    exit_deadline_s: float = Field(30.0, gt=0, description="How long an exit may rest before it crosses the spread.")
-    exit_cross_s: float = Field(
-        0.0,
-        ge=0,
-        description="How long an exit then rests across the spread before it is a market order; 0 for not at all.",
-    )
     bracket_tries: int = Field(3, ge=1, description="Refusals of a stop after which its position is closed.")
     absence_after_s: float = Field(
         15.0, ge=0, description="After a request was sent, when an order that is nowhere can be called absent."
     )
     absences_apart_s: float = Field(5.0, ge=0, description="Between the two reads that prove it.")
     reconciliation: ReconciliationSettings = ReconciliationSettings()
-    dead_man_s: float = Field(
-        60.0, ge=0, description="Silence of ours after which a venue that can cancels our entries; 0 for off."
+    escalation_s: float = Field(
+        900.0, gt=0, description="After which a critical alert that nobody acknowledged is raised once more."
     )
     backoff_s_min: float = Field(1.0, gt=0, description="Wait before a failed task is started again, doubling ...")
     backoff_s_max: float = Field(60.0, gt=0, description="... up to this.")

@@ -9,11 +9,13 @@ from novapulse.compiled import kernel
 from novapulse.core.bars import Floats, Integers
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record, Verb
 from novapulse.execution.fills import stop_reason
-from novapulse.execution.tactics import Step, cross, next_step, reprice
+from novapulse.execution.tactics import Step, cross, next_step, reach, reprice
 from novapulse.risk.decide import decide
+from novapulse.risk.limits import daily_loss
 from novapulse.risk.settle import apply_fill, clear_position, mark_account, mark_position
+from novapulse.risk.sizing import drawdown
 
-TRIGGERED = 5
+TRIGGERED = 6
 """Step of an instrument whose bracket was triggered and has not closed the position: it is leaving at the market."""
 
 
@@ -37,6 +39,7 @@ def close_tick(
     steps: Integers,
     seen_account: Record,
     seen_positions: Record,
+    losses: Floats,
 ) -> int:
     """Let a close act on working orders, mark everything, and decide in the order of the instruments.
 
@@ -59,6 +62,7 @@ def close_tick(
         steps: int64[P], written: a `Step`, `TRIGGERED`, or 0.
         seen_account: ACCOUNT[P], written where an action is not HOLD: what the decision saw.
         seen_positions: POSITION[P], the same.
+        losses: float64[2], written: the day's loss and the drawdown, shares of the equity.
 
     Returns:
         How many things want attention: steps, and actions that are not HOLD.
@@ -76,7 +80,7 @@ def close_tick(
             mark_position(position, instruments[j], bars[j].close, rules)
             attention += steps[j] != 0
     _mark(ts_close_ns, reserved, account[0], positions, orders)
-    return attention + _decide_all(
+    attention += _decide_all(
         bars,
         signals,
         present,
@@ -93,6 +97,8 @@ def close_tick(
         seen_account,
         seen_positions,
     )
+    losses[0], losses[1] = daily_loss(account[0]), drawdown(account[0])
+    return attention
 
 
 @kernel(inline=True, allocates=False)
@@ -189,9 +195,11 @@ def _time_out(
     order: Record,
     denial: Record,
 ) -> int:
-    step = next_step(order, bar.close, instrument, rules)
+    step = next_step(order, bar.close, bar.ts_close_ns, instrument, rules)
     if step == Step.CHASE:
         reprice(order, bar.close, bar.ts_close_ns, instrument, rules)
+    elif step == Step.REACH:
+        reach(order, bar.close, bar.ts_close_ns, instrument, rules)
     elif step == Step.CROSS:
         cross(order, bar.ts_close_ns, rules)
     else:

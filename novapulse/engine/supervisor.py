@@ -3,6 +3,7 @@
 Invariants:
 - a task that fails is started again after a wait that grows; the accounts it serves hear of every failure, and their
   breaker pauses them when it fails again and again; no other account notices;
+- a feed is listened to by one task and watched by another: one that hangs, or fails, is found silent all the same;
 - the feed begins when every account has been compared with its venue, or has had its time for it;
 - a stop leaves nothing half done: no close is told any more, answers on their way are waited for, the end is recorded
   and the leases are given back, all within the deadline.
@@ -163,7 +164,9 @@ class Supervisor:
             self._guard(chore.name, partial(self._do, chore), [], is_real=True)
         await self._get_ready()
         for feed in self.feeds:
-            self._guard(f"feed {feed.exchange}", feed.run, [listener.runner for listener in feed.listeners])
+            hearing = [listener.runner for listener in feed.listeners]
+            self._guard(f"feed {feed.exchange}", feed.run, hearing)
+            self._guard(f"feed {feed.exchange} is watched", feed.watch, hearing)
         self._guard("end of the feeds", self._watch_the_end, [])
         await self._stop.wait()
         await self._wind_up()
@@ -190,7 +193,7 @@ class Supervisor:
                 text = f"{name}: {type(wrong).__name__}: {wrong}"
                 _log.error("a task failed", task=name, wait_s=round(wait_s, 3), times=backoff.failures, exc_info=wrong)
                 for runner in runners:
-                    runner.condition("task_failed", float(backoff.failures), text)
+                    runner.condition("task_failed", float(backoff.failures), text, name)
             # What serves the market waits by the market's time, what serves the machine by the machine's.
             if is_real:
                 await self._timeline.real(wait_s)

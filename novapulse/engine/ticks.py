@@ -13,15 +13,17 @@ import numpy as np
 
 from novapulse.core.messages import BarsClosed, HoldRun, SetTimer, decision_id
 from novapulse.core.orders import OrderStatus
-from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record, Verb
+from novapulse.core.records import Mode, Reason, Record, Verb
+from novapulse.engine import splits
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft, Run
 from novapulse.engine.gauges import measure_equity, measure_fills
-from novapulse.engine.orders import ACROSS, AT_MARKET, PASSIVE, SECOND_NS, let_go
+from novapulse.engine.orders import let_go
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
-from novapulse.risk.limits import daily_loss
-from novapulse.risk.sizing import drawdown
+
+LOOK_NS = 30_000_000_000
+"""Between two looks at an exit that has not closed its position."""
 
 _DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
 _ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
@@ -43,8 +45,10 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     desk.bar_ns = min(desk.bar_ns or step_ns, step_ns) if desk.ts_close_ns else 0
     desk.ts_close_ns = event.ts_close_ns
     desk.time_passed(draft)
-    for row in np.flatnonzero(event.present).tolist():
-        desk.prices_ns[row] = event.ts_close_ns
+    event = splits.seen_bars(desk, draft, event)
+    for row, here in enumerate(event.present.tolist()):
+        if here:
+            desk.prices_ns[row] = event.ts_close_ns
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     _measure(desk, draft)
@@ -59,7 +63,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     for one in attention:
         _act(desk, draft, one, event)
         touched.add(one.row)
-    touched.update(np.flatnonzero(desk.books.orders["intent"]).tolist())
+    touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
     return sorted(touched)
 
 
@@ -69,23 +73,24 @@ def _blocked(desk: Desk, row: int) -> int:
         return Reason.BREAK_OPEN
     if slot.gate:
         return Reason.BREAK_OPEN
-    foreign = int(desk.books.foreign_units[row])
+    foreign = desk.books.foreign_units.item(row)
     if foreign < 0 or (foreign > 0 and desk.instruments[row].shortable):
         # The venue has one holding: against what belongs to nobody a position could not be guarded.
         return Reason.BREAK_OPEN
     if any(order.status in _DOUBTFUL for order in desk.open_orders(row)):
         return Reason.ORDER_UNKNOWN
-    why = desk.breakers.blocks(desk.instruments[row].key)
+    why = desk.breakers.blocks(desk.keys[row])
     if why is not None:
         return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
     return 0
 
 
 def _measure(desk: Desk, draft: Draft) -> None:
-    account, rules = desk.books.account[0], desk.books.rules
-    desk.measured(draft, "daily_loss", float(daily_loss(account)))
-    if rules.drawdown_max > 0.0:
-        desk.measured(draft, "drawdown_share", float(drawdown(account) / rules.drawdown_max))
+    loss, drawdown = desk.books.losses.tolist()
+    drawdown_max = float(desk.books.rules.drawdown_max)
+    desk.measured(draft, "daily_loss", loss)
+    if drawdown_max > 0.0:
+        desk.measured(draft, "drawdown_share", drawdown / drawdown_max)
 
 
 def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
@@ -101,7 +106,7 @@ def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
             run.bars += 1
             continue
         if run is not None:
-            draft.runs.append(HoldRun(desk.instruments[row].key, run.reason, run.first_ns, run.last_ns, run.bars))
+            draft.runs.append(HoldRun(desk.keys[row], run.reason, run.first_ns, run.last_ns, run.bars))
         desk.runs[row] = Run(reasons[row], event.ts_close_ns, event.ts_close_ns, 1) if held else None
 
 
@@ -113,13 +118,9 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
         let_go(desk, draft, one.row)
     elif one.step == TRIGGERED:
         _leave_by_trigger(desk, draft, one.row)
-    elif one.step == Step.CROSS and desk.plan(one.row).intent == Intent.EXIT:
-        slot.rung = ACROSS if desk.settings.exit_cross_s > 0 else AT_MARKET
-        if slot.rung == ACROSS:
-            draft.then(SetTimer(f"exit:{one.row}", draft.ts_ns + round(desk.settings.exit_cross_s * SECOND_NS)))
     if one.verb == Verb.HOLD:
         return
-    name = decision_id(desk.key, desk.instruments[one.row].key, event.ts_close_ns, desk.settings_hash)
+    name = decision_id(desk.key, desk.keys[one.row], event.ts_close_ns, desk.settings_hash)
     if one.verb == Verb.WITHDRAW:
         write_unfilled(desk, draft, one.row, Reason.UNFILLED_TURNED)
     _write_decision(desk, draft, one, event, name)
@@ -133,11 +134,9 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
 
 
 def begin_to_leave(desk: Desk, draft: Draft, row: int) -> None:
-    """Note since when a position is to be closed, and when the patience with a resting exit is over."""
-    slot = desk.slots[row]
-    slot.leaving_ns = draft.ts_ns
-    slot.rung = AT_MARKET if desk.plan(row).kind == OrderKind.MARKET else PASSIVE
-    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + round(desk.settings.exit_deadline_s * SECOND_NS)))
+    """Note since when a position is to be closed, and look after it until it is."""
+    desk.slots[row].leaving_ns = draft.ts_ns
+    draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
 
 
 def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:

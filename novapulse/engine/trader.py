@@ -49,7 +49,7 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import commands, fills, leaving, memory, protection, ticks
+from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, splits, ticks
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
 from novapulse.engine.reconciler import Reconciler
@@ -72,25 +72,6 @@ class Trader:
         self.reconciler = Reconciler(desk, self.resolver)
         self.failed = ""
         self._packer = memory.Packer(desk)
-        self._handlers: dict[type, Callable[[Any, Draft], None]] = {
-            Started: self._on_started,
-            BarsClosed: self._on_bars,
-            BarLate: self._on_late,
-            QuoteSeen: self._on_quote,
-            SubmitEnded: self._on_submit,
-            CancelEnded: self._on_cancel,
-            AmendEnded: self._on_amend,
-            OrderReported: self._on_order,
-            FillReported: self._on_fill,
-            FillBusted: self._on_bust,
-            LookupEnded: self._on_lookup,
-            SnapshotRead: self._on_snapshot,
-            SnapshotFailed: self._on_no_snapshot,
-            TimerFired: self._on_timer,
-            CommitFailed: self._on_commit_failed,
-            ConditionSeen: self._on_condition,
-            CommandReceived: self._on_command,
-        }
 
     def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact], recent: Iterable[Fact]) -> None:
         """Take up the state of an earlier run.
@@ -128,13 +109,15 @@ class Trader:
         for order in (*desk.closed.values(), *desk.orders.values()):
             if order.venue_order_id:
                 desk.venue_ids[order.venue_order_id] = order.client_order_id
+            # A list that lags behind a placement does so over a restart as well.
+            desk.active_ns[order.client_order_id] = order.first_attempt_ns
 
     def handle(self, event: Event) -> list[Effect]:
         """Take an event in and return what is to be done, in order; nothing after a commit has failed."""
         if self.failed:
             return []
         draft, mode = Draft(event.ts_ns), self.desk.books.mode
-        self._handlers[type(event)](event, draft)
+        _HANDLERS[type(event)](self, event, draft)
         if self.desk.books.mode != mode:
             self._obey_mode(draft)
         state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
@@ -163,6 +146,7 @@ class Trader:
         for row in range(len(desk.slots)):
             leaving.go_on(desk, draft, row)
             self._settle(row, draft)
+        self.desk.tell_again(draft)
         self.reconciler.start(draft)
 
     # ---- the market ----
@@ -189,13 +173,15 @@ class Trader:
         row = self.desk.rows.get(event.instrument)
         if row is None:
             return
-        usable = 0.0 < event.bid < event.ask
+        usable = 0.0 < event.bid < event.ask and splits.is_behind(self.desk, draft, row, (event.bid + event.ask) / 2)
         if usable:
             self.desk.prices_ns[row] = event.ts_ns
             self.desk.quotes[row] = (event.ts_ns, event.bid, event.ask)
         self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
         if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
+            self._settle(row, draft)
+        elif usable and draft.changed:
             self._settle(row, draft)
 
     # ---- answers of the venue ----
@@ -318,12 +304,14 @@ class Trader:
             protection.on_timer(self.desk, draft, int(what))
             self._settle(int(what), draft)
         elif kind == "exit":
-            leaving.on_deadline(self.desk, draft, int(what))
+            leaving.look_after(self.desk, draft, int(what))
             self._settle(int(what), draft)
         elif kind == "deadline":
             self._on_deadline(draft, what)
         elif kind == "retry":
             self._settle(int(what), draft)
+        elif kind == "alerts":
+            self.desk.tell_again(draft)
 
     def _on_deadline(self, draft: Draft, name: str) -> None:
         # Whoever carries requests out answers each. If an answer was lost on the way, nobody knows what happened.
@@ -338,10 +326,8 @@ class Trader:
     def _on_condition(self, event: ConditionSeen, draft: Draft) -> None:
         if event.condition in LOOK_AGAIN:
             self.reconciler.soon(draft, event.condition)
-        elif event.condition == "task_failed":
-            self.desk.counted(draft, "task_failures")
         else:
-            self.desk.measured(draft, event.condition, event.value)
+            conditions.take(self.desk, draft, event)
         self._obey_mode(draft)
 
     def _on_command(self, event: CommandReceived, draft: Draft) -> None:
@@ -357,7 +343,11 @@ class Trader:
     def _settle(self, row: int, draft: Draft) -> None:
         """Close what has ended, look into what is not known, and take the next step towards what is wanted."""
         desk = self.desk
+        doubles.sort_out(desk, draft, row)
         for order in list(desk.open_orders(row)):
+            standing = order.undisputed_status
+            if order.status is OrderStatus.DISPUTED and standing in TERMINAL:
+                doubles.set_aside(desk, draft, row, order)
             if order.is_terminal:
                 self.resolver.settled(order)
                 was_child = desk.slots[row].child == order.client_order_id
@@ -367,13 +357,11 @@ class Trader:
                     after_child(desk, draft, row, order)
                 if was_bracket and order.status is OrderStatus.REJECTED:
                     protection.refused(desk, draft, row, order)
-            elif order.status is OrderStatus.DISPUTED and order.undisputed_status in TERMINAL:
-                self._set_aside(row, order)
-            elif order.status is OrderStatus.UNKNOWN or order.status is OrderStatus.SETTLING:
+            elif standing in (OrderStatus.UNKNOWN, OrderStatus.SETTLING):
                 self.resolver.watch(draft, order)
-            elif order.status in UNSETTLED:
+            elif standing in UNSETTLED:
                 self.resolver.watch(draft, order, ANSWER_S)
-            elif order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
+            elif standing in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
                 self.resolver.settled(order)
         for name in list(desk.slots[row].drains):
             drained = desk.orders.get(name)
@@ -386,16 +374,11 @@ class Trader:
         leaving.after_partial_fill(desk, draft, row)
         sync(desk, draft, row)
         protection.sync_protection(desk, draft, row)
+        if desk.alerts.open and desk.books.positions[row].qty_units == 0:
+            name = desk.instruments[row].symbol
+            desk.alert_over(draft, f"exit:{name}", f"the position in {name} is closed")
         if draft.entries:
             self.reconciler.hurry(draft)
-
-    def _set_aside(self, row: int, order: Order) -> None:
-        # The venue ended it and a person has to settle what it did: meanwhile the position must not wait for that.
-        slot, name = self.desk.slots[row], order.client_order_id
-        if name in (slot.child, slot.protect):
-            slot.child = "" if slot.child == name else slot.child
-            slot.protect = "" if slot.protect == name else slot.protect
-            slot.drains.append(name)
 
     def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
         # An entry that ended without a fill never made its bracket.
@@ -404,9 +387,9 @@ class Trader:
         bracket = desk.orders.get(slot.protect)
         if bracket is None or bracket.status is not OrderStatus.INTENT or not bracket.request.attached_to:
             return
-        is_wanted = desk.plan(row).intent == Intent.ENTRY and slot.decision == bracket.request.decision_id
+        is_wanted = desk.books.intent(row) is Intent.ENTRY and slot.decision == bracket.request.decision_id
         entry_is_over = not is_wanted and not any(order.request.role is Role.ENTRY for order in desk.open_orders(row))
-        if not entry_is_over or desk.books.positions[row].qty_units != 0:
+        if not entry_is_over or desk.books.held_units(row) != 0:
             return
         name = bracket.client_order_id
         if any(
@@ -427,3 +410,25 @@ def _known(orders: dict[str, Order], name: str) -> Order:
     if order is None:
         order = orders[name] = Order(name)
     return order
+
+
+# Not bound to a trader: one that refers to itself would have to be looked for when it is gone.
+_HANDLERS: dict[type, Callable[[Trader, Any, Draft], None]] = {
+    Started: Trader._on_started,
+    BarsClosed: Trader._on_bars,
+    BarLate: Trader._on_late,
+    QuoteSeen: Trader._on_quote,
+    SubmitEnded: Trader._on_submit,
+    CancelEnded: Trader._on_cancel,
+    AmendEnded: Trader._on_amend,
+    OrderReported: Trader._on_order,
+    FillReported: Trader._on_fill,
+    FillBusted: Trader._on_bust,
+    LookupEnded: Trader._on_lookup,
+    SnapshotRead: Trader._on_snapshot,
+    SnapshotFailed: Trader._on_no_snapshot,
+    TimerFired: Trader._on_timer,
+    CommitFailed: Trader._on_commit_failed,
+    ConditionSeen: Trader._on_condition,
+    CommandReceived: Trader._on_command,
+}

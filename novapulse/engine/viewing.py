@@ -11,7 +11,8 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Snapshot
 from novapulse.core.orders import Filled, OrderStatus, Role
 from novapulse.engine.desk import Desk
-from novapulse.reconciliation.view import View
+from novapulse.engine.orders import SECOND_NS
+from novapulse.reconciliation.view import View, looks_ours
 
 _UNSENT = frozenset({OrderStatus.INTENT})
 
@@ -20,10 +21,9 @@ def balances_of(desk: Desk) -> dict[str, int]:
     """Return the totals that the venue should show, units of each asset's ledger scale."""
     books = desk.books
     expected = {desk.quote: desk.cash_amount(int(books.account[0].cash_units))}
-    held = (books.positions["qty_units"] + books.foreign_units).tolist()
-    for instrument, units in zip(desk.instruments, held, strict=True):
-        amount = desk.amount(instrument.base, int(units), instrument.qty_scale)
-        expected[instrument.base] = expected.get(instrument.base, 0) + amount
+    for row, instrument in enumerate(desk.instruments):
+        units = books.held_units(row) + books.foreign_units.item(row)
+        expected[instrument.base] = expected.get(instrument.base, 0) + desk.base_amount(row, units)
     return expected
 
 
@@ -33,7 +33,11 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
         return False
     if any(_is_doubled(desk, row) for row in range(len(desk.slots))):
         return False
-    listed = {shown.seen.client_order_id or shown.seen.venue_order_id for shown in snapshot.orders}
+    listed = {
+        shown.seen.client_order_id or shown.seen.venue_order_id
+        for shown in snapshot.orders
+        if shown.seen.venue_order_id not in desk.foreign or looks_ours(shown.seen.client_order_id)
+    }
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
         return False
@@ -47,7 +51,7 @@ def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
     expected = balances_of(desk)
     if any(snapshot.balances.get(asset, 0) != units for asset, units in expected.items()):
         return False
-    if any(asset in desk.scales and asset not in expected for asset in snapshot.balances):
+    if any(units and asset in desk.scales and asset not in expected for asset, units in snapshot.balances.items()):
         return False
     return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
 
@@ -63,9 +67,9 @@ def _is_booked(desk: Desk, fill: Filled) -> bool:
 
 def _bare(desk: Desk) -> frozenset[InstrumentKey]:
     return frozenset(
-        desk.instruments[row].key
+        desk.keys[row]
         for row, slot in enumerate(desk.slots)
-        if desk.books.positions[row].qty_units != 0
+        if desk.books.held_units(row) != 0
         and not slot.why_bare
         and not slot.leaving_ns
         and not any(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row))
@@ -77,18 +81,15 @@ def view_of(desk: Desk) -> View:
     books = desk.books
     account = books.account[0]
     orders = {**desk.closed, **desk.orders}
-    positions = {
-        instrument.key: int(units)
-        for instrument, units in zip(desk.instruments, books.positions["qty_units"].tolist(), strict=True)
-    }
+    positions = {key: int(units) for key, units in zip(desk.keys, books.positions["qty_units"].tolist(), strict=True)}
     protected = frozenset(
-        desk.instruments[row].key
+        desk.keys[row]
         for row, slot in enumerate(desk.slots)
-        if books.positions[row].qty_units != 0 and not slot.why_bare and not slot.leaving_ns
+        if books.held_units(row) != 0 and not slot.why_bare and not slot.leaving_ns
     )
     return View(
         account=desk.key,
-        instruments={instrument.key: instrument for instrument in desk.instruments},
+        instruments=dict(zip(desk.keys, desk.instruments, strict=True)),
         orders=orders,
         venue_ids=desk.venue_ids,
         balances=balances_of(desk),
@@ -99,23 +100,20 @@ def view_of(desk: Desk) -> View:
         positions=positions,
         to_protect=protected,
         orders_active_ns=desk.active_ns,
-        instruments_active_ns={
-            instrument.key: ts_ns
-            for instrument, ts_ns in zip(desk.instruments, desk.rows_active_ns, strict=True)
-            if ts_ns
-        },
+        instruments_active_ns={key: ts_ns for key, ts_ns in zip(desk.keys, desk.rows_active_ns, strict=True) if ts_ns},
         known_trades=desk.foreign_trades,
         known_flows=desk.flows,
         known_foreign=desk.foreign,
         is_exclusive=False,
         fills_since_clean=desk.fills_since_clean,
         readings=desk.readings,
+        race_guard_ns=round(desk.settings.reconciliation.race_guard_s * SECOND_NS),
     )
 
 
 def _marks(desk: Desk) -> Mapping[InstrumentKey, int]:
     return {
-        instrument.key: units
-        for row, instrument in enumerate(desk.instruments)
+        key: units
+        for row, key in enumerate(desk.keys)
         if (units := desk.price_units(row, float(desk.books.last_bars[row].close))) > 0
     }

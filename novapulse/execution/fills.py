@@ -4,6 +4,7 @@ Invariants:
 - nothing fills on the bar that decided: an order is active on bars that close after its decision and latency;
 - a limit order fills at its limit as maker when the bar trades through it, by chance (`touch_probability`) when the bar
   only touches it, and never better than its limit;
+- a limit across the spread takes what the open offers within it, as a market order would; then it rests like any other;
 - a market order and a triggered stop fill at the open or at the trigger, worsened by half the spread and slippage, as
   taker;
 - a bar with a stop and a target inside it fills the stop;
@@ -108,8 +109,11 @@ def fill_order(order: Record, instrument: Record, bar: Record, rules: Record, ro
     units = min(order.units, room)
     if units <= 0:
         return False
-    if order.kind == OrderKind.MARKET:
+    if order.kind != OrderKind.LIMIT:
         price_units = taker_price_units(instrument, bar.open, order.side, rules)
+        beyond = order.side * (price_units / instrument.price_factor - order.limit_price)
+        if order.kind == OrderKind.ACROSS and beyond > 0.0:
+            return False
         write_fill(
             fill, instrument, order.side, units, price_units, bar.open, Liquidity.TAKER, bar.ts_close_ns, order.reason
         )

@@ -123,6 +123,8 @@ def _execution(execution: ExecutionSettings, timeframe_ns: int) -> dict[str, flo
         "limit_offset_fraction": execution.limit_offset_bps * _BPS,
         "time_to_live_ns": execution.time_to_live_bars * timeframe_ns,
         "chases_max": execution.chases_max,
+        "exit_deadline_ns": execution.exit_deadline_bars * timeframe_ns,
+        "exit_cross_ns": execution.exit_cross_bars * timeframe_ns,
         "fallback_market": execution.fallback_market,
         "fallback_edge_capture": execution.fallback_edge_capture,
         "latency_ns": latency_ns,

@@ -20,6 +20,12 @@ class ExecutionSettings(BaseModel):
     limit_offset_bps: float = Field(0.0, ge=0, lt=1000, description="Passive distance of a limit from the last close.")
     time_to_live_bars: int = Field(1, ge=1, description="Bars a limit rests before it is chased.")
     chases_max: int = Field(2, ge=0, description="How often a limit follows the price before it crosses or gives up.")
+    exit_deadline_bars: int = Field(
+        3, ge=1, description="Bars after which a resting exit crosses the spread, chased to the end or not."
+    )
+    exit_cross_bars: int = Field(
+        0, ge=0, description="Bars it then rests across the spread before it is a market order; 0 for not at all."
+    )
     fallback_market: bool = Field(True, description="Cross the spread after the last chase if the edge still pays.")
     fallback_edge_capture: float = Field(
         0.5, ge=0, le=1, description="Share of the way to the target one expects to earn."

@@ -1,12 +1,19 @@
 """What an order does when it is not filled in time: chase, then cross the spread if the edge still pays, then give up.
 
-Shared by the backtest's fill model and the live order manager: both ask `next_step` with what they know at that moment.
+Shared by the backtest's fill model and the live order manager: both ask `next_step` at the closes of bars, with what
+they know at that moment.
+
+Invariants:
+- an exit never gives up: it rests, follows the price, goes across the spread where that is configured, and ends at the
+  market;
+- its deadline counts from its decision in bars: no chase begins at it or outlasts it.
 """
 
 import enum
 
 from novapulse.compiled import kernel
 from novapulse.core.records import Intent, OrderKind, Record
+from novapulse.risk.cash import price_to_units
 from novapulse.risk.decide import passive_price
 from novapulse.risk.sizing import forecast_scale
 from novapulse.risk.stops import round_trip_cost
@@ -19,6 +26,8 @@ class Step(enum.IntEnum):
     CROSS = 2
     GIVE_UP_EXPIRED = 3
     GIVE_UP_NO_EDGE = 4
+    REACH = 5
+    """Go across the spread with a limit."""
 
 
 @kernel(inline=True, allocates=False)
@@ -34,29 +43,53 @@ def edge_left(order: Record, price: float, rules: Record) -> float:
 
 
 @kernel(inline=True, allocates=False)
-def next_step(order: Record, price: float, instrument: Record, rules: Record) -> int:
+def next_step(order: Record, price: float, ts_ns: int, instrument: Record, rules: Record) -> int:
     """Return the step after the time to live has passed.
 
     Args:
         order: ORDER; one of kind MARKET is an entry, for a market exit never expires.
         price: Last price known, quote per base.
+        ts_ns: The close at which this is asked.
         instrument: INSTRUMENT.
         rules: RULES.
 
     Returns:
-        A `Step`. An exit never gives up: it chases, then crosses.
+        A `Step`.
     """
     if order.kind == OrderKind.MARKET:
         return Step.GIVE_UP_EXPIRED
+    if order.intent == Intent.EXIT:
+        return _next_step_out(order, ts_ns, rules)
     if order.chases_left > 0:
         return Step.CHASE
-    if order.intent == Intent.EXIT:
-        return Step.CROSS
-    if not rules.fallback_market:
+    if not rules.fallback_market or _is_below_minimum(order, price, instrument):
         return Step.GIVE_UP_EXPIRED
     if edge_left(order, price, rules) > round_trip_cost(instrument, rules) * price:
         return Step.CROSS
     return Step.GIVE_UP_NO_EDGE
+
+
+@kernel(inline=True, allocates=False)
+def _is_below_minimum(order: Record, price: float, instrument: Record) -> bool:
+    # What is left of an entry that was filled in part goes to the market as an order of its own.
+    worth = order.units / instrument.qty_factor * min(price, order.decision_price)
+    return order.units < instrument.qty_min_units or worth < instrument.notional_min
+
+
+@kernel(inline=True, allocates=False)
+def _next_step_out(order: Record, ts_ns: int, rules: Record) -> int:
+    if order.chases_left > 0 and ts_ns < order.decision_ts_ns + rules.exit_deadline_ns:
+        return Step.CHASE
+    return Step.REACH if order.chases_left >= 0 and rules.exit_cross_ns > 0 else Step.CROSS
+
+
+@kernel(inline=True, allocates=False)
+def rests_until(order: Record, ts_ns: int, rules: Record) -> int:
+    """Return until when an order that rests from now on may do so before its next step; an exit has a deadline."""
+    expires_ns = ts_ns + rules.time_to_live_ns
+    if order.intent == Intent.EXIT:
+        expires_ns = min(expires_ns, order.decision_ts_ns + rules.exit_deadline_ns)
+    return expires_ns
 
 
 @kernel(inline=True, allocates=False)
@@ -68,7 +101,21 @@ def reprice(order: Record, price: float, ts_ns: int, instrument: Record, rules: 
     order.notional *= order.limit_price / before
     order.chases_left -= 1
     order.active_ns = ts_ns + rules.latency_ns
-    order.expires_ns = ts_ns + rules.time_to_live_ns
+    order.expires_ns = rests_until(order, ts_ns, rules)
+
+
+@kernel(inline=True, allocates=False)
+def reach(order: Record, price: float, ts_ns: int, instrument: Record, rules: Record) -> None:
+    """Put an exit across the spread: a limit one tick beyond what a taker is expected to get at the last price."""
+    worse = price * (1.0 + order.side * (rules.half_spread_fraction + rules.slippage_fraction))
+    limit_units = price_to_units(instrument, worse + order.side * instrument.tick, order.side)
+    limit_price = limit_units / instrument.price_factor
+    # One that rests at this very price already has nothing to change: it does not come to take what is there.
+    order.kind = OrderKind.LIMIT if limit_price == order.limit_price else OrderKind.ACROSS
+    order.limit_price = limit_price
+    order.chases_left = -1
+    order.active_ns = ts_ns + rules.latency_ns
+    order.expires_ns = ts_ns + rules.exit_cross_ns
 
 
 @kernel(inline=True, allocates=False)

@@ -4,14 +4,17 @@ Invariants:
 - a backup is one state, taken while the trader goes on; under its final name there is only what was checked: written
   to a temporary name, integrity-checked, audited, hashed, synchronised, renamed;
 - a backup is one file without a write-ahead log, and `<file>.sha256` beside it, in the form that `sha256sum -c` reads;
-- a restore checks first (hash, integrity, audit) and touches nothing if anything is wrong; it holds the writer's lock,
-  refuses while a lease is held, and keeps the replaced file aside;
-- nothing is restored into, or copied out of, a server here: `pg_dump` does that.
+- a backup of a server is the same kind of file, filled from one snapshot: either can be restored to a file or a server;
+- a restore checks first (hash, integrity, audit) and touches nothing if anything is wrong. To a file: it holds the
+  writer's lock and keeps the replaced file aside. To a server: only where nothing is, and audited there once more;
+- nothing is restored while a lease is held. A lease of this host over a file whose lock is free is of a dead process:
+  whoever writes holds the lock until it ends, however it ends. It does not stand in the way.
 """
 
 import fcntl
 import hashlib
 import os
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import select
+from sqlalchemy import text
 
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.audit import Audit, audit
+from novapulse.ledger.lease import held
 from novapulse.ledger.opening import BUSY_MS, Place, SchemaError, reader
-from novapulse.ledger.schema import lease
+from novapulse.ledger.portable import carried_in, carry_out
 from novapulse.ledger.storage import lock_file
 from novapulse.ledger.walk import UNREADABLE
 
@@ -62,12 +66,12 @@ class Restored:
     """A ledger that was put back.
 
     Attributes:
-        path: The ledger.
+        place: Where the ledger lies.
         aside: Where the replaced file lies; None when there was none.
-        audit: What the audit of the backup said; ok.
+        audit: What the audit said, of the backup and, on a server, of what was made of it; ok.
     """
 
-    path: Path
+    place: str
     aside: Path | None
     audit: Audit
 
@@ -84,28 +88,28 @@ def backup(
     """Copy a ledger while it is written, and check the copy.
 
     Args:
-        where: The ledger: a path or `sqlite:///PATH`.
+        where: The ledger: a path, `sqlite:///PATH` or `postgresql://HOST/DATABASE`.
         target: The new file; its folder is made where it is missing.
-        pages: Pages in one step.
+        pages: Pages in one step, of a file.
         pause_s: Seconds between two steps.
         processes: How many audit the copy.
-        progress: Told pages done and all pages.
+        progress: Told pages done and all pages; of a server, rows.
 
     Raises:
         BrokenBackupError: The copy is not sound, so the ledger is not: nothing is left under `target`.
         Unwritable: The ledger is not there, or the target cannot be written or is there already.
-        SchemaError: It is no ledger.
+        SchemaError: It is no ledger, or a server's of another schema than this code writes.
     """
-    source = _file_of(where, "backed up")
-    if not source.is_file():
+    source = Place.of(where)
+    if source.path is not None and not source.path.is_file():
         raise Unwritable(f"{source}: there is no such ledger")
     if target.exists():
         raise Unwritable(f"{target}: is there already")
     with _temporary_beside(target) as copy:
-        try:
-            _copy(source, copy, pages, pause_s, progress)
-        except sqlite3.Error as wrong:
-            raise Unwritable(f"{source}: not copied to {target} ({wrong})") from wrong
+        if source.path is None:
+            carry_out(where, copy, progress)
+        else:
+            _copy(source.path, copy, pages, pause_s, progress)
         found = _sound(copy, processes, f"{source}: not backed up, it is broken")
         digest = _sha256(copy)
         _publish(_note_of(target), f"{digest}  {target.name}\n".encode())
@@ -139,30 +143,34 @@ def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1) -
 
     Args:
         path: The backup.
-        where: The ledger: a path or `sqlite:///PATH`; it need not exist.
+        where: The ledger: a path or `sqlite:///PATH`, which need not exist, or `postgresql://HOST/DATABASE`, which has
+            to be empty.
         now_ns: Now, ns UTC: whether leases are held.
         processes: How many audit the backup.
 
     Raises:
         BrokenBackupError: The backup is not what it was made as.
         Unwritable: The backup is not there, or a process writes the ledger.
-        SchemaError: A lease is held: stop the trader first.
+        SchemaError: A lease is held: stop the trader first; or the server is not empty.
     """
-    ledger = _file_of(where, "restored")
-    found = check_backup(path, processes=processes)
-    with _temporary_beside(ledger) as copy, _held(ledger, now_ns):
-        _write_copy(path, copy)
-        aside = _aside(ledger, now_ns)
-        copy.chmod(0o660)
-        _rename(copy, ledger)
-    return Restored(ledger, aside, found)
-
-
-def _file_of(where: str | Path, what: str) -> Path:
     place = Place.of(where)
+    found = check_backup(path, processes=processes)
     if place.path is None:
-        raise Unwritable(f"{place}: is not {what} here: for a PostgreSQL server use pg_dump and pg_restore")
-    return place.path
+        return _restore_to_server(path, where, now_ns, found)
+    with _temporary_beside(place.path) as copy, _held(place.path, now_ns):
+        _write_copy(path, copy)
+        aside = _aside(place.path, now_ns)
+        copy.chmod(0o660)
+        _rename(copy, place.path)
+    return Restored(str(place), aside, found)
+
+
+def _restore_to_server(path: Path, where: str | Path, now_ns: int, found: Audit) -> Restored:
+    with carried_in(path, where, now_ns):
+        made = _sound(where, 1, f"{Place.of(where)}: not restored, what the server took is broken")
+        if made.head_hash != found.head_hash:
+            raise BrokenBackupError(f"{made.place}: not restored, its head is {made.head_hash}, not {found.head_hash}")
+    return Restored(made.place, None, made)
 
 
 @contextmanager
@@ -187,17 +195,20 @@ def _copy(source: Path, copy: Path, pages: int, pause_s: float, progress: Callab
             progress(total - left, total)
 
     read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(read_only, uri=True)) as ours, closing(sqlite3.connect(copy)) as theirs:
-        ours.execute(f"PRAGMA busy_timeout = {BUSY_MS:d}")
-        # One read transaction around all steps: a commit meanwhile does not start the copy anew.
-        ours.execute("BEGIN")
-        ours.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        ours.backup(theirs, pages=pages, sleep=pause_s, progress=step)
-        ours.rollback()
-        theirs.execute("PRAGMA journal_mode = DELETE").fetchone()
+    try:
+        with closing(sqlite3.connect(read_only, uri=True)) as ours, closing(sqlite3.connect(copy)) as theirs:
+            ours.execute(f"PRAGMA busy_timeout = {BUSY_MS:d}")
+            # One read transaction around all steps: a commit meanwhile does not start the copy anew.
+            ours.execute("BEGIN")
+            ours.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            ours.backup(theirs, pages=pages, sleep=pause_s, progress=step)
+            ours.rollback()
+            theirs.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.Error as wrong:
+        raise Unwritable(f"{source}: cannot be copied ({wrong})") from wrong
 
 
-def _sound(path: Path, processes: int, complaint: str) -> Audit:
+def _sound(path: str | Path, processes: int, complaint: str) -> Audit:
     try:
         found = audit(path, processes=processes)
     except (SchemaError, Unwritable) as wrong:
@@ -267,8 +278,9 @@ def _held(ledger: Path, now_ns: int) -> Iterator[None]:
         except BlockingIOError as wrong:
             holder = os.pread(handle, 100, 0).decode(errors="replace") or "another process"
             raise Unwritable(f"{ledger}: not restored, {holder} writes this ledger: stop it first") from wrong
-        if held := _leases(ledger, now_ns):
-            raise SchemaError(f"{ledger}: not restored, a lease is held: {'; '.join(held)}: stop the trader first")
+        if sentences := _leases(ledger, now_ns):
+            told = "; ".join(sentences)
+            raise SchemaError(f"{ledger}: not restored, a lease is held: {told}: stop the trader first")
         yield
     finally:
         os.close(handle)
@@ -278,22 +290,18 @@ def _leases(ledger: Path, now_ns: int) -> list[str]:
     if not ledger.is_file():
         return []
     engine = reader(ledger)
-    running = select(lease).where(lease.c.expires_ns > now_ns).order_by(lease.c.exchange, lease.c.account_id)
+    running = text("SELECT * FROM lease WHERE expires_ns > :now ORDER BY exchange, account_id")
     try:
         with engine.connect() as connection:
-            return [
-                f"{row.account_id} at {row.exchange} by {row.holder}, for another "
-                f"{-(-(row.expires_ns - now_ns) // 1_000_000_000)} s"
-                for row in connection.execute(running.with_only_columns(*_LEASE))
-            ]
+            rows = connection.execute(running, {"now": now_ns}).mappings().all()
     except UNREADABLE:
         # It is damaged, or no ledger: what is restored may be wanted for just that, and the lock says nobody writes it.
         return []
     finally:
         engine.dispose()
-
-
-_LEASE = (lease.c.exchange, lease.c.account_id, lease.c.holder, lease.c.expires_ns)
+    # The lock is ours: a holder on this host, which would have it until its end, is gone.
+    elsewhere = [row for row in rows if row.get("host") != socket.gethostname()]
+    return held([(r["exchange"], r["account_id"], r["holder"], r["expires_ns"]) for r in elsewhere], now_ns)
 
 
 def _aside(ledger: Path, now_ns: int) -> Path | None:

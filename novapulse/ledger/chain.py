@@ -18,6 +18,7 @@ _NAME = b"np1"
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
+_TEXT = frozenset({str})
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 Leg = tuple[str, str, int]
@@ -31,25 +32,31 @@ def canonical_json(body: Mapping[str, JSON]) -> str:
         ValueError: Something in it is no text, integer, truth value, None, list or mapping with text keys; the message
             names its path.
     """
-    _refuse_inexact(body, "body")
+    if wrong := _inexact(body):
+        raise ValueError("body" + wrong)
     return _encode(body if type(body) is dict else dict(body))
 
 
-def _refuse_inexact(value: JSON, path: str) -> None:
+def _inexact(value: JSON) -> str:
+    """Return where in a value something stands that has no exact text, and what it is; empty where there is nothing."""
     if type(value) is dict or isinstance(value, Mapping):
-        for key, item in value.items():
-            if type(key) is not str:
-                raise ValueError(f"{path}: key {key!r} is {type(key).__name__}, keys are text")
-            if type(item) not in _PLAIN:
-                _refuse_inexact(item, f"{path}.{key}")
+        if not _TEXT.issuperset(map(type, value)):
+            key = next(key for key in value if type(key) is not str)
+            return f": key {key!r} is {type(key).__name__}, keys are text"
+        if not _PLAIN.issuperset(map(type, value.values())):
+            for name, item in value.items():
+                if type(item) not in _PLAIN and (wrong := _inexact(item)):
+                    return f".{name}{wrong}"
     elif isinstance(value, (list, tuple)):
-        for number, item in enumerate(value):
-            if type(item) not in _PLAIN:
-                _refuse_inexact(item, f"{path}[{number}]")
+        if not _PLAIN.issuperset(map(type, value)):
+            for number, item in enumerate(value):
+                if type(item) not in _PLAIN and (wrong := _inexact(item)):
+                    return f"[{number}]{wrong}"
     elif isinstance(value, float):
-        raise ValueError(f"{path}: {value!r} is a float, write it as an integer or as float.hex() text")
+        return f": {value!r} is a float, write it as an integer or as float.hex() text"
     elif not isinstance(value, (str, int)) and value is not None:
-        raise ValueError(f"{path}: {value!r} is {type(value).__name__}, not text, integer, truth value, None or list")
+        return f": {value!r} is {type(value).__name__}, not text, integer, truth value, None or list"
+    return ""
 
 
 def canonical_bytes(

@@ -20,7 +20,9 @@ from novapulse.core.postings import imbalance
 from novapulse.ledger.chain import Leg, canonical_bytes, canonical_json, link
 from novapulse.ledger.schema import INT64_MAX
 
-INTENDED, CLOSED, FILLED = "order_intended", "order_closed", "fill_booked"
+INTENDED, FILLED = "order_intended", "fill_booked"
+CLOSES = {"order_closed": 1, "order_reopened": -1}
+"""Kind -> how it ends an order, or takes its end back; every other kind does neither."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -73,7 +75,7 @@ class Rows:
         order = draft.client_order_id
         if order:
             step = 0 if draft.kind == INTENDED else seq
-            self.order_step.append((exchange, account_id, order, step, seq, int(draft.kind == CLOSED)))
+            self.order_step.append((exchange, account_id, order, step, seq, CLOSES.get(draft.kind, 0)))
         if draft.venue_trade_id:
             self.fill_key.append((exchange, account_id, draft.venue_trade_id, seq))
 
@@ -138,7 +140,7 @@ def drafted(account: AccountKey, record: Record, scales: Mapping[str, int]) -> D
             text.encode()
     except ValueError as wrong:
         raise JournalError(f"{kind} of {named(account)}: {wrong}") from wrong
-    order = _text(body, "client_order_id", record, account, kind in (INTENDED, CLOSED))
+    order = _text(body, "client_order_id", record, account, kind == INTENDED or kind in CLOSES)
     trade = _text(body, "venue_trade_id", record, account, True) if kind == FILLED else ""
     return Draft(kind, ts_ns, text, _legs(account, record, scales) if record.postings else (), order, trade)
 

@@ -7,7 +7,10 @@ Invariants:
 - a lease that was released or ran out keeps its row: the next holder gets a higher epoch.
 """
 
+import datetime
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import Fenced
@@ -24,6 +27,24 @@ _RENEW = (
     "UPDATE lease SET renewed_ns = ?, expires_ns = ? WHERE exchange = ? AND account_id = ? AND epoch = ?"
     " AND expires_ns <> 0"
 )
+
+RUNNING = "SELECT exchange, account_id, holder, expires_ns FROM lease WHERE expires_ns > ? ORDER BY 1, 2"
+"""Leases that have not run out at a moment; of every revision."""
+
+
+def held(rows: Iterable[Sequence[Any]], now_ns: int) -> list[str]:
+    """Return who holds what until when, for the operator.
+
+    Args:
+        rows: What `RUNNING` gives.
+        now_ns: Now, ns UTC.
+    """
+    sentences = []
+    for exchange, account_id, holder, expires_ns in rows:
+        seconds = -((now_ns - expires_ns) // 10**9)
+        end = datetime.datetime.fromtimestamp(-(-expires_ns // 10**9), datetime.UTC)
+        sentences.append(f"{account_id} at {exchange} by {holder}, for another {seconds} s, until {end:%F %T} UTC")
+    return sentences
 
 
 @dataclass(frozen=True, slots=True)

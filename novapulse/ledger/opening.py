@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.chain import genesis
+from novapulse.ledger.lease import RUNNING, held
 from novapulse.ledger.schema import OLDEST_REVISION, REVISION
 from novapulse.ledger.storage import PostgresqlStorage, SqliteStorage, Storage, lock_file, sqlite_problem
 
@@ -30,6 +31,8 @@ WAL_RESET_FIXED = (3, 51, 3)
 BUSY_MS = 5000
 PAGE_BYTES = 2048
 """Of a new file: a commit touches half a dozen pages and writes each whole; smaller ones make it a tenth faster."""
+CHECKPOINT_PAGES = 2000
+"""As many bytes of log as SQLite's own default: more checkpoints would be more synchronisations of the disk."""
 _HEAD = f"{REVISION:04d}"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _blank: dict[str, bytes] = {}
@@ -121,7 +124,7 @@ def _pragmas(connection: sqlite3.Connection, durable: bool, busy_ms: int) -> Non
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     for pragma in (
         "foreign_keys = ON",
-        "wal_autocheckpoint = 1000",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         "mmap_size = 0",
         "temp_store = MEMORY",
         "cell_size_check = ON",
@@ -203,7 +206,12 @@ def reader(where: str | Path) -> Engine:
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def _upgrade(storage: Storage, place: Place, target: str) -> None:
+def upgrade(storage: Storage, place: Place, target: str) -> None:
+    """Make the tables of a revision, or bring older ones to it.
+
+    Raises:
+        JournalError: The storage did not take it.
+    """
     from alembic import command
     from alembic.config import Config
 
@@ -236,18 +244,12 @@ def _tables(storage: Storage) -> set[str]:
     return {str(row[0]) for row in storage.execute(names).fetchall()}
 
 
-def _leases_held(storage: Storage, now_ns: int) -> list[str]:
-    rows = storage.execute(
-        storage.prepare("SELECT exchange, account_id, holder FROM lease WHERE expires_ns > ? ORDER BY 1, 2"), (now_ns,)
-    ).fetchall()
-    return [f"{account_id} at {exchange} by {holder}" for exchange, account_id, holder in rows]
-
-
 def _migrate(storage: Storage, place: Place, found: str, now_ns: int, target: int) -> None:
-    held = [] if storage.exclusive or not found else _leases_held(storage, now_ns)
-    if held:
-        raise SchemaError(f"{place}: not migrated, a trader holds {'; '.join(held)}: stop it first")
-    _upgrade(storage, place, f"{target:04d}")
+    if found and not storage.exclusive:
+        rows = storage.execute(storage.prepare(RUNNING), (now_ns,)).fetchall()
+        if sentences := held(rows, now_ns):
+            raise SchemaError(f"{place}: not migrated, a trader holds {'; '.join(sentences)}: stop it first")
+    upgrade(storage, place, f"{target:04d}")
     if found:
         oldest = min(target, OLDEST_REVISION)
         storage.begin()
@@ -255,7 +257,12 @@ def _migrate(storage: Storage, place: Place, found: str, now_ns: int, target: in
         storage.commit()
 
 
-def _revision(storage: Storage, place: Place) -> str:
+def found_revision(storage: Storage, place: Place) -> str:
+    """Return the revision of the schema that is there, four digits; empty where there is nothing at all.
+
+    Raises:
+        SchemaError: Something else is there.
+    """
     tables = _tables(storage)
     if "alembic_version" not in tables:
         if tables:
@@ -284,7 +291,7 @@ def bring_up(
     Raises:
         SchemaError: The schema is newer, or older and may not be changed, or no ledger at all.
     """
-    found = _revision(storage, place)
+    found = found_revision(storage, place)
     if storage.dialect == "sqlite" and place.path is None and not found and isinstance(storage, SqliteStorage):
         _fill_memory(storage, place, now_ns, target)
     elif found.isdigit() and int(found) > REVISION:
@@ -335,7 +342,7 @@ def migrate(where: str | Path, *, now_ns: int, target: int = REVISION) -> str:
         raise Unwritable(f"{place.path}: there is no such ledger")
     storage = open_storage(place)
     try:
-        if not _revision(storage, place):
+        if not found_revision(storage, place):
             raise SchemaError(f"{place}: is not a ledger, it is empty")
         said = bring_up(storage, place, now_ns=now_ns, ledger_id="", target=target)
     finally:

@@ -1,4 +1,4 @@
-"""What can be asked of a ledger: balances, orders, fills, decisions, alerts, modes, breakers, of one account each.
+"""What can be asked of a ledger: balances, orders, fills, decisions, modes, breakers, of one account each.
 
 Invariants:
 - an account is asked for by exchange and account id; one that the ledger does not know is an error that names those it
@@ -28,17 +28,29 @@ from novapulse.core.postings import Book, Posting
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.reads import Entry
-from novapulse.ledger.schema import asset, balance, checkpoint, event, hold_run, lease, of_kind, order_step, posting
+from novapulse.ledger.schema import (
+    asset,
+    balance,
+    checkpoint,
+    event,
+    hold_run,
+    lease,
+    of_kind,
+    order_open,
+    order_step,
+    posting,
+)
 from novapulse.ledger.walk import said, snapshot
 
 CHUNK = 1_000
 
-DECISIONS, ALERTS, MODES = ("decision_taken",), ("alert_raised",), ("mode_changed",)
+DECISIONS, MODES = ("decision_taken",), ("mode_changed",)
 BREAKERS = ("breaker_tripped", "breaker_cleared")
 BREAKS = ("break_found", "break_resolved", "break_adopted")
 COMMANDS = ("command_answered",)
 LISTINGS = ("account_opened", "instrument_listed")
 FILLS = ("fill_booked", "fill_busted")
+SPLITS = ("split_applied",)
 
 
 class UnknownAccountError(ValueError):
@@ -113,6 +125,23 @@ class Execution:
     base_units: int
     cash_units: int
     fee_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split, with the quantities before and behind it in ledger units of the base asset.
+
+    Attributes:
+        seq: Its event.
+        instrument: What was split.
+        own: What our orders held.
+        foreign: What belonged to nobody.
+    """
+
+    seq: int
+    instrument: InstrumentKey
+    own: tuple[int, int]
+    foreign: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +326,23 @@ def executions(connection: Connection, account: AccountKey) -> Iterator[Executio
         )
 
 
+def splits(connection: Connection, account: AccountKey) -> tuple[Split, ...]:
+    """Return the splits of an account's instruments, in order.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    known, listed = scales(connection), listings(connection, account)
+    found = []
+    for entry in records(connection, account, SPLITS):
+        body = entry.record.body
+        key = InstrumentKey(*body["instrument"])
+        finer = 10 ** (known[body["asset"]] - listed[key].qty_scale)
+        own, foreign = ((before * finer, after * finer) for before, after in (body["units"], body["foreign_units"]))
+        found.append(Split(entry.seq, key, own, foreign))
+    return tuple(found)
+
+
 def moved(postings: Sequence[Posting]) -> tuple[int, int, int]:
     """Return what an execution brought of the base asset and of the quote asset, and its fee: ledger units."""
     traded = {leg.asset for leg in postings if leg.book is Book.INVENTORY}
@@ -317,12 +363,10 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
     same = and_(*(intent.c[name] == step.c[name] for name in ("exchange", "account_id", "client_order_id")))
     mine = and_(intent.c.exchange == account.exchange, intent.c.account_id == account.account_id, intent.c.step == 0)
     if only_open:
-        closed = select(order_step.c.client_order_id).where(
-            order_step.c.exchange == account.exchange,
-            order_step.c.account_id == account.account_id,
-            order_step.c.closes == 1,
+        still = select(order_open.c.client_order_id).where(
+            order_open.c.exchange == account.exchange, order_open.c.account_id == account.account_id
         )
-        mine = and_(mine, intent.c.client_order_id.not_in(closed))
+        mine = and_(mine, intent.c.client_order_id.in_(still))
     joined = intent.join(step, same).join(event, event.c.seq == step.c.seq)
     rows = connection.execute(
         select(intent.c.seq, intent.c.client_order_id, step.c.closes, event.c.kind, event.c.body, event.c.ts_ns)
@@ -334,7 +378,7 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
     for (seq, name), facts in groupby(rows, key=lambda row: (row[0], row[1])):
         order, is_open, intended_ns = Order(name), True, 0
         for _, _, closes, kind, body, ts_ns in facts:
-            is_open = is_open and not closes
+            is_open = closes < 0 if closes else is_open
             if kind in KINDS:
                 order.add(from_body(kind, json.loads(body)))
             if kind == "order_intended":

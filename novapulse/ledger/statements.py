@@ -15,9 +15,10 @@ _PARTS = {
     "leg": "p.seq, p.book, p.asset, p.amount",
     "legs": "posting p JOIN event e ON e.seq = p.seq",
     "range": "e.exchange = ? AND e.account_id = ? AND e.seq > ? AND e.seq <= ?",
-    "kind": f"e.kind = ? AND e.{BY_KIND}",
+    "kind": f"e.kind = ? AND {BY_KIND}",
     "open": "seq FROM order_step WHERE exchange = ? AND account_id = ? AND client_order_id IN (SELECT client_order_id "
-    "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id HAVING max(closes) = 0)",
+    "FROM order_step WHERE exchange = ? AND account_id = ? GROUP BY client_order_id "
+    "HAVING max(closes * seq) <= max(-closes * seq))",
 }
 
 

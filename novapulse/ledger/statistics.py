@@ -4,13 +4,14 @@ Invariants:
 - lots are closed first in, first out, fees included in what they cost and bring; nothing is rounded: a part of a lot
   costs its share as a fraction, and the parts of a round trip sum to what moved in the ledger, to the unit;
 - executions that belong to no order of ours have lots of their own: they never enter a strategy's result;
+- a split changes how many units a lot has, never what it cost;
 - an execution that was taken back takes its lot away with what it cost, where nothing of it was sold yet.
 """
 
 import base64
 import binascii
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -21,7 +22,17 @@ from sqlalchemy import Connection
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.postings import Book
 from novapulse.core.records import ACCOUNT
-from novapulse.ledger.queries import BREAKERS, DECISIONS, Execution, executions, listings, records, scales
+from novapulse.ledger.queries import (
+    BREAKERS,
+    DECISIONS,
+    Execution,
+    Split,
+    executions,
+    listings,
+    records,
+    scales,
+    splits,
+)
 
 DAY_NS = 86_400_000_000_000
 
@@ -144,17 +155,46 @@ class Inventory:
         if units:
             self.lots.append(Lot(units, per_unit * abs(units), one))
 
+    def split(self, ratio: Fraction) -> None:
+        """Restate the lots by a ratio; what they cost stays, and together they are rounded once."""
+        held = done = 0
+        kept, carried = deque[Lot](), Fraction(0)
+        for lot in self.lots:
+            held += lot.units
+            lot.units = round(held * ratio) - done
+            lot.money += carried
+            done += lot.units
+            carried = Fraction(0) if lot.units else lot.money
+            kept.extend([lot] if lot.units else [])
+        if kept:
+            kept[-1].money += carried
+        self.lots = kept
+
     def _whole_lot_of(self, trade: str, units: int) -> Lot | None:
         return next((lot for lot in self.lots if lot.execution.venue_trade_id == trade and lot.units == units), None)
 
 
-def _by_instrument(done: Iterable[Execution]) -> Iterator[tuple[Inventory, bool, Execution]]:
+def _by_instrument(connection: Connection, account: AccountKey) -> Iterator[tuple[Inventory, bool, Execution]]:
     inventories: dict[tuple[InstrumentKey, bool], Inventory] = {}
-    for one in done:
+    due = deque(splits(connection, account))
+    for one in executions(connection, account):
+        _split_up_to(inventories, due, one.seq)
         if one.instrument is not None:
             key = one.instrument, bool(one.client_order_id)
             inventory = inventories.setdefault(key, Inventory(one.instrument))
             yield inventory, key[1], one
+    _split_up_to(inventories, due, None)
+
+
+def _split_up_to(
+    inventories: Mapping[tuple[InstrumentKey, bool], Inventory], due: deque[Split], seq: int | None
+) -> None:
+    while due and (seq is None or due[0].seq < seq):
+        one = due.popleft()
+        for is_ours, (before, after) in ((True, one.own), (False, one.foreign)):
+            inventory = inventories.get((one.instrument, is_ours))
+            if inventory is not None and before:
+                inventory.split(Fraction(after, before))
 
 
 def realised(connection: Connection, account: AccountKey) -> Iterator[Realised]:
@@ -163,7 +203,7 @@ def realised(connection: Connection, account: AccountKey) -> Iterator[Realised]:
     Raises:
         UnknownAccountError: The ledger has no such account.
     """
-    for inventory, _, one in _by_instrument(executions(connection, account)):
+    for inventory, _, one in _by_instrument(connection, account):
         yield from inventory.take(one)
 
 
@@ -174,7 +214,7 @@ def positions(connection: Connection, account: AccountKey) -> tuple[Position, ..
         UnknownAccountError: The ledger has no such account.
     """
     kept: dict[tuple[bool, InstrumentKey], Inventory] = {}
-    for inventory, is_ours, one in _by_instrument(executions(connection, account)):
+    for inventory, is_ours, one in _by_instrument(connection, account):
         kept[not is_ours, inventory.instrument] = inventory
         deque(inventory.take(one), maxlen=0)
     return tuple(
@@ -198,7 +238,11 @@ def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTr
     """
     running: dict[InstrumentKey, list[Execution]] = defaultdict(list)
     held: dict[InstrumentKey, int] = defaultdict(int)
+    due = deque(splits(connection, account))
     for one in executions(connection, account):
+        while due and due[0].seq < one.seq:
+            split = due.popleft()
+            held[split.instrument] += split.own[1] - split.own[0]
         if one.instrument is None or not one.client_order_id:
             continue
         running[one.instrument].append(one)
@@ -350,7 +394,7 @@ def risk_history(connection: Connection, account: AccountKey) -> tuple[RiskDay, 
     def of(ts_ns: int) -> RiskDay:
         return days.setdefault(ts_ns // DAY_NS, RiskDay(ts_ns // DAY_NS))
 
-    for inventory, _, one in _by_instrument(executions(connection, account)):
+    for inventory, _, one in _by_instrument(connection, account):
         today = of(one.ts_ns)
         today.executions += one.fill is not None
         today.fees += one.fee_units

@@ -10,12 +10,13 @@ Invariants:
 
 import json
 import secrets
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Engine, LargeBinary, bindparam, cast, column, select
+from sqlalchemy import Connection, CursorResult, Engine, LargeBinary, bindparam, cast, column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.elements import ColumnElement
@@ -25,10 +26,10 @@ from novapulse.ledger import chain
 from novapulse.ledger.chain import Leg
 from novapulse.ledger.schema import event, posting
 
-UNREADABLE = (DBAPIError, UnicodeDecodeError)
+UNREADABLE = (DBAPIError, sqlite3.Error, UnicodeDecodeError)
 """What a driver raises for a damaged file."""
 
-BATCH_EVENTS = 1_000
+BATCH_EVENTS = 500
 FAULTS_KEPT = 100
 
 VENUE_BOOKS = frozenset({Book.CASH, Book.HOLD, Book.INVENTORY})
@@ -124,18 +125,20 @@ def _refuse(text: str) -> NoReturn:
 
 
 _parse = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 
 
 def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Leg]]) -> None:
     previous, expected = found.last_hash, found.last_seq + 1
-    link, canonical_bytes, balances, none = chain.link, chain.canonical_bytes, found.balances, list[Leg]()
+    link, canonical_bytes, own_legs = chain.link, chain.canonical_bytes, legs.pop
     is_canonical = _all_canonical(rows)
     for seq, ts_ns, exchange, account_id, kind, body, stored in rows:
         if seq != expected:
             found.add(_gap(expected, seq))
             expected, previous = seq, b""
-        own = legs.pop(seq, none)
+        own = own_legs(seq, ())
         try:
             computed = link(previous, seq, canonical_bytes(ts_ns, exchange, account_id, kind, body, own))
             if computed != stored and previous:
@@ -143,12 +146,7 @@ def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Leg]]) -> N
             elif not is_canonical and (problem := _not_canonical(body)):
                 found.add(Fault(seq, "event.body", problem))
             if own:
-                sums = dict.fromkeys([asset for _, asset, _ in own], 0)
-                for book, asset, amount in own:
-                    sums[asset] += amount
-                    balances[exchange, account_id, book, asset] += amount
-                if any(sums.values()):
-                    found.add(Fault(seq, "posting.amount", f"the legs do not sum to 0 but to {sums}"))
+                _move(found, seq, exchange, account_id, own)
             if kind in _NOTED:
                 _note(found, seq, (exchange, account_id), kind, body)
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as wrong:
@@ -158,6 +156,15 @@ def _check(found: Stretch, rows: Sequence[Row], legs: dict[int, list[Leg]]) -> N
     found.last_seq, found.last_hash = expected - 1, previous
     for seq in sorted(legs):
         found.add(Fault(seq, "posting", "belongs to an event that is not there"))
+
+
+def _move(found: Stretch, seq: int, exchange: str, account_id: str, legs: Sequence[Leg]) -> None:
+    balances, sums = found.balances, dict[str, int]()
+    for book, asset, amount in legs:
+        sums[asset] = sums.get(asset, 0) + amount
+        balances[exchange, account_id, book, asset] += amount
+    if any(sums.values()):
+        found.add(Fault(seq, "posting.amount", f"the legs do not sum to 0 but to {sums}"))
 
 
 def _all_canonical(rows: Sequence[Row]) -> bool:
@@ -261,8 +268,8 @@ _POSTINGS = _postings(list(posting.c))
 
 def _rows(connection: Connection, statement: Select[Any], bounds: Mapping[str, int]) -> Sequence[Row]:
     try:
-        return connection.execute(statement, bounds).all()
-    except DBAPIError as wrong:
+        return _plain(connection.execute(statement, bounds))
+    except (DBAPIError, sqlite3.Error) as wrong:
         if "UTF-8" not in str(wrong):
             raise
         raw = _events if statement is _EVENTS else _postings
@@ -271,8 +278,16 @@ def _rows(connection: Connection, statement: Select[Any], bounds: Mapping[str, i
             cast(each, LargeBinary).label(each.name) if each.type.python_type is str else column(each.name)
             for each in table.c
         ]
-        rows = connection.execute(raw(readable).select_from(table), bounds).all()
+        rows = _plain(connection.execute(raw(readable).select_from(table), bounds))
         return [tuple(_text(value, each.name) for value, each in zip(row, table.c, strict=True)) for row in rows]
+
+
+def _plain(found: CursorResult[Any]) -> Sequence[Row]:
+    # Rows as the driver made them: SQLAlchemy's own cost more than everything that is done with them here.
+    assert found.cursor is not None
+    rows: Sequence[Row] = found.cursor.fetchall()
+    found.close()
+    return rows
 
 
 def _text(value: object, name: str) -> object:

@@ -1,4 +1,4 @@
-"""Writes what a session saw: every bar as it came, those that decided nothing included.
+"""Writes what a session saw: every bar as it came, those that decided nothing included; and what its accounts heard.
 
 Invariants:
 - a file is a line of JSON and then records of one size, each written before its close is told: whatever kills the
@@ -18,12 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from novapulse.core.instruments import InstrumentKey
-from novapulse.core.records import BAR, Record
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.records import BAR, SIGNAL, Record
+
+SESSIONS = "sessions"
+"""Folder of the recordings, beside the ledger."""
 
 SESSIONS_KEPT = 32
 _VERSION = 1
 _SUFFIX = ".bars"
+_HEARD_SUFFIX = ".heard"
 
 ARRIVAL = np.dtype(
     [
@@ -34,6 +38,17 @@ ARRIVAL = np.dtype(
         ("made", "<i4"),
         ("exact", "<i4"),  # 1, so that a cut or foreign record is noticed
         *[(name, "<f8" if name != "ts_close_ns" else "<i8") for name in BAR.names or ()],
+    ]
+)
+
+
+HEARD = np.dtype(
+    [
+        ("exact", "<i4"),  # 1, so that a cut or foreign record is noticed
+        ("instrument", "<i4"),
+        ("calibration", "S16"),
+        ("bar", BAR),
+        ("signal", SIGNAL),
     ]
 )
 
@@ -54,7 +69,23 @@ class Seen:
     problem: str
 
 
-class SessionRecorder:
+class _Recording:
+    def __init__(self, path: Path, instruments: Sequence[InstrumentKey], facts: Mapping[str, Any]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        listed = [[key.exchange, key.symbol] for key in instruments]
+        # Without a buffer: what was written is with the operating system, and outlives the process.
+        self._file = path.open("xb", buffering=0)
+        self._file.write(
+            json.dumps({"version": _VERSION, "instruments": listed, **facts}, sort_keys=True).encode() + b"\n"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class SessionRecorder(_Recording):
     """The recording of one exchange in one session."""
 
     def __init__(
@@ -75,19 +106,9 @@ class SessionRecorder:
         Raises:
             OSError: It cannot be written.
         """
-        self.path = path
+        super().__init__(path, instruments, {"problems": list(problems), **facts})
         self._instruments = {key: number for number, key in enumerate(instruments)}
         self._problems = {name: number for number, name in enumerate(problems)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        header = {
-            "version": _VERSION,
-            "instruments": [[key.exchange, key.symbol] for key in instruments],
-            "problems": list(problems),
-            **facts,
-        }
-        # Without a buffer: what was written is with the operating system, and outlives the process.
-        self._file = path.open("xb", buffering=0)
-        self._file.write(json.dumps(header, sort_keys=True).encode() + b"\n")
 
     def write(self, bars: Sequence[Seen]) -> None:
         """Add bars in the order in which they came; those of instruments that nobody trades are left out.
@@ -106,9 +127,34 @@ class SessionRecorder:
         if known:
             self._file.write(rows.tobytes())
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+
+class HeardRecorder(_Recording):
+    """The recording of what one account was told in one session: bars and signals of every close."""
+
+    def __init__(self, path: Path, instruments: Sequence[InstrumentKey], facts: Mapping[str, Any]) -> None:
+        """Make the file.
+
+        Args:
+            path: Where; its folder is made.
+            instruments: The account's, sorted.
+            facts: Whose it is: text and numbers.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        super().__init__(path, instruments, facts)
+
+    def write(self, bars: Record, signals: Record, present: Record, calibration: str) -> None:
+        """Add a close: BAR[P], SIGNAL[P], int64[P], and the id of the calibration.
+
+        Raises:
+            OSError: The disk did not take it.
+        """
+        here = np.flatnonzero(present)
+        rows = np.zeros(here.size, HEARD)
+        rows["exact"], rows["instrument"], rows["calibration"] = 1, here, calibration.encode()
+        rows["bar"], rows["signal"] = bars[here], signals[here]
+        self._file.write(rows.tobytes())
 
 
 def read_recording(path: Path) -> tuple[dict[str, Any], list[Seen]]:
@@ -117,23 +163,8 @@ def read_recording(path: Path) -> tuple[dict[str, Any], list[Seen]]:
     Raises:
         RecorderError: The file is not there, no recording, or damaged before its last record.
     """
-    try:
-        whole = path.read_bytes()
-        line, _, rest = whole.partition(b"\n")
-        header = json.loads(line)
-        version = header["version"]
-        keys = [InstrumentKey(*parts) for parts in header["instruments"]]
-        problems = list(header["problems"])
-    except OSError as wrong:
-        raise RecorderError(f"{path}: {wrong.strerror or wrong}") from wrong
-    except (ValueError, KeyError, TypeError) as wrong:
-        raise RecorderError(f"{path} is no recording of a session: {wrong}") from wrong
-    if version != _VERSION:
-        raise RecorderError(f"{path} is of version {version}, this program reads {_VERSION}")
-    rows: NDArray[np.void] = np.frombuffer(rest[: len(rest) // ARRIVAL.itemsize * ARRIVAL.itemsize], ARRIVAL)
-    bad = (rows["exact"] != 1) | (rows["instrument"] < 0) | (rows["instrument"] >= len(keys))
-    if bad.any():
-        raise RecorderError(f"{path}: record {int(np.argmax(bad))} is damaged")
+    header, keys, rows = _read(path, ARRIVAL)
+    problems = list(header.get("problems", ()))
     bars = np.zeros(rows.size, BAR)
     for name in BAR.names or ():
         bars[name] = rows[name]
@@ -150,6 +181,35 @@ def read_recording(path: Path) -> tuple[dict[str, Any], list[Seen]]:
     ]
 
 
+def read_heard(path: Path) -> tuple[dict[str, Any], tuple[InstrumentKey, ...], NDArray[np.void]]:
+    """Return what a recording of an account says of itself, its instruments, and its HEARD rows in their order.
+
+    Raises:
+        RecorderError: The file is not there, no recording, or damaged before its last record.
+    """
+    return _read(path, HEARD)
+
+
+def _read(path: Path, dtype: "np.dtype[np.void]") -> tuple[dict[str, Any], tuple[InstrumentKey, ...], NDArray[np.void]]:
+    try:
+        whole = path.read_bytes()
+        line, _, rest = whole.partition(b"\n")
+        header = json.loads(line)
+        version = header["version"]
+        keys = tuple(InstrumentKey(*parts) for parts in header["instruments"])
+    except OSError as wrong:
+        raise RecorderError(f"{path}: {wrong.strerror or wrong}") from wrong
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise RecorderError(f"{path} is no recording of a session: {wrong}") from wrong
+    if version != _VERSION:
+        raise RecorderError(f"{path} is of version {version}, this program reads {_VERSION}")
+    rows: NDArray[np.void] = np.frombuffer(rest[: len(rest) // dtype.itemsize * dtype.itemsize], dtype)
+    bad = (rows["exact"] != 1) | (rows["instrument"] < 0) | (rows["instrument"] >= len(keys))
+    if bad.any():
+        raise RecorderError(f"{path}: record {int(np.argmax(bad))} is damaged")
+    return header, keys, rows
+
+
 def prune_sessions(folder: Path, keep: int = SESSIONS_KEPT) -> list[str]:
     """Forget the oldest sessions of a folder, by name, but the last `keep`; return the names of those that went."""
     if not folder.is_dir():
@@ -164,6 +224,19 @@ def prune_sessions(folder: Path, keep: int = SESSIONS_KEPT) -> list[str]:
 def recordings(folder: Path) -> list[Path]:
     """Return the recordings of one session, by exchange."""
     return sorted(folder.glob(f"*{_SUFFIX}"))
+
+
+def heard_path(folder: Path, session: str, account: AccountKey) -> Path:
+    """Return where the recording of what an account heard in a session lies."""
+    return folder / session / f"{account.exchange}-{account.account_id}{_HEARD_SUFFIX}"
+
+
+def heard_paths(folder: Path, account: AccountKey) -> list[Path]:
+    """Return the recordings of what an account heard, of all sessions in a folder, in the order of their names."""
+    if not folder.is_dir():
+        return []
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return [path for name in names if (path := heard_path(folder, name, account)).is_file()]
 
 
 def recording_path(folder: Path, session: str, exchange: str) -> Path:

@@ -3,7 +3,8 @@
 Invariants:
 - an error that ends a thread, a task or the process is logged, masked, and flushed before anything else happens; its
   text never reaches the console unmasked;
-- SIGUSR1 writes the stacks of all threads, even while the event loop hangs, and of all its tasks, and nothing stops;
+- SIGUSR1 writes the stacks of all threads, even while the event loop hangs, and of all its tasks, and nothing stops:
+  a thread of its own writes them, because a signal handler that walks the frames of running threads ends the process;
 - `close` puts everything back as it was.
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import types
@@ -41,8 +43,8 @@ class CrashHooks:
 
     def __init__(self, dump: Path, flush: Callable[[], None] = lambda: None) -> None:
         dump.parent.mkdir(parents=True, exist_ok=True)
-        mode = "w" if dump.exists() and dump.stat().st_size > DUMP_BYTES_MAX else "a"
-        self._file: IO[str] = dump.open(mode, encoding="utf-8", errors="replace")
+        self._file: IO[str] = dump.open("a", encoding="utf-8", errors="replace")
+        self._keep_small()
         self._flush = flush
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._outside = sys.excepthook, threading.excepthook, sys.unraisablehook
@@ -54,8 +56,11 @@ class CrashHooks:
         faulthandler.enable(self._file, all_threads=True)
         if self._has_signal:
             self._signal_before = signal.signal(signal.SIGUSR1, self._on_signal)
-            # Written by the C level at once, whatever Python is stuck in; then `_on_signal` adds the tasks.
-            faulthandler.register(signal.SIGUSR1, self._file, all_threads=True, chain=True)
+            self._heard, self._said = socket.socketpair()
+            self._said.setblocking(False)
+            self._wakeup_before = signal.set_wakeup_fd(self._said.fileno(), warn_on_full_buffer=False)
+            self._writer = threading.Thread(target=self._write_stacks, name="stacks on demand", daemon=True)
+            self._writer.start()
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Log errors of a loop's tasks that nobody awaited, and show its tasks on SIGUSR1."""
@@ -68,8 +73,11 @@ class CrashHooks:
         for loop in self._loops:
             loop.set_exception_handler(None)
         if self._has_signal:
-            faulthandler.unregister(signal.SIGUSR1)
+            signal.set_wakeup_fd(self._wakeup_before)
             signal.signal(signal.SIGUSR1, self._signal_before or signal.SIG_DFL)
+            self._said.close()
+            self._writer.join()
+            self._heard.close()
         faulthandler.disable()
         if self._was_enabled:
             faulthandler.enable()
@@ -98,6 +106,17 @@ class CrashHooks:
         task = context.get("task") or context.get("future")
         name = task.get_name() if isinstance(task, asyncio.Task) else repr(task) if task else ""
         self._told(str(context.get("message", "an error in the event loop")), context.get("exception"), task=name)
+
+    def _write_stacks(self) -> None:
+        # The number of every signal comes here as a byte, also while the main thread waits or computes.
+        while numbers := self._heard.recv(4096):
+            if signal.SIGUSR1 in numbers:
+                self._keep_small()
+                faulthandler.dump_traceback(self._file, all_threads=True)
+
+    def _keep_small(self) -> None:
+        if os.fstat(self._file.fileno()).st_size > DUMP_BYTES_MAX:
+            os.ftruncate(self._file.fileno(), 0)
 
     def _on_signal(self, number: int, frame: types.FrameType | None) -> None:
         # It may interrupt anything, itself and a log line included: no buffer, no lock, no error.

@@ -49,7 +49,7 @@ GATES = frozenset(
 )
 """Reasons that a backtest does not have, or not at the same bars."""
 
-OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised"})
+OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised", "alert_cleared", "alert_acknowledged"})
 """Kinds of records that tell what the trader noticed: how often depends on when it looked."""
 
 PATIENCE_NS = 1_000_000_000
@@ -167,10 +167,10 @@ def changed_bars(ours: Ticks, reference: Ticks) -> tuple[Span, ...]:
         theirs = _by_close(reference, other)
         for stamp in sorted(mine.keys() ^ theirs.keys()):
             where = "the other run" if stamp in mine else "this run"
-            spans.append(_bar_span(key, stamp, f"is not in {where}"))
+            spans.append(bar_span(key, stamp, f"is not in {where}"))
         for stamp in sorted(mine.keys() & theirs.keys()):
             if mine[stamp] != theirs[stamp]:
-                spans.append(_bar_span(key, stamp, f"differs in {_differing(mine[stamp], theirs[stamp])}"))
+                spans.append(bar_span(key, stamp, f"differs in {differing(mine[stamp], theirs[stamp])}"))
     return tuple(spans)
 
 
@@ -180,12 +180,14 @@ def _by_close(ticks: Ticks, column: int) -> dict[int, bytes]:
     return {int(stamp): bar.tobytes() for stamp, bar in zip(ticks.ts_close_ns[rows], bars, strict=True)}
 
 
-def _differing(mine: bytes, theirs: bytes) -> str:
+def differing(mine: bytes, theirs: bytes) -> str:
+    """Return the names of the columns in which two bars differ."""
     one, other = np.frombuffer(mine, BAR)[0], np.frombuffer(theirs, BAR)[0]
     return ", ".join(name for name in BAR.names or () if one[name] != other[name])
 
 
-def _bar_span(key: InstrumentKey, stamp: int, what: str) -> Span:
+def bar_span(key: InstrumentKey, stamp: int, what: str) -> Span:
+    """Return the moment of a bar, and what is the matter with it."""
     return Span(key, stamp, stamp, f"the bar of {key} closing {np.datetime64(stamp, 'ns')} {what}")
 
 
@@ -212,7 +214,7 @@ def delays_of(records: Iterable[Record], latency_ns: int) -> tuple[Span, ...]:
         body = record.body
         if record.kind == "bar_late":
             key = InstrumentKey(*body["instrument"])
-            spans.append(_bar_span(key, int(body["ts_close_ns"]), f"came late ({body['problem']})"))
+            spans.append(bar_span(key, int(body["ts_close_ns"]), f"came late ({body['problem']})"))
         elif record.kind == "order_intended":
             asked[body["client_order_id"]] = (InstrumentKey(*body["request"]["instrument"]), record.ts_ns)
         elif record.kind == "order_acked":
@@ -323,8 +325,8 @@ def bars_seen_otherwise(records: Iterable[Record], ticks: Ticks) -> tuple[Span, 
         row = int(np.searchsorted(ticks.ts_close_ns, stamp))
         column = ticks.keys.index(key)
         if row == len(ticks) or ticks.ts_close_ns[row] != stamp or not ticks.present[row, column]:
-            spans.append(_bar_span(key, stamp, "is not in the lake"))
+            spans.append(bar_span(key, stamp, "is not in the lake"))
         elif ticks.bars[row, column].tobytes() != recorded:
-            names = _differing(recorded, ticks.bars[row, column].tobytes())
-            spans.append(_bar_span(key, stamp, f"differs from the lake's in {names}"))
+            names = differing(recorded, ticks.bars[row, column].tobytes())
+            spans.append(bar_span(key, stamp, f"differs from the lake's in {names}"))
     return tuple(spans)

@@ -17,7 +17,7 @@ from novapulse.backtest.account import checked
 from novapulse.backtest.columns import Records, Signals, signals_of
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence import pipeline
-from novapulse.core.bars import BarColumns
+from novapulse.core.bars import BarColumns, format_ns
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History
@@ -40,6 +40,7 @@ from novapulse.parity.causes import (
 from novapulse.parity.kept import Kept, new_ledger
 from novapulse.parity.plain import PlainFold
 from novapulse.parity.playing import SECOND_NS, Late, MemoryJournal, Played, Script, Told, play
+from novapulse.parity.recorded import bars_in, record_heard
 from novapulse.parity.sessions import SessionRun, replay_session
 from novapulse.parity.trips import Comparison, compare, trips_of_kernel, trips_of_records
 from novapulse.strategies import Strategy
@@ -77,6 +78,7 @@ class Rung:
         counts: What -> (equal, in all).
         text: How, in a few words.
         differences: What is not equal, with its cause.
+        lake_otherwise: Bars that the lake has otherwise than a session heard them: of the data, not of the rung.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Rung:
     text: str = ""
     differences: tuple[Explained | ExplainedRecord, ...] = field(default=(), repr=False)
     is_same_in_deed: bool = False
+    lake_otherwise: tuple[Span, ...] = field(default=(), repr=False)
 
 
 def stretch_of(
@@ -131,9 +134,12 @@ def stretch_of(
 
 def stretch_of_session(run: SessionRun) -> Stretch:
     """Return what a recorded session looked at: its own bars, with the signals that it heard."""
-    ticks, heard = run.heard.ticks, run.heard
-    first, last = int(ticks.ts_close_ns[0]), int(ticks.ts_close_ns[-1])
-    bars = {fact.key: heard.bars[fact.key].between(first - 1, last) for fact in heard.facts.instruments}
+    ticks, facts = run.heard.ticks, run.heard.facts
+    return Stretch(run.session.account, facts, bars_in(ticks, facts.timeframe_ns), signals_in(ticks), ticks)
+
+
+def signals_in(ticks: Ticks) -> dict[InstrumentKey, Signals]:
+    """Return the signals of each instrument at its bars, as the kernel takes them."""
     signals = {}
     for column, key in enumerate(ticks.keys):
         rows = ticks.signals[ticks.present[:, column] != 0, column]
@@ -141,7 +147,7 @@ def stretch_of_session(run: SessionRun) -> Stretch:
         small = {name: named[name].astype(np.int8) for name in ("lead", "regime")}
         flags = {name: named[name].astype(np.bool_) for name in ("warm", "sure_fire")}
         signals[key] = signals_of(**{**named, **small, **flags})
-    return Stretch(run.session.account, heard.facts, bars, signals, ticks)
+    return signals
 
 
 def kernel_of(stretch: Stretch) -> Result:
@@ -242,9 +248,17 @@ def session_rung(found: SessionRun) -> Rung:
     counts = {
         kind: (same, same + differ + only + extra) for kind, (same, differ, only, extra) in compared.by_kind.items()
     }
-    text = "from records and lake alone"
-    rung = _rung(3, "session = replay", counts, text, explained_records(compared.first, evidence))
-    return replace(rung, is_same_in_deed=compared.is_same_in_deed)
+    rung = _rung(3, "session = replay", counts, _source(found), explained_records(compared.first, evidence))
+    return replace(rung, is_same_in_deed=compared.is_same_in_deed, lake_otherwise=found.changed)
+
+
+def _source(found: SessionRun) -> str:
+    began_ns, recorded_ns = int(found.heard.ticks.ts_close_ns[0]), found.heard.recorded_ns
+    if recorded_ns == 0:
+        return "from records and lake: no recording of the session is kept"
+    if recorded_ns == began_ns:
+        return "from records and the session's own recording alone"
+    return f"from records and recordings, which begin {format_ns(recorded_ns)}; before that from the lake"
 
 
 def session_kernel_rung(found: SessionRun, stretch: Stretch, kernel: Result) -> Rung:
@@ -271,17 +285,19 @@ def rehearsed(stretch: Stretch, folder: Path, lake: Lake, strategies: Mapping[st
 
     Raises:
         JournalError: The ledger could not be written.
+        OSError: The recording could not be written.
     """
     path = folder / "session.db"
     begin_ns = int(stretch.ticks.ts_close_ns[0]) - stretch.configuration.timeframe_ns
     ledger = new_ledger(path, stretch.key, stretch.configuration.scales, begin_ns)
     try:
         journal, script = MemoryJournal((), ledger), eventful(stretch.ticks)
-        play(stretch.key, stretch.configuration, stretch.ticks, journal, script, told)
+        played = play(stretch.key, stretch.configuration, stretch.ticks, journal, script, told)
     finally:
         ledger.close()
     with Kept(path) as kept:
-        return replay_session(kept, kept.session("last"), lake, strategies, told)
+        record_heard(folder / "sessions", "rehearsal", kept.ledger_id, stretch.key, played.ticks)
+        return replay_session(kept, kept.session("last"), lake, strategies, told, folder / "sessions")
 
 
 def eventful(ticks: Ticks) -> Script:

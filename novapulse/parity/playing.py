@@ -129,6 +129,9 @@ class MemoryJournal:
             self.records.append(record)
         if record.kind == "order_closed":
             self._open.pop(record.body["client_order_id"], None)
+        elif record.kind == "order_reopened":
+            name = record.body["client_order_id"]
+            self._open[name] = [one for one in self._recent if one.body["client_order_id"] == name]
         elif record.kind in KINDS:
             name = record.body["client_order_id"]
             if record.kind == "order_intended":
@@ -221,7 +224,7 @@ class _Player:
         self.script = script
         self.journal = journal
         self.told = told
-        self.ticks, self.held_back = _without_late(ticks, script.late)
+        self.ticks = _without_late(ticks, script.late)
         self.equity = np.zeros(len(ticks))
         trader = self._trader()
         begin_ns = script.begins_ns or int(ticks.ts_close_ns[0]) - configuration.timeframe_ns
@@ -293,10 +296,6 @@ class _Player:
 
     def _late(self, late: Late) -> None:
         now = self.world.timeline.now_ns
-        bar = self.held_back.get((late.instrument, late.ts_close_ns))
-        if bar is not None:
-            self.node.exchange.on_bar(late.instrument, bar, now)
-            self.world.stream(self.node)
         self.world.deliver(self.node, BarLate(now, late.instrument, late.ts_close_ns, late.problem))
 
     def _start_anew(self) -> None:
@@ -320,19 +319,15 @@ class _Player:
         return Played(self.key, self.journal, holds, self.equity, trader, self.node.alerts, self.ticks)
 
 
-def _without_late(ticks: Ticks, late: Sequence[Late]) -> tuple[Ticks, dict[tuple[InstrumentKey, int], Row]]:
-    held_back: dict[tuple[InstrumentKey, int], Row] = {}
+def _without_late(ticks: Ticks, late: Sequence[Late]) -> Ticks:
     missed = [one for one in late if one.missed_its_close]
     if not missed:
-        return ticks, held_back
+        return ticks
     present = ticks.present.copy()
     for one in missed:
         row = int(np.searchsorted(ticks.ts_close_ns, one.ts_close_ns))
         if row == len(ticks) or ticks.ts_close_ns[row] != one.ts_close_ns or one.instrument not in ticks.keys:
             continue
-        column = ticks.keys.index(one.instrument)
-        if present[row, column]:
-            held_back[one.instrument, one.ts_close_ns] = ticks.bars[row, column]
-        present[row, column] = 0
+        present[row, ticks.keys.index(one.instrument)] = 0
     present.flags.writeable = False
-    return replace(ticks, present=present), held_back
+    return replace(ticks, present=present)

@@ -46,6 +46,7 @@ _FOLLOWS = frozenset(
         "fill_booked",
         "fill_busted",
         "order_closed",
+        "order_reopened",
         "entry_unfilled",
         "round_trip_closed",
     }
@@ -274,6 +275,9 @@ def _held(before: Sequence[Entry]) -> dict[InstrumentKey, int]:
             key = InstrumentKey(*body["instrument"])
             held[key] = held.get(key, 0) + int(body["side"]) * int(body["qty_units"])
             fills[body["venue_trade_id"]] = body
+        elif entry.record.kind == "split_applied":
+            key = InstrumentKey(*body["instrument"])
+            held[key] = held.get(key, 0) + int(body["units"][1]) - int(body["units"][0])
         elif entry.record.kind == "fill_busted" and body["venue_trade_id"] in fills:
             fill = fills.pop(body["venue_trade_id"])
             held[InstrumentKey(*fill["instrument"])] -= int(fill["side"]) * int(fill["qty_units"])

@@ -1,7 +1,8 @@
-"""A recorded session, run again from what the ledger and the lake hold, and compared with itself record by record.
+"""A recorded session, run again from its ledger and its own recording, and compared with itself record by record.
 
 Invariants:
-- nothing but ledger and lake goes in: settings, instruments, starts, commands and late bars come from records;
+- settings, instruments, starts, commands and late bars come from records, bars and signals from what the session
+  recorded of them; the lake serves only where no recording is kept, and what it has otherwise now is told;
 - a record is the same when its content and its postings are; when a message arrived is told apart, because a session on
   the clock of a machine cannot repeat it.
 """
@@ -9,6 +10,7 @@ Invariants:
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,10 @@ from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History, parsed
 from novapulse.engine.rows import Ticks, ticks_of
 from novapulse.market.lake import Lake
-from novapulse.parity.causes import OBSERVED
+from novapulse.parity.causes import OBSERVED, Span
 from novapulse.parity.kept import Entry, Kept, KeptError, Session
 from novapulse.parity.playing import Late, MemoryJournal, Played, Script, Told, play
+from novapulse.parity.recorded import heard_in, joined, lake_otherwise, late_in
 from novapulse.strategies import Strategy
 
 SECOND_NS = 1_000_000_000
@@ -36,17 +39,18 @@ NOT_THE_TRADERS = frozenset({"session_stopped", "calibration_learned", "instrume
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an account heard, made again from the lake.
+    """What an account heard.
 
     Attributes:
         ticks: Its closes and signals.
-        bars: Of every instrument that the calibrations saw.
         facts: Configuration of the account.
+        recorded_ns: First close that comes from the session's own recording; what lies before was made again from the
+            lake. 0 where nothing was recorded.
     """
 
     ticks: Ticks
-    bars: Mapping[InstrumentKey, BarColumns]
     facts: Configuration
+    recorded_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class SessionRun:
         script: What happened besides.
         played: The replay.
         compared: Record by record.
+        changed: Bars that the lake has otherwise than they were heard.
     """
 
     session: Session
@@ -104,6 +109,7 @@ class SessionRun:
     script: Script
     played: Played
     compared: Compared
+    changed: tuple[Span, ...] = ()
 
 
 def configuration_of(session: Session) -> Configuration:
@@ -121,20 +127,27 @@ def configuration_of(session: Session) -> Configuration:
 
 
 def replay_session(
-    kept: Kept, session: Session, lake: Lake, strategies: Mapping[str, Strategy], told: Told | None = None
+    kept: Kept,
+    session: Session,
+    lake: Lake,
+    strategies: Mapping[str, Strategy],
+    told: Told | None = None,
+    recordings: Path | None = None,
 ) -> SessionRun:
     """Run an account again from its opening to the end of a session, and compare.
 
     Args:
         kept: The ledger.
         session: Which.
-        lake: Where the bars are.
+        lake: Where the bars came from.
         strategies: By name, the user's own included.
         told: Called with (closes done, closes in all).
+        recordings: Folder of what sessions recorded; None for none.
 
     Raises:
         KeptError: The ledger does not hold what is needed, or its configuration changed on the way.
-        DataError: The lake does not hold the bars.
+        RecorderError: A recording is damaged.
+        DataError: Nothing was recorded and the lake does not hold the bars.
     """
     configuration = configuration_of(session)
     earlier = [one for one in kept.sessions(session.account) if one.first_seq < session.first_seq]
@@ -147,11 +160,18 @@ def replay_session(
     entries = list(kept.records(session.account, session.last_seq))
     holds = tuple(run for run in kept.holds(session.account) if run.first_ns <= session.until_ns)
     first_ns = _first_heard(entries, holds)
-    heard = heard_by(configuration, lake, strategies, first_ns, session.until_ns)
+    recorded = None if recordings is None else heard_in(recordings, session.ledger_id, session.account)
+    heard = heard_by(configuration, lake, strategies, first_ns, session.until_ns, recorded)
     script = script_of(entries, heard.ticks)
     played = play(session.account, configuration, heard.ticks, MemoryJournal(), script, told)
     records = tuple(entry.record for entry in entries)
-    return SessionRun(session, records, holds, heard, script, played, compare(records, played.journal.records))
+    changed: tuple[Span, ...] = ()
+    if recordings is not None and heard.recorded_ns:
+        told_late = {(one.instrument, one.ts_close_ns): b"" for one in script.late}
+        late = told_late | late_in(recordings, session.ledger_id, heard.ticks.keys)
+        changed = lake_otherwise(heard.ticks.after(heard.recorded_ns - 1), late, lake, configuration.timeframe_ns)
+    compared = compare(records, played.journal.records)
+    return SessionRun(session, records, holds, heard, script, played, compared, changed)
 
 
 def _first_heard(entries: Sequence[Entry], holds: Sequence[HoldRun]) -> int:
@@ -166,19 +186,33 @@ def heard_by(
     strategies: Mapping[str, Strategy],
     first_ns: int,
     until_ns: int,
+    recorded: Ticks | None = None,
 ) -> Heard:
-    """Return what an account heard from its first close to its last, signals made again from the lake.
+    """Return what an account heard from its first close to its last: as recorded, before that made from the lake.
 
     Raises:
         KeptError: There is no bar.
         DataError: The lake does not hold the bars.
     """
+    own = None if recorded is None else recorded.after(max(first_ns - 1, 0), until_ns)
+    if own is None or len(own) == 0:
+        return Heard(_made_again(configuration, lake, strategies, first_ns, until_ns), configuration)
+    begins_ns = int(own.ts_close_ns[0])
+    if first_ns < begins_ns and first_ns > 0:
+        before = _made_again(configuration, lake, strategies, first_ns, begins_ns - 1)
+        own = joined(before, own)
+    return Heard(own, configuration, begins_ns)
+
+
+def _made_again(
+    configuration: Configuration, lake: Lake, strategies: Mapping[str, Strategy], first_ns: int, until_ns: int
+) -> Ticks:
     bars = bars_of(configuration, lake, until_ns)
     ticks = _ticks(bars, configuration.decides, strategies).of([one.key for one in configuration.instruments])
     ticks = ticks.after(max(first_ns - 1, 0), until_ns)
     if len(ticks) == 0:
         raise KeptError(f"the lake {lake.path} has no bar of what the session heard")
-    return Heard(ticks, bars, configuration)
+    return ticks
 
 
 def bars_of(configuration: Configuration, lake: Lake, until_ns: int) -> dict[InstrumentKey, BarColumns]:

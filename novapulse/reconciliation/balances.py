@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from novapulse.core.instruments import InstrumentKey, Kind
-from novapulse.core.messages import Snapshot
+from novapulse.core.messages import Flow, Snapshot
 from novapulse.reconciliation.breaks import Break, BreakClass
 from novapulse.reconciliation.orders import is_racing
 from novapulse.reconciliation.view import View, effects_of
 
 TRADE_PRICE_TOLERANCE = Fraction(1, 20)
 """How far the price that two differences imply may lie from the last one for them to be one trade."""
+
+SPLIT = "split"
+"""Kind of a movement by which a venue tells of a split."""
 
 RATIO_MAX = 100
 """Largest number on either side of a ratio at which shares are split or merged."""
@@ -29,15 +32,7 @@ def balance_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
     for flow in sorted(snapshot.flows, key=lambda each: each.flow_id):
         if flow.flow_id not in view.known_flows:
             explained[flow.asset] += flow.asset_units
-            yield Break(
-                BreakClass.UNRECORDED_FLOW,
-                flow.flow_id,
-                f"{flow.kind} of {flow.asset_units} units of {flow.asset}",
-                theirs=str(flow.asset_units),
-                flow=flow,
-                asset=flow.asset,
-                diff_units=flow.asset_units,
-            )
+            yield _moved(view, flow)
     differences = {
         asset: diff
         for asset in sorted({*view.balances, *_traded(view)})
@@ -45,6 +40,24 @@ def balance_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
         and (diff := snapshot.balances.get(asset, 0) - view.balances.get(asset, 0) - explained[asset])
     }
     yield from _attributed(view, snapshot, differences, explained)
+
+
+def _moved(view: View, flow: Flow) -> Break:
+    is_split = flow.kind == SPLIT
+    text = f"{flow.kind} of {flow.asset_units} units of {flow.asset}"
+    if is_split:
+        known = f"{flow.new} for {flow.old}" if flow.new and flow.old else "at a ratio that the venue does not say"
+        text = f"{flow.asset} was split {known}"
+    return Break(
+        BreakClass.CORPORATE_ACTION if is_split else BreakClass.UNRECORDED_FLOW,
+        flow.flow_id,
+        text,
+        theirs=str(flow.asset_units),
+        instruments=view.traded_as(flow.asset) if is_split else (),
+        flow=flow,
+        asset=flow.asset,
+        diff_units=flow.asset_units,
+    )
 
 
 def _traded(view: View) -> set[str]:
@@ -64,7 +77,7 @@ def _explained_by_fills(view: View, snapshot: Snapshot) -> defaultdict[str, int]
 
 def _is_asset_racing(view: View, snapshot: Snapshot, asset: str) -> bool:
     return any(
-        is_racing(active_ns, snapshot)
+        is_racing(view, active_ns, snapshot)
         for key, active_ns in view.instruments_active_ns.items()
         if key in view.instruments and asset in (view.instruments[key].base, view.instruments[key].quote)
     )

@@ -6,7 +6,7 @@ Invariants:
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from novapulse.core.instruments import InstrumentKey
@@ -16,15 +16,13 @@ from novapulse.core.orders import TERMINAL, Filled, OrderStatus, Role, Seen, Ven
 from novapulse.reconciliation.breaks import Break, BreakClass
 from novapulse.reconciliation.view import View, looks_ours, stand_in
 
-RACE_NS = 5_000_000_000
-"""What was active this shortly before a read began is not compared: both sides may be right."""
-
+_DOUBLED = "are live for the same purpose"
 _LISTED_WHILE_LIVE = AT_VENUE - {OrderStatus.SETTLING}
 
 
-def is_racing(active_ns: int, snapshot: Snapshot) -> bool:
-    """Tell whether something happened too shortly before a snapshot to be compared with it."""
-    return active_ns > snapshot.began_ns - RACE_NS
+def is_racing(view: View, active_ns: int, snapshot: Snapshot) -> bool:
+    """Tell whether something happened too shortly before a snapshot to be compared with it: both may be right."""
+    return active_ns > snapshot.began_ns - view.race_guard_ns
 
 
 def news(view: View, snapshot: Snapshot) -> list[Seen | Filled]:
@@ -60,16 +58,17 @@ def order_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
         listed.add(order.client_order_id)
         if not _is_racing(view, order, snapshot):
             yield from _compared(view, snapshot, order, each)
-    for name, order in view.orders.items():
-        if name not in listed and order.is_intended and not _is_racing(view, order, snapshot):
+    unended = [order for order in view.orders.values() if order.is_intended and not order.is_terminal]
+    for order in unended:
+        if order.client_order_id not in listed and not _is_racing(view, order, snapshot):
             yield from _unlisted(view, snapshot, order)
     yield from _unknown_fills(view, snapshot)
-    yield from _doubled(view, snapshot)
-    yield from _unprotected(view, snapshot)
+    yield from _doubled(view, snapshot, unended)
+    yield from _unprotected(view, snapshot, unended)
 
 
 def _is_racing(view: View, order: Order, snapshot: Snapshot) -> bool:
-    return is_racing(view.orders_active_ns.get(order.client_order_id, 0), snapshot)
+    return is_racing(view, view.orders_active_ns.get(order.client_order_id, 0), snapshot)
 
 
 def _not_ours(view: View, listed: VenueOrder) -> Iterator[Break]:
@@ -192,10 +191,10 @@ def _unknown_fills(view: View, snapshot: Snapshot) -> Iterator[Break]:
         )
 
 
-def _doubled(view: View, snapshot: Snapshot) -> Iterator[Break]:
+def _doubled(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
     together: defaultdict[tuple[str, InstrumentKey | None], list[Order]] = defaultdict(list)
-    for order in view.orders.values():
-        if not order.is_intended or order.undisputed_status not in _LISTED_WHILE_LIVE:
+    for order in unended:
+        if order.undisputed_status not in _LISTED_WHILE_LIVE:
             continue
         is_protection = order.request.role is Role.PROTECT
         group = ("", order.request.instrument) if is_protection else (_root(view, order), None)
@@ -203,17 +202,32 @@ def _doubled(view: View, snapshot: Snapshot) -> Iterator[Break]:
     for orders in together.values():
         if len(orders) < 2 or any(_is_racing(view, order, snapshot) for order in orders):
             continue
-        orders.sort(key=lambda each: (each.request.decided_ns, each.first_attempt_ns, each.client_order_id))
+        orders.sort(key=age)
         first, last = orders[0], orders[-1]
         yield Break(
             BreakClass.TWO_LIVE_ORDERS,
             last.client_order_id,
-            f"orders {first.client_order_id} and {last.client_order_id} are live for the same purpose",
+            doubled_text(first, last),
             ours=",".join(order.client_order_id for order in orders),
             instruments=(last.request.instrument,),
             client_order_id=last.client_order_id,
             venue_order_id=last.venue_order_id,
         )
+
+
+def age(order: Order) -> tuple[int, int, str]:
+    """Return what sorts orders from the oldest to the newest."""
+    return order.request.decided_ns, order.first_attempt_ns, order.client_order_id
+
+
+def doubled_text(first: Order, last: Order) -> str:
+    """Return the dispute about the newest of two orders that do the work of one."""
+    return f"orders {first.client_order_id} and {last.client_order_id} {_DOUBLED}"
+
+
+def is_doubling(dispute: str) -> bool:
+    """Tell whether a dispute is of that kind: it is settled once the venue has ended the newest."""
+    return dispute.endswith(_DOUBLED)
 
 
 def _root(view: View, order: Order) -> str:
@@ -227,16 +241,12 @@ def _root(view: View, order: Order) -> str:
     return name
 
 
-def _unprotected(view: View, snapshot: Snapshot) -> Iterator[Break]:
-    guarded = {
-        order.request.instrument
-        for order in view.orders.values()
-        if order.is_intended and order.request.role is Role.PROTECT and order.is_risk
-    }
+def _unprotected(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
+    guarded = {order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_risk}
     for instrument, units in view.positions.items():
         if not units or instrument not in view.to_protect or instrument in guarded:
             continue
-        if not is_racing(view.instruments_active_ns.get(instrument, 0), snapshot):
+        if not is_racing(view, view.instruments_active_ns.get(instrument, 0), snapshot):
             yield Break(
                 BreakClass.UNPROTECTED,
                 str(instrument),

@@ -64,6 +64,13 @@ class ImportFlow:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplySplit:
+    """Restate what is held by the ratio that the venue told, and give it new stops."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
 class WidenFills:
     """Read executions again, from the last cut that agreed."""
 
@@ -121,6 +128,7 @@ Resolution = (
     | CancelAtVenue
     | AdoptExternal
     | ImportFlow
+    | ApplySplit
     | WidenFills
     | Rearm
     | SweepDust
@@ -238,6 +246,9 @@ def _unseen_trade(found: Break, policy: Policy) -> tuple[Resolution, ...]:
 
 
 def _corporate_action(found: Break, policy: Policy) -> tuple[Resolution, ...]:
+    # A ratio that follows from balances alone is a guess: that is for a person.
+    if found.flow is not None and found.flow.new > 0 and found.flow.old > 0:
+        return (*_halts(found), AlertOnly(found.text), ApplySplit(found.flow))
     return (*_halts(found), AlertOnly(found.text))
 
 

@@ -41,6 +41,7 @@ class View:
         fills_since_clean: Executions behind `balances` since they last agreed with the venue: each may be off by one
             smallest unit of cash.
         readings: `readings_of` the breaks of the last comparison.
+        race_guard_ns: What was active this shortly before a reading began is not compared with it.
     """
 
     account: AccountKey
@@ -62,6 +63,7 @@ class View:
     is_exclusive: bool = False
     fills_since_clean: int = 0
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    race_guard_ns: int = 5_000_000_000
 
     def owner_of(self, client_order_id: str, venue_order_id: str) -> Order | None:
         """Return our order by our id, else by the venue's; None when it is not ours."""

@@ -49,7 +49,7 @@ def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
     if not desk.ready:
         auditor.broke("SYS-11", host, "the account has not been compared with the venue since its start")
     for order in desk.orders.values():
-        if order.status not in _SETTLED and not _waits_for_a_person(auditor, order):
+        if order.status not in _SETTLED and not _waits_for_a_person(order):
             auditor.broke("SYS-11", host, f"order {order.client_order_id} is {order.status}: {order.evidence}")
     lasting = [why for why in desk.breakers.reasons() if not _may_last(why)]
     if lasting:
@@ -59,10 +59,9 @@ def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
         auditor.broke("SYS-11", host, f"instruments are gated: {'; '.join(gates)}")
 
 
-def _waits_for_a_person(auditor: "Auditor", order: Order) -> bool:
-    # Two versions of one execution, and a quantity that a split has doubled, are for somebody to look at.
-    was_split = auditor.world.marks.counts["fault split"] > 0
-    return bool(order.disputes) and all(was_split or "two versions" in each for each in order.disputes)
+def _waits_for_a_person(order: Order) -> bool:
+    # Two versions of one execution are for somebody to look at.
+    return bool(order.disputes) and all("two versions" in each for each in order.disputes)
 
 
 def _may_last(why: str) -> bool:
@@ -185,7 +184,7 @@ def check_replayed(auditor: "Auditor", host: Host) -> None:
     exchange: SimulatedExchange = host.exchange
     fills, _ = exchange.fills_after(exchange.holdings.trades_made, overlap=FILLS_KNOWN // 2)
     desk, now = host.trader.desk, auditor.world.now(host)
-    snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), ())
+    snapshot = Snapshot(now, now, exchange.open_orders(), fills, desk.cursor, exchange.balances(), (), now)
     before = desk.books.packed()
     effects = host.trader.handle(SnapshotRead(now, snapshot))
     written = [record for effect in effects if isinstance(effect, Commit) for record in effect.records]

@@ -5,6 +5,7 @@ Invariants:
 - a failing seed is told with the one command that lives it again.
 """
 
+import gc
 import multiprocessing
 import time
 from collections import Counter
@@ -24,6 +25,8 @@ MUST_BE_REACHED = (
     "rebuilt after a failed commit",
     "a second instance was fenced",
     "absence_proved",
+    "order_reopened",
+    "split_applied",
     "healthy in a calm",
     "break_found D2",
     "break_found D4",
@@ -138,9 +141,13 @@ def _reports(seeds: Iterable[int], faults: frozenset[Fault], size: Size, process
             yield _lived(seed, faults, size)
         return
     # A forked child has the scene that its parent made; numba's threads are not used here, so that a fork is safe.
+    # What is frozen is never looked through for garbage: its pages stay shared.
+    gc.collect()
+    gc.freeze()
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         yield from pool.map(partial(_lived, faults=faults, size=size), seeds, chunksize=1)
+    gc.unfreeze()
 
 
 def _lived(seed: int, faults: frozenset[Fault], size: Size) -> SeedReport:

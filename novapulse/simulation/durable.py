@@ -10,12 +10,13 @@ from typing import Any
 
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.messages import Record
-from novapulse.core.orders import Fact, Filled
+from novapulse.core.orders import Fact
 
 FILLS_KNOWN = 32
 """Executions that a restart is told of at least, and all facts since the first of them: what a venue tells again."""
 
 FILLS_KEPT = 1000
+FILLED = "fill_booked"
 
 
 class Durable:
@@ -36,7 +37,7 @@ class Durable:
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
         records: How many.
-        recent: The last facts of orders, ended ones included.
+        recent: The records of the last facts of orders, ended ones included.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class Durable:
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
-        self.recent: deque[Fact] = deque()
+        self.recent: deque[Record] = deque()
         self._recent_fills = 0
 
     def add_all(self, records: Iterable[Record]) -> None:
@@ -68,7 +69,7 @@ class Durable:
         kind, body = record.kind, record.body
         self.kinds[kind] += 1
         if kind in KINDS:
-            self._remember(from_body(kind, body))
+            self._remember(record)
         for posting in record.postings:
             self.balances[posting.book.value, posting.asset] += posting.amount
         if kind == "order_intended":
@@ -81,7 +82,7 @@ class Durable:
             self.cancels.add((body["client_order_id"], body["attempt"]))
         elif kind == "amend_asked":
             self.amends[body["client_order_id"], body["amendment"]] = body["terms"]
-        elif kind == "fill_booked":
+        elif kind == FILLED:
             booked = self.provisional if body.get("provisional") else self.trades
             booked[body["venue_trade_id"]] = body
             if booked is self.trades:
@@ -90,6 +91,8 @@ class Durable:
             self._bust(body["client_order_id"], body["venue_trade_id"])
         elif kind == "order_closed":
             self.closed[body["client_order_id"]] = (body["status"], body["filled_units"])
+        elif kind == "order_reopened":
+            self.closed.pop(body["client_order_id"])
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
 
@@ -100,16 +103,20 @@ class Durable:
             if fills <= 0:
                 break
             first = number
-            fills -= isinstance(self.recent[number], Filled)
+            fills -= self.recent[number].kind == FILLED
         recent = list(self.recent)
-        touched = {fact.client_order_id for fact in recent[first:]}
-        return [fact for number, fact in enumerate(recent) if number >= first or fact.client_order_id in touched]
+        touched = {record.body["client_order_id"] for record in recent[first:]}
+        return [
+            from_body(record.kind, record.body)
+            for number, record in enumerate(recent)
+            if number >= first or record.body["client_order_id"] in touched
+        ]
 
-    def _remember(self, fact: Fact) -> None:
-        self.recent.append(fact)
-        self._recent_fills += isinstance(fact, Filled)
+    def _remember(self, record: Record) -> None:
+        self.recent.append(record)
+        self._recent_fills += record.kind == FILLED
         while self._recent_fills > FILLS_KEPT:
-            self._recent_fills -= isinstance(self.recent.popleft(), Filled)
+            self._recent_fills -= self.recent.popleft().kind == FILLED
 
     def _bust(self, client_order_id: str, venue_trade_id: str) -> None:
         fill = self.trades.get(venue_trade_id)

@@ -3,6 +3,7 @@
 The contract of what is legal here, so that a finding is a finding:
 - a request that left is taken by the venue within `submit_deadline_s`, or never: a venue refuses what comes later, as
   their deadlines and expiry times make them do;
+- a refusal is the truth, but for the one fault that denies what it took;
 - lists and queries may lag behind by up to ten seconds, never show something that was not;
 - a read is whole or fails; what it repeats, it repeats unchanged;
 - requests are sent twice on the way only where the venue knows a client order id again;
@@ -106,7 +107,9 @@ TABLE: dict[Fault, Does] = {
     Fault.NONCE_BURST: Does("for some seconds every request is refused for its nonce", 2.0, 0.4, daily=True),
     Fault.RATE_LIMITED: Does("orders and amendments are refused for their rate, cancels are not", 0.05),
     Fault.SERVER_ERROR: Does("a request is taken and answered by an error of the server: ambiguous", 0.04),
-    Fault.UNAVAILABLE: Does("a request is answered by unavailable: ambiguous, taken or not", 0.04),
+    Fault.UNAVAILABLE: Does(
+        "a request is answered by unavailable: ambiguous, taken or not; or refused, and taken", 0.04
+    ),
     Fault.GARBLED: Does("an answer makes no sense: ambiguous, taken or not", 0.04),
     Fault.PARTIAL_FILL: Does("part of an order trades, and the stream is cut", 4.0, daily=True),
     Fault.FILL_IN_CANCEL: Does("an order trades, in part or whole, while its cancel is on the way", 0.25),
@@ -123,7 +126,7 @@ TABLE: dict[Fault, Does] = {
     Fault.DUST: Does(
         "a fee in the base asset that nobody tells of takes less than can be traded", 1.0, 0.2, daily=True
     ),
-    Fault.SPLIT: Does("what is held is split two for one", 0.5, 0.1, daily=True),
+    Fault.SPLIT: Does("what is held is split two for one while its market is closed", 1.0, 0.2, daily=True),
     Fault.CRASH: Does("the process ends before or after a commit, or after a send; also while it recovers", 0.002),
     Fault.LEDGER_LOCKED: Does("the ledger takes no commit for a moment", 0.0015),
     Fault.DISK_FULL: Does("the ledger takes nothing for minutes", 1.5, 0.4, daily=True),

@@ -1,10 +1,11 @@
 """One account of a stormy world: its trader, its venue, and what is wrong with both at present."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.bars import MINUTE_NS
-from novapulse.core.instruments import AccountKey, Instrument
+from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.engine.opening import capital_units, new_trader
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record
@@ -37,6 +38,9 @@ class Host(Node):
         missed: Closes in a row that it was not told of.
         ghost: Its predecessor that was overtaken.
         in_flight: Client order id -> when a submission of it arrives that the venue would still take.
+        splits: Instrument -> by what its market's prices are multiplied since it was split.
+        closed_until_ns: Instrument -> its market shows no bar up to then.
+        denied: Client order ids that its venue refused and took all the same.
         ledger_failed: Whether the last commit was not taken.
         failures: Restarts in a row that failed.
         wants_restart: Whether a start is scheduled.
@@ -53,9 +57,21 @@ class Host(Node):
     ghost: Ghost | None = None
     in_flight: dict[str, int] = field(default_factory=dict)
     failures: int = 0
+    splits: dict[InstrumentKey, float] = field(default_factory=dict)
+    closed_until_ns: dict[InstrumentKey, int] = field(default_factory=dict)
+    denied: set[str] = field(default_factory=set)
     ledger_failed: bool = False
     wants_restart: bool = False
     is_halted_for_good: bool = False
+
+    def is_deceived(self) -> bool:
+        """Tell whether its venue has taken an order that it denied, and the trader has not found out yet."""
+        return self.trader is not None and any(name not in self.trader.desk.orders for name in self._alive())
+
+    def _alive(self) -> Iterator[str]:
+        for name in self.denied:
+            if any(order.is_live for order in self.exchange.book.of_client(name)):
+                yield name
 
 
 def trader_of(scene: Scene, part: Part) -> Trader:

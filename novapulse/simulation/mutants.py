@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from novapulse.core import known_facts
 from novapulse.core.facts import to_body
-from novapulse.core.messages import Commit, Effect, Submit
+from novapulse.core.messages import CancelEnded, Commit, Effect, Submit, SubmitEnded
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
 from novapulse.engine import fills, orders, protection, trader
@@ -53,7 +53,7 @@ def _fresh_id_on_retry(stack: ExitStack) -> None:
             self.desk.slots[self.desk.row_of(order)].drains.append(again.client_order_id)
             orders.submit(self.desk, draft, again)
 
-    _patched(stack, Trader, "_on_submit", hasty)
+    stack.enter_context(patch.dict(trader._HANDLERS, {SubmitEnded: hasty}))
 
 
 def _no_fill_dedupe(stack: ExitStack) -> None:
@@ -112,7 +112,7 @@ def _cancel_ack_is_the_end(stack: ExitStack) -> None:
             self.desk.learn(draft, ended)
         plain(self, event, draft)
 
-    _patched(stack, Trader, "_on_cancel", trusting)
+    stack.enter_context(patch.dict(trader._HANDLERS, {CancelEnded: trusting}))
 
 
 def _timeout_is_rejection(stack: ExitStack) -> None:
@@ -230,6 +230,11 @@ def _state_without_commit(stack: ExitStack) -> None:
     _patched(stack, Draft, "finished", eager)
 
 
+def _reopened_for_nothing(stack: ExitStack) -> None:
+    """An order that is alive after all reserves nothing again."""
+    _patched(stack, Desk, "_hold_again", lambda self, order: ())
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -247,5 +252,6 @@ MUTANTS: dict[str, Mutant] = {
     "absence believed at once": _absence_at_once,
     "attempt not written": _attempt_unwritten,
     "acts before its commit": _state_without_commit,
+    "reopened for nothing": _reopened_for_nothing,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

@@ -302,8 +302,12 @@ class Nemesis:
         for key, slot in host.exchange.slots.items():
             if slot.held_units > 0:
                 self.world.marks.saw(Fault.SPLIT)
+                host.closed_until_ns[key] = self._until("weekend", 600, 1200)
                 host.levers.split(key, 2, 1, self.world.timeline.now_ns)
+                host.splits[key] = host.splits.get(key, 1.0) / 2.0
+                slot.last_price /= 2.0
                 self.world.stream(host)
+                self._then(SECOND_NS, lambda: self._condition(host, "reconnected", 1.0))
                 return
 
     # ---- stream, feed, reads, clock ----
@@ -360,7 +364,6 @@ class Nemesis:
     def _set_clock(self, host: Host, ahead_ns: int) -> None:
         host.clock_ns = ahead_ns
         self._condition(host, "clock_step", 1.0)
-        self._condition(host, "clock_skew", ahead_ns / 1e6)
 
     # ---- the machine ----
 

@@ -15,6 +15,8 @@ from novapulse.simulation.plan import FaultPlan
 
 SECOND_NS = 1_000_000_000
 READ_DEADLINE_NS = 45 * SECOND_NS
+DENIED = 0.25
+"""Share of the orders answered by unavailable that are refused for certain, and taken all the same."""
 
 _AMBIGUOUS = {
     Fault.SERVER_ERROR: ("503 Service Unavailable", "502 Bad Gateway", "524 A Timeout Occurred"),
@@ -38,6 +40,7 @@ class Fate:
         again_ns: When the answer comes a second time, behind the first; 0 for never.
         is_resent: Whether a client of the venue sends it a second time.
         trades_first: Whether the order trades just before the request arrives.
+        is_denied: Whether the venue refuses what it took: the order is alive all the same.
         is_unknown: Whether the venue says that it knows no such order, and does nothing.
         lags: Whether lists do not show the youngest orders.
         is_repeated: Whether what is read comes repeated and out of order, and the cursor stands still.
@@ -52,6 +55,7 @@ class Fate:
     again_ns: int = 0
     is_resent: bool = False
     trades_first: bool = False
+    is_denied: bool = False
     is_unknown: bool = False
     lags: bool = False
     is_repeated: bool = False
@@ -130,15 +134,19 @@ class Network:
         elif self._hit(Fault.SERVER_ERROR):
             self._unclear(fate, Fault.SERVER_ERROR)
         else:
-            self._perhaps_unclear(fate)
+            self._perhaps_unclear(fate, effect)
         if self._hit(Fault.ACK_TWICE):
             fate.again_ns = self.plan.chance.between("again", 1, 30) * SECOND_NS
         if self._hit(Fault.FILL_BEFORE_ACK):
             fate.back_ns += self.plan.chance.between("late ack", 1, 9) * SECOND_NS
 
-    def _perhaps_unclear(self, fate: Fate) -> None:
+    def _perhaps_unclear(self, fate: Fate, effect: Effect) -> None:
         for fault in (Fault.UNAVAILABLE, Fault.GARBLED, Fault.HOSTILE_WIRE):
             if self._hit(fault):
+                is_order = fault is Fault.UNAVAILABLE and isinstance(effect, Submit)
+                if is_order and self.plan.chance.happens("denied", DENIED):
+                    fate.is_denied = True
+                    return
                 fate.is_taken = self.plan.chance.happens("taken all the same", 0.5)
                 self._unclear(fate, fault)
                 return

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from novapulse.core.messages import Commit, Record
-from novapulse.core.orders import OrderStatus, VenueState
+from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
 from novapulse.simulation.host import Host
 
@@ -16,7 +16,14 @@ _ENDED = {
     OrderStatus.EXPIRED.value: {VenueState.EXPIRED, VenueState.CANCELED},
 }
 
-_MARKED = {"breaker_tripped": "name", "break_found": "class", "break_adopted": "", "absence_proved": ""}
+_MARKED = {
+    "breaker_tripped": "name",
+    "break_found": "class",
+    "break_adopted": "",
+    "absence_proved": "",
+    "order_reopened": "",
+    "split_applied": "",
+}
 
 
 def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
@@ -26,19 +33,26 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         if record.kind == "fill_booked":
             ord_5_booked_once(auditor, host, record)
             sys_3_as_executed(auditor, host, record)
-        elif record.kind == "order_closed":
+        elif record.kind == "order_closed" and not _is_denied(host, record):
             ord_10_evidence(auditor, host, record)
         elif record.kind == "decision_taken":
             sys_12_no_future(auditor, host, record)
-        elif record.kind in _MARKED:
+        elif record.kind == "split_applied":
+            sys_1_split_agrees(auditor, host, record)
+        if record.kind in _MARKED:
             named = record.body.get(_MARKED[record.kind], "")
             auditor.world.marks.reached(f"{record.kind} {named}".strip())
         host.durable.add(record)
-        if record.kind == "order_closed":
+        if record.kind == "order_closed" and not _is_denied(host, record):
             ord_3_fills_are_cum(auditor, host, record)
     if commit.state:
         ord_11_cursor(auditor, host)
         ord_7_holds(auditor, host)
+
+
+def _is_denied(host: Host, record: Record) -> bool:
+    # The venue refused it and took it all the same: nobody can know that yet.
+    return record.body["status"] == OrderStatus.REJECTED.value and record.body["client_order_id"] in host.denied
 
 
 def check_trader(auditor: "Auditor", host: Host) -> None:
@@ -123,6 +137,17 @@ def ord_3_fills_are_cum(auditor: "Auditor", host: Host, record: Record) -> None:
         auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the ledger has {durable}")
 
 
+def sys_1_split_agrees(auditor: "Auditor", host: Host, record: Record) -> None:
+    """A split gives the ledger what the venue gave; stops are counted anew in its prices."""
+    body = record.body
+    flow = next((flow for flow in host.exchange.holdings.flows if flow.flow_id == body["flow_id"]), None)
+    if flow is None or (flow.asset_units, flow.new, flow.old) != (body["asset_units"], body["new"], body["old"]):
+        auditor.broke("SYS-1", host, f"a split was booked that the venue tells otherwise: {flow} {dict(body)}")
+    symbol, stops = body["instrument"][1], auditor.tallies[host.key].stops
+    for key in [key for key in stops if key[1] == symbol]:
+        del stops[key]
+
+
 def sys_12_no_future(auditor: "Auditor", host: Host, record: Record) -> None:
     """A decision is of a close that has happened."""
     now = auditor.world.timeline.now_ns
@@ -155,6 +180,9 @@ def ord_7_holds(auditor: "Auditor", host: Host) -> None:
     booked = host.durable.balances[Book.HOLD.value, desk.quote]
     if desk.cash_amount(held) != booked:
         auditor.broke("ORD-7", host, f"open orders reserve {held} cash units, the ledger holds {booked}")
+    for name, order in desk.orders.items():
+        if order.request.role is Role.ENTRY and order.leaves_units > 0 and name not in desk.holds:
+            auditor.broke("ORD-7", host, f"order {name} may still buy {order.leaves_units} units and reserves nothing")
     lost = desk.holds.keys() - desk.orders.keys()
     if lost:
         auditor.broke("ORD-7", host, f"cash is held for orders that have ended: {sorted(lost)}")

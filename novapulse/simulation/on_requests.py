@@ -6,6 +6,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Amend, Cancel, Submit
 from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role
 from novapulse.core.records import Mode
+from novapulse.engine.desk import Desk
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
@@ -107,6 +108,8 @@ def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
 def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
     assert host.trader is not None
+    if host.is_deceived():
+        return
     desk, risk, exchange = host.trader.desk, auditor.world.scene.decides.risk, host.exchange
     worth: dict[InstrumentKey, float] = {}
     equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale
@@ -170,6 +173,15 @@ def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
         auditor.broke("SYS-7", host, f"an order in {request.instrument} leaves a halted account")
 
 
+def _is_guarded(slot: Slot, held: int) -> bool:
+    return any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
+
+
+def _says_why(desk: Desk, row: int) -> bool:
+    slot = desk.slots[row]
+    return bool(slot.why_bare or slot.leaving_ns) or desk.books.mode == Mode.HALTED
+
+
 def check_stops(auditor: "Auditor", host: Host) -> None:
     """A position has its stop at the venue, or the trader says why not."""
     tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
@@ -178,10 +190,9 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
         return
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        held = min(abs(slot.held_units), abs(int(desk.books.positions[desk.rows[key]].qty_units)))
-        guarded = any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
-        trader_slot = desk.slots[desk.rows[key]]
-        if held == 0 or guarded or trader_slot.why_bare or trader_slot.leaving_ns or desk.books.mode == Mode.HALTED:
+        row = desk.rows[key]
+        held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
+        if held == 0 or _is_guarded(slot, held) or _says_why(desk, row):
             tally.bare_since_ns.pop(key.symbol, None)
             continue
         since = tally.bare_since_ns.setdefault(key.symbol, now)

@@ -118,7 +118,6 @@ class Process:
             for instrument in host.part.instruments:
                 closed = world.last_close_ns
                 self._tell(host, BarLate(world.now(host), instrument.key, closed, "the trader was down"))
-        self._tell(host, ConditionSeen(world.now(host), "clock_skew", host.clock_ns / 1e6))
         self._tell(host, ConditionSeen(world.now(host), "disk_free", 0.5))
         world.nemesis.quote_all(host)
 

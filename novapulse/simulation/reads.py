@@ -2,17 +2,19 @@
 
 Invariants:
 - an execution that a read leaves out lies behind its cursor;
-- a balance is that of the moment of the read.
+- a balance is that of the moment of the read;
+- a market that was split shows no bar for a while, then bars at its new prices, to venue and trader alike.
 """
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from novapulse.core.messages import ReadSnapshot, Snapshot
+from novapulse.core.messages import BarsClosed, ReadSnapshot, Snapshot
 from novapulse.simulation.chance import Chance
 from novapulse.venues.simulated import SimulatedExchange
 
 if TYPE_CHECKING:
+    from novapulse.simulation.host import Host
     from novapulse.simulation.storm import Call
 
 LAG_NS = 5_000_000_000
@@ -54,3 +56,22 @@ def shifted(snapshot: Snapshot, clock_ns: int) -> Snapshot:
     if clock_ns == 0:
         return snapshot
     return replace(snapshot, began_ns=snapshot.began_ns + clock_ns, ended_ns=snapshot.ended_ns + clock_ns)
+
+
+def after_splits(host: "Host", event: BarsClosed, now_ns: int) -> BarsClosed:
+    """Return a close as the market shows it after the splits of a host's instruments."""
+    if not host.splits:
+        return event
+    bars, signals, present = event.bars.copy(), event.signals.copy(), event.present.copy()
+    for column, instrument in enumerate(host.part.instruments):
+        factor = host.splits.get(instrument.key, 1.0)
+        if factor == 1.0:
+            continue
+        tick = float(instrument.tick)
+        for name in ("open", "high", "low", "close"):
+            bars[name][column] = max(round(float(bars[name][column]) * factor / tick), 1) * tick
+        bars["volume"][column] /= factor
+        signals["atr"][column] *= factor
+        if now_ns < host.closed_until_ns[instrument.key]:
+            present[column] = 0
+    return replace(event, bars=bars, signals=signals, present=present)

@@ -78,11 +78,12 @@ def run_seed(
             world.run()
         except Broken as broken:
             violation = broken.violation
+            broken.__traceback__ = None
     head = world.disk.ledger.head()
     world.digest.update(head[1])
     trips = sum(host.durable.kinds["round_trip_closed"] for host in world.hosts)
     world.disk.ledger.close()
-    return SeedReport(
+    report = SeedReport(
         seed,
         violation,
         world.digest.hexdigest(),
@@ -95,6 +96,8 @@ def run_seed(
         tuple(fault.value for fault in sorted(world.plan.faults, key=lambda fault: fault.number)),
         _outcome(world),
     )
+    world.end()
+    return report
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class Sample:
         events: Events in the ledger.
         ledger_bytes: The ledger's file.
         log_bytes: Its write-ahead log.
+        lines: What people were told so far, each a line of the log.
     """
 
     hours: float
@@ -48,6 +49,7 @@ class Sample:
     events: int
     ledger_bytes: int
     log_bytes: int
+    lines: int
 
 
 def soak(
@@ -113,6 +115,7 @@ def _sample(world: StormyWorld, path: Path) -> Sample:
         events=world.disk.ledger.head()[0],
         ledger_bytes=path.stat().st_size,
         log_bytes=log.stat().st_size if log.exists() else 0,
+        lines=world.alerts,
     )
 
 

@@ -46,7 +46,7 @@ from novapulse.simulation.nemesis import Nemesis
 from novapulse.simulation.network import READ_DEADLINE_NS, SECOND_NS, Fate, Network
 from novapulse.simulation.plan import FaultPlan
 from novapulse.simulation.process import Process
-from novapulse.simulation.reads import blurred_snapshot, is_young, shifted
+from novapulse.simulation.reads import after_splits, blurred_snapshot, is_young, shifted
 from novapulse.simulation.scene import Scene
 from novapulse.simulation.world import Node, Timeline, World
 from novapulse.venues.simulated import ClientIds, VenueMode
@@ -83,6 +83,7 @@ class StormyWorld(World):
 
     Attributes:
         digest: Of everything that happened, in order.
+        alerts: What people were told, so far.
         points: Places at which the process could have ended, so far.
         crash_points: Numbers of those at which it ends; None leaves it to chance.
         last_close_ns: The market's last close.
@@ -103,6 +104,7 @@ class StormyWorld(World):
         self.nemesis = Nemesis(self)
         self.digest = hashlib.sha256()
         self.events = 0
+        self.alerts = 0
         self.points = 0
         self.crash_points = crash_points
         self.last_close_ns = scene.begin_ns
@@ -119,6 +121,13 @@ class StormyWorld(World):
         self.nemesis.schedule()
         self.timeline.run(self.scene.end_ns)
         self.auditor.finish()
+
+    def end(self) -> None:
+        """Let go of what refers to this world, so that nobody has to look for it when it is gone."""
+        self.timeline.clear()
+        self.nodes.clear()
+        for part in (self.auditor, self.process, self.nemesis):
+            vars(part).clear()
 
     # ---- events and effects ----
 
@@ -156,6 +165,7 @@ class StormyWorld(World):
             elif isinstance(effect, SetTimer):
                 self._set_timer(node, effect)
             elif isinstance(effect, Alert):
+                self.alerts += 1
                 node.alerts[effect.key] = effect
             elif isinstance(effect, Answer):
                 node.answers[effect.command_id] = effect
@@ -217,10 +227,10 @@ class StormyWorld(World):
                 node.in_flight[effect.request.client_order_id] = now + fate.out_ns
             self.timeline.at(now + fate.out_ns, lambda: self.take(call))
         if fate.unclear:
-            self.later(node, fate.back_ns, lambda: self._hear(call, _unclear(call, fate.unclear)))
+            self.later(node, fate.back_ns, lambda: self._hear_nothing(call, fate.unclear))
         else:
             patience = READ_DEADLINE_NS if is_read else deadline
-            self.later(node, patience, lambda: self._hear(call, _unclear(call, "no answer in time")))
+            self.later(node, patience, lambda: self._hear_nothing(call, "no answer in time"))
 
     def take(self, call: Call) -> None:
         """Let the venue take a request."""
@@ -235,6 +245,8 @@ class StormyWorld(World):
             answer = _refused(call, fate.refused)
         elif fate.is_unknown:
             answer = _refused(call, "unknown_order")
+        elif fate.is_denied:
+            answer = self._denial_of(call)
         else:
             answer = self._answer_of(call)
         self.auditor.taken(host, effect)
@@ -247,6 +259,13 @@ class StormyWorld(World):
     def _refuses(self, host: Host, effect: Submit) -> bool:
         is_bracket = effect.request.kind is OrderType.BRACKET
         return is_bracket and self.timeline.now_ns < host.refuses_brackets_until_ns
+
+    def _denial_of(self, call: Call) -> Event:
+        self._answer_of(call)
+        if isinstance(call.effect, Submit) and call.host.exchange.book.of_client(call.effect.request.client_order_id):
+            call.host.denied.add(call.effect.request.client_order_id)
+            self.marks.reached("a refusal was wrong")
+        return _refused(call, "unavailable")
 
     def _answer_of(self, call: Call) -> Event:
         host, effect, fate = call.host, call.effect, call.fate
@@ -281,6 +300,10 @@ class StormyWorld(World):
 
         if call.host.life == call.life:
             self.later(call.host, call.fate.back_ns + call.fate.again_ns, again)
+
+    def _hear_nothing(self, call: Call, text: str) -> None:
+        if not call.is_answered:
+            self._hear(call, _unclear(call, text))
 
     def _hear(self, call: Call, answer: Event) -> None:
         if not call.is_answered:
@@ -339,6 +362,7 @@ class StormyWorld(World):
         assert isinstance(node, Host)
         now = self.timeline.now_ns
         self.last_close_ns = event.ts_close_ns
+        event = after_splits(node, event, now)
         for column, key in enumerate(node.part.ticks.keys):
             if event.present[column]:
                 node.exchange.on_bar(key, event.bars[column], now)

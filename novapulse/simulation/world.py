@@ -69,6 +69,10 @@ class Timeline:
         """How much is still to happen."""
         return len(self._heap)
 
+    def clear(self) -> None:
+        """Forget everything that is still to happen."""
+        self._heap.clear()
+
     def run(self, until_ns: int) -> None:
         """Let everything happen that is due up to a moment."""
         heap = self._heap
@@ -201,7 +205,7 @@ class World:
 
     def arrived(self, node: Node, answer: Event) -> Event:
         """Return an answer with the moment at which it arrives."""
-        return type(answer)(self.now(node), *(getattr(answer, name) for name in answer.__slots__[1:]))
+        return type(answer)(self.now(node), *[getattr(answer, name) for name in answer.__slots__[1:]])
 
     def answered(self, node: Node, effect: Effect) -> Event:
         """Return what the venue says to a request."""
@@ -298,4 +302,5 @@ def snapshot_of(exchange: SimulatedExchange, cursor: str, now_ns: int) -> Snapsh
     trades, flows = (int(part) for part in cursor.split("/")) if cursor else (0, 0)
     fills, trades = exchange.fills_after(trades, overlap=OVERLAP if trades else 0)
     moved, flows = exchange.flows_after(flows)
-    return Snapshot(now_ns, now_ns, exchange.open_orders(), fills, f"{trades}/{flows}", exchange.balances(), moved)
+    venue_ns, cursor = now_ns + exchange.clock_ahead_ns, f"{trades}/{flows}"
+    return Snapshot(now_ns, now_ns, exchange.open_orders(), fills, cursor, exchange.balances(), moved, venue_ns)

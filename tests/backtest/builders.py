@@ -145,6 +145,8 @@ def busy_rules(seed: int) -> Record:
         limit_offset_fraction=maybe(0.0005),
         time_to_live_ns=int(rng.integers(1, 4)) * MINUTE_NS,
         chases_max=rng.integers(0, 3),
+        exit_deadline_ns=int(rng.integers(1, 6)) * MINUTE_NS,
+        exit_cross_ns=int(maybe(2)) * MINUTE_NS,
         fallback_market=rng.integers(0, 2),
         latency_ns=int(maybe(200_000_000)),
         half_spread_fraction=maybe(0.0001),

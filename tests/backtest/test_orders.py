@@ -162,6 +162,56 @@ def test_an_unfilled_limit_expires_chases_crosses_or_gives_up_and_says_so():
     assert story(chased) == [("ENTER_CONSENSUS", 1.0, 101.5, "MAKER"), ("EXIT_STOP", -1.0, 99.5, "TAKER")]
 
 
+LEAVING = {
+    "exit_kind": LIMIT,
+    "time_to_live_ns": 9 * MINUTE_NS,
+    "exit_deadline_ns": MINUTE_NS,
+    "exit_cross_ns": 2 * MINUTE_NS,
+    "slippage_fraction": 0.01,
+    "touch_probability": 0.0,
+    "stop_atr": 9.0,
+    "target_atr": 0.0,
+} | UNIT
+
+
+def after_an_exit(*rows, **changes):
+    """Bar 3 closes at 100 and decides to leave; the exit rests at 100 on bar 4, which stays below."""
+    below = (99.9, 100.0, 99.9, 100.0)
+    return story(one([FLAT, FLAT, FLAT, below, *rows], [10, 0, -5], bare_rules(**(LEAVING | changes))))[1:]
+
+
+def test_an_exit_across_the_spread_takes_the_open_or_rests_then_ends_at_the_market():
+    # Bar 4 closes at 100 at the deadline: across is 100 * 0.99 and a tick.
+    (at_open,) = after_an_exit((100.5, 101.0, 100.0, 100.0))
+    assert at_open == ("EXIT_OPPOSITE", -1.0, 99.49, "TAKER")
+    (at_limit,) = after_an_exit((99.5, 99.5, 99.0, 99.0), (98.0, 99.5, 98.0, 98.0))
+    assert at_limit == ("EXIT_OPPOSITE", -1.0, 98.99, "MAKER")
+    low = (98.0, 98.5, 98.0, 98.0)
+    (at_market,) = after_an_exit(low, low, (97.0, 97.0, 97.0, 97.0))
+    assert at_market == ("EXIT_OPPOSITE", -1.0, 96.03, "TAKER")
+    # The rest of what the open filled in part rests at the limit, and a later open is no second chance to take.
+    thin = after_an_exit((100.5, 101.0, 100.0, 100.0, 2.0), (101.0, 101.0, 101.0, 101.0, 1e6), participation_max=0.1)
+    assert thin == [("EXIT_OPPOSITE", -0.2, 99.49, "TAKER"), ("EXIT_OPPOSITE", -0.8, 98.99, "MAKER")]
+
+
+def test_a_stop_comes_before_an_exit_that_rests_across_the_spread_and_behind_one_that_takes_the_open():
+    both = (98.5, 99.5, 96.0, 99.0)
+    assert after_an_exit(both, stop_atr=3.0) == [("EXIT_STOP", -1.0, 97.02, "TAKER")]
+    (first,) = after_an_exit((100.5, 100.5, 96.0, 96.0), stop_atr=3.0)
+    assert first == ("EXIT_OPPOSITE", -1.0, 99.49, "TAKER")
+
+
+@pytest.mark.parametrize("bars", [1, 2, 4])
+def test_a_resting_exit_crosses_at_its_deadline_however_long_it_lives_and_however_often_it_may_chase(bars):
+    book = one(
+        [FLAT, FLAT, *[(99.0 - k, 99.0 - k, 99.0 - k, 99.0 - k) for k in range(8)]],
+        [10, -5],
+        bare_rules(**(LEAVING | {"exit_deadline_ns": bars * MINUTE_NS, "exit_cross_ns": 0, "chases_max": 9})),
+    )
+    assert book.fills.ts_ns[1] == START_NS + (3 + bars) * MINUTE_NS
+    assert Liquidity(book.fills.liquidity[1]) is Liquidity.TAKER
+
+
 def test_a_chasing_order_reserves_what_its_new_price_needs():
     up = (110.0, 110.0, 110.0, 110.0)
     rules = bare_rules(entry_kind=LIMIT, time_to_live_ns=MINUTE_NS, chases_max=5, touch_probability=0.0, **UNIT)

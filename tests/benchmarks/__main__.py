@@ -5,8 +5,6 @@ the median over the turns. A rival that cannot run here is named as such.
 """
 
 import argparse
-import datetime
-import platform
 import subprocess
 import sys
 import tempfile
@@ -17,13 +15,12 @@ from statistics import median
 
 from novapulse.backtest.columns import laid_out
 from tests.benchmarks import engine, ledger, rivals, rulebook, trader
+from tests.benchmarks.page import Rows, keep
 from tests.benchmarks.rivals import NoHarnessError
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+COLUMNS = ("what", "who", "figure:", "NovaPulse is faster by:")
 TURNS = 3
 
-Rows = list[tuple[str, ...]]
 Rival = Callable[[], float]
 
 
@@ -194,10 +191,11 @@ def command_line() -> Rows:
 
 
 def whole_ledger() -> Rows:
-    """Measure the ledger against plain SQLite."""
+    """Measure the ledger against plain SQLite and the disk."""
+    print(f"{'rate, and ratio to: encoding, prepared, raw':46}")
     rows = ledger.rows()
     for row in rows:
-        print(f"{row[0]:34} {row[1]:32} {row[2]:>14}  {row[3]}", flush=True)
+        print(f"{row[0]:46} {row[1]:>12} {row[2]:>8} {row[3]:>8} {row[4]:>8}", flush=True)
     return rows
 
 
@@ -222,40 +220,21 @@ PARTS: dict[str, Callable[[], Rows]] = {
 }
 
 
-def machine() -> str:
-    """Return what this was measured on, without its name."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        models = [line.split(":", 1)[1].strip() for line in file if line.startswith(("model name", "Model"))]
-    model = models[0] if models else platform.machine()
-    return f"{model}, {len(models)} logical cores, {platform.system()} {platform.machine()}"
-
-
-def write(rows: Rows) -> None:
-    """Put the table between the marks of the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    versions = f"Python {platform.python_version()}"
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    head = f"Measured {datetime.date.today().isoformat()} on {machine()}, {versions}.\n"
-    columns = "| what | who | figure | NovaPulse is faster by |\n|---|---|--:|--:|\n"
-    PAGE.write_text(f"{before}{BEGIN}\n{head}\n{columns}{table}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Run the parts that are asked for, all by default."""
     parser = argparse.ArgumentParser(description="Measure NovaPulse against its rivals, in one run.")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="which parts; all by default")
     parser.add_argument("--write", action="store_true", help="keep the figures in docs/performance.md")
     asked = parser.parse_args()
-    rows: Rows = []
+    rows: dict[str, Rows] = {"measured": [], "ledger": []}
     for name in asked.parts or PARTS:
         try:
-            rows += PARTS[name]()
+            rows["ledger" if name == "ledger" else "measured"] += PARTS[name]()
         except NoHarnessError as reason:
             print(f"{name}: not measured: {reason}")
-    if asked.write:
-        write(rows)
+    for section, measured in rows.items():
+        if asked.write and measured:
+            keep(section, ledger.COLUMNS if section == "ledger" else COLUMNS, measured)
 
 
 if __name__ == "__main__":

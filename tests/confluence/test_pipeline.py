@@ -1,5 +1,6 @@
 """The way from bars to the consensus, on real bars: nothing ahead, nothing that depends on where one begins to look."""
 
+import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def test_calibrations_of_others_are_refused(market: Market) -> None:
     known = signals(day)[1]
     with pytest.raises(ConfluenceError, match="calibrations are of BTC/USDT on binance, ETH/USDT on binance"):
         signals({BTC: market[BTC]}, calibrations=known)
-    with pytest.raises(ConfluenceError, match=r"weighs keltner, .*, the settings trend"):
+    with pytest.raises(ConfluenceError, match=r"weighs breakout, keltner, .*, the settings trend"):
         signals(day, ConfluenceSettings(weights={"trend": 1.0}), calibrations=known)
 
 
@@ -235,3 +236,19 @@ def test_kernel_columns_carry_the_names_of_the_backtest() -> None:
     columns: dict[str, NDArray[Any]] = said.to_kernel()
     assert set(columns) == set(Signals._fields) - {"gate_probability"}
     assert columns["lead"].dtype == columns["regime"].dtype == np.int8
+
+
+def test_the_order_in_which_the_weights_are_written_down_moves_no_bit(market: Market) -> None:
+    some = {key: bars[:9_000] for key, bars in market.items()}
+    turned = dict(sorted(SHIPPED.weights.items(), key=lambda item: hash_of(item[0])))
+    other = SHIPPED.model_copy(update={"weights": turned})
+    assert list(other.weights) not in (list(SHIPPED.weights), sorted(SHIPPED.weights))
+    said, learned = signals(some, SHIPPED)
+    again, learned_again = signals(some, other)
+    assert [row.id for row in learned] == [row.id for row in learned_again]
+    for key in some:
+        assert_same(said[key], again[key])
+
+
+def hash_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,16 @@ def test_a_record_of_an_array_writes_into_the_array(name):
     field = DTYPES[name].names[0]
     setattr(record, field, 1)
     assert array[field].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_a_record_has_its_fields_and_no_others_and_comes_back_from_a_pickle(name):
+    array = np.zeros(2, DTYPES[name])
+    with pytest.raises(AttributeError):
+        array[1].no_such_field = 1
+    again = pickle.loads(pickle.dumps(array))
+    assert type(again[0]) is type(array[0])
+    assert again.tobytes() == array.tobytes()
 
 
 def test_every_reason_has_its_sentence():

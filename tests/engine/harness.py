@@ -112,6 +112,8 @@ class MemoryJournal:
         for number, record in enumerate(self.records()):
             if record.kind == "order_closed":
                 closed[record.body["client_order_id"]] = number
+            elif record.kind == "order_reopened":
+                del closed[record.body["client_order_id"]]
         for record in self.records():
             if record.kind in KINDS:
                 every.append(from_body(record.kind, record.body))

@@ -168,7 +168,7 @@ class House:
         signals = RecordedSignals(self.ticks, ())
         shape = self.ticks.present.shape
         numbers = (self.ticks.ts_close_ns[:, None] // MINUTE_NS) * np.ones(shape, np.int64)
-        source = RecordedSource(self.ticks, numbers, np.zeros(shape, np.bool_), self.timeline)
+        source = RecordedSource(self.ticks, numbers, np.zeros(shape, np.bool_), self.timeline, MINUTE_NS)
         listeners = [
             Listener(runner, signals, self.venues[key].play, {"c0"}, self.journal.books.get(key, Books()).ts_close_ns)
             for key, runner in self.runners.items()

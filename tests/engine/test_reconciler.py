@@ -1,19 +1,22 @@
 """What the trader does with differences: each planted at the simulated venue, in a whole small world."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started
+from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started, TimerFired
 from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book
 from novapulse.core.records import Mode
-from novapulse.engine.viewing import balances_of
-from novapulse.simulation.world import Node, World
+from novapulse.engine.settings import ReconciliationSettings, TraderSettings
+from novapulse.engine.viewing import balances_of, is_same
+from novapulse.simulation.world import Node, World, snapshot_of
 from novapulse.venues.simulated import Levers
 from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
+from tests.engine.test_trader import Scene
 
 BTC = InstrumentKey("kraken", "BTC/USD")
 
@@ -60,6 +63,20 @@ def test_an_undisturbed_account_has_no_breaks_and_asserts_its_balances():
     assert play.journal.records("break_found") == []
     assert play.journal.records("balance_asserted")
     assert play.agrees()
+
+
+def test_nothing_of_a_coin_not_traded_and_a_known_order_of_somebody_else_are_no_difference():
+    play = Play()
+    play.levers.place(BTC, Side.BUY, OrderType.LIMIT, Terms(2000, 100), play.world.timeline.now_ns)
+    play.run(2)
+    assert play.desk.foreign
+    play.desk.scales["DOGE"] = 8
+    shown = snapshot_of(play.node.exchange, play.desk.cursor, play.world.timeline.now_ns)
+    assert len(shown.orders) > len(play.desk.orders)
+    assert is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 0}))
+    assert not is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 1}))
+    play.desk.foreign.clear()
+    assert not is_same(play.desk, shown)
 
 
 def test_a_deposit_is_capital_and_no_profit():
@@ -173,6 +190,89 @@ def test_an_order_of_ours_without_a_record_halts_the_account():
     play.run(1)
     assert fresh.desk.books.mode is Mode.HALTED
     assert "D4" in play.classes()
+
+
+def placed(race_guard_s: float) -> Scene:
+    scene = Scene(TraderSettings(reconciliation=ReconciliationSettings(race_guard_s=race_guard_s)))
+    scene.accept(scene.enter())
+    return scene
+
+
+def test_a_list_that_lags_behind_a_placement_declares_nothing_missing():
+    scene = placed(5.0)
+    scene.wait(4.9)
+    scene.hear(SnapshotRead(scene.ts_ns, scene.snapshot(orders=())))
+    assert (scene.desk.breaks, scene.desk.slots[0].gate) == ({}, "")
+    scene.wait(0.1)
+    scene.hear(SnapshotRead(scene.ts_ns, scene.snapshot(orders=())))
+    assert [key[:3] for key in scene.desk.breaks] == ["D2:"]
+    assert scene.desk.slots[0].gate
+
+
+def test_without_a_race_guard_the_first_list_counts():
+    scene = placed(0.0)
+    scene.wait(0.1)
+    scene.hear(SnapshotRead(scene.ts_ns, scene.snapshot(orders=())))
+    assert [key[:3] for key in scene.desk.breaks] == ["D2:"]
+
+
+def test_a_list_may_lag_over_a_restart_as_well():
+    play = Play()
+    while not play.desk.orders:
+        play.run(1)
+    again = trader_of()
+    again.restore(*play.journal.restored())
+    sent = {name: order.first_attempt_ns for name, order in play.desk.orders.items()}
+    assert {name: again.desk.active_ns[name] for name in sent} == sent
+
+
+def test_a_market_that_is_played_fast_waits_no_less_for_a_reading_than_for_a_request():
+    scene = Scene(TraderSettings(submit_deadline_s=6000.0))
+    for waited_s, failures in ((5_000, 0), (1_000, 1)):
+        if not scene.trader.reconciler.asked_ns:
+            scene.hear(TimerFired(scene.wait(1), "reconcile:rhythm"))
+        scene.hear(TimerFired(scene.wait(waited_s), "reconcile:answer"))
+        assert scene.trader.reconciler.failures == failures
+
+
+@pytest.mark.parametrize(
+    ("began_ms", "ended_ms", "skew_ms"),
+    [
+        (700, 700, 700.0),
+        (-700, -600, -600.0),
+        (-5_000, 300, None),
+        (650, 9_000, 650.0),
+        (-200, 250, 0.0),
+        (-9_000, -900, -900.0),
+    ],
+)
+def test_only_what_lies_outside_of_a_reading_is_skew(began_ms, ended_ms, skew_ms, monkeypatch):
+    scene = Scene()
+    told = []
+    monkeypatch.setattr(scene.desk, "measured", lambda draft, name, value: told.append((name, value)))
+    now = scene.wait(20)
+    read = replace(
+        scene.snapshot(), began_ns=now + began_ms * 1_000_000, ended_ns=now + ended_ms * 1_000_000, venue_ns=now
+    )
+    scene.hear(SnapshotRead(now, read))
+    assert [value for name, value in told if name == "clock_skew"] == ([] if skew_ms is None else [skew_ms])
+
+
+def test_a_venue_that_does_not_say_the_time_is_not_traded_at():
+    scene = Scene()
+    scene.hear(SnapshotRead(scene.wait(20), replace(scene.snapshot(), venue_ns=None)))
+    assert scene.desk.books.mode is Mode.PAUSED
+
+
+def test_a_venue_whose_clock_is_off_takes_no_new_risk_until_it_is_well_within_its_limit():
+    play = Play()
+    modes = []
+    for ahead_ms in (400, 600, 400, 200, -1_500, 0):
+        play.levers.set_clock(ahead_ms * 1_000_000)
+        play.tell("reconcile")
+        play.run(0.5)
+        modes.append(play.desk.books.mode)
+    assert modes == [Mode.NORMAL, Mode.PAUSED, Mode.PAUSED, Mode.NORMAL, Mode.HALTED, Mode.HALTED]
 
 
 def test_nothing_is_concluded_from_a_snapshot_that_is_older_than_a_minute():

@@ -173,6 +173,10 @@ def test_an_error_of_our_own_lets_the_account_only_reduce_and_no_other_notices()
     assert entries
     assert max(one.body["ts_close_ns"] for one in entries) < after
     assert not trader.desk.books.positions["qty_units"].any()
+    told, again = [one.body for one in house.journal.of(OTHER, "alert_raised") if one.body["key"] == "bug"]
+    assert (told["severity"], again["times"]) == ("critical", 2), "nobody acknowledged it"
+    heard = [alert.text for account, alert in house.told.alerts if alert.key == "bug"]
+    assert heard.count(told["text"]) == 1
 
 
 def test_the_second_error_halts_and_the_third_ends_the_account() -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from novapulse.engine.orderly import Orderly
 from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.runner import Life
 from novapulse.engine.supervisor import Chore, Supervisor
+from novapulse.ops.health import AccountHealth
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
 from tests.engine.shell import PATIENT, House, Leases, in_virtual_time, trips
 
@@ -138,6 +139,11 @@ class Script:
 
     house: House
     arrivals: list[Arrival]
+    heartbeat_ns: int = MINUTE_NS
+
+    @property
+    def due_ns(self) -> int | None:
+        return self.arrivals[0].ts_ns if self.arrivals else None
 
     async def next(self, until_ns: int | None) -> Sequence[Arrival]:
         if not self.arrivals:
@@ -213,6 +219,79 @@ def test_a_bar_that_does_not_come_leaves_its_instrument_undecided_and_the_others
     house = in_virtual_time(work)
     at_it = [one for one in house.journal.of(ACCOUNT) if one.body.get("ts_close_ns") == ORIGIN_NS + 60 * MINUTE_NS]
     assert all(one.body["instrument"][1] != "BTC/USD" for one in at_it)
+
+
+# ---- A feed that says nothing ----
+
+
+class Mute(Script):
+    """A source that should speak every minute and does not for ten of them: it waits, hangs up, or never answers."""
+
+    how: str = "waits"
+
+    @property
+    def due_ns(self) -> int | None:
+        return int(self.arrivals[0].bar["ts_close_ns"]) if self.arrivals else None
+
+    async def next(self, until_ns: int | None) -> Sequence[Arrival]:
+        first_ns, now_ns = ORIGIN_NS + 50 * MINUTE_NS, self.house.timeline.now_ns()
+        if first_ns <= now_ns < first_ns + 10 * MINUTE_NS:
+            if self.how == "hangs up":
+                raise Unavailable("nobody there")
+            end_ns = first_ns + 10 * MINUTE_NS
+            await self.house.timeline.until(end_ns if until_ns is None or self.how == "hangs" else until_ns)
+            return ()
+        return await super().next(until_ns)
+
+
+@pytest.mark.parametrize("how", ["waits", "hangs up", "hangs"])
+def test_a_feed_that_falls_silent_pauses_its_accounts_until_it_speaks_again(how: str) -> None:
+    async def work(is_mute: bool) -> House:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        supervisor = house.supervisor()
+        (feed,) = supervisor.feeds
+        source: Script = Mute(house, script(TICKS, False)) if is_mute else Script(house, script(TICKS, False))
+        if isinstance(source, Mute):
+            source.how = how
+        one, other = feed.listeners
+        of_other = Feed("elsewhere", source, Gather(TICKS.keys, 2 * SECOND_NS), [other], house.timeline)
+        feed.listeners = (one,)
+        supervisor.feeds = (feed, of_other)
+        house.timeline.at(ORIGIN_NS + 55 * MINUTE_NS, lambda: seen.append(health_of(house.runners[OTHER], 0)))
+        await supervisor.run()
+        return house
+
+    seen: list[AccountHealth] = []
+    house, wanted = in_virtual_time(lambda: work(True)), in_virtual_time(lambda: work(False))
+    assert seen[0].reasons[0].startswith("the silence of the feed is ")
+    assert (seen[0].mode, seen[1].healthy) == (Mode.PAUSED, True)
+    trips_of = house.journal.of(OTHER, "breaker_tripped", "breaker_cleared")
+    told = [(one.kind, (one.ts_ns - ORIGIN_NS) // MINUTE_NS) for one in trips_of if one.body["name"] == "feed_silent"]
+    assert [kind for kind, _ in told] == ["breaker_tripped", "breaker_cleared"]
+    assert told[0][1] == 52
+    assert 60 <= told[1][1] <= 61
+    assert house.journal.of(ACCOUNT) == wanted.journal.of(ACCOUNT)
+
+
+def test_a_closed_market_and_the_end_of_a_recording_are_no_silence() -> None:
+    stamps, bars = TICKS.ts_close_ns.copy(), TICKS.bars.copy()
+    stamps[100:] += 3 * 24 * 60 * MINUTE_NS
+    bars["ts_close_ns"] = stamps[:, None]
+
+    async def work() -> House:
+        house = House(replace(TICKS, ts_close_ns=stamps, bars=bars), [ACCOUNT])
+        supervisor = house.supervisor()
+        (feed,) = supervisor.feeds
+        house.timeline.at(int(stamps[99]) + 24 * 60 * MINUTE_NS, lambda: quiet.append(feed.silence))
+        await supervisor.run()
+        await house.timeline.until(int(stamps[-1]) + 60 * MINUTE_NS)
+        quiet.append(feed.silence)
+        return house
+
+    quiet: list[float] = []
+    house = in_virtual_time(work)
+    assert quiet == [0.0, 0.0]
+    assert "feed_silent" not in [one.body["name"] for one in house.journal.of(ACCOUNT, "breaker_tripped")]
 
 
 # ---- Stop ----

@@ -30,6 +30,7 @@ from novapulse.core.messages import (
     Outcome,
     QuoteSeen,
     ReadSnapshot,
+    Severity,
     Snapshot,
     SnapshotRead,
     Started,
@@ -155,7 +156,7 @@ class Scene:
     def snapshot(self, orders=(), fills=()) -> Snapshot:
         cash = int(self.desk.books.account[0].cash_units)
         held = int(self.desk.books.positions[0].qty_units + self.desk.books.foreign_units[0])
-        return Snapshot(self.ts_ns, self.ts_ns, orders, fills, "0/0", {"USD": cash, "BTC": held})
+        return Snapshot(self.ts_ns, self.ts_ns, orders, fills, "0/0", {"USD": cash, "BTC": held}, (), self.ts_ns)
 
     def hear(self, event) -> list[Effect]:
         self.effects = self.trader.handle(event)
@@ -263,7 +264,7 @@ def test_a_taken_cancel_ends_nothing_until_the_venue_shows_it():
 def test_a_refused_exit_is_tried_again_and_people_are_told():
     scene = opened()
     told = []
-    for _ in range(3):
+    for _ in range(5):
         submits = [] if scene.desk.slots[0].leaving_ns else (scene.tick(-15.0), scene.sent(Submit))[1]
         if not submits:
             scene.hear(TimerFired(scene.wait(61), "retry:0"))
@@ -272,8 +273,16 @@ def test_a_refused_exit_is_tried_again_and_people_are_told():
         assert submit.request.role is Role.EXIT
         scene.hear(SubmitEnded(scene.wait(0.2), submit.request.client_order_id, 1, Outcome.REJECTED, "", "busy"))
         told += [alert.key for alert in scene.sent(Alert)]
-    assert "exit:BTC/USD" in told
+    assert told.count("exit:BTC/USD") == 1
     assert scene.desk.plan(0).intent == Intent.EXIT
+    scene.hear(TimerFired(scene.wait(61), "retry:0"))
+    (submit,) = scene.sent(Submit)
+    request = submit.request
+    sold = replace(submit, request=replace(request, terms=replace(request.terms, limit_units=10_000)))
+    scene.accept(submit, "V9")
+    fill_entry(scene, sold, request.terms.qty_units)
+    assert "exit:BTC/USD" in [alert.key for alert in scene.sent(Alert) if alert.severity is Severity.INFO]
+    assert "exit:BTC/USD" not in scene.desk.alerts.open
 
 
 def opened(settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> Scene:
@@ -528,22 +537,27 @@ def test_an_equity_that_jumps_is_believed_only_after_a_pause():
 
 def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
     settings = decides()
-    execution = settings.execution.model_copy(update={"exit_order": "limit"})
-    scene = opened(TraderSettings(exit_cross_s=10), settings.model_copy(update={"execution": execution}))
+    wants = {"exit_order": "limit", "exit_deadline_bars": 2, "exit_cross_bars": 1, "chases_max": 1}
+    execution = settings.execution.model_copy(update=wants)
+    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
     scene.tick(-15.0)
     (passive,) = scene.sent(Submit)
-    close = scene.desk.books.last_bars[0].close
     assert passive.request.kind is OrderType.LIMIT
-    assert passive.request.terms.limit_units == round(close * 100)
+    assert passive.request.terms.limit_units == round(scene.desk.books.last_bars[0].close * 100)
     scene.accept(passive, "V3")
-    scene.hear(QuoteSeen(scene.wait(29), scene.desk.instruments[0].key, close - 0.02, close - 0.01))
+    scene.hear(
+        QuoteSeen(scene.wait(29), scene.desk.instruments[0].key, 1.0, 1.01 * scene.desk.books.last_bars[0].close)
+    )
     scene.hear(TimerFired(scene.wait(1), "exit:0"))
-    assert not scene.sent(Submit)
-    (across,) = scene.sent(Amend)
-    assert across.terms.limit_units < round((close - 0.02) * 100)
-    scene.hear(AmendEnded(scene.wait(0.2), across.client_order_id, across.amendment, Outcome.ACCEPTED))
-    scene.hear(TimerFired(scene.wait(10), "exit:0"))
-    (cancel,) = scene.sent(Cancel)
+    assert not [*scene.sent(Submit), *scene.sent(Amend), *scene.sent(Cancel)], "between bars nothing moves on"
+    for worse_bps in (0, 3):
+        scene.tick()
+        close = scene.desk.books.last_bars[0].close
+        (moved,) = [effect for effect in scene.sent(Amend) if effect.client_order_id == passive.request.client_order_id]
+        assert close * (1 - worse_bps / 1e4) * 100 - 2.001 < moved.terms.limit_units <= close * 100 - (worse_bps > 0)
+        scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))
+    scene.tick()
+    (cancel,) = [effect for effect in scene.sent(Cancel) if effect.client_order_id == passive.request.client_order_id]
     scene.hear(OrderReported(scene.wait(0.2), Seen(cancel.client_order_id, "V3", VenueState.CANCELED, 0, scene.ts_ns)))
     (market,) = scene.sent(Submit)
     assert market.request.kind is OrderType.MARKET

@@ -34,7 +34,7 @@ def test_a_fixed_quantity_needs_one_instrument():
 
 def test_every_rule_is_written():
     """A field that no setting reaches would silently be zero, which means off."""
-    ones = ExecutionSettings(limit_offset_bps=1, participation_max_fraction=0.1)
+    ones = ExecutionSettings(limit_offset_bps=1, participation_max_fraction=0.1, exit_cross_bars=2)
     first = rules_record(
         RiskSettings.model_validate(
             {

@@ -1,8 +1,10 @@
+from decimal import Decimal
+
 import pytest
 
 from novapulse.core.records import ORDER, Intent, OrderKind
 from novapulse.execution.rules import instrument_records
-from novapulse.execution.tactics import Step, cross, edge_left, next_step, reprice
+from novapulse.execution.tactics import Step, cross, edge_left, next_step, reach, reprice, rests_until
 from tests.backtest.builders import MINUTE_NS, START_NS, bare_rules, instrument, record_of
 
 RECORD = instrument_records([instrument()])[0]
@@ -44,10 +46,44 @@ def test_the_edge_shrinks_as_the_price_runs_away(side):
         (working(), 100.0, CROSSING | {"fallback_market": 0}, Step.GIVE_UP_EXPIRED),
         (working(intent=Intent.EXIT), 100.0, CROSSING | {"fallback_market": 0}, Step.CROSS),
         (working(intent=Intent.EXIT, chases_left=2), 100.0, CROSSING, Step.CHASE),
+        (working(intent=Intent.EXIT, chases_left=2), 100.0, CROSSING | {"exit_deadline_ns": MINUTE_NS}, Step.CROSS),
+        (working(intent=Intent.EXIT), 100.0, CROSSING | {"exit_cross_ns": 1}, Step.REACH),
+        (working(intent=Intent.EXIT, chases_left=-1), 100.0, CROSSING | {"exit_cross_ns": 1}, Step.CROSS),
+        (working(chases_left=2), 100.0, CROSSING | {"exit_deadline_ns": MINUTE_NS, "exit_cross_ns": 1}, Step.CHASE),
     ],
 )
 def test_the_next_step(order, price, rules, step):
-    assert next_step(order, price, RECORD, bare_rules(**rules)) == step
+    order.decision_ts_ns = START_NS - MINUTE_NS
+    assert (
+        next_step(order, price, START_NS, RECORD, bare_rules(**({"exit_deadline_ns": 9 * MINUTE_NS} | rules))) == step
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "left", "price"), [({"qty_min": 2}, 1999, 100.0), ({"notional_min": 100}, 1000, 99.99)]
+)
+def test_what_is_left_of_an_entry_and_less_than_the_venue_takes_is_given_up(facts, left, price):
+    record = instrument_records([instrument(**{name: Decimal(value) for name, value in facts.items()})])[0]
+    rules = bare_rules(**CROSSING)
+    assert next_step(working(units=left), price, START_NS, record, rules) == Step.GIVE_UP_EXPIRED
+    assert next_step(working(units=left + 1), price + 0.01, START_NS, record, rules) == Step.CROSS
+    assert next_step(working(units=left, intent=Intent.EXIT), price, START_NS, record, rules) == Step.CROSS
+
+
+@pytest.mark.parametrize(("intent", "bars"), [(Intent.ENTRY, 5), (Intent.EXIT, 3)])
+def test_an_exit_rests_no_longer_than_its_deadline_and_an_entry_as_long_as_it_lives(intent, bars):
+    rules = bare_rules(time_to_live_ns=5 * MINUTE_NS, exit_deadline_ns=4 * MINUTE_NS)
+    order = working(intent=intent, decision_ts_ns=START_NS - MINUTE_NS)
+    assert rests_until(order, START_NS, rules) == START_NS + bars * MINUTE_NS
+
+
+@pytest.mark.parametrize(("side", "price"), [(-1, 99.79), (1, 100.21)])
+def test_an_exit_across_the_spread_lies_a_tick_beyond_what_a_taker_gets(side, price):
+    rules = bare_rules(latency_ns=7, exit_cross_ns=2 * MINUTE_NS, half_spread_fraction=0.0005, slippage_fraction=0.0015)
+    order = working(side, intent=Intent.EXIT, hold=0.0)
+    reach(order, 100.0, START_NS, RECORD, rules)
+    assert (order.kind, order.limit_price, order.chases_left) == (OrderKind.ACROSS, price, -1)
+    assert (order.active_ns, order.expires_ns) == (START_NS + 7, START_NS + 2 * MINUTE_NS)
 
 
 @pytest.mark.parametrize(("side", "price"), [(1, 109.89), (-1, 110.11)])
@@ -68,4 +104,4 @@ def test_a_crossed_entry_waits_for_a_trade_only_so_long_and_an_exit_for_ever(int
     assert (order.kind, order.limit_price, order.active_ns) == (OrderKind.MARKET, 0.0, START_NS + 5)
     assert order.expires_ns == (START_NS + patience_ns if patience_ns else 0)
     if patience_ns:
-        assert next_step(order, 100.0, RECORD, rules) == Step.GIVE_UP_EXPIRED
+        assert next_step(order, 100.0, START_NS, RECORD, rules) == Step.GIVE_UP_EXPIRED

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +97,28 @@ def postgresql_server() -> Iterator[str]:
 _schemas = iter(range(10**9))
 
 
+@contextmanager
+def _schema(server: str) -> Iterator[str]:
+    name = f"ledger_{next(_schemas)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield f"{server}&options=-csearch_path%3D{name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
 @pytest.fixture
 def postgresql(postgresql_server: str) -> Iterator[str]:
     """URL of an empty schema of its own: what a database is to a program, and faster to make."""
-    name = f"ledger_{next(_schemas)}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    yield f"{postgresql_server}&options=-csearch_path%3D{name}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {name} CASCADE")
+    with _schema(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture
+def other_postgresql(postgresql_server: str) -> Iterator[str]:
+    """URL of a second empty schema."""
+    with _schema(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=STORAGES)

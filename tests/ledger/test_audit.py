@@ -372,6 +372,28 @@ def test_a_hold_of_an_order_that_is_not_open_is_named(tmp_path: Path) -> None:
     assert "is held for order C of main at kraken, which is not open" in found.faults[0].what
 
 
+def test_a_reopened_order_holds_cash_again_until_it_is_closed_again(tmp_path: Path) -> None:
+    path = tmp_path / "reopened.db"
+    body = {"client_order_id": "C"}
+    hold, release = move("USD", 50, Book.CASH, Book.HOLD), move("USD", 50, Book.HOLD, Book.CASH)
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        open_accounts(journal, 1, (MAIN,))
+        intent = Record("order_intended", START_NS, body, hold)
+        end = Record("order_closed", START_NS, body, release)
+        again = Record("order_reopened", START_NS, body, hold)
+        journal.commit([(MAIN, Commit((intent, end, again)))])
+        assert audit(path).ok
+        journal.commit([(MAIN, Commit((end,)))])
+        assert audit(path).ok
+        journal.commit([(MAIN, Commit((again, Record("order_closed", START_NS, body))))])
+    (fault,) = audit(path).faults
+    assert "50 is held for order C of main at kraken, which is not open" in fault.what
+    with Unguarded(path) as connection:
+        connection.execute("UPDATE order_step SET closes = 0 WHERE closes = -1")
+    assert "order_step" in {fault.where for fault in audit(path).faults}
+
+
 def test_a_hold_below_zero_is_named_where_it_happened(tmp_path: Path) -> None:
     path = tmp_path / "released.db"
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:

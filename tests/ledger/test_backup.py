@@ -2,10 +2,14 @@
 
 import hashlib
 import multiprocessing
+import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -243,6 +247,35 @@ def test_nothing_is_restored_while_a_lease_is_held(saved: Path, tmp_path: Path) 
     assert restore(saved, path, now_ns=START_NS + LEASE_NS).audit.ok
 
 
+def _trade_until_killed(path: str, host: str, ready: "multiprocessing.synchronize.Event") -> None:
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.take_lease(MAIN, f"trader (process {os.getpid()})", START_NS, LEASE_NS, host)
+        ready.set()
+        time.sleep(600)
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "another"], ids=["this host", "another host"])
+def test_the_lease_of_a_killed_process_of_this_host_is_in_nobodys_way(saved: Path, tmp_path: Path, host: str) -> None:
+    path = tmp_path / "ledger.db"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    trader = context.Process(target=_trade_until_killed, args=(str(path), host, ready))
+    trader.start()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(Unwritable, match=f"process {trader.pid} writes this ledger"):
+            restore(saved, path, now_ns=START_NS + 1)
+    finally:
+        trader.kill()
+        trader.join(60)
+    assert trader.exitcode == -signal.SIGKILL
+    if host == socket.gethostname():
+        assert restore(saved, path, now_ns=START_NS + 1).audit.ok
+    else:
+        with pytest.raises(SchemaError, match=r"for another 60 s, until 2026-08-29 10:41:00 UTC"):
+            restore(saved, path, now_ns=START_NS + 1)
+
+
 def test_a_damaged_ledger_can_be_replaced(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
@@ -250,13 +283,6 @@ def test_a_damaged_ledger_can_be_replaced(saved: Path, tmp_path: Path) -> None:
     assert done.aside is not None
     assert done.aside.read_bytes().endswith(b"\xff" * 8000)
     assert audit(path).ok
-
-
-def test_a_server_is_left_to_its_own_tools(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(Unwritable, match="use pg_dump and pg_restore"):
-        backup("postgresql://127.0.0.1/nova", tmp_path / "x")
-    with pytest.raises(Unwritable, match="use pg_dump and pg_restore"):
-        restore(saved, "postgresql://127.0.0.1/nova", now_ns=LATER_NS)
 
 
 def test_what_is_not_there_is_said(saved: Path, tmp_path: Path) -> None:

@@ -333,7 +333,7 @@ def test_a_file_is_opened_with_the_settings_that_durability_needs(tmp_path: Path
         "synchronous": 2,
         "foreign_keys": 1,
         "busy_timeout": 5000,
-        "wal_autocheckpoint": 1000,
+        "wal_autocheckpoint": 2000,
         "mmap_size": 0,
         "temp_store": 2,
         "cell_size_check": 1,

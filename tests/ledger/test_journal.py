@@ -119,6 +119,19 @@ def test_a_late_fact_does_not_open_a_closed_order_again(ledger: Ledger) -> None:
     assert ledger.restore(MAIN).open_facts == ()
 
 
+def test_an_order_that_was_reopened_is_restored_until_it_ends_again(ledger: Ledger) -> None:
+    reopened = Record("order_reopened", 10, {"client_order_id": "a"}, move("USD", 3, Book.CASH, Book.HOLD))
+    write(ledger, intended("a"), fact("a"), closed("a"), intended("b"))
+    write(ledger, fact("a", "order_seen"), reopened)
+    found = ledger.restore(MAIN)
+    assert [entry.record.body["client_order_id"] for entry in found.open_facts] == ["a", "a", "b", "a"]
+    assert found.balances[Book.HOLD, "USD"] == 8
+    write(ledger, closed("a", hold=3))
+    found = ledger.restore(MAIN)
+    assert [entry.record.body["client_order_id"] for entry in found.open_facts] == ["b"]
+    assert found.balances[Book.HOLD, "USD"] == 5
+
+
 def test_one_commit_over_several_accounts_is_one_transaction(ledger: Ledger) -> None:
     write(ledger, intended("taken"), account=OTHER)
     before = contents(ledger)

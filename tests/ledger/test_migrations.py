@@ -91,13 +91,13 @@ def test_opening_an_older_ledger_migrates_it_and_says_so(old: str) -> None:
 
 
 def test_who_does_not_want_a_migration_is_told_that_one_is_due(old: str) -> None:
-    with pytest.raises(SchemaError, match="schema 0001 is older than 0002: run novapulse ledger migrate"):
+    with pytest.raises(SchemaError, match=f"schema 0001 is older than {REVISION:04d}: run novapulse ledger migrate"):
         Ledger.open(old, now_ns=5, migrate=False)
 
 
 def test_migrate_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(old: str) -> None:
-    assert migrate(old, now_ns=5).endswith("schema brought from 0001 to 0002")
-    assert migrate(old, now_ns=5).endswith("schema is 0002 already")
+    assert migrate(old, now_ns=5).endswith(f"schema brought from 0001 to {REVISION:04d}")
+    assert migrate(old, now_ns=5).endswith(f"schema is {REVISION:04d} already")
 
 
 def test_nothing_is_migrated_under_a_trader(old: str) -> None:
@@ -111,9 +111,11 @@ def test_nothing_is_migrated_under_a_trader(old: str) -> None:
             storage.execute("DROP INDEX ix_event_kind")
             storage.execute("ALTER TABLE lease DROP COLUMN host")
             storage.execute("UPDATE alembic_version SET version_num = '0001'")
-        with pytest.raises(SchemaError, match="not migrated, a trader holds main at kraken by trader: stop it first"):
+        with pytest.raises(
+            SchemaError, match="not migrated, a trader holds main at kraken by trader, for another 1 s, until "
+        ):
             migrate(old, now_ns=50)
-    assert migrate(old, now_ns=110).endswith("schema brought from 0001 to 0002")
+    assert migrate(old, now_ns=110).endswith(f"schema brought from 0001 to {REVISION:04d}")
 
 
 def pretend(where: str, revision: int, oldest: int, alembic: str = "") -> None:
@@ -136,8 +138,8 @@ def test_a_newer_schema_that_still_knows_this_code_is_written_with_a_notice(last
 @pytest.mark.parametrize(
     ("revision", "oldest", "alembic", "expected"),
     [
-        (REVISION + 1, REVISION + 1, "", "schema 0003 is newer than 0002, .* only code from revision 3 on may write"),
-        (REVISION, OLDEST_REVISION, "9999", "schema 9999 is newer than 0002, the newest this code knows$"),
+        (REVISION + 1, REVISION + 1, "", "schema 0004 is newer than 0003, .* only code from revision 4 on may write"),
+        (REVISION, OLDEST_REVISION, "9999", "schema 9999 is newer than 0003, the newest this code knows$"),
     ],
     ids=["one that this code would damage", "one that only claims to be newer"],
 )
@@ -178,7 +180,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_schema(old: str) -> None
     storage.execute("DROP INDEX ix_event_kind")
     storage.commit()
     storage.close()
-    assert migrate(old, now_ns=5).endswith("schema brought from 0001 to 0002")
+    assert migrate(old, now_ns=5).endswith(f"schema brought from 0001 to {REVISION:04d}")
 
 
 def test_memory_has_the_same_schema_as_a_file(tmp_path: Path) -> None:

@@ -191,6 +191,21 @@ def test_the_oldest_lot_is_sold_first_and_fees_belong_to_it() -> None:
     assert [(lot.units, lot.money) for lot in held.lots] == [(5, -Fraction(2003, 2))]
 
 
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=10), st.fractions(Fraction(1, 20), 20).filter(lambda r: r != 1)
+)
+@settings(deadline=None)
+def test_a_split_restates_lots_and_none_of_their_money_is_lost(units: list[int], ratio: Fraction) -> None:
+    held = Inventory(BTC)
+    for number, part in enumerate(units):
+        list(held.take(execution(number, part, -7 * part, 1)))
+    paid = sum(lot.money for lot in held.lots)
+    held.split(ratio)
+    assert held.units == round(sum(units) * ratio)
+    assert all(lot.units > 0 for lot in held.lots)
+    assert not held.lots or sum(lot.money for lot in held.lots) == paid
+
+
 def test_an_execution_that_was_taken_back_leaves_no_result() -> None:
     held = Inventory(BTC)
     list(held.take(execution(1, 10, -1000, 7)))

@@ -142,6 +142,10 @@ class Life:
             records.append(self.fact(busted, back))
         records.append(self._seen(entry, VenueState.FILLED, units))
         records.append(self._closed(entry, "FILLED", 0))
+        is_all = self.held[base] == side * units * 10 ** (SCALES[base] - QTY_SCALES[base])
+        if rng.random() < 0.3 and is_all:
+            records.append(self._split(key, base, side * units))
+            units *= 3
         leave = self._request(key, decision, "exit", Role.EXIT, -side, OrderType.MARKET, units)
         records += [
             self.fact(Intended(leave.client_order_id, leave)),
@@ -210,6 +214,20 @@ class Life:
     def _closed(self, request: OrderRequest, status: str, hold: int) -> Record:
         body: dict[str, object] = {"client_order_id": request.client_order_id, "status": status, "filled_units": 0}
         return self.record("order_closed", body, move(self.quote, hold, Book.HOLD, Book.CASH))
+
+    def _split(self, key: InstrumentKey, base: str, units: int) -> Record:
+        gained = 2 * units * 10 ** (SCALES[base] - QTY_SCALES[base])
+        body: dict[str, object] = {
+            "flow_id": f"S{self.number}",
+            "instrument": [key.exchange, key.symbol],
+            "asset": base,
+            "asset_units": gained,
+            "new": 3,
+            "old": 1,
+            "units": [units, 3 * units],
+            "foreign_units": [0, 0],
+        }
+        return self.record("split_applied", body, move(base, gained, Book.TRADING, Book.INVENTORY))
 
     def _filled(self, request: OrderRequest, units: int, more: tuple[Posting, ...]) -> tuple[Record, int]:
         self.trades += 1

@@ -5,14 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novapulse.core.instruments import InstrumentKey
-from novapulse.core.records import BAR
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.records import BAR, SIGNAL
 from novapulse.market.recorder import (
     ARRIVAL,
+    HeardRecorder,
     RecorderError,
     Seen,
     SessionRecorder,
+    heard_path,
+    heard_paths,
     prune_sessions,
+    read_heard,
     read_recording,
     recording_path,
     recordings,
@@ -59,6 +63,21 @@ def test_what_is_read_is_what_came_in_its_order(
     assert header["session"] == "s1"
     assert [plain(one) for one in found] == [plain(one) for batch in batches for one in batch]
     assert recordings(path.parent) == [path]
+
+
+def test_what_an_account_heard_is_read_to_the_bit_and_only_what_closed(tmp_path: Path) -> None:
+    rows, said, present = np.zeros(2, BAR), np.zeros(2, SIGNAL), np.array([0, 1])
+    rows["close"], said["gate_probability"], rows["ts_close_ns"] = (1.5, 2.5), np.nan, (7, 8)
+    account = AccountKey("kraken", "main")
+    recorder = HeardRecorder(heard_path(tmp_path, "s1", account), KEYS, {"ledger_id": "l"})
+    recorder.write(rows, said, present, "c" * 16)
+    header, keys, found = read_heard(*heard_paths(tmp_path, account))
+    recorder.close()
+    assert (header["ledger_id"], keys, found["instrument"].tolist()) == ("l", KEYS, [1])
+    assert found["calibration"].tolist() == [b"c" * 16]
+    assert (found["bar"].tobytes(), found["signal"].tobytes()) == (rows[1:].tobytes(), said[1:].tobytes())
+    assert heard_paths(tmp_path, AccountKey("kraken", "second")) == []
+    assert recordings(tmp_path / "s1") == []
 
 
 @pytest.fixture

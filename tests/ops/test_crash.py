@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.ops.crash import DUMP_BYTES_MAX
+
 BEGIN = """\
 import asyncio, os, sys, threading, time
 from pathlib import Path
@@ -113,6 +115,30 @@ def test_a_signal_writes_all_threads_and_tasks_and_the_process_goes_on(tmp_path:
         assert text.count("Thread 0x") + text.count("Current thread 0x") >= 2
         assert "task feed of kraken:" in text
         assert text.index("in deeper") < text.index("in deepest")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_busy_process_survives_any_number_of_signals(tmp_path: Path) -> None:
+    process = started(
+        tmp_path,
+        """
+        def deep(n): return n if n <= 0 else deep(n - 1) + len([one for one in (1, 2, 3)])
+        def busy():
+            while True: deep(30)
+        for _ in range(6): threading.Thread(target=busy, daemon=True).start()
+        print("up", flush=True)
+        busy()
+        """,
+    )
+    try:
+        assert "in busy" in stacks(process, tmp_path, "in busy")
+        for _ in range(600):
+            process.send_signal(signal.SIGUSR1)
+            time.sleep(0.005)
+        assert process.poll() is None, "a signal ended the process"
+        assert (tmp_path / "logs" / "stacks.txt").stat().st_size < DUMP_BYTES_MAX + 2**20
     finally:
         process.kill()
         process.communicate()

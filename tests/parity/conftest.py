@@ -11,10 +11,12 @@ from novapulse.backtest import Result
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.market.lake import Lake
+from novapulse.market.recorder import SESSIONS
 from novapulse.market.sample import sample_market
 from novapulse.parity.kept import Kept, new_ledger
 from novapulse.parity.ladder import Stretch, kernel_of, stretch_of
 from novapulse.parity.playing import MemoryJournal, Played, Script, play
+from novapulse.parity.recorded import record_heard
 from novapulse.simulation.scene import instrument_of, trading_settings
 from novapulse.strategies import STRATEGIES
 
@@ -42,10 +44,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
         facts[one.key] = one
         lake.append("kraken", one.symbol, "1m", on_grid(market[coin], float(one.tick)), source="a test")
         bars[one.key] = lake.bars("kraken", one.symbol, "1m")
-    often = trading_settings()
-    # A resting exit has a deadline that a backtest does not know: with market exits both must be the same.
-    decides = often.model_copy(update={"execution": often.execution.model_copy(update={"exit_order": "market"})})
-    stretch = stretch_of("kraken", bars, facts, decides, STRATEGIES)
+    stretch = stretch_of("kraken", bars, facts, trading_settings(), STRATEGIES)
     return Small(lake, stretch, kernel_of(stretch))
 
 
@@ -74,9 +73,11 @@ def record(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
         one = small.stretch
         ledger = new_ledger(path, one.key, one.configuration.scales, int(one.ticks.ts_close_ns[0]) - MINUTE_NS)
         try:
-            play(one.key, one.configuration, one.ticks, MemoryJournal((), ledger), script)
+            heard = play(one.key, one.configuration, one.ticks, MemoryJournal((), ledger), script).ticks
         finally:
             ledger.close()
+        with Kept(path) as kept:
+            record_heard(path.parent / SESSIONS, "20260101T000000-1", kept.ledger_id, one.key, heard)
         return path
 
     return run

@@ -23,7 +23,7 @@ from novapulse.core.orders import (
 )
 from novapulse.reconciliation.breaks import RULES, Break, BreakClass, Scope, readings_of
 from novapulse.reconciliation.compare import STALE_NS, is_ready, reconcile, unreachable
-from novapulse.reconciliation.orders import RACE_NS, news
+from novapulse.reconciliation.orders import news
 from novapulse.reconciliation.view import looks_ours
 from tests.reconciliation.worlds import ACME, BTC, ETH, NOW, SECOND, World, random_world
 
@@ -353,7 +353,8 @@ def test_d16_a_failed_or_old_reading_says_nothing_else():
 def test_what_was_active_just_before_the_reading_is_left_alone():
     world, order = resting()
     began = world.snapshot().began_ns
-    racing, calm = began - RACE_NS + 1, began - RACE_NS
+    guard = world.view().race_guard_ns
+    racing, calm = began - guard + 1, began - guard
     assert found(world, {"orders_active_ns": {order.client_order_id: racing}}, orders=()) == []
     assert kinds(found(world, {"orders_active_ns": {order.client_order_id: calm}}, orders=())) == [
         BreakClass.NOT_LISTED

@@ -9,7 +9,7 @@ from novapulse.simulation.seeds import run_seed
 from tests.simulation.test_seeds import SEEDS, SIZE
 
 EXPECTED = {
-    "fresh id on retry": {"SYS-5", "ORD-12", "ORD-9", "ORD-14"},
+    "fresh id on retry": {"SYS-5", "ORD-12", "ORD-9", "ORD-14", "ORD-7"},
     "no fill dedupe": {"ORD-5", "LEDGER", "ORD-3"},
     "send before intent": {"ORD-1"},
     "no intent row": {"ORD-1", "SYS-2"},
@@ -19,7 +19,7 @@ EXPECTED = {
     "stop loosened": {"SYS-6"},
     "no start-up reconciliation": {"SYS-5", "ORD-6", "ORD-3", "ORD-14", "SYS-7", "SYS-8", "SYS-11", "SYS-6"},
     "hold never released": {"ORD-7"},
-    "cumulative taken as delta": {"SYS-11", "ORD-3", "ORD-4", "SYS-3"},
+    "cumulative taken as delta": {"SYS-11", "ORD-3", "ORD-4", "SYS-3", "ORD-7"},
     "notional check skipped": {"SYS-5"},
 }
 """The twelve that were asked for, and the invariants that may tell of each."""

@@ -6,9 +6,11 @@ from pathlib import Path
 from novapulse.simulation.faults import chosen
 from novapulse.simulation.scene import scene_of
 from novapulse.simulation.soak import Sample, soak
-from tests.simulation.soaking import LOG_BYTES, grown
+from tests.simulation.soaking import LINES_PER_DAY, LOG_BYTES, grown, told
 
-FLAT = [Sample(6.0 * n, 200 * 2**20, 12, 40, 9, 20_000, 1500, 1000 * n, 10**6 * n, 4 * 2**20) for n in range(1, 20)]
+FLAT = [
+    Sample(6.0 * n, 200 * 2**20, 12, 40, 9, 20_000, 1500, 1000 * n, 10**6 * n, 4 * 2**20, 50 * n) for n in range(1, 20)
+]
 
 
 def test_a_long_seed_with_faults_keeps_its_sizes(tmp_path: Path) -> None:
@@ -32,6 +34,17 @@ def test_memory_that_grows_by_a_little_every_hour_is_told() -> None:
 
 def test_a_log_that_is_never_emptied_is_told() -> None:
     assert any("log" in text for text in grown([*FLAT, replace(FLAT[-1], log_bytes=LOG_BYTES + 1)]))
+
+
+def test_a_log_that_fills_by_the_minute_is_told() -> None:
+    noisy = [replace(each, lines=LINES_PER_DAY * n) for n, each in enumerate(FLAT)]
+    assert any("lines a day" in text for text in grown(noisy))
+
+
+def test_the_first_day_stands_beside_the_last_one() -> None:
+    rows = told([replace(each, files=each.files + (each.hours > 90)) for each in FLAT])
+    assert ("open files", "12", "13") in rows
+    assert ("lines of log a day", "200", "200") in rows
 
 
 def test_timers_that_pile_up_are_told() -> None:

@@ -26,7 +26,7 @@ class Sent:
 
     request: OrderRequest
     decided_ns: int
-    kind: int
+    rests: bool
     limit_price: float
     active_ns: int
 
@@ -118,7 +118,11 @@ class Mirror(PlainFold):
                 self.withdraw(sent, ts_ns)
             self.sent[j] = None
             return
-        if sent is not None and sent.decided_ns == order.decision_ts_ns and sent.kind == order.kind:
+        if (
+            sent is not None
+            and sent.decided_ns == order.decision_ts_ns
+            and sent.rests == (order.kind != OrderKind.MARKET)
+        ):
             if sent.active_ns == order.active_ns:
                 return
             if self.expiry(j) == 0 and self.is_live(sent) and sent.request.expires_ns == 0:
@@ -156,7 +160,7 @@ class Mirror(PlainFold):
             decision_id="",
             role=Role.ENTRY if enters else Role.EXIT,
             side=Side(int(order.side)),
-            kind=OrderType.LIMIT if order.kind == OrderKind.LIMIT else OrderType.MARKET,
+            kind=OrderType.MARKET if order.kind == OrderKind.MARKET else OrderType.LIMIT,
             terms=Terms(int(order.units), round(order.limit_price * float(record.price_factor))),
             decided_ns=int(order.decision_ts_ns),
             expires_ns=self.expiry(j),
@@ -165,9 +169,8 @@ class Mirror(PlainFold):
             protection=Protection(guard, float(order.stop_distance), float(order.target_distance)) if enters else None,
         )
         self.exchange.submit(request, int(order.active_ns))
-        self.sent[j] = Sent(
-            request, int(order.decision_ts_ns), int(order.kind), float(order.limit_price), int(order.active_ns)
-        )
+        rests = request.kind is OrderType.LIMIT
+        self.sent[j] = Sent(request, int(order.decision_ts_ns), rests, float(order.limit_price), int(order.active_ns))
 
     def expiry(self, j: int) -> int:
         """The venue ends what no bar comes in time for; what a bar closes on may yet be amended, and has no end."""

@@ -82,9 +82,17 @@ class Holdings:
         """Number of the oldest trade still in memory."""
         return self.trades_made - len(self.trades)
 
-    def book_flow(self, kind: str, asset: str, asset_units: int, ts_ns: int) -> Flow:
-        """Write down a movement without a trade; what is held has changed already."""
-        flow = Flow(f"F{len(self.flows) + 1:07d}", kind, asset, asset_units, ts_ns)
+    def book_flow(self, kind: str, asset: str, asset_units: int, ts_ns: int, ratio: tuple[int, int] = (0, 0)) -> Flow:
+        """Write down a movement without a trade; what is held has changed already.
+
+        Args:
+            kind: What it was.
+            asset: Of what.
+            asset_units: How much, signed, in units of its scale.
+            ts_ns: When.
+            ratio: New and old shares of a split; zeros for anything else.
+        """
+        flow = Flow(f"F{len(self.flows) + 1:07d}", kind, asset, asset_units, ts_ns, *ratio)
         self.flows.append(flow)
         return flow
 

@@ -122,6 +122,15 @@ class Order:
             return not self.reduces
         return kind is OrderType.MARKET or self.trigger != 0
 
+    def comes_across(self, slot: "Slot") -> bool:
+        """Whether it is an exit that came, since the last bar, with a limit worse than the last price."""
+        if not (self.reduces and self.request.kind is OrderType.LIMIT and self.active_ns >= slot.last_close_ns):
+            return False
+        limit = self.terms.limit_units / float(slot.record["price_factor"])
+        # Within half a tick it is the last price itself, with the noise of its float.
+        beyond = int(self.request.side) * (limit - slot.last_price)
+        return slot.last_price > 0.0 and beyond > 0.5 * float(slot.record["tick"])
+
     @property
     def client_order_id(self) -> str:
         """The id that its owner gave it; empty for an order of nobody we know."""

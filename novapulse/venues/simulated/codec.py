@@ -54,7 +54,7 @@ def trade_of(text: str) -> Filled:
 
 def flow_text(flow: Flow) -> str:
     """Return a movement without a trade as text."""
-    return _text([flow.flow_id, flow.kind, flow.asset, flow.asset_units, flow.ts_event_ns])
+    return _text([flow.flow_id, flow.kind, flow.asset, flow.asset_units, flow.ts_event_ns, flow.new, flow.old])
 
 
 def flow_of(text: str) -> Flow:

@@ -49,6 +49,7 @@ class SimulatedExchange:
         book: Orders by their ids: all that are live and the last `history_max` that ended.
         mode: What the venue does at present.
         cancel_delay_ns: A cancel has its effect this much later than it is taken.
+        clock_ahead_ns: How far its own clock, which its answers show, is ahead of the time it is given.
         changed: Orders changed since a file last took them, by number; kept only while `is_recorded`.
         is_recorded: Whether a file follows.
     """
@@ -86,6 +87,7 @@ class SimulatedExchange:
         self.book = OrderBook(history_max)
         self.mode = VenueMode.ONLINE
         self.cancel_delay_ns = 0
+        self.clock_ahead_ns = 0
         self.changed: dict[int, Order] = {}
         self.is_recorded = False
         self.client_ids = client_ids

@@ -33,6 +33,10 @@ class Levers:
         """Let cancels that are taken from now on have their effect this much later; 0 for at once."""
         self._exchange.cancel_delay_ns = delay_ns
 
+    def set_clock(self, ahead_ns: int) -> None:
+        """Let the clock that the venue's answers show be ahead of the true time, or behind it (< 0)."""
+        self._exchange.clock_ahead_ns = ahead_ns
+
     def freeze(self, cash_units: int) -> None:
         """Set how much cash is held back for no order that anybody sees."""
         self._exchange.holdings.frozen_units = cash_units
@@ -183,7 +187,7 @@ class Levers:
         slot.is_changed = True
         scale = exchange.holdings.scales[slot.instrument.base] - slot.instrument.qty_scale
         gained = slot.held_units + slot.stray_units - before
-        exchange.holdings.book_flow("split", slot.instrument.base, gained * 10**scale, now_ns)
+        exchange.holdings.book_flow("split", slot.instrument.base, gained * 10**scale, now_ns, (new, old))
         exchange.follow(slot, now_ns)
         self._pay_out(slot, before * new - (before + gained) * old, new, now_ns)
 

@@ -1,9 +1,9 @@
 """One bar against the orders of one instrument, in the order of the backtest's `trade_bar`.
 
-Market orders trade at the open and entries rest in the bar; then the bracket, on what is held by then; resting exits
-come last, so that a bar which holds both a stop and a better exit fills the stop. All of them share what the bar's
-volume can fill. A bracket that was touched and found no volume is a market order from then on, and whatever touches a
-bracket ends the entry that it protects.
+Market orders and exits across the spread trade at the open, and entries rest in the bar; then the bracket, on what is
+held by then; resting exits come last, so that a bar which holds both a stop and a better exit fills the stop. All of
+them share what the bar's volume can fill. A bracket that was touched and found no volume is a market order from then
+on, and whatever touches a bracket ends the entry that it protects.
 """
 
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from novapulse.core.orders import OrderType
-from novapulse.core.records import FILL, Liquidity, Record
+from novapulse.core.records import FILL, Liquidity, OrderKind, Record
 from novapulse.execution.fills import Protection as Hit
 from novapulse.execution.fills import fill_order, fill_protection, fillable_units, touches_protection
 from novapulse.execution.room import entry_room
@@ -56,11 +56,12 @@ class Matcher:
         room = fillable_units(slot.record, volume, self.rules)
         held_at_open = slot.held_units != 0
         entered_inside = False
-        for order in [order for order in slot.live if order.trades_first]:
-            filled = self._try(slot, order, bar, ts_close_ns, room)
+        across = [order for order in slot.live if order.comes_across(slot)]
+        for order in [order for order in slot.live if order.trades_first or order in across]:
+            filled = self._try(slot, order, bar, ts_close_ns, room, across=order in across)
             if filled:
                 room -= filled
-                rested = order.request.kind is OrderType.LIMIT
+                rested = order.request.kind is OrderType.LIMIT and not order.reduces
                 entered_inside = entered_inside or rested
                 held_at_open = held_at_open or not rested
         for order in [order for order in slot.live if order.request.kind is OrderType.BRACKET]:
@@ -73,10 +74,12 @@ class Matcher:
         for order in [order for order in slot.live if order.reduces and order.request.kind is OrderType.LIMIT]:
             room -= self._try(slot, order, bar, ts_close_ns, room)
 
-    def _try(self, slot: Slot, order: Order, bar: Record, ts_close_ns: int, room: int) -> int:
+    def _try(self, slot: Slot, order: Order, bar: Record, ts_close_ns: int, room: int, *, across: bool = False) -> int:
         if not order.is_live or ts_close_ns <= order.active_ns:
             return 0
         record = order.record(slot.record)
+        if across:
+            record["kind"] = OrderKind.ACROSS
         if order.reduces:
             room = min(room, slot.reducible_units(order.request.side))
         else:

@@ -170,6 +170,7 @@ class PaperVenue:
             f"{next_trade}:{next_flow}",
             exchange.balances(),
             movements,
+            now_ns + exchange.clock_ahead_ns,
         )
 
     def keep(self) -> None:

@@ -1,0 +1,50 @@
+"""The state of a trader as it lies beside the records: what is spelled once and kept is never out of date."""
+
+import pytest
+
+from novapulse.core.bars import MINUTE_NS
+from novapulse.core.messages import Commit, OrderReported
+from novapulse.core.orders import Seen, VenueState
+from novapulse.engine import memory
+from novapulse.engine.desk import Desk
+from novapulse.engine.settings import TraderSettings
+from tests.engine.harness import noisy_ticks, trader_of, world_of
+from tests.engine.test_trader import Scene, fill_entry
+
+
+def kept(desk: Desk) -> tuple[dict[str, bytes], list[str]]:
+    return {name: plan.tobytes() for name, plan in desk.plans.items()}, list(desk.foreign_trades)
+
+
+def test_plans_and_executions_of_nobody_are_in_every_state_as_they_are():
+    world, node, journal = world_of(trader_of())
+    world.start(node)
+    world.play(node, noisy_ticks(bars=150, seed=5))
+    assert node.trader is not None
+    seen = set()
+    for minute in range(150):
+        world.timeline.run(world.timeline.now_ns + MINUTE_NS)
+        if minute == 60:
+            node.trader.desk.remember_foreign("T77")
+        again = trader_of().desk
+        memory.unpack(again, journal.restored()[1])
+        if minute != 60:
+            assert kept(again) == kept(node.trader.desk)
+        seen.add(len(again.plans))
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("policy", ["complete", "keep"])
+def test_a_plan_that_was_completed_is_kept_as_ended(policy):
+    scene = Scene(TraderSettings(partial_fill=policy))
+    submit = scene.enter()
+    scene.accept(submit)
+    units = submit.request.terms.qty_units // 2 // 10 * 10
+    fill_entry(scene, submit, units)
+    seen = Seen(submit.request.client_order_id, "V1", VenueState.CANCELED, units, scene.ts_ns)
+    scene.hear(OrderReported(scene.wait(1), seen))
+    again = trader_of(["BTC/USD"]).desk
+    (commit,) = scene.sent(Commit)
+    memory.unpack(again, commit.state)
+    assert kept(again) == kept(scene.desk)
+    assert [int(plan.intent) for plan in again.plans.values()] == [0 if policy == "complete" else 1]
