@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence import pipeline
 from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.explain import explain
@@ -103,8 +104,17 @@ class Rederived:
 
 
 @dataclass(frozen=True, slots=True)
-class _Inputs:
-    """What a decision saw, as its record holds it."""
+class Inputs:
+    """What a decision saw, as its record holds it.
+
+    Attributes:
+        account: ACCOUNT.
+        position: POSITION.
+        bar: BAR.
+        signal: SIGNAL.
+        action: ACTION: what came of it.
+        group_exposure: Of the instrument's correlated group, quote.
+    """
 
     account: Row
     position: Row
@@ -114,7 +124,8 @@ class _Inputs:
     group_exposure: float
 
     @classmethod
-    def of(cls, inputs: Mapping[str, str]) -> "_Inputs":
+    def of(cls, inputs: Mapping[str, str]) -> "Inputs":
+        """Read them; ValueError where the record is damaged."""
         return cls(
             decoded(inputs["account"], ACCOUNT),
             decoded(inputs["position"], POSITION),
@@ -159,7 +170,7 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
     if body["inputs"] is None:
         checks.append(_position(before, configuration, body, None))
     else:
-        inputs = _Inputs.of(body["inputs"])
+        inputs = Inputs.of(body["inputs"])
         market = _market(configuration, lake, strategies, int(body["ts_close_ns"]))
         checks += _signal(market, configuration, body, inputs)
         checks.append(_action(configuration, body, inputs))
@@ -206,7 +217,7 @@ def _market(configuration: Configuration, lake: Lake, strategies: Mapping[str, S
     return _Lake(bars, plan, [row for row in calibrations if row.valid_from_ns < close_ns])
 
 
-def _signal(market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> list[Check]:
+def _signal(market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> list[Check]:
     key, close_ns = _key(body), int(body["ts_close_ns"])
     bars = market.bars[key]
     if len(bars) == 0 or int(bars.ts_close_ns[-1]) != close_ns:
@@ -228,13 +239,29 @@ def _signal(market: _Lake, configuration: Configuration, body: Mapping[str, Any]
     return [*checks, _bytes("signal", row, inputs.signal, SIGNAL, text)]
 
 
-def _action(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Check:
-    facts, decides = configuration.instruments, configuration.decides
+def decided(configuration: Configuration, key: InstrumentKey, inputs: Inputs, decides: BacktestSettings) -> Row:
+    """Return what `decide` says: ACTION.
+
+    Args:
+        configuration: Of the session.
+        key: The instrument.
+        inputs: What is decided on; its action is not looked at.
+        decides: Settings to decide by.
+
+    Raises:
+        ValueError: A fixed quantity is set that the instrument cannot trade.
+    """
+    facts = configuration.instruments
     single = facts[0] if len(facts) == 1 else None
     rules = rules_record(decides.risk, decides.execution, configuration.timeframe_ns, single)
-    record = instrument_records(facts)[[fact.key for fact in facts].index(_key(body))]
+    record = instrument_records(facts)[[fact.key for fact in facts].index(key)]
     action = np.zeros(1, ACTION)[0]
     decide(inputs.account, inputs.position, record, inputs.bar, inputs.signal, inputs.group_exposure, rules, action)
+    return action
+
+
+def _action(configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> Check:
+    action = decided(configuration, _key(body), inputs, configuration.decides)
     return _bytes("action", action, inputs.action, ACTION, "decided again on the recorded account and position")
 
 
@@ -247,7 +274,7 @@ def _bytes(what: str, made: Row, recorded: Row, dtype: "np.dtype[np.void]", text
     return Check(what, True, f"{text}: all {size} bytes are the recorded ones")
 
 
-def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, inputs: _Inputs) -> list[Check]:
+def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, inputs: Inputs) -> list[Check]:
     fact = configuration.instruments[0]
     total = sum(
         leg.amount
@@ -285,7 +312,7 @@ def _held(before: Sequence[Entry]) -> dict[InstrumentKey, int]:
 
 
 def _position(
-    before: Sequence[Entry], configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs | None
+    before: Sequence[Entry], configuration: Configuration, body: Mapping[str, Any], inputs: Inputs | None
 ) -> Check:
     units = _held(before).get(_key(body), 0)
     if inputs is None:
@@ -302,7 +329,7 @@ def _equity(
     configuration: Configuration,
     market: _Lake,
     body: Mapping[str, Any],
-    inputs: _Inputs,
+    inputs: Inputs,
 ) -> Check:
     held, close_ns = _held(before), int(body["ts_close_ns"])
     unheard = {
@@ -336,7 +363,7 @@ def _votes(market: _Lake, configuration: Configuration, body: Mapping[str, Any])
     return explain(market.bars[key], market.plan, market.calibrations, key=key, entry_forecast_min=minimum)
 
 
-def _state(configuration: Configuration, body: Mapping[str, Any], inputs: _Inputs) -> Told:
+def _state(configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> Told:
     account, position, limits = inputs.account, inputs.position, configuration.decides.risk.limits
     equity = float(account.equity)
     return {

@@ -6,7 +6,7 @@ Invariants:
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -112,7 +112,7 @@ def elements(settings: Settings, strategies: Mapping[str, Strategy]) -> Element:
             0.0, max(1.0, weight), _WEIGHT_STEP, weight, show_value=True, full_width=True
         )
     for control in CONTROLS.values():
-        widgets[control.key] = _widget(control, field_at(control.key), value_at(settings, control.key))
+        widgets[control.key] = widget(control, value_at(settings, control.key))
     return mo.ui.dictionary(widgets)
 
 
@@ -145,13 +145,13 @@ def read(
     """
     tree = settings.model_dump()
     tree["data"] |= data or {}
-    problems = [*_put_weights(tree, values, settings, strategies), *_put_controls(tree, values, settings)]
+    problems = [*_put_weights(tree, values, settings, strategies), *put(tree, values, settings, CONTROLS.values())]
     if problems:
         return None, problems
     try:
         read_settings = Settings.model_validate(tree)
     except ValidationError as wrong:
-        return None, list(dict.fromkeys(_sentence(error) for error in wrong.errors()))
+        return None, complaints(wrong)
     clashes = [f"{'.'.join(path)} {clash}" for path, clash in contradictions(read_settings)]
     if not clashes:
         try:
@@ -188,7 +188,9 @@ def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     return low, high
 
 
-def _widget(control: Control, field: FieldInfo, value: Any) -> Any:
+def widget(control: Control, value: Any) -> Any:
+    """Return the widget of a setting, at a value."""
+    field = field_at(control.key)
     if control.kind == "choice":
         return mo.ui.dropdown(list(get_args(field.annotation)), value, label=control.label, full_width=True)
     if control.kind == "switch":
@@ -235,8 +237,19 @@ def _put_weights(
         yield "confluence.weights are all zero: switch at least one strategy on"
 
 
-def _put_controls(tree: dict[str, Any], values: Values, settings: Settings) -> Iterator[str]:
-    for control in CONTROLS.values():
+def put(tree: dict[str, Any], values: Values, settings: BaseModel, among: Iterable[Control]) -> Iterator[str]:
+    """Put what a form says into a dumped configuration, where it differs from the settings.
+
+    Args:
+        tree: Changed in place.
+        values: What the widgets hold, by key.
+        settings: The configuration that the form began with.
+        among: The controls of the form.
+
+    Yields:
+        What is wrong, one sentence each.
+    """
+    for control in among:
         configured = value_at(settings, control.key)
         try:
             value = _value(control, values[control.key])
@@ -280,6 +293,11 @@ def _is_same(control: Control, value: Any, configured: Any) -> bool:
         return tuple(value) == tuple(configured)
     is_equal: bool = value == configured
     return is_equal
+
+
+def complaints(wrong: ValidationError) -> list[str]:
+    """Return what is wrong with values, one sentence per problem, each naming its key."""
+    return list(dict.fromkeys(_sentence(error) for error in wrong.errors()))
 
 
 def _sentence(error: ErrorDetails) -> str:

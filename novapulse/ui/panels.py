@@ -147,14 +147,14 @@ def tiles(data: Data) -> str:
     return f'<section class="np-tiles">{"".join(shown)}</section>'
 
 
-def waiting(progress: Progress, seconds: float) -> str:
-    """Return how far a job is."""
+def waiting(progress: Progress, seconds: float, word: str = "Recomputing") -> str:
+    """Return how far a job is; `word` says what it does."""
     share = progress.fraction
     width = "" if share is None else f' style="width:{100 * share:.1f}%"'
     percent = "" if share is None else f"{100 * share:.0f} %"
     return (
         f'<div class="np-progress" role="status" aria-live="polite"><div class="np-progress-text">'
-        f"<span>Recomputing: {escape(progress.phase)}</span><span>{percent} {seconds:.0f} s</span></div>"
+        f"<span>{escape(word)}: {escape(progress.phase)}</span><span>{percent} {seconds:.0f} s</span></div>"
         f'<div class="np-bar {"np-busy" if share is None else ""}"><i{width}></i></div></div>'
     )
 
