@@ -7,7 +7,7 @@ Invariants:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anywidget
 import marimo as mo
@@ -42,6 +42,14 @@ class Focus:
     window: tuple[int, int] | None = None
 
 
+class HasProblem(Protocol):
+    """A session that may not have been opened."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why not, in one sentence."""
+
+
 class ModeWatch(anywidget.AnyWidget):
     """Tells whether the page is light or dark; shows nothing."""
 
@@ -60,7 +68,7 @@ class ModeWatch(anywidget.AnyWidget):
     mode = traitlets.Unicode("").tag(sync=True)
 
 
-def mode_watch(desk: Desk) -> Any:
+def mode_watch(desk: HasProblem) -> Any:
     """Return the widget that tells the page's mode, where there is something to draw in it."""
     assert desk.problem is None
     theme.register()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from novapulse.ui import controls
 
 _SLIDER_STEPS = 200
+_WRITTEN = {word.lower(): word for word in ("ATR", "ATRs", "ADX", "RSI", "VWAP", "EMA", "MACD")}
 _FAR = 8.0
 """A slider reaches no farther than this many times its default where bounds are wider; a typed default always fits."""
 
@@ -58,8 +59,10 @@ def parameters_of(params: type[Any], given: Mapping[str, Any]) -> list[Parameter
             for name, field in params.model_fields.items()
         ]
     if dataclasses.is_dataclass(params):
-        made = params(**given)
-        return [_bounded(field.name, getattr(made, field.name), (None, None)) for field in dataclasses.fields(params)]
+        instance = params(**given)
+        return [
+            _bounded(field.name, getattr(instance, field.name), (None, None)) for field in dataclasses.fields(params)
+        ]
     return []
 
 
@@ -85,7 +88,7 @@ def form_of(params: type[Any], given: Mapping[str, Any]) -> Any:
 
 
 def _widget(one: Parameter) -> Any:
-    label = one.name.replace("_", " ").capitalize()
+    label = label_of(one.name)
     if one.choices:
         return mo.ui.dropdown(list(one.choices), one.default, label=label, full_width=True, allow_select_none=False)
     if isinstance(one.default, bool):
@@ -96,6 +99,12 @@ def _widget(one: Parameter) -> Any:
     return mo.ui.slider(
         one.low, one.high, step, one.default, label=label, show_value=True, full_width=True, debounce=False
     )
+
+
+def label_of(name: str) -> str:
+    """Return a parameter's name as people say it: `range_rsi_gate` -> `Range RSI gate`."""
+    words = [_WRITTEN.get(word, word) for word in name.split("_")]
+    return " ".join([words[0] if words[0] in _WRITTEN.values() else words[0].capitalize(), *words[1:]])
 
 
 def _step(span: float) -> float:

@@ -211,14 +211,13 @@ def what_if_form(came: Came[Scene]) -> Any:
     if scene is None or inputs is None:
         return mo.ui.dictionary({})
     decides = scene.found.configuration.decides
-    wide = {"show_value": True, "full_width": True}
     consensus = round(float(inputs.signal.consensus), 2)
     return mo.ui.dictionary(
         {
-            "consensus": mo.ui.slider(-20, 20, 0.01, consensus, label="Consensus", **wide),
-            "close": mo.ui.slider(-5, 5, 0.05, 0.0, label="Close of the bar, % off", **wide),
-            "atr": mo.ui.slider(-80, 300, 5, 0, label="Average range, % off", **wide),
-            "equity": mo.ui.slider(-60, 100, 1, 0, label="Equity, % gained or lost", **wide),
+            "consensus": mo.ui.slider(-20, 20, 0.01, consensus, label="Consensus", show_value=True, full_width=True),
+            "close": mo.ui.slider(-5, 5, 0.05, 0.0, label="Close of the bar, % off", show_value=True, full_width=True),
+            "atr": mo.ui.slider(-80, 300, 5, 0, label="Average range, % off", show_value=True, full_width=True),
+            "equity": mo.ui.slider(-60, 100, 1, 0, label="Equity, % gained or lost", show_value=True, full_width=True),
             "mode": mo.ui.dropdown(_MODES, "as it was", label="Mode", full_width=True, allow_select_none=False),
             **{
                 key: controls.widget(controls.CONTROLS[key], controls.value_at(decides, key))

@@ -73,18 +73,10 @@ def spoken(bars: BarColumns, votes: Votes, horizon: int) -> Spoken:
     """
     forecast, heard = votes.forecast, votes.forecast != 0
     edges = np.linspace(-FORECAST_MAX, FORECAST_MAX, BINS + 1)
-    place = np.clip(np.digitize(forecast, edges) - 1, 0, BINS - 1)
     moved = moves(bars, horizon)
     known = heard & np.isfinite(moved)
-    counts = np.bincount(place[heard], minlength=BINS)
-    told = np.bincount(place[known], minlength=BINS)
-    sums = np.bincount(place[known], weights=moved[known], minlength=BINS)
-    squares = np.bincount(place[known], weights=moved[known] ** 2, minlength=BINS)
-    enough = told >= COUNT_MIN
-    after, error = np.full(BINS, np.nan), np.full(BINS, np.nan)
-    after[enough] = sums[enough] / told[enough]
-    spread = np.maximum(squares[enough] / told[enough] - after[enough] ** 2, 0.0)
-    error[enough] = np.sqrt(spread / np.maximum(told[enough] / horizon, 1.0))
+    counts = np.bincount(stretch_of(forecast[heard], edges), minlength=BINS)
+    after, error = means(forecast[known], moved[known], edges, horizon)
     sides = np.sign(forecast[heard])
     days = len(bars) * bars.timeframe_ns / DAY_NS
     return Spoken(
@@ -101,6 +93,36 @@ def spoken(bars: BarColumns, votes: Votes, horizon: int) -> Spoken:
         information=correlation(forecast[known], moved[known]),
         horizon=horizon,
     )
+
+
+def stretch_of(values: Floats, edges: Floats) -> Integers:
+    """Return int64[N], the stretch between two edges of each value; the outermost take what is beyond."""
+    place: Integers = np.clip(np.digitize(values, edges) - 1, 0, edges.size - 2)
+    return place
+
+
+def means(values: Floats, moved: Floats, edges: Floats, horizon: int) -> tuple[Floats, Floats]:
+    """Return the mean move by stretch of values, and its standard error.
+
+    Args:
+        values: float64[N].
+        moved: float64[N], what came after each.
+        edges: float64[B + 1], ascending.
+        horizon: Rows that a move lasts: moves that overlap count once in so many.
+
+    Returns:
+        float64[B] each, NaN where fewer than `COUNT_MIN` are known.
+    """
+    place, bins = stretch_of(values, edges), edges.size - 1
+    counts = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, weights=moved, minlength=bins)
+    squares = np.bincount(place, weights=moved**2, minlength=bins)
+    enough = counts >= COUNT_MIN
+    mean, error = np.full(bins, np.nan), np.full(bins, np.nan)
+    mean[enough] = sums[enough] / counts[enough]
+    spread = np.maximum(squares[enough] / counts[enough] - mean[enough] ** 2, 0.0)
+    error[enough] = np.sqrt(spread / np.maximum(counts[enough] / horizon, 1.0))
+    return mean, error
 
 
 def correlation(one: Floats, other: Floats) -> float:
