@@ -49,10 +49,25 @@ picture: kernels
     @python docs/images/make_picture.py
     @python -m docs.images.make_notebook_picture
 
-# Open the backtest notebook in the browser, on this machine only; arguments go to marimo
+# Open a notebook in the browser, on this machine only: backtest unless another is named; arguments go to marimo
 [no-exit-message]
 notebook *arguments: kernels
-    @MARIMO_SKIP_UPDATE_CHECK=1 marimo run notebooks/backtest.py --host 127.0.0.1 "$@"
+    #!/bin/sh
+    set -eu
+    name=backtest
+    case "${1--}" in
+    -*) ;;
+    *)
+        name=$1
+        shift
+        ;;
+    esac
+    if [ ! -f "notebooks/$name.py" ]; then
+        echo "no notebook $name: there are $(ls notebooks | sed -n 's/\.py$//p' | paste -sd ' ' -)" >&2
+        exit 2
+    fi
+    export MARIMO_SKIP_UPDATE_CHECK=1
+    exec marimo run "notebooks/$name.py" --host 127.0.0.1 "$@"
 
 # Measure the notebook in Chromium: first paint, slider to redraw
 [no-exit-message]

@@ -40,6 +40,21 @@ MEANINGS = {
     "liquidity": "deep and narrow is 1",
 }
 
+_SHORT = {
+    "score": "above 0: a rise",
+    "imbalance": "above 0: more bid",
+    "pressure": "above 0: buys",
+    "microprice_bps": "off the mid",
+    "spread_bps": "best bid to ask",
+    "liquidity": "of 1",
+    "bid_depth": "money in reach",
+    "ask_depth": "money in reach",
+    "spoofing": "share that left",
+    "whale_balance": "side of the large",
+    "buy_slippage_bps": "usual size",
+    "sell_slippage_bps": "usual size",
+}
+
 _WRONG = {
     BookProblem.EMPTY: "a side has no level",
     BookProblem.CROSSED: "the best bid is not below the best ask",
@@ -121,7 +136,7 @@ def moment_tiles(one: Watched, at: int) -> list[dict[str, Any]]:
             "unit": unit,
             "digits": digits,
             "signed": signed,
-            "note": MEANINGS[name],
+            "note": _SHORT[name],
         }
 
     return [
@@ -135,6 +150,8 @@ def moment_tiles(one: Watched, at: int) -> list[dict[str, Any]]:
         tile("ask_depth", 0),
         tile("spoofing", 2),
         tile("whale_balance", 2, signed=True),
+        tile("buy_slippage_bps", 3, "bps"),
+        tile("sell_slippage_bps", 3, "bps"),
     ]
 
 
@@ -202,7 +219,7 @@ def next_moves(came: Came[Watched], told: Predicted | None, mode: theme.Mode) ->
         [[name.replace("_", " "), layout.number(value, "+.3f"), MEANINGS[name]] for name, value in rows],
     )
     return layout.grid(
-        panels.card(f"What the mid did in the next {told.horizon_s} s", chart, "by score, mean and one standard error"),
+        panels.card(f"What the mid did in the next {told.horizon_s} s", chart, "mean by score, one standard error"),
         layout.card(
             "Features against that move",
             layout.told(table),

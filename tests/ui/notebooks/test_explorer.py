@@ -1,0 +1,56 @@
+"""The ledger explorer without a browser: states follow facts, lots sum to the books, texts stay texts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from novapulse.ledger import queries
+from novapulse.ui.notebooks import explorer, explorer_view
+from novapulse.ui.notebooks.explorer import Desk
+
+
+@pytest.fixture
+def desk(traded_home: Path) -> Desk:
+    return explorer.open_desk()
+
+
+def test_an_orders_last_state_is_the_ledgers_and_every_fact_is_there(desk: Desk):
+    account = explorer.head_of(desk).accounts[0]
+    with queries.reading(desk.place) as connection:
+        orders = list(queries.orders(connection, account))
+    for row in orders[:20]:
+        steps = explorer.story(desk, account, row.order.client_order_id)
+        assert steps[-1].status == row.order.status.value
+        assert steps[0].entry.kind == "order_intended"
+        assert [one.entry.seq for one in steps] == sorted(one.entry.seq for one in steps)
+    assert {one.order.status.value for one in orders} >= {"FILLED"}
+
+
+def test_lots_sum_to_what_the_books_hold(desk: Desk):
+    for account in explorer.head_of(desk).accounts:
+        lots, _, listings = explorer.lots_of(desk, account)
+        held = {one.asset: one.units for one in explorer.balances_of(desk, account) if one.book.value == "inventory"}
+        sums: dict[str, int] = {}
+        for lot in lots:
+            base = listings[lot.instrument].base
+            sums[base] = sums.get(base, 0) + lot.units
+        assert sums == held
+        assert "np-quiet" in explorer_view.lots_section(desk, account).text
+
+
+def test_up_to_an_entry_is_what_was_known_then(desk: Desk):
+    head = explorer.head_of(desk)
+    found = explorer.entries_of(desk, head.accounts[0], (), head.seq // 2)
+    assert found[0].seq <= head.seq // 2
+    assert {one.kind for one in explorer.entries_of(desk, head.accounts[0], ("fill_booked",), head.seq)} == {
+        "fill_booked"
+    }
+
+
+def test_what_others_wrote_stays_text(desk: Desk):
+    head = explorer.head_of(desk)
+    one = replace(explorer.entries_of(desk, head.accounts[0], (), head.seq)[0], body={"text": "<script>x</script>"})
+    page = explorer_view.entries_section("", (one,), one.seq).text
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page

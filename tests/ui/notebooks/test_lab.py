@@ -1,0 +1,85 @@
+"""The strategy lab without a browser: votes are the strategy's, proofs catch who looks ahead and can be cancelled."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from novapulse.research.bias import QUICK
+from novapulse.signals.regimes import Thresholds
+from novapulse.strategies import Votes, evaluate, trend
+from novapulse.ui.jobs import Job, Reporter
+from novapulse.ui.notebooks import lab
+from novapulse.ui.notebooks.lab import Desk
+
+
+@pytest.fixture
+def desk(lake: Path) -> Desk:
+    return lab.open_desk()
+
+
+def chosen_on(desk: Desk, name: str, **values: Any) -> lab.Chosen:
+    return lab.choose(desk, lab.series_choice(desk).value, name, values, 15)
+
+
+def test_votes_are_those_of_the_strategy_with_these_parameters(desk: Desk):
+    came = lab.voted(desk, chosen_on(desk, "trend", fast_bars=8))
+    assert came.result is not None
+    bars = came.result.bars
+    assert np.array_equal(
+        came.result.votes.forecast, evaluate(trend, bars, trend.Params(fast_bars=8), Thresholds()).forecast
+    )
+    assert came.result.spoken.spoke > 0
+
+
+def test_alone_means_that_no_other_strategy_has_a_weight(desk: Desk):
+    came: list[Any] = []
+    lab.trade_alone(desk, chosen_on(desk, "trend", fast_bars=8), came.append)
+    settings = came[0].result.request.settings.confluence
+    assert settings.shares == {"trend": 1.0}
+    assert settings.parameters["trend"] == {"fast_bars": 8}
+
+
+def test_parameters_that_cannot_be_are_said(desk: Desk):
+    chosen = chosen_on(desk, "trend", fast_bars=41)
+    assert "fast_bars" in (lab.voted(desk, chosen).problem or "")
+
+
+def seer() -> Any:
+    def votes(indicators: Any, params: Any) -> Votes:
+        return Votes.made(np.append(np.diff(indicators.close), 0.0), 0.5, 10)
+
+    return SimpleNamespace(__name__="seer", Params=trend.Params, warmup_bars=lambda params: 10, votes=votes)
+
+
+def test_who_looks_ahead_is_caught_and_who_does_not_passes(desk: Desk):
+    bars = desk.bench.lake.bars("binance", "BTC/USDT", "1m")[-4_000:]
+    honest = lab.proven("trend", trend, trend.Params(), bars, Reporter(), QUICK)
+    assert honest.ok
+    assert "looks ahead" in (lab.proven("seer", seer(), trend.Params(), bars, Reporter(), QUICK).complaint or "")
+
+
+def test_proofs_can_be_cancelled(desk: Desk):
+    bars = desk.bench.lake.bars("binance", "BTC/USDT", "1m")
+    job = Job(lambda reporter: lab.proven("trend", trend, trend.Params(), bars, reporter))
+    job.cancel()
+    assert job.wait(60)
+    assert job.was_cancelled
+    assert job.result is None
+
+
+def test_ones_own_strategies_are_there_and_read_again(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv("NOVAPULSE_DATA__STRATEGIES_FOLDER", str(own))
+    source = Path(trend.__file__).read_text()
+    (own / "my_trend.py").write_text(source)
+    desk = lab.open_desk()
+    assert lab.strategy_choice(desk).value == "my_trend"
+    assert lab.voted(desk, chosen_on(desk, "my_trend")).result is not None
+    (own / "my_trend.py").write_text("import nonsense_that_is_not_there")
+    assert "my_trend" in (lab.open_desk(1).problem or "")
+    sys.modules.pop("novapulse_user_strategies.my_trend", None)

@@ -1,0 +1,55 @@
+"""Time travel without a browser: decisions are listed and made again; a form that nobody touched changes nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from novapulse.core.records import Mode
+from novapulse.parity.what_if import Change
+from novapulse.ui.jobs import Reporter
+from novapulse.ui.notebooks import replay, replay_view
+from novapulse.ui.notebooks.ledgers import accounts_of
+from novapulse.ui.notebooks.replay import Scene
+from novapulse.ui.notebooks.work import Came
+
+
+@pytest.fixture
+def came(traded_home: Path) -> Came[Scene]:
+    place = traded_home / "ledger.db"
+    entries = replay.decisions_of(place, accounts_of(place)[0], ("ENTER",))
+    return Came(replay.scene_of(place, entries[0]["Decision"], Reporter()))
+
+
+def test_a_decision_is_made_again_to_the_bit_and_shown(came: Came[Scene]):
+    assert came.result is not None
+    assert came.result.found.is_shown
+    page = "".join(part(came).text for part in (replay_view.verdict, replay_view.explanation, replay_view.proof))
+    assert "same to the bit" in page
+    assert "Enter" in page
+    assert "filled" in page or "order" in page
+
+
+def test_an_untouched_form_changes_nothing(came: Came[Scene]):
+    change, wrong = replay.change_of(came, replay.what_if_form(came).value)
+    assert (change, wrong) == (Change(), [])
+    assert change is not None
+    assert "np-changed" not in replay_view.compared(came, change).text
+
+
+def test_what_is_changed_stands_beside_what_was(came: Came[Scene]):
+    values = {**replay.what_if_form(came).value, "mode": Mode.PAUSED, "risk.stops.stop_atr": 3.0}
+    change, wrong = replay.change_of(came, values)
+    assert wrong == []
+    assert change is not None
+    assert change.settings is not None
+    assert change.settings.risk.stops.stop_atr == 3.0
+    page = replay_view.compared(came, change).text
+    assert "the account is paused" in page
+    assert "np-changed" in page
+
+
+def test_what_cannot_be_is_a_sentence(came: Came[Scene]):
+    values = {**replay.what_if_form(came).value, "risk.limits.positions_max": -1}
+    change, wrong = replay.change_of(came, values)
+    assert change is None
+    assert "positions_max" in wrong[0]
