@@ -266,7 +266,7 @@ def lots_of(desk: Desk, account: AccountKey) -> tuple[tuple[Lot, ...], dict[str,
 def prove_button(desk: Desk) -> Any:
     """Return the button that proves the books."""
     assert desk.problem is None
-    return mo.ui.run_button(label="Prove every entry", kind="info")
+    return mo.ui.run_button(label="Prove every entry", kind="success")
 
 
 def noted_head(desk: Desk) -> Any:

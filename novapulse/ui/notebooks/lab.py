@@ -209,7 +209,7 @@ def trade_alone(desk: Desk, chosen: Chosen, set_came: SetCame) -> Html:
 def prove_button(desk: Desk) -> Any:
     """Return the button that begins the proofs."""
     assert desk.problem is None
-    return mo.ui.run_button(label="Prove that it knows no future", kind="info")
+    return mo.ui.run_button(label="Prove that it knows no future", kind="success")
 
 
 def prove(desk: Desk, is_asked: bool, chosen: Chosen, set_came: SetCame) -> Html:

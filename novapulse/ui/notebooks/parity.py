@@ -109,7 +109,7 @@ def session_choice(desk: Desk) -> Any:
 def compare_button(desk: Desk) -> Any:
     """Return the button that begins the comparison."""
     assert desk.problem is None
-    return mo.ui.run_button(label="Run it again and compare", kind="info", full_width=True)
+    return mo.ui.run_button(label="Run it again and compare", kind="success", full_width=True)
 
 
 def start(desk: Desk, is_asked: bool, session: Session, set_came: Callable[[Came[Compared]], None]) -> Html:

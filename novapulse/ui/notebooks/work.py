@@ -70,7 +70,8 @@ class Work(Generic[T]):
             return mo.Html("")
         job = self.job = Job(task)
         if job.wait(QUICK_S if mo.running_in_notebook() else None):
-            set_came(self._ended(job))
+            if job is self.job:
+                set_came(self._ended(job))
             return mo.Html("")
         began = time.monotonic() - QUICK_S
         # It hangs on the work and on no cell: a cell that named it would run again, and begin anew, at its click.

@@ -1,6 +1,7 @@
 """Long work of a session: done, failed or cancelled, and never two of them."""
 
 import threading
+import time
 
 from novapulse.ui.jobs import Reporter
 from novapulse.ui.notebooks.work import CANCELLED, Came, Work
@@ -33,12 +34,14 @@ def test_a_new_task_ends_the_old_one():
             ended.set()
         return 1
 
-    threading.Thread(target=work.run, args=(forever, lambda _: None), daemon=True).start()
-    assert begun.wait(10)
     came: list[Came[int]] = []
+    threading.Thread(target=work.run, args=(forever, came.append), daemon=True).start()
+    assert begun.wait(10)
+    while work.job is None:
+        time.sleep(0.001)
     work.run(lambda _: 2, came.append)
     assert ended.wait(10)
-    assert came[0] == Came(2)
+    assert came == [Came(2)]
 
 
 def test_cancelling_says_so():
