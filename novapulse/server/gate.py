@@ -107,6 +107,8 @@ class Gate:
             await self._to_login(scope, receive, send)
         elif path.endswith(_STREAMS_REFUSED) or not self._owns(connection, visitor):
             await _deny(scope, receive, send, 403)
+        elif not changes and (whole := _with_slash(scope)):
+            await RedirectResponse(whole, 307)(scope, receive, send)
         else:
             await self._through(connection, visitor, receive, send)
 
@@ -170,6 +172,15 @@ def same_origin(connection: HTTPConnection, origins: Collection[str]) -> bool:
         return origin in origins
     host = connection.headers.get("host", "")
     return origin in (f"http://{host}", f"https://{host}")
+
+
+def _with_slash(scope: Scope) -> str:
+    # marimo would redirect too, and lose what stands behind the question mark: the account that is asked for.
+    name = scope["path"].removeprefix(scope.get("root_path", ""))
+    if name.count("/") != 1 or name.endswith("/") or "." in name:
+        return ""
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{scope['path']}/{'?' if query else ''}{query}"
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, status: int) -> None:

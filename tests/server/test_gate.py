@@ -5,8 +5,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from novapulse.server import gate
@@ -29,12 +30,16 @@ async def socket(websocket: WebSocket) -> None:
 
 
 class House:
-    def __init__(self, origins: tuple[str, ...] = ()) -> None:
+    def __init__(self, origins: tuple[str, ...] = (), *, mounted: bool = False) -> None:
         self.people = dict(PEOPLE)
         paths = ("/apps/x", "/apps/x/api/set", "/apps/x/sse", "/apps/x/manifest.json")
         routes: list[Any] = [Route(path, seen, methods=["GET", "POST"]) for path in paths]
         routes += [WebSocketRoute("/apps/x/ws", socket), WebSocketRoute("/apps/x/ws_sync", socket)]
-        self.client = TestClient(Gate(Starlette(routes=routes), self.who, origins))
+        gated: ASGIApp = Gate(Starlette(routes=routes), self.who, origins)
+        if mounted:
+            apps = Gate(Starlette(routes=[Route("/x/", seen)]), self.who, origins)
+            gated = Starlette(routes=[Mount("/apps", apps)])
+        self.client = TestClient(gated)
 
     async def who(self, connection: HTTPConnection) -> Visitor | None:
         return self.people.get(connection.cookies.get("session", ""))
@@ -103,6 +108,14 @@ def test_nobody_acts_on_another_visitors_kernel() -> None:
 def open_socket(house: House, path: str, who: str, origin: str = OURS) -> str:
     with house.client.websocket_connect(path, headers={"cookie": f"session={who}", "origin": origin}) as wire:
         return wire.receive_text()
+
+
+def test_an_app_without_its_slash_keeps_the_account_that_was_asked_for() -> None:
+    """HS-002: a redirect that loses the query would show another account."""
+    house = House(mounted=True)
+    answer = house.get("/apps/x?exchange=kraken&account_id=second", "a")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/apps/x/?exchange=kraken&account_id=second")
+    assert house.get("/apps/x/?exchange=kraken", "a").status_code == 200
 
 
 def test_streams_that_open_a_session_by_themselves_are_closed() -> None:
