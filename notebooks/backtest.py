@@ -32,14 +32,17 @@ def states():
     get_bar, set_bar = mo.state(None, allow_self_loops=True)
     get_focus, set_focus = mo.state(show.Focus())
     get_shelf, set_shelf = mo.state(saved.Shelf())
+    get_loaded, set_loaded = mo.state(None)
     return (
         get_bar,
         get_focus,
+        get_loaded,
         get_resets,
         get_shelf,
         get_view,
         set_bar,
         set_focus,
+        set_loaded,
         set_resets,
         set_shelf,
         set_view,
@@ -66,15 +69,21 @@ def choose_data(desk, series):
 
 
 @app.cell
-def choose_settings(desk, get_resets, set_resets):
-    form = page.settings_form(desk)
-    reset = page.reset_button(get_resets(), set_resets)
+def base_chosen(desk, get_loaded):
+    base = page.base_of(desk, get_loaded())
+    return (base,)
+
+
+@app.cell
+def choose_settings(base, desk, get_resets, set_loaded, set_resets):
+    form = page.settings_form(desk, base)
+    reset = page.reset_button(get_resets(), set_resets, set_loaded)
     return form, reset
 
 
 @app.cell
-def asking(data, desk, form, series):
-    asked = page.ask(desk, series.value, data.value, form.value)
+def asking(base, data, desk, form, series):
+    asked = page.ask(desk, base, series.value, data.value, form.value)
     return (asked,)
 
 
@@ -187,15 +196,16 @@ def saved_name(view):
 
 
 @app.cell
-def saved_buttons(choice, name, set_shelf, shelf, view):
+def saved_buttons(choice, name, set_loaded, set_shelf, shelf, view):
+    load = saved.load_button(choice.value, shelf, set_shelf, set_loaded)
     keep = saved.save_button(view, name.value, choice.value, shelf, set_shelf)
     remove = saved.delete_button(choice.value, shelf, set_shelf)
-    return keep, remove
+    return keep, load, remove
 
 
 @app.cell
-def saved_shown(choice, keep, name, remove, shelf, there, view):
-    saved_runs = saved.panel(view, shelf, there, name, choice, keep, remove)
+def saved_shown(choice, keep, load, name, remove, shelf, there, view):
+    saved_runs = saved.panel(view, shelf, there, name, choice, keep, load, remove)
     return (saved_runs,)
 
 

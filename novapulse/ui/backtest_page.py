@@ -14,7 +14,8 @@ from typing import Any
 
 import marimo as mo
 
-from novapulse.config import ConfigError
+from novapulse.backtest import BacktestSettings
+from novapulse.config import ConfigError, Settings
 from novapulse.core.instruments import path_symbol
 from novapulse.ui import controls, panels
 from novapulse.ui.jobs import Job, Reporter
@@ -140,12 +141,22 @@ def data_form(desk: Desk, chosen: tuple[str, str] | None) -> Any:
     )
 
 
-def settings_form(desk: Desk) -> Any:
-    """Return a widget for every setting, as configured."""
-    return controls.elements(desk.bench.loaded.settings, desk.bench.strategies)
+def base_of(desk: Desk, loaded: BacktestSettings | None) -> Settings:
+    """Return the settings that the form begins with: those of a saved run that was loaded, else the configured ones."""
+    settings = desk.bench.loaded.settings
+    if loaded is None:
+        return settings
+    return settings.model_copy(update={name: getattr(loaded, name) for name in BacktestSettings.model_fields})
 
 
-def ask(desk: Desk, chosen: tuple[str, str] | None, data: Mapping[str, Any], values: Mapping[str, Any]) -> Asked:
+def settings_form(desk: Desk, base: Settings) -> Any:
+    """Return a widget for every setting, as the base has it."""
+    return controls.elements(base, desk.bench.strategies)
+
+
+def ask(
+    desk: Desk, base: Settings, chosen: tuple[str, str] | None, data: Mapping[str, Any], values: Mapping[str, Any]
+) -> Asked:
     """Return what the widgets describe: a request, or what is wrong with it."""
     bench = desk.bench
     symbols = tuple(data["symbols"])
@@ -157,7 +168,7 @@ def ask(desk: Desk, chosen: tuple[str, str] | None, data: Mapping[str, Any], val
         return Asked(None, (f"data.symbols are counted in {', '.join(sorted(quotes))}: one account has one currency",))
     settings, problems = controls.read(
         values,
-        bench.loaded.settings,
+        base,
         bench.strategies,
         {"exchange": exchange, "timeframe": timeframe, "symbols": symbols},
     )
@@ -210,9 +221,14 @@ def _under_way(job: Job[Outcome], began: float, cancel: Any) -> Html:
     return mo.hstack([Html(panels.waiting(job.progress, time.monotonic() - began)), cancel], widths=[1, 0])
 
 
-def reset_button(count: int, set_count: Set) -> Any:
+def reset_button(count: int, set_count: Set, set_loaded: Set) -> Any:
     """Return the button that puts every setting back to the configured one."""
-    return mo.ui.button(on_click=lambda _: set_count(count + 1), label="Reset settings", full_width=True)
+
+    def put_back(_: Any) -> None:
+        set_loaded(None)
+        set_count(count + 1)
+
+    return mo.ui.button(on_click=put_back, label="Reset settings", full_width=True)
 
 
 def settings_panel(desk: Desk, asked: Asked, view: View, series: Any, data: Any, form: Any, reset: Any) -> Any:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import marimo as mo
+from pydantic import ValidationError
 
+from novapulse.backtest import BacktestSettings
 from novapulse.core.instruments import path_symbol
 from novapulse.research.saved_runs import SavedRun, SavedRunError, delete, listed, run_of, runs_folder, save
 from novapulse.ui import panels
 from novapulse.ui.backtest_page import View
+from novapulse.ui.controls import complaints
 
 Html = mo.Html
 
@@ -86,6 +89,25 @@ def save_button(
     return mo.ui.button(on_click=keep, label="Save this run", kind="success", disabled=view.outcome is None)
 
 
+def load_button(
+    chosen: Sequence[SavedRun], shelf: Shelf, set_shelf: Callable[[Shelf], None], set_loaded: Callable[[Any], None]
+) -> Any:
+    """Return the button that takes the settings of the one chosen run into the form; bars stay as they are chosen."""
+
+    def load(_: Any) -> None:
+        (run,) = chosen
+        try:
+            settings = BacktestSettings.model_validate(run.settings)
+        except ValidationError as wrong:
+            told = "; ".join(complaints(wrong))
+            set_shelf(Shelf(shelf.changes + 1, f"{run.name} was saved with other settings: {told}", True, (run.file,)))
+        else:
+            set_shelf(Shelf(shelf.changes + 1, f"the settings are those of {run.name}", False, (run.file,)))
+            set_loaded(settings)
+
+    return mo.ui.button(on_click=load, label="Load its settings", disabled=len(chosen) != 1)
+
+
 def delete_button(chosen: Sequence[SavedRun], shelf: Shelf, set_shelf: Callable[[Shelf], None]) -> Any:
     """Return the button that deletes the runs that are compared with."""
 
@@ -101,9 +123,9 @@ def delete_button(chosen: Sequence[SavedRun], shelf: Shelf, set_shelf: Callable[
     return mo.ui.button(on_click=remove, label="Delete the chosen", kind="danger", disabled=not chosen)
 
 
-def panel(view: View, shelf: Shelf, there: OnDisk, name: Any, choice: Any, keep: Any, remove: Any) -> Html:
+def panel(view: View, shelf: Shelf, there: OnDisk, name: Any, choice: Any, keep: Any, load: Any, remove: Any) -> Html:
     """Return the section of saved runs."""
-    inputs = "".join(f"<div>{mo.as_html(part).text}</div>" for part in (name, keep, choice, remove))
+    inputs = "".join(f"<div>{mo.as_html(part).text}</div>" for part in (name, keep, choice, _beside(load, remove)))
     told = panels.remarks([shelf.word] if shelf.word and not shelf.is_wrong else [], "np-quiet")
     told += panels.remarks(there.complaints, "np-wrong")
     table = panels.comparison(view.outcome.analysis.as_data(), choice.value) if view.outcome else ""
@@ -111,3 +133,7 @@ def panel(view: View, shelf: Shelf, there: OnDisk, name: Any, choice: Any, keep:
         "" if there.runs else '<p class="np-small">No run was saved yet. Save this one, change a setting, compare.</p>'
     )
     return Html(f'<section class="np-card"><div class="np-saved">{inputs}</div>{told}{empty}{table}</section>')
+
+
+def _beside(*parts: Any) -> Any:
+    return mo.hstack(parts, justify="start", gap=0.5)

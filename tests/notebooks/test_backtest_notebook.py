@@ -96,3 +96,17 @@ def test_a_configuration_that_cannot_be_used_is_a_sentence(app: Any, lake: Path,
     page = "".join(html_of(output) for output in outputs)
     assert "environment variable NOVAPULSE_CAPITAL: capital is -5" in page
     assert "view" not in defs or defs["view"].outcome is None
+
+
+def test_the_settings_of_a_saved_run_come_back_to_their_hash(app: Any, lake: Path):
+    _, shipped = app.run()
+    desk, outcome = shipped["desk"], shipped["view"].outcome
+    settings = outcome.request.settings
+    confluence = settings.confluence.model_copy(update={"parameters": {"trend": {"fast_bars": 8}}})
+    other = settings.model_copy(update={"confluence": confluence, "capital": 5_000.0})
+    base = backtest_page.base_of(desk, other)
+    form = backtest_page.settings_form(desk, base)
+    asked = backtest_page.ask(desk, base, shipped["series"].value, shipped["data"].value, form.value)
+    assert asked.request is not None
+    assert asked.request.settings.hash == other.hash
+    assert backtest_page.base_of(desk, None) is desk.bench.loaded.settings

@@ -156,6 +156,16 @@ def test_a_run_is_saved_compared_with_and_deleted(open_page: Open, home_served: 
         page.get_by_role("option").filter(has_text="BTC-USDT 1m").first.click()
         page.locator(".np-table th", has_text="BTC-USDT").first.wait_for()
         page.keyboard.press("Escape")
+        saved_equity, tile = figure(page, EQUITY), f'.np-tile [data-path="{EQUITY}"]'
+        box = group(page, "Stops and targets").get_by_role("slider").first
+        box.focus()
+        for _ in range(10):
+            box.press("ArrowRight")
+        changed(page, tile, saved_equity)
+        page.get_by_role("button", name="Load its settings").click()
+        page.wait_for_function(
+            "([where, text]) => document.querySelector(where)?.innerText === text", arg=[tile, saved_equity]
+        )
         page.get_by_role("button", name="Delete the chosen").click()
         page.get_by_text("deleted 1").wait_for()
         assert list((home_served / "runs").glob("*.json")) == []
