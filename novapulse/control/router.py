@@ -22,6 +22,14 @@ from novapulse.core.messages import JSON
 from novapulse.ops import health
 
 
+class UnknownCommandError(ControlError):
+    """There is no such command."""
+
+
+class NotRunHereError(ControlError):
+    """The running trader does not have the account; the message names those it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a channel gets for a command.
@@ -94,7 +102,8 @@ class Router:
         Raises:
             StepUpNeeded: The password is wanted once more.
             Denied: The principal may not do that.
-            ControlError: The verb, an argument or the account is wrong, the key names another command, or control.db
+            NotRunHereError: The running trader does not have the account. Nothing was sent.
+            ControlError: The verb or an argument is wrong, the key names another command, or control.db
                 cannot be written. Nothing was sent.
         """
         arguments, wrong = _canonical(arguments)
@@ -116,11 +125,12 @@ class Router:
         """Return what became of a command so far.
 
         Raises:
-            ControlError: There is no such command, or control.db cannot be read.
+            UnknownCommandError: There is no such command.
+            ControlError: control.db cannot be read.
         """
         verb = self._inbox.verb(command_id)
         if verb is None:
-            raise ControlError("there is no such command")
+            raise UnknownCommandError("there is no such command")
         answers = self._inbox.answers(command_id)
         return Result(command_id, verb, answers is not None, answers or ())
 
@@ -128,7 +138,8 @@ class Router:
         """Return what became of a command as soon as every account has answered, or when the time is over. Blocks.
 
         Raises:
-            ControlError: There is no such command, or control.db cannot be read.
+            UnknownCommandError: There is no such command.
+            ControlError: control.db cannot be read.
         """
         until_s = time.monotonic() + wait_s
         while True:
@@ -141,7 +152,8 @@ class Router:
         """Return whether every account that obeyed a command is flat, as ledger and trader agree on it.
 
         Raises:
-            ControlError: There is no such command, or control.db cannot be read.
+            UnknownCommandError: There is no such command.
+            ControlError: control.db cannot be read.
         """
         return prove(self._home, self.result(command_id).accounts, self._acts.clock())
 
@@ -149,7 +161,8 @@ class Router:
         """Return the proof as soon as it says flat, or when the time is over. Blocks.
 
         Raises:
-            ControlError: There is no such command, or control.db cannot be read.
+            UnknownCommandError: There is no such command.
+            ControlError: control.db cannot be read.
         """
         until_s = time.monotonic() + wait_s
         while True:
@@ -168,7 +181,8 @@ class Router:
         known = [AccountKey(str(one["exchange"]), str(one["account_id"])) for one in document["accounts"]]
         if account not in known:
             there = ", ".join(f"{one.account_id} on {one.exchange}" for one in known)
-            raise ControlError(f"this trader does not run account {account.account_id} on {account.exchange}: {there}")
+            name = f"{account.account_id} on {account.exchange}"
+            raise NotRunHereError(f"this trader does not run account {name}: {there}")
 
 
 def _canonical(arguments: Mapping[str, JSON]) -> tuple[dict[str, JSON], str]:

@@ -25,6 +25,10 @@ class ControlError(ValueError):
     """A wish that cannot be fulfilled, or a control.db that cannot be used: the message is for people."""
 
 
+class UnusableError(ControlError):
+    """The file cannot be used now: whether a wish was fulfilled is not known."""
+
+
 class Storage:
     """The control.db of one home folder.
 
@@ -56,7 +60,7 @@ class Storage:
         """Open the file; each statement is a transaction of its own.
 
         Raises:
-            ControlError: It cannot be used.
+            UnusableError: It cannot be used.
         """
         try:
             with closing(sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)) as database:
@@ -67,14 +71,14 @@ class Storage:
         except UnicodeEncodeError as wrong:
             raise ControlError("that is not a text: it holds half a character") from wrong
         except sqlite3.Error as wrong:
-            raise ControlError(f"{self.path} cannot be used: {wrong}") from wrong
+            raise UnusableError(f"{self.path} cannot be used: {wrong}") from wrong
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Open the file for one transaction, which is durable when this ends and nothing at all when it raises.
 
         Raises:
-            ControlError: It cannot be used.
+            UnusableError: It cannot be used.
         """
         with self.reading() as database:
             database.execute("BEGIN IMMEDIATE")

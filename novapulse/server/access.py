@@ -3,33 +3,38 @@
 Invariants:
 - a route without a declaration is a fault that a test finds; what an action needs stands in `control.roles` alone;
 - a browser's session changes something only from our own pages and with its token; a key needs neither;
-- every refusal is a row of the audit, a flood of them its first, second, fourth, eighth ... row.
+- every refusal is a row of the audit, a flood of them its first, second, fourth, eighth ... row;
+- a command is recognised on threads of its own and never counted among what is read.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from novapulse.control.acts import Wish
-from novapulse.control.limits import READS, Flood, address_key
+from novapulse.control.inbox import VERBS
+from novapulse.control.limits import READS, address_key
 from novapulse.control.roles import NOBODY, Denied, Principal, check
 from novapulse.control.sessions import Session
+from novapulse.control.storage import ControlError
 from novapulse.server.gate import Visitor, same_origin
+from novapulse.server.lanes import COMMANDS
 from novapulse.server.parts import Parts, address_of, parts_of
 
 CSRF_HEADER = "x-csrf"
+NOT_OUR_PAGE = "that did not come from a page of this server: --origin tells it how browsers reach it"
 _BEARER = "bearer "
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_flood = Flood()
 
 
 class NotSignedInError(Denied):
     """Nobody was recognised."""
 
 
-class TooOftenError(Exception):
+class TooOftenError(ControlError):
     """Somebody asks more often than they may.
 
     Attributes:
@@ -58,6 +63,15 @@ class Caller:
     token: str
     address: str
     parts: Parts
+
+    def refused(self, action: str, refusal: ControlError, path: str) -> None:
+        """Write down that the caller was refused; a flood of refusals in a few rows."""
+        times = self.parts.flood.refused(f"{self.principal.actor} {address_key(self.address)}")
+        if times:
+            told = {"path": path, **({} if times == 1 else {"refused_in_a_row": times})}
+            self.parts.plane.acts.turned_away(
+                self.principal, Wish(action, arguments=told, source=self.address), refusal
+            )
 
 
 def recognise(connection: HTTPConnection, *, touch: bool = True) -> Caller:
@@ -98,36 +112,51 @@ class Needs:
     def __init__(self, action: str) -> None:
         self.action = action
 
-    def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """Return the caller, or refuse."""
-        caller = recognise(request)
-        try:
-            if caller.principal is NOBODY:
-                raise NotSignedInError("sign in first")
-            _check_page(request, caller)
-            check(caller.principal, self.action)
-        except Denied as refusal:
-            self._note(caller, request, refusal)
-            raise
-        ruling = caller.parts.allowances.take_cheaply(READS, f"{caller.principal.actor} {caller.principal.credential}")
+        return await run_in_threadpool(self._counted, request)
+
+    def _counted(self, request: Request) -> Caller:
+        caller = _allowed(request, self.action)
+        principal = caller.principal
+        ruling = caller.parts.allowances.take_cheaply(READS, f"{principal.actor} {principal.credential}")
         if not ruling.allowed:
-            raise TooOftenError(ruling.wait_s)
+            refusal = TooOftenError(ruling.wait_s)
+            caller.refused(self.action, refusal, request.url.path)
+            raise refusal
         return caller
 
-    def _note(self, caller: Caller, request: Request, refusal: Denied) -> None:
-        subject = f"{caller.principal.actor} {address_key(caller.address)}"
-        times = _flood.refused(subject)
-        if times:
-            told = {"path": request.url.path, **({} if times == 1 else {"refused_in_a_row": times})}
-            wish = Wish(self.action, arguments=told, source=caller.address)
-            caller.parts.plane.acts.turned_away(caller.principal, wish, refusal)
+
+class NeedsItsVerb:
+    """The declaration of the route of commands: its caller has to be allowed what the verb in the path does."""
+
+    action = "the verb"
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return the caller, or refuse."""
+        verb = str(request.path_params["verb"])
+        # What is no verb is told so by the route, to those who may look.
+        return await COMMANDS.run(_allowed, request, verb if verb in VERBS else "read")
+
+
+def _allowed(request: Request, action: str) -> Caller:
+    caller = recognise(request)
+    try:
+        if caller.principal is NOBODY:
+            raise NotSignedInError("sign in first")
+        _check_page(request, caller)
+        check(caller.principal, action)
+    except Denied as refusal:
+        caller.refused(action, refusal, request.url.path)
+        raise
+    return caller
 
 
 def _check_page(request: Request, caller: Caller) -> None:
     if request.method in _SAFE or caller.session is None:
         return
     if not same_origin(request, caller.parts.origins):
-        raise Denied("that did not come from a page of this server")
+        raise Denied(NOT_OUR_PAGE)
     if not caller.session.has_csrf(request.headers.get(CSRF_HEADER, "")):
         raise Denied("the page's token is missing or old: load the page anew")
 

@@ -5,23 +5,39 @@ from collections.abc import Callable
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from novapulse.config import ConfigError
 from novapulse.control.entrance import NotLetInError
+from novapulse.control.passwords import BusyError as SignInBusyError
 from novapulse.control.roles import Denied, StepUpNeeded
-from novapulse.control.storage import ControlError
+from novapulse.control.router import NotRunHereError, UnknownCommandError
+from novapulse.control.storage import ControlError, UnusableError
 from novapulse.core.bars import BarError
 from novapulse.core.ports import JournalError
 from novapulse.ledger.queries import UnknownAccountError
+from novapulse.market.storage import DataError
 from novapulse.monitor.bars import NoBarsError
 from novapulse.monitor.entries import UnknownEntryError
+from novapulse.research.inputs import InputError
 from novapulse.server.access import NotSignedInError, TooOftenError
+from novapulse.server.lanes import BusyError
+from novapulse.strategies.votes import StrategyError
 
 _log = structlog.get_logger("novapulse.server")
 
-
 _WHERE = {"step_up_needed": "/account", "not_signed_in": "/login"}
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    error: str = Field(description="For programs: a word that does not change.")
+    text: str = Field(description="For people: one sentence.")
+    refused: str | None = Field(None, description="The same sentence where nothing was done, for certain.")
+    href: str | None = Field(None, description="Page on which what is missing can be given.")
 
 
 class NotFoundError(ValueError):
@@ -31,6 +47,8 @@ class NotFoundError(ValueError):
 def told(status: int, code: str, text: str, **headers: str) -> Response:
     """Return an error as an answer; a refusal says so to a button, and where to go for what it lacks."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
+    # What somebody sent may hold half a character, which no answer can.
+    text = text.encode("utf-8", "replace").decode()
     body = {"error": code, "text": text}
     if status < 500:
         body["refused"] = text
@@ -58,6 +76,16 @@ def _too_often(request: Request, wrong: Exception) -> Response:
     return told(429, "too_often", str(wrong), retry_after=str(max(wrong.wait_s, 1)))
 
 
+def _busy(request: Request, wrong: Exception) -> Response:
+    wait_s = wrong.wait_s if isinstance(wrong, BusyError) else 2
+    return told(503, "busy", str(wrong), retry_after=str(wait_s))
+
+
+def _unusable(request: Request, wrong: Exception) -> Response:
+    _log.error("control.db cannot be used", path=request.url.path, reason=str(wrong))
+    return told(503, "unusable", "the server cannot use its own records now: whether it was done is not known")
+
+
 def _invalid(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, RequestValidationError)
     first = wrong.errors()[0]
@@ -67,7 +95,7 @@ def _invalid(request: Request, wrong: Exception) -> Response:
 
 def _http(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(wrong.status_code, "refused")
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(wrong.status_code, "refused")
     return told(wrong.status_code, code, str(wrong.detail), **dict(wrong.headers or {}))
 
 
@@ -82,6 +110,11 @@ def install(app: FastAPI) -> None:
         (NotSignedInError, _plain(401, "not_signed_in")),
         (NotLetInError, _not_let_in),
         (StepUpNeeded, _plain(403, "step_up_needed")),
+        (UnknownCommandError, _plain(404, "not_found")),
+        (NotRunHereError, _plain(404, "unknown_account")),
+        (UnusableError, _unusable),
+        (SignInBusyError, _busy),
+        (BusyError, _busy),
         (Denied, _plain(403, "denied")),
         (ControlError, _plain(409, "refused")),
         (TooOftenError, _too_often),
@@ -91,6 +124,10 @@ def install(app: FastAPI) -> None:
         (NotFoundError, _plain(404, "not_found")),
         (JournalError, _plain(503, "ledger_unreadable")),
         (BarError, _plain(503, "bars_unreadable")),
+        (DataError, _plain(503, "bars_unreadable")),
+        (ConfigError, _plain(503, "settings_unusable")),
+        (InputError, _plain(503, "settings_unusable")),
+        (StrategyError, _plain(503, "settings_unusable")),
         (RequestValidationError, _invalid),
         (HTTPException, _http),
         (Exception, _bug),

@@ -3,7 +3,8 @@
 Invariants:
 - every answer has a content security policy; scripts run by nonce or from this server, never from text in the page;
 - our own pages allow nothing that they do not need; marimo's pages need inline styles, and only they get them;
-- what is not a named asset is never kept by a browser or a proxy.
+- what is not a named asset is never kept by a browser or a proxy;
+- no other site may read an answer, whatever an application allows.
 """
 
 import secrets
@@ -11,6 +12,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _COMMON = (
@@ -82,18 +84,21 @@ class SecurityHeaders:
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._head(MutableHeaders(scope=message), nonce, scope["path"], is_app=is_app)
+                is_asset = is_app and "/assets/" in scope["path"] and message["status"] == 200
+                self._head(MutableHeaders(scope=message), nonce, is_app=is_app, is_asset=is_asset)
             await (stamp.send(message) if stamp else send(message))
 
         await self._app(scope, receive, headed)
 
-    def _head(self, headers: MutableHeaders, nonce: str, path: str, *, is_app: bool) -> None:
+    def _head(self, headers: MutableHeaders, nonce: str, *, is_app: bool, is_asset: bool) -> None:
+        for name in [name for name in headers if name.startswith("access-control-")]:
+            del headers[name]
         headers["content-security-policy"] = app_policy(nonce) if is_app else page_policy(nonce)
         for name, value in _PLAIN.items():
             headers[name] = value
         if self._https:
             headers["strict-transport-security"] = _YEAR
-        if "/assets/" in path and headers.get("content-type", "").partition(";")[0] != "text/html":
+        if is_asset and headers.get("content-type", "").partition(";")[0] != "text/html":
             # Their names hold their content.
             headers["cache-control"] = "private, max-age=31536000, immutable"
         else:
@@ -132,3 +137,40 @@ class _Stamp:
         headers["content-length"] = str(len(body))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
+
+
+class HeadAsGet:
+    """Answers HEAD as GET would be answered, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
+class CompressedAssets:
+    """Sends scripts and styles of an application compressed.
+
+    Only these: how long a compressed page is tells something of the tokens in it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = app
+        self._compressed = GZipMiddleware(app, minimum_size=1_000, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        path = scope.get("path", "")
+        is_text = scope["type"] == "http" and "/assets/" in path and path.endswith((".js", ".css"))
+        await (self._compressed if is_text else self._plain)(scope, receive, send)

@@ -2,14 +2,15 @@
 
 Invariants:
 - readings are made by the hub's one thread and spelled once, however many listen;
-- a socket that is slow gets the newest reading next, never a queue of old ones;
-- a socket ends with its session.
+- a socket that is slow gets the newest reading next, never a queue of old ones, and holds nobody up;
+- a socket ends with its session, also while nothing is read or sent.
 """
 
 import asyncio
 import json
 import queue
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -25,6 +26,7 @@ from novapulse.server.gate import CHECK_EVERY_S, CLOSED_BY_POLICY, same_origin
 
 router = APIRouter(tags=["live"])
 SOCKETS_MAX = 200
+SOCKETS_OF_ONE_MAX = 20
 
 
 class Broadcast:
@@ -41,21 +43,33 @@ class Broadcast:
         self._changed = asyncio.Condition()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self.sockets = 0
+        self._sockets: Counter[str] = Counter()
+
+    @property
+    def sockets(self) -> int:
+        """How many are open."""
+        return self._sockets.total()
+
+    def has_room(self, whose: str) -> bool:
+        """Tell whether somebody may open one more."""
+        return self.sockets < SOCKETS_MAX and self._sockets[whose] < SOCKETS_OF_ONE_MAX
 
     @asynccontextmanager
-    async def joined(self) -> AsyncIterator[None]:
-        """Count as a socket; the first begins to listen, the last ends it."""
-        self.sockets += 1
+    async def joined(self, whose: str) -> AsyncIterator[int]:
+        """Count as a socket of somebody and tell what it has seen; the first begins to listen, the last ends it."""
+        self._sockets[whose] += 1
+        seen = 0
         if self._thread is None:
+            # What was read when the last socket was open is old by now.
+            seen = self._number
             self._ended = threading.Event()
             loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._listen, args=(loop, self._ended), daemon=True, name="live")
             self._thread.start()
         try:
-            yield
+            yield seen
         finally:
-            self.sockets -= 1
+            self._sockets[whose] -= 1
             if not self.sockets:
                 self._ended.set()
                 self._thread = None
@@ -90,15 +104,15 @@ async def live(websocket: WebSocket) -> None:
     """Push readings until the session ends."""
     broadcast: Broadcast = websocket.app.state.broadcast
     by_key = "authorization" in websocket.headers
-    if not by_key and not same_origin(websocket, websocket.app.state.parts.origins):
+    is_ours = by_key or same_origin(websocket, websocket.app.state.parts.origins)
+    whose = await run_in_threadpool(_reader, websocket) if is_ours else None
+    if whose is None or not broadcast.has_room(whose):
         await websocket.close(CLOSED_BY_POLICY)
         return
-    if not await run_in_threadpool(_may, websocket) or broadcast.sockets >= SOCKETS_MAX:
-        await websocket.close(CLOSED_BY_POLICY)
-        return
-    await websocket.accept()
-    async with broadcast.joined():
-        tasks = [asyncio.ensure_future(work) for work in (_push(websocket, broadcast), _until_gone(websocket))]
+    async with broadcast.joined(whose) as seen:
+        await websocket.accept()
+        work = _push(websocket, broadcast, seen), _until_gone(websocket), _until_over(websocket)
+        tasks = [asyncio.ensure_future(one) for one in work]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -109,30 +123,29 @@ async def live(websocket: WebSocket) -> None:
         await websocket.close(CLOSED_BY_POLICY)
 
 
-def _may(connection: HTTPConnection) -> bool:
-    caller = recognise(connection, touch=False)
-    if caller.principal is NOBODY:
-        return False
+def _reader(connection: HTTPConnection) -> str | None:
+    principal = recognise(connection, touch=False).principal
+    if principal is NOBODY:
+        return None
     try:
-        check(caller.principal, "read")
+        check(principal, "read")
     except Denied:
-        return False
-    return True
+        return None
+    return principal.name
 
 
-async def _push(websocket: WebSocket, broadcast: Broadcast) -> None:
-    seen, checked_s = 0, asyncio.get_running_loop().time()
+async def _push(websocket: WebSocket, broadcast: Broadcast, seen: int) -> None:
     while True:
         seen, text = await broadcast.next(seen)
-        now_s = asyncio.get_running_loop().time()
-        if now_s - checked_s >= CHECK_EVERY_S:
-            checked_s = now_s
-            if not await run_in_threadpool(_may, websocket):
-                return
         await websocket.send_text(text)
 
 
 async def _until_gone(websocket: WebSocket) -> None:
-    with suppress(WebSocketDisconnect):
-        while True:
-            await websocket.receive_text()
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        # Nothing is asked of this side.
+        continue
+
+
+async def _until_over(websocket: WebSocket) -> None:
+    while await run_in_threadpool(_reader, websocket) is not None:
+        await asyncio.sleep(CHECK_EVERY_S)

@@ -30,6 +30,19 @@ async def home(request: Request) -> Response:
     return RedirectResponse(f"{APPS}/overview" if visitor else "/login", 303)
 
 
+@router.get(APPS)
+@router.get(f"{APPS}/")
+def apps() -> Response:
+    """Go to the overview; who is not signed in is asked to there."""
+    return RedirectResponse(f"{APPS}/overview", 303)
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """Show our mark where a browser asks for one by itself."""
+    return RedirectResponse("/static/mark.svg", 301)
+
+
 @router.get("/login")
 def login() -> Response:
     """Show where one signs in."""

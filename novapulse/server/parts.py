@@ -1,11 +1,11 @@
 """What every request needs, put together once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
-from novapulse.control.limits import Allowances
+from novapulse.control.limits import Allowances, Flood
 from novapulse.control.plane import ControlPlane
 from novapulse.monitor import Hub
 
@@ -27,6 +27,7 @@ class Parts:
         proxies: Addresses of proxies whose word about the visitor's address counts.
         mode: `paper` or `live`.
         config: File of the settings; None for the usual place.
+        flood: Counts refusals.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class Parts:
     proxies: frozenset[str] = frozenset()
     mode: str = "paper"
     config: Path | None = None
+    flood: Flood = field(default_factory=Flood)
 
     @property
     def cookie(self) -> str:

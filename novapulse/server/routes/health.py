@@ -1,26 +1,62 @@
 """How the trader and its accounts are: for people, for scripts, and for Prometheus."""
 
-from typing import Any
-
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
 
 from novapulse import __version__
 from novapulse.core.records import Mode
-from novapulse.monitor.state import Overview
+from novapulse.monitor.state import LedgerHealth, Overview, TraderState
 from novapulse.server.access import Reader
+from novapulse.server.answers import Documented
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
-def health(caller: Reader, response: Response) -> dict[str, Any]:
+class LedgerStanding(BaseModel):
+    """Which ledger, where, and how it could be read."""
+
+    id: str
+    place: str
+    state: LedgerHealth
+
+
+class AccountHealth(BaseModel):
+    """How one account is, and why."""
+
+    exchange: str
+    account_id: str
+    healthy: bool
+    mode: str | None
+    reasons: list[str]
+    notes: list[str]
+
+
+class Health(BaseModel):
+    """How everything is."""
+
+    healthy: bool
+    reasons: list[str]
+    trader: TraderState
+    ledger: LedgerStanding
+    accounts: list[AccountHealth]
+    version: str
+
+
+_EITHER: Documented = {
+    200: {"model": Health, "description": "Everything is well."},
+    503: {"model": Health, "description": "An account is not well, or the trader is not heard."},
+}
+_FIGURES: Documented = {200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}}
+
+
+@router.get("/health", responses=_EITHER)
+def health(caller: Reader) -> Response:
     """List every account and how it is; status 503 when any is not well, or the trader is not heard."""
     found = caller.parts.hub.now()
-    if not found.healthy:
-        response.status_code = 503
     reasons = [*found.trader.reasons, *([found.ledger_problem] if found.ledger_problem else [])]
-    return {
+    told = {
         "healthy": found.healthy,
         "reasons": reasons,
         "trader": found.trader.json(),
@@ -38,9 +74,10 @@ def health(caller: Reader, response: Response) -> dict[str, Any]:
         ],
         "version": __version__,
     }
+    return JSONResponse(told, 200 if found.healthy else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=_FIGURES)
 def metrics(caller: Reader) -> Response:
     """Tell the same as figures in the format of Prometheus; a scraper comes with a key of scope `read`."""
     return Response(exposition(caller.parts.hub.now()), media_type=CONTENT_TYPE_LATEST)

@@ -1,15 +1,16 @@
 """Signing in and out, the password, one-time links, and one's own sessions."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.roles import Denied
 from novapulse.control.sessions import Started
-from novapulse.server.access import Caller, Needs, recognise
+from novapulse.server.access import NOT_OUR_PAGE, Caller, Needs, recognise
 from novapulse.server.gate import same_origin
+from novapulse.server.lanes import SIGN_INS
 from novapulse.server.parts import Parts
 
 router = APIRouter(tags=["session"])
@@ -59,11 +60,38 @@ class Me(BaseModel):
     expires_ns: int | None
 
 
+class Began(Me):
+    """A session that has just begun, or goes on under a new id; `audit_id` is the row that tells of it."""
+
+    audit_id: int
+
+
+class OwnSession(BaseModel):
+    """Where one is signed in."""
+
+    handle: str
+    person: str
+    role: str
+    address: str
+    agent: str
+    created_ns: int
+    seen_ns: int
+    expires_ns: int
+    step_up_until_ns: int
+    is_this: bool
+
+
+class Ended(BaseModel):
+    """The row of the audit that tells of it."""
+
+    audit_id: int
+
+
 def _from_our_page(request: Request) -> Caller:
     # Nobody is signed in yet, but no other site may sign anybody in.
     caller = recognise(request)
     if not same_origin(request, caller.parts.origins):
-        raise Denied("that did not come from a page of this server")
+        raise Denied(NOT_OUR_PAGE)
     return caller
 
 
@@ -71,25 +99,24 @@ Stranger = Annotated[Caller, Depends(_from_our_page)]
 
 
 @router.post("/session")
-def sign_in(said: SignIn, request: Request, response: Response, caller: Stranger) -> Me:
+def sign_in(said: SignIn, request: Request, response: Response, caller: Stranger) -> Began:
     """Start a session; its id comes as a cookie."""
     agent = request.headers.get("user-agent", "")
-    started = caller.parts.plane.entrance.sign_in(
-        said.name, said.password, address=caller.address, agent=agent, previous=caller.token
-    )
+    with SIGN_INS.taken():
+        started = caller.parts.plane.entrance.sign_in(
+            said.name, said.password, address=caller.address, agent=agent, previous=caller.token
+        )
     return _began(response, caller.parts, started)
 
 
 @router.post("/session/welcome")
-def use_link(said: Welcome, request: Request, response: Response, caller: Stranger) -> Me:
+def use_link(said: Welcome, request: Request, response: Response, caller: Stranger) -> Began:
     """Choose a password by a one-time link, and start a session."""
-    started = caller.parts.plane.entrance.use_link(
-        said.token,
-        said.password,
-        name=said.name,
-        address=caller.address,
-        agent=request.headers.get("user-agent", ""),
-    )
+    agent = request.headers.get("user-agent", "")
+    with SIGN_INS.taken():
+        started = caller.parts.plane.entrance.use_link(
+            said.token, said.password, name=said.name, address=caller.address, agent=agent
+        )
     return _began(response, caller.parts, started)
 
 
@@ -107,11 +134,12 @@ def sign_out(response: Response, caller: Annotated[Caller, Depends(Needs("sign_o
 
 
 @router.post("/session/step-up")
-def step_up(said: Password, response: Response, caller: Annotated[Caller, Depends(Needs("step_up"))]) -> Me:
+def step_up(said: Password, response: Response, caller: Annotated[Caller, Depends(Needs("step_up"))]) -> Began:
     """Take the password once more, before what is dangerous; it counts for five minutes."""
     if not caller.token:
         raise NotLetInError("a key has no password to give")
-    started = caller.parts.plane.entrance.step_up(caller.token, said.password, address=caller.address)
+    with SIGN_INS.taken():
+        started = caller.parts.plane.entrance.step_up(caller.token, said.password, address=caller.address)
     return _began(response, caller.parts, started)
 
 
@@ -121,35 +149,39 @@ def change_password(
     request: Request,
     response: Response,
     caller: Annotated[Caller, Depends(Needs("change_password"))],
-) -> Me:
+) -> Began:
     """Change the password; all other sessions and all keys of the person end."""
     agent = request.headers.get("user-agent", "")
-    started = caller.parts.plane.entrance.change_password(
-        caller.token, said.old, said.new, address=caller.address, agent=agent
-    )
+    with SIGN_INS.taken():
+        started = caller.parts.plane.entrance.change_password(
+            caller.token, said.old, said.new, address=caller.address, agent=agent
+        )
     return _began(response, caller.parts, started)
 
 
 @router.get("/sessions")
-def sessions(caller: Annotated[Caller, Depends(Needs("read"))]) -> list[dict[str, Any]]:
+def sessions(caller: Annotated[Caller, Depends(Needs("read"))]) -> list[OwnSession]:
     """List one's own sessions."""
     own = caller.session.handle if caller.session else ""
     found = caller.parts.plane.sessions.of(caller.principal.name)
-    return [one.json() | {"is_this": one.handle == own} for one in found]
+    return [OwnSession.model_validate(one.json() | {"is_this": one.handle == own}) for one in found]
 
 
-@router.delete("/sessions/{handle}", status_code=204)
-def end_session(handle: str, caller: Annotated[Caller, Depends(Needs("end_session"))]) -> None:
+@router.delete("/sessions/{handle}")
+def end_session(
+    handle: Annotated[str, Path(max_length=64)], caller: Annotated[Caller, Depends(Needs("end_session"))]
+) -> Ended:
     """End a session: one's own, or as an admin anybody's."""
-    caller.parts.plane.sessions.end(caller.principal, handle, source=caller.address)
+    done = caller.parts.plane.sessions.end(caller.principal, handle, source=caller.address)
+    return Ended(audit_id=done.audit_id)
 
 
-def _began(response: Response, parts: Parts, started: Started) -> Me:
+def _began(response: Response, parts: Parts, started: Started) -> Began:
     response.set_cookie(
         parts.cookie, started.token, path="/", secure=parts.https, httponly=True, samesite="strict", max_age=12 * 3600
     )
-    session = started.session
-    return _told(Caller(session.principal, session, started.token, "", parts))
+    me = _told(Caller(started.session.principal, started.session, started.token, "", parts))
+    return Began(**me.model_dump(), audit_id=started.audit_id)
 
 
 def _told(caller: Caller) -> Me:
