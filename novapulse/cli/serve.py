@@ -2,9 +2,10 @@
 
 import argparse
 import os
+import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from novapulse.cli.console import EXIT_DONE, UsageError, say
@@ -12,45 +13,69 @@ from novapulse.config import home_folder, load
 from novapulse.control.limits import Allowances
 from novapulse.control.people import link_address
 from novapulse.control.plane import ControlPlane
-from novapulse.control.readiness import secrets_problem
+from novapulse.control.readiness import is_loopback, secrets_problem
 from novapulse.control.shell import shell_principal, shell_source
 from novapulse.monitor import hub_of
+from novapulse.ops.logs import Logs
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from novapulse.server.parts import Parts
 
 APPS_FOLDER = Path(__file__).resolve().parents[2] / "apps"
+STOP_S = 3
+"""How long requests may take to end after the server was told to, s."""
+
+_BACKLOG = 128
+_PORT_MAX = 65_535
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until somebody stops it."""
-    import uvicorn
-
-    from novapulse.server.app import apps_of, create_app
-
-    parts = server_parts(options)
-    address = f"{'https' if parts.https else 'http'}://{_host(options.host)}:{options.port}"
-    first = first_link(parts, next(iter(sorted(parts.origins)), address))
-    say(f"serving {parts.home} at {address}; stop with Ctrl-C")
-    if first:
-        say(f"there is no admin yet; this link makes one, once, within a day:\n  {first}")
-    apps = apps_of(APPS_FOLDER) if APPS_FOLDER.is_dir() else None
-    config = uvicorn.Config(
-        create_app(parts, apps),
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws_max_size=1 << 20,
-        timeout_graceful_shutdown=5,
-    )
-    uvicorn.Server(config).run()
+    with listening(options.host, options.port) as door:
+        address = address_of(options.host, int(door.getsockname()[1]))
+        parts = server_parts(options, address)
+        first = first_link(parts, min(parts.origins))
+        server = server_of(parts)
+        logs = Logs(None, level="WARNING")
+        say(f"serving {parts.home} at {address}; stop with Ctrl-C")
+        if first:
+            say(f"there is no admin yet; this link makes one, once, within a day:\n  {first}")
+        try:
+            server.run(sockets=[door])
+        finally:
+            logs.close()
     return EXIT_DONE
 
 
-def server_parts(options: argparse.Namespace) -> "Parts":
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UsageError: It cannot: the port is taken, or the address is not one of this machine.
+    """
+    if not 0 <= port <= _PORT_MAX:
+        raise UsageError(f"cannot listen at {host} port {port}: ports go from 0 (any that is free) to {_PORT_MAX}")
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(place[:2], family=family, backlog=_BACKLOG)
+    except OSError as wrong:
+        reason = wrong.strerror or str(wrong)
+        raise UsageError(f"cannot listen at {host} port {port}: {reason}; --host and --port name another") from wrong
+
+
+def address_of(host: str, port: int) -> str:
+    """Return where a browser of this machine reaches the server."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def server_parts(options: argparse.Namespace, address: str) -> "Parts":
     """Return what the server stands on.
+
+    Args:
+        options: Of the command line.
+        address: Where it listens.
 
     Raises:
         UsageError: Its secrets are not good enough for how it would be reached, or an origin is none.
@@ -60,8 +85,10 @@ def server_parts(options: argparse.Namespace) -> "Parts":
     loaded = load(os.environ, options.config)
     home = home_folder(os.environ)
     plane = ControlPlane(home)
-    origins = frozenset(_origin(one) for one in options.origin)
-    https = any(one.startswith("https://") for one in origins)
+    named = frozenset(_origin(one) for one in options.origin)
+    https = bool(named) and all(one.startswith("https://") for one in named)
+    if not https and any(one.startswith("https://") for one in named):
+        raise UsageError("--origin: name addresses with TLS or without, not both: cookies are for one of them")
     problem = secrets_problem(loaded.settings.mode, plane, host=options.host, https=https)
     if problem:
         raise UsageError(problem)
@@ -70,12 +97,33 @@ def server_parts(options: argparse.Namespace) -> "Parts":
         plane=plane,
         hub=hub_of(home),
         allowances=Allowances(plane.storage, time.time_ns),
-        origins=origins,
+        origins=named or _own_origins(address),
         https=https,
         proxies=frozenset(options.proxy),
         mode=loaded.settings.mode,
         config=loaded.file,
     )
+
+
+def server_of(parts: "Parts") -> "uvicorn.Server":
+    """Return the server with the apps of this checkout; it does not run yet."""
+    import uvicorn
+
+    from novapulse.server.app import apps_of, create_app
+
+    apps = apps_of(APPS_FOLDER) if APPS_FOLDER.is_dir() else None
+    config = uvicorn.Config(
+        create_app(parts, apps),
+        # What is logged goes where ours goes, masked as ours is.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whose word about an address counts is decided by ourselves, see `--proxy`.
+        proxy_headers=False,
+        ws_max_size=1 << 20,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    return uvicorn.Server(config)
 
 
 def first_link(parts: "Parts", address: str) -> str | None:
@@ -84,12 +132,16 @@ def first_link(parts: "Parts", address: str) -> str | None:
     return None if token is None else link_address(address, token)
 
 
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _own_origins(address: str) -> frozenset[str]:
+    found = urlsplit(address)
+    assert found.hostname is not None
+    names = {found.hostname, *(("localhost", "127.0.0.1") if is_loopback(found.hostname) else ())}
+    return frozenset(address_of(name, int(found.port or 80)) for name in names)
 
 
 def _origin(text: str) -> str:
-    parts: Any = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
+    found = urlsplit(text)
+    if found.scheme not in ("http", "https") or not found.netloc or found.path not in ("", "/"):
         raise UsageError(f"{text!r} is no origin: expected https://HOST or http://HOST:PORT")
-    return f"{parts.scheme}://{parts.netloc}"
+    # A browser leaves the usual port out.
+    return f"{found.scheme}://{found.netloc.removesuffix({'http': ':80', 'https': ':443'}[found.scheme])}"

@@ -14,14 +14,14 @@ from novapulse.server import errors, live, pages
 from novapulse.server.access import visitor_of
 from novapulse.server.answers import PROBLEMS
 from novapulse.server.gate import Gate, Visitor
-from novapulse.server.headers import CompressedAssets, HeadAsGet, SecurityHeaders
+from novapulse.server.headers import SecurityHeaders
+from novapulse.server.layers import BodyEnds, CompressedAssets, HeadAsGet
 from novapulse.server.live import Broadcast
 from novapulse.server.parts import API, APPS, Parts
 from novapulse.server.routes import accounts, control, health, ledger, market, people, session
 
 REST = tuple(one.router for one in (session, health, control, ledger, market, people, accounts))
 """The routes of the REST interface, by topic."""
-BODY_BYTES_MAX = 1 << 20
 
 _DESCRIPTION = """\
 What dashboards and scripts can ask of NovaPulse. Sign in with `POST /api/v1/session`, or send an API key as
@@ -40,7 +40,7 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
     app = api_of(parts)
     if apps is not None:
         app.mount(APPS, Gate(CompressedAssets(apps), _visitor, parts.origins))
-    return SecurityHeaders(HeadAsGet(app), APPS, https=parts.https)
+    return SecurityHeaders(BodyEnds(HeadAsGet(app)), APPS, https=parts.https)
 
 
 def api_of(parts: Parts) -> FastAPI:
@@ -55,7 +55,6 @@ def api_of(parts: Parts) -> FastAPI:
         lifespan=_lifespan,
         # A wrong slash is an error, not another request.
         redirect_slashes=False,
-        max_body_size=BODY_BYTES_MAX,
         # Nothing is told to anybody, whatever the environment would set up.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )

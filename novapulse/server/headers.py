@@ -12,7 +12,6 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _COMMON = (
@@ -137,40 +136,3 @@ class _Stamp:
         headers["content-length"] = str(len(body))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
-
-
-class HeadAsGet:
-    """Answers HEAD as GET would be answered, without the body."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-
-        async def without_body(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
-            await send(message)
-
-        await self._app({**scope, "method": "GET"}, receive, without_body)
-
-
-class CompressedAssets:
-    """Sends scripts and styles of an application compressed.
-
-    Only these: how long a compressed page is tells something of the tokens in it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._plain = app
-        self._compressed = GZipMiddleware(app, minimum_size=1_000, compresslevel=5)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        path = scope.get("path", "")
-        is_text = scope["type"] == "http" and "/assets/" in path and path.endswith((".js", ".css"))
-        await (self._compressed if is_text else self._plain)(scope, receive, send)

@@ -11,15 +11,17 @@ import json
 import queue
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 
+from anyio import CancelScope, create_task_group
 from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from novapulse.control.roles import NOBODY, Denied, check
+from novapulse.control.storage import ControlError
 from novapulse.monitor import Hub, Overview
 from novapulse.server.access import recognise
 from novapulse.server.gate import CHECK_EVERY_S, CLOSED_BY_POLICY, same_origin
@@ -111,16 +113,18 @@ async def live(websocket: WebSocket) -> None:
         return
     async with broadcast.joined(whose) as seen:
         await websocket.accept()
-        work = _push(websocket, broadcast, seen), _until_gone(websocket), _until_over(websocket)
-        tasks = [asyncio.ensure_future(one) for one in work]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with create_task_group() as group:
+            for work in (_push(websocket, broadcast, seen), _until_gone(websocket), _until_over(websocket)):
+                group.start_soon(_and_end, work, group.cancel_scope)
     with suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(CLOSED_BY_POLICY)
+
+
+async def _and_end(work: Awaitable[None], scope: CancelScope) -> None:
+    # The first that ends it ends it for all; without control.db nobody is known any more.
+    with suppress(WebSocketDisconnect, ControlError):
+        await work
+    scope.cancel()
 
 
 def _reader(connection: HTTPConnection) -> str | None:

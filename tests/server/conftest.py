@@ -24,9 +24,9 @@ from novapulse.ops import health
 from novapulse.server.app import create_app
 from novapulse.server.parts import Parts
 from tests.control.conftest import PASSWORD, CountingHasher
-from tests.monitor.conftest import beat, bodies, left_home
+from tests.monitor.conftest import beat, bodies, left_home, lived
 
-__all__ = ["PASSWORD", "beat", "bodies", "left_home"]
+__all__ = ["PASSWORD", "beat", "bodies", "left_home", "lived"]
 
 OURS = "http://testserver"
 SHELL = Principal("root", Role.ADMIN, SCOPES[Role.ADMIN], Via.CLI)

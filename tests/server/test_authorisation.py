@@ -14,8 +14,8 @@ from novapulse.server import live, pages
 from novapulse.server.access import Needs, NeedsItsVerb
 from novapulse.server.app import REST
 from novapulse.server.parts import API
-from tests.server.conftest import SHELL, House, Visitor, bodies
 from tests.server.conftest import ACCOUNTS as KEYS
+from tests.server.conftest import SHELL, House, Visitor, bodies
 
 OPEN = {
     "POST /session": "who signs in is nobody yet",
@@ -95,7 +95,7 @@ WHO = ("nobody", "viewer", "operator", "admin", "key")
 
 
 def spelled(route: APIRoute) -> str:
-    (method,) = route.methods
+    (method,) = route.methods or {""}
     return f"{method} {route.path}"
 
 

@@ -1,0 +1,179 @@
+"""The live stream: one reading for all, pushed when something happens; a socket ends with what opened it."""
+
+import asyncio
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from novapulse.control.roles import Role, Scope
+from novapulse.core.messages import Commit
+from novapulse.ledger.journal import Ledger
+from novapulse.monitor import Hub
+from novapulse.monitor.state import Overview
+from novapulse.server import live
+from novapulse.server.gate import CLOSED_BY_POLICY
+from novapulse.server.live import Broadcast
+from novapulse.server.parts import API
+from tests.engine.harness import ACCOUNT, ORIGIN_NS
+from tests.server.conftest import OURS, SHELL, House, beat
+
+PATH = f"{API}/live"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "CHECK_EVERY_S", 0.05)
+
+
+def read(wire: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(wire.receive_text())
+    return found
+
+
+def until_running(wire: Any, home: Path) -> dict[str, Any]:
+    while not (found := read(wire))["trader"]["running"]:
+        beat(home)
+    return found
+
+
+def test_what_happens_is_pushed_to_all_at_once_from_one_reading(house: House) -> None:
+    ana, script = house.browser(Role.VIEWER), house.script(Scope.READ)
+    with ExitStack() as open_sockets:
+        wires = [
+            open_sockets.enter_context(house.client.websocket_connect(PATH, headers=who.headers))
+            for who in (ana, ana, script)
+        ]
+        first = [read(wire) for wire in wires]
+        assert {one["type"] for one in first} == {"overview"}
+        assert {one["trader"]["life"] for one in first} == {"stopped"}
+        assert [len(one["accounts"]) for one in first] == [3, 3, 3]
+        assert house.hub.listeners == 1
+        beat(house.home)
+        told = [until_running(wire, house.home) for wire in wires]
+        assert len({one["head_seq"] for one in told}) == 1
+        # The same readings, each of them for all.
+        later = [{read(wire)["as_of_ns"] for _ in range(3)} for wire in wires]
+        assert later[0] & later[1] & later[2]
+    for _ in range(200):
+        if not house.hub.listeners:
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("nobody listens, and the hub is still read")
+
+
+def test_a_commit_is_the_next_thing_that_is_said(tmp_path: Path, lived: tuple[dict[str, int], list[Commit]]) -> None:
+    scales, commits = lived
+    with Ledger.open(str(tmp_path / "ledger.db"), durable=False, now_ns=1) as ledger:
+        ledger.register_assets(scales)
+        ledger.take_lease(ACCOUNT, "test", ORIGIN_NS, 10**18)
+        ledger.commit([(ACCOUNT, commits[0])])
+        house = House(tmp_path)
+        with house.client, house.client.websocket_connect(PATH, headers=house.browser(Role.VIEWER).headers) as wire:
+            head = read(wire)["head_seq"]
+            ledger.commit([(ACCOUNT, commits[1])])
+            committed_ns, late = time.time_ns(), 0
+            while (told := read(wire))["head_seq"] == head:
+                late += told["as_of_ns"] > committed_ns
+    # At most the one that was being read at that moment.
+    assert late <= 1
+
+
+REFUSED = {
+    "nobody": lambda house: {"origin": OURS},
+    "another site": lambda house: house.browser(Role.ADMIN).headers | {"origin": "http://evil.example"},
+    "no origin": lambda house: {"cookie": house.browser(Role.ADMIN).headers["cookie"]},
+    "a wrong key beside a good cookie": lambda house: house.browser(Role.ADMIN).headers | {"authorization": "Bearer x"},
+    "a key that may not read": lambda house: house.script(Scope.CONTROL).headers,
+}
+
+
+@pytest.mark.parametrize("headers", REFUSED.values(), ids=REFUSED)
+def test_who_may_not_look_gets_no_socket(house: House, headers: Any) -> None:
+    with pytest.raises(WebSocketDisconnect), house.client.websocket_connect(PATH, headers=headers(house)):
+        pass
+
+
+def ended(wire: Any) -> int:
+    while True:
+        try:
+            wire.receive_text()
+        except WebSocketDisconnect as closed:
+            return closed.code
+
+
+ENDINGS = {
+    "signed out": lambda house, ana: ana.ask("DELETE", f"{API}/session"),
+    "revoked": lambda house, ana: house.plane.sessions.end(SHELL, house.plane.sessions.of("ana")[0].handle),
+    "disabled": lambda house, ana: house.plane.people.disable(SHELL, "ana"),
+    "idle": lambda house, ana: house.clock.wait(31 * 60),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_a_socket_ends_with_its_session(house: House, end: Any) -> None:
+    ana = house.browser(Role.VIEWER, "ana")
+    with house.client.websocket_connect(PATH, headers=ana.headers) as wire:
+        read(wire)
+        end(house, ana)
+        assert ended(wire) == CLOSED_BY_POLICY
+
+
+def test_a_socket_ends_with_its_key(house: House) -> None:
+    script = house.script(Scope.READ, name="ana")
+    with house.client.websocket_connect(PATH, headers=script.headers) as wire:
+        read(wire)
+        house.plane.keys.revoke(SHELL, house.plane.keys.of("ana")[0].prefix)
+        assert ended(wire) == CLOSED_BY_POLICY
+
+
+def test_nobody_takes_the_sockets_of_everybody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SOCKETS_OF_ONE_MAX", 1)
+    ana, bob = house.browser(Role.VIEWER, "ana"), house.browser(Role.VIEWER, "bob")
+    with house.client.websocket_connect(PATH, headers=ana.headers) as wire:
+        read(wire)
+        with pytest.raises(WebSocketDisconnect), house.client.websocket_connect(PATH, headers=ana.headers):
+            pass
+        with house.client.websocket_connect(PATH, headers=bob.headers) as other:
+            read(other)
+
+
+class Readings:
+    """A hub whose readings are put in by hand."""
+
+    def __init__(self) -> None:
+        self.queues: list[queue.Queue[Overview]] = []
+
+    @contextmanager
+    def subscribed(self) -> Iterator["queue.Queue[Overview]"]:
+        mine: queue.Queue[Overview] = queue.Queue()
+        self.queues.append(mine)
+        yield mine
+
+
+def test_who_is_slow_gets_the_newest_and_who_comes_back_nothing_old(house: House) -> None:
+    async def story() -> None:
+        broadcast = Broadcast(cast("Hub", Readings()))
+        found = house.hub.now()
+        async with broadcast.joined("ana") as seen:
+            for _ in range(5):
+                await broadcast._put(live._spelled(found))
+            seen, _ = await broadcast.next(seen)
+            assert seen == 5, "one that was slow is told the newest, once"
+            async with broadcast.joined("bob") as fresh:
+                assert (await broadcast.next(fresh))[0] == 5, "who comes to others is told at once"
+        async with broadcast.joined("ana") as seen:
+            waiting = asyncio.ensure_future(broadcast.next(seen))
+            await asyncio.sleep(0)
+            assert not waiting.done(), "what was said before everybody left is old"
+            await broadcast._put("new")
+            assert await waiting == (6, "new")
+
+    asyncio.run(story())
