@@ -16,8 +16,8 @@ from novapulse.monitor.home import LEDGER_FILE
 from novapulse.monitor.state import LedgerHealth
 from novapulse.parity.kept import Kept, KeptError
 from novapulse.parity.rederive import rederive
-from novapulse.parity.sessions import lake_of
-from novapulse.research.inputs import checked_strategies, lakes_at_hand
+from novapulse.parity.sessions import configuration_of
+from novapulse.research.inputs import checked_strategies, lake_with
 from novapulse.server import answers
 from novapulse.server.access import Reader
 from novapulse.server.answers import Format, many, one
@@ -149,7 +149,8 @@ def explained(exchange: str, account_id: str, decision_id: str, caller: Reader) 
                 whose, record = kept.decision(decision_id)
                 if whose != key:
                     raise NotFoundError(f"{account_id} on {exchange} made no decision {decision_id}")
-                lake = lake_of(kept.session_of(key, record.seq), *lakes_at_hand())
+                ran_with = configuration_of(kept.session_of(key, record.seq))
+                lake = lake_with((one.key for one in ran_with.instruments), ran_with.timeframe_ns)
                 found = rederive(kept, decision_id, lake, strategies)
         except KeptError as wrong:
             raise NotFoundError(str(wrong)) from wrong
