@@ -30,6 +30,7 @@ TABLE: dict[str, tuple[Role, bool, bool]] = {
     "cancel": (Role.OPERATOR, False, True),
     "close": (Role.OPERATOR, False, True),
     "reconcile": (Role.OPERATOR, False, True),
+    "acknowledge": (Role.OPERATOR, False, True),
     "kill": (Role.OPERATOR, False, True),
     "flatten": (Role.OPERATOR, True, True),
     "resume": (Role.OPERATOR, True, True),

@@ -20,7 +20,7 @@ from tests.control.conftest import Clock, rows_of
 
 MAIN, SECOND, OTHER = AccountKey("kraken", "main"), AccountKey("kraken", "second"), AccountKey("coinbase", "main")
 STRANGE = (AccountKey("coinbase", "second"), AccountKey("kraken-main", "main"), AccountKey("", ""))
-NEEDED = {"symbol": "BTC/USD", "order": "O-1"}
+NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "all"}
 
 Add = Callable[[str, Role], None]
 

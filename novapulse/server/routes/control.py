@@ -37,6 +37,7 @@ Verb = Literal[
     "ignore",
     "settle",
     "reconcile",
+    "acknowledge",
 ]
 WAIT_S_MAX = 10.0
 WAITING_MAX = 32
@@ -61,6 +62,7 @@ class Command(BaseModel):
     all: bool = False
     symbol: str = Field("", max_length=64)
     order: str = Field("", max_length=200)
+    alert: str = Field("", max_length=200)
     reason: str = Field("", max_length=500)
 
     @model_validator(mode="after")
@@ -182,7 +184,8 @@ def _submitted(caller: Caller, verb: str, command: Command, key: str) -> Receipt
         refusal = TooOftenError(ruling.wait_s)
         caller.refused(verb, refusal, f"{API}/control/{verb}")
         raise refusal
-    named = {"symbol": command.symbol, "order": command.order, "reason": command.reason}
+    texts = ("symbol", "order", "alert", "reason")
+    named = {name: getattr(command, name) for name in texts}
     arguments = {name: value for name, value in named.items() if value}
     return caller.parts.plane.router.submit(principal, verb, command.account, arguments, key, caller.address)
 
