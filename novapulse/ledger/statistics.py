@@ -45,11 +45,13 @@ class Lot:
         units: Signed, ledger units of the base asset.
         money: What it brought, fees paid, ledger units of the quote asset: negative for what was bought.
         execution: The execution.
+        worth: What it was traded for at its price, fees apart: ledger units times price units, >= 0.
     """
 
     units: int
     money: Fraction
     execution: Execution
+    worth: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +152,29 @@ class Inventory:
             units -= sign * part
             lot.units += sign * part
             lot.money -= brought
+            lot.worth -= lot.worth * Fraction(part, part + abs(lot.units))
             if lot.units == 0:
                 self.lots.popleft()
         if units:
-            self.lots.append(Lot(units, per_unit * abs(units), one))
+            price = 0 if one.fill is None else one.fill.price_units
+            self.lots.append(Lot(units, per_unit * abs(units), one, Fraction(abs(units) * price)))
 
     def split(self, ratio: Fraction) -> None:
         """Restate the lots by a ratio; what they cost stays, and together they are rounded once."""
         held = done = 0
-        kept, carried = deque[Lot](), Fraction(0)
+        kept, money, worth = deque[Lot](), Fraction(0), Fraction(0)
         for lot in self.lots:
             held += lot.units
             lot.units = round(held * ratio) - done
-            lot.money += carried
             done += lot.units
-            carried = Fraction(0) if lot.units else lot.money
-            kept.extend([lot] if lot.units else [])
+            money, worth = money + lot.money, worth + lot.worth
+            if lot.units:
+                lot.money, lot.worth = money, worth
+                money = worth = Fraction(0)
+                kept.append(lot)
         if kept:
-            kept[-1].money += carried
+            kept[-1].money += money
+            kept[-1].worth += worth
         self.lots = kept
 
     def _whole_lot_of(self, trade: str, units: int) -> Lot | None:

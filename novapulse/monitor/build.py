@@ -7,8 +7,7 @@ Invariants:
 - a mark that is missing makes a worth unknown, never 0.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,7 +16,7 @@ from novapulse.core.postings import Book
 from novapulse.monitor.fold import POINTS_KEPT, AccountFold
 from novapulse.monitor.holdings import Mark, marks_of, position_states
 from novapulse.monitor.order_book import order_state
-from novapulse.monitor.state import AccountState, AlertState, PositionState
+from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import exact
 from novapulse.monitor.votes import instrument_states
 
@@ -71,7 +70,7 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         recent_fills=tuple(reversed(fold.fills)),
         recent_decisions=tuple(reversed(fold.decisions)),
         recent_round_trips=tuple(reversed(fold.round_trips)),
-        alerts=_alerts(fold, positions),
+        alerts=fold.alerts.rows,
         breakers=tuple(sorted(fold.breakers.values(), key=lambda one: one.seq)),
         breaks=tuple(sorted(fold.breaks.values(), key=lambda one: one.seq)),
         equity_points=_points(fold, last_close_ns, equity),
@@ -113,23 +112,3 @@ def _points(fold: AccountFold, last_close_ns: int | None, equity: Decimal | None
     if points and points[-1][0] >= last_close_ns:
         return points
     return (*points, (last_close_ns, equity))[-POINTS_KEPT:]
-
-
-def _alerts(fold: AccountFold, positions: Sequence[PositionState]) -> tuple[AlertState, ...]:
-    """Return what is open, then the last alerts, newest first and none twice."""
-    bare = {f"bare:{one.symbol}" for one in positions if one.stop_missing_reason}
-    disputed = {f"disputed:{name}" for name, one in fold.orders.open.items() if one.order.disputes}
-    tripped = {f"breaker:{name}" for name, _ in fold.breakers}
-    lasting = bare | disputed | tripped
-    found = [replace(one, is_open=True) for key, one in fold.told.items() if key in lasting]
-    found += [
-        AlertState(one.seq, one.ts_ns, "critical" if one.effect == "halted" else "warning", key, one.text, True)
-        for one in fold.breakers.values()
-        for key in [f"breaker:{one.name}"]
-    ]
-    found += [
-        AlertState(one.seq, one.ts_ns, "warning", f"break:{one.key}", one.text, True) for one in fold.breaks.values()
-    ]
-    seen = {one.seq for one in found}
-    found.sort(key=lambda one: -one.seq)
-    return (*found, *(one for one in reversed(fold.alerts) if one.seq not in seen))

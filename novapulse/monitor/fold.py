@@ -19,13 +19,15 @@ from novapulse.core.messages import Record
 from novapulse.core.orders import Filled
 from novapulse.core.postings import Book
 from novapulse.core.records import Liquidity
+from novapulse.ledger.alerts import KINDS as ALERTS
 from novapulse.ledger.amounts import from_units
-from novapulse.ledger.queries import FILLS, Execution, Listing, listed, moved
+from novapulse.ledger.queries import FILLS, SPLITS, Execution, Listing, listed, moved
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.statistics import Inventory
+from novapulse.monitor.alert_book import AlertBook
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
-from novapulse.monitor.order_book import ORDER_CLOSED, OrderBook
-from novapulse.monitor.rows import AlertState, BreakerState, BreakState, DecisionState, FillState, RoundTripState
+from novapulse.monitor.order_book import ENDS, OrderBook
+from novapulse.monitor.rows import BreakerState, BreakState, DecisionState, FillState, RoundTripState
 from novapulse.monitor.values import exact
 
 RECENT = 50
@@ -50,6 +52,8 @@ class AccountFold:
         listings: Symbol -> instrument.
         inventories: Lots of what is held, by symbol and by whether it is ours.
         orders: Of this account.
+        entries: (symbol, decision id) -> strategy that led it, and the distance of its stop in today's prices.
+        alerts: Of this account.
         mode: A name of `core.records.Mode`.
         seqs: Name of a value -> last entry that changed it.
     """
@@ -77,10 +81,9 @@ class AccountFold:
         self.fills: deque[FillState] = deque(maxlen=RECENT)
         self.decisions: deque[DecisionState] = deque(maxlen=RECENT)
         self.last_decision: dict[str, DecisionState] = {}
-        self.entries: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self.entries: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         self.round_trips: deque[RoundTripState] = deque(maxlen=RECENT)
-        self.alerts: deque[AlertState] = deque(maxlen=RECENT)
-        self.told: dict[str, AlertState] = {}
+        self.alerts = AlertBook(RECENT)
         self.breakers: dict[tuple[str, str], BreakerState] = {}
         self.breaks: dict[str, BreakState] = {}
         self.points: deque[tuple[int, Decimal]] = deque(maxlen=POINTS_KEPT)
@@ -182,7 +185,7 @@ class AccountFold:
 
     def _remember_entry(self, one: DecisionState, inputs: Inputs | None) -> None:
         distance = 0.0 if inputs is None else float(inputs.action.stop_distance)
-        self.entries[one.decision_id] = (one.lead, distance)
+        self.entries[one.symbol, one.decision_id] = one.lead, distance
         while len(self.entries) > ENTRIES_KEPT:
             self.entries.popitem(last=False)
 
@@ -206,15 +209,30 @@ class AccountFold:
         key = instrument.symbol, bool(one.client_order_id)
         inventory = self.inventories.setdefault(key, Inventory(instrument))
         parts = list(inventory.take(one))
-        if not inventory.lots:
-            del self.inventories[key]
-            self.why_bare.pop(instrument.symbol, None)
+        self._drop_if_empty(*key)
         if not parts:
             return None
         realized = sum((part.pnl for part in parts), Fraction(0))
         self.realized += realized
         self.seqs["realized_pnl"] = one.seq
         return realized
+
+    def _split(self, _: int, record: Record) -> None:
+        body = record.body
+        symbol = body["instrument"][1]
+        for is_ours, (before, after) in ((True, body["units"]), (False, body["foreign_units"])):
+            inventory = self.inventories.get((symbol, is_ours))
+            if inventory is not None and before:
+                inventory.split(Fraction(after, before))
+                self._drop_if_empty(symbol, is_ours)
+        for key, (lead, distance) in self.entries.items():
+            if key[0] == symbol:
+                self.entries[key] = lead, distance * body["old"] / body["new"]
+
+    def _drop_if_empty(self, symbol: str, is_ours: bool) -> None:
+        if not self.inventories[symbol, is_ours].lots:
+            del self.inventories[symbol, is_ours]
+            self.why_bare.pop(symbol, None)
 
     def _fill_state(self, one: Execution, realized: Fraction | None) -> FillState:
         fill, quote = one.fill, self.scales[self.quote]
@@ -247,14 +265,7 @@ class AccountFold:
         self.why_bare[record.body["instrument"][1]] = record.body["why"]
 
     def _alerted(self, seq: int, record: Record) -> None:
-        body = record.body
-        one = AlertState(seq, record.ts_ns, body["severity"], body["key"], body["text"], False)
-        self.alerts.append(one)
-        matter = one.key.partition(":")[0]
-        if matter in LASTING:
-            self.told[one.key] = one
-            while len(self.told) > ENTRIES_KEPT:
-                del self.told[next(iter(self.told))]
+        self.alerts.take(seq, record.kind, record.ts_ns, record.body)
 
     def _mode(self, seq: int, record: Record) -> None:
         self.mode = record.body["to"]
@@ -290,9 +301,6 @@ class AccountFold:
         )
 
 
-LASTING = frozenset({"bare", "disputed"})
-"""What alerts speak of that lasts, and ends without a word."""
-
 _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "account_opened": AccountFold._opened,
     "instrument_listed": AccountFold._listed,
@@ -300,9 +308,10 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "calibration_learned": AccountFold._named,
     "decision_taken": AccountFold._decided,
     **dict.fromkeys(FILLS, AccountFold._filled),
+    **dict.fromkeys(SPLITS, AccountFold._split),
     "round_trip_closed": AccountFold._closed_trip,
     "protection_noted": AccountFold._bare,
-    "alert_raised": AccountFold._alerted,
+    **dict.fromkeys(ALERTS, AccountFold._alerted),
     "mode_changed": AccountFold._mode,
     "breaker_tripped": AccountFold._breaker,
     "breaker_cleared": AccountFold._breaker,
@@ -314,4 +323,4 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
 
 def is_told(kind: str) -> bool:
     """Tell whether the content of an entry changes anything that is shown, its legs apart."""
-    return kind in _TAKE or kind in KINDS or kind == ORDER_CLOSED
+    return kind in _TAKE or kind in KINDS or kind in ENDS

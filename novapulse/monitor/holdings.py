@@ -50,14 +50,14 @@ def _position(fold: AccountFold, is_ours: bool, inventory: Inventory, mark: Mark
     base, quote = fold.scales[listing.base], fold.scales[listing.quote]
     symbol, units, lots = listing.key.symbol, inventory.units, inventory.lots
     direction = 1 if units > 0 else -1
-    paid = sum(abs(lot.units) * lot.execution.fill.price_units for lot in lots if lot.execution.fill)
-    entry = average(Fraction(paid, abs(units) * 10**listing.price_scale))
+    paid = sum((lot.worth for lot in lots), Fraction(0))
+    entry = average(paid / (abs(units) * 10**listing.price_scale))
     worth = None if mark is None else Fraction(units, 10**base) * Fraction(mark.price)
     spent = sum((lot.money for lot in lots), Fraction(0)) / 10**quote
     unrealized = None if worth is None else worth + spent
     opener = fold.orders.find(lots[0].execution.client_order_id)
     decision = "" if opener is None else opener.order.request.decision_id
-    lead, distance = fold.entries.get(decision, ("", 0.0))
+    lead, distance = fold.entries.get((symbol, decision), ("", 0.0))
     risked = distance * abs(units) / 10**base
     bracket = fold.orders.bracket_of(symbol, -direction) if is_ours else None
     terms = None if bracket is None else bracket.order.terms

@@ -2,7 +2,8 @@
 
 Invariants:
 - an order's state is the fold over its facts (`core.order_fold`), the same as in the trader;
-- an order has ended when its `order_closed` was written and its facts agree; a fact that comes late opens it again.
+- an order has ended when its `order_closed` was written, and is at work again when its `order_reopened` was: the last
+  of these counts, as in `ledger.queries`.
 """
 
 from collections import OrderedDict, deque
@@ -21,8 +22,9 @@ from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import OrderState
 from novapulse.monitor.values import average
 
-ORDER_CLOSED = "order_closed"
+ENDS = ("order_closed", "order_reopened")
 CLOSED_KEPT = 512
+"""As many as the trader remembers: one that it can reopen is here."""
 FACTS_KEPT = 100
 RESTING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 """Where the venue is known to have an order at work."""
@@ -57,7 +59,7 @@ class OrderBook:
             ValueError: The entry does not hold the fact that its kind says.
         """
         name = body.get("client_order_id")
-        if not name or (kind not in KINDS and kind != ORDER_CLOSED):
+        if not name or kind not in (*KINDS, *ENDS):
             return
         known = self.open.get(name) or self.closed.get(name)
         if known is None:
@@ -67,13 +69,13 @@ class OrderBook:
             known = self.open[name] = Known(Order(name), seq)
         known.facts.append(seq)
         known.row = None
-        if kind == ORDER_CLOSED:
-            if known.order.is_terminal:
-                self._close(name)
-            return
-        known.order.add(from_body(kind, body))
-        if name in self.closed and not known.order.is_terminal:
-            self.open[name] = self.closed.pop(name)
+        if kind == "order_closed":
+            self._close(name)
+        elif kind == "order_reopened":
+            self.closed.pop(name, None)
+            self.open[name] = known
+        else:
+            known.order.add(from_body(kind, body))
 
     def _close(self, name: str) -> None:
         known = self.open.pop(name, None)

@@ -244,12 +244,16 @@ class AlertState(Value):
 
     Attributes:
         seq: Its entry.
-        ts_ns: When.
+        ts_ns: When it was raised first.
         severity: `info`, `warning` or `critical`.
         key: The same key is the same matter.
-        text: In words.
-        is_open: Whether what it is about is still so: a tripped breaker, an open break, a position without a stop, a
-            disputed order. Other alerts say something once and are never open.
+        text: In words, as it was raised first.
+        is_open: Whether the ledger has no end of it.
+        times: How often it was raised: 2 where nobody acknowledged it in time.
+        acknowledged_ns: When somebody acknowledged it; None for not yet.
+        acknowledged_by: Who did; empty for nobody.
+        over_ns: When it was over; None while it is open.
+        over_text: Why it was over; empty while it is open.
     """
 
     seq: int
@@ -258,6 +262,11 @@ class AlertState(Value):
     key: str
     text: str
     is_open: bool
+    times: int = 1
+    acknowledged_ns: int | None = None
+    acknowledged_by: str = ""
+    over_ns: int | None = None
+    over_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ class AccountState(Value):
         recent_fills: The last ones, newest first, as the three that follow.
         recent_decisions: The last ones.
         recent_round_trips: The last ones.
-        alerts: All that are open, then the last ones.
+        alerts: All that are open, then the last that are over, each newest first.
         breakers: Tripped.
         breaks: Open.
         equity_points: (ts_ns, equity) at closes, ascending, at most 500: at decisions, whenever the account is flat,

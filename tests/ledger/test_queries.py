@@ -177,6 +177,7 @@ def test_lots_lose_no_unit_of_quantity_or_money(parts: list[tuple[int, int, int]
         brought += sum((one.pnl for one in held.take(execution(number, units, -units * price, fee))), Fraction(0))
         assert len({lot.units > 0 for lot in held.lots}) <= 1, "lots of both directions"
     assert held.units == sum(units for units, _, _ in parts)
+    assert sum(lot.worth for lot in held.lots) == abs(held.units), "every execution has the price 1"
     paid = sum(-units * price - fee for units, price, fee in parts)
     assert brought + sum(lot.money for lot in held.lots) == paid
 
@@ -199,11 +200,12 @@ def test_a_split_restates_lots_and_none_of_their_money_is_lost(units: list[int],
     held = Inventory(BTC)
     for number, part in enumerate(units):
         list(held.take(execution(number, part, -7 * part, 1)))
-    paid = sum(lot.money for lot in held.lots)
+    paid, worth = sum(lot.money for lot in held.lots), sum(lot.worth for lot in held.lots)
     held.split(ratio)
     assert held.units == round(sum(units) * ratio)
     assert all(lot.units > 0 for lot in held.lots)
-    assert not held.lots or sum(lot.money for lot in held.lots) == paid
+    if held.lots:
+        assert (sum(lot.money for lot in held.lots), sum(lot.worth for lot in held.lots)) == (paid, worth)
 
 
 def test_an_execution_that_was_taken_back_leaves_no_result() -> None:
