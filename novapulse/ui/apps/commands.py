@@ -6,13 +6,16 @@ Invariants:
 """
 
 from collections.abc import Iterable
+from functools import partial
 from html import escape
 
-from novapulse.monitor import AccountState
+from novapulse.monitor import AccountState, Overview
+from novapulse.monitor.rows import AlertState
 from novapulse.ui.apps.frame import Page, html, note
 from novapulse.ui.widgets import Hold
 
 _BREAKS_MAX = 4
+_ALERTS_MAX = 8
 
 
 def urgent_commands(page: Page, symbol: str) -> str:
@@ -53,6 +56,36 @@ def break_commands(page: Page) -> str:
     more = len(account.breaks) - _BREAKS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
     return _card(f"{page_account(page)}: open differences", buttons, rest)
+
+
+def alert_commands(page: Page) -> str:
+    """Return a button for every critical alert that is open, and that nobody has seen, as the page is drawn."""
+    accounts = page.first.accounts if page.account is None else (page.account,)
+    unseen = [(one, alert) for one in accounts for alert in one.alerts if _is_unseen(alert)]
+    if not unseen:
+        return ""
+    buttons = []
+    for one, alert in unseen[:_ALERTS_MAX]:
+        detail = f"{one.exchange} · {one.account_id}: {alert.text}"
+        button = page.button("acknowledge", "Hold to acknowledge", detail, calm=True, of=one, alert=alert.key)
+        page.on_reading(partial(_show_seen, button, one, alert))
+        buttons.append(button)
+    more = len(unseen) - _ALERTS_MAX
+    rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
+    return _card(f"{page_account(page)}: nobody has seen these", buttons, rest)
+
+
+def _is_unseen(alert: AlertState) -> bool:
+    return alert.is_open and alert.severity == "critical" and not alert.acknowledged_by
+
+
+def _show_seen(button: Hold, account: AccountState, alert: AlertState, reading: Overview) -> None:
+    now = next((one.alerts for one in reading.accounts if one.key == account.key), None)
+    if now is None:
+        return
+    by = next((each.acknowledged_by for each in now if each.key == alert.key and each.is_open), None)
+    why = "It is over." if by is None else f"Seen by {by}." if by else ""
+    button.show_state({"allowed": not why, "why": why})
 
 
 def page_account(page: Page) -> str:

@@ -9,7 +9,7 @@ from novapulse.core.bars import timeframe_text
 from novapulse.monitor import AccountState
 from novapulse.monitor.limits import Level, Meter, limits_of
 from novapulse.ui.apps.chart import Chart
-from novapulse.ui.apps.commands import account_commands, break_commands, urgent_commands
+from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
 from novapulse.ui.apps.frame import Page, chips, columns, note, stack
 from novapulse.ui.apps.overview import positions_of
 from novapulse.ui.apps.tables import (
@@ -55,7 +55,8 @@ def page() -> mo.Html:
     shown.on_account(lambda one: breaks.show_state(breaks_of((one,), shown)))
     shown.on_account(lambda one: equity.show(one.equity_points))
     acts = shown.who.may_act
-    beside = [*([urgent_commands(shown, symbol)] if acts else []), instruments, equity, alerts, breaks]
+    urgent = [urgent_commands(shown, symbol), alert_commands(shown)] if acts else []
+    beside = [*urgent, instruments, equity, alerts, breaks]
     if acts:
         beside += [account_commands(shown), break_commands(shown)]
     return shown.shown(

@@ -159,7 +159,9 @@ class Page:
 
         self.on_reading(deliver if self.account is None else of)
 
-    def button(self, verb: str, label: str, detail: str, *, calm: bool = False, **more: str) -> Hold:
+    def button(
+        self, verb: str, label: str, detail: str, *, calm: bool = False, of: AccountState | None = None, **more: str
+    ) -> Hold:
         """Return a button that must be held; for the page's account, or for all where it has none.
 
         Args:
@@ -167,9 +169,10 @@ class Page:
             label: On it.
             detail: What it does.
             calm: Whether it does no harm.
-            more: What the command needs: `symbol` or `order`.
+            of: Another account that is to obey.
+            more: What the command needs: `symbol`, `order` or `alert`.
         """
-        about = self.account
+        about = of or self.account
         whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}
         body = {**whom, **more}
         return scope().own(

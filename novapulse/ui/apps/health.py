@@ -6,6 +6,7 @@ import marimo as mo
 
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.state import Life
+from novapulse.ui.apps.commands import alert_commands
 from novapulse.ui.apps.frame import Page, columns, stack
 from novapulse.ui.apps.overview import alerts_of
 from novapulse.ui.apps.tables import BREAKERS, BREAKS, Columns, breakers_of, breaks_of, lasting, moment
@@ -57,8 +58,9 @@ def page() -> mo.Html:
     shown.on_accounts(lambda now: breakers.show_state(breakers_of(now.accounts, shown, (*_WHOSE, *BREAKERS))))
     shown.on_accounts(lambda now: markets.show_state(markets_of(now, shown)))
     shown.on_accounts(lambda now: alerts.show_state(alerts_of(now, shown)))
+    beside = [*([alert_commands(shown)] if shown.who.may_act else []), alerts]
     return shown.shown(
-        shown.switch(with_all=True), tiles, accounts, columns(stack([breaks, breakers, markets]), alerts)
+        shown.switch(with_all=True), tiles, accounts, columns(stack([breaks, breakers, markets]), stack(beside))
     )
 
 

@@ -31,6 +31,7 @@ _ALERTS: tuple[dict[str, Any], ...] = (
     {"key": "account", "label": "account"},
     {"key": "severity", "label": "severity", "kind": "status"},
     {"key": "text", "label": "what", "wide": True},
+    {"key": "acknowledged_by", "label": "seen by"},
 )
 
 
@@ -146,6 +147,7 @@ def alerts_of(reading: Overview, shown: Page) -> dict[str, Any]:
             "account": f"{one.account_id} on {one.exchange}",
             "severity": alert.severity,
             "text": alert.text,
+            "acknowledged_by": alert.acknowledged_by,
             "href": shown.entry(alert.seq),
             "level": "over" if alert.is_open else "",
         }

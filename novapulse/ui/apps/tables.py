@@ -50,6 +50,7 @@ ALERTS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "severity", "label": "severity", "kind": "status"},
     {"key": "text", "label": "what", "wide": True},
+    {"key": "acknowledged_by", "label": "seen by"},
 )
 
 

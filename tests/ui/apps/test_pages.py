@@ -96,6 +96,35 @@ def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: 
     assert (orders["adopt"], orders["ignore"], orders["pause"]) == ("order:foreign", "order:foreign", None)
 
 
+@pytest.mark.parametrize("name", ["health", "desk"])
+def test_a_critical_alert_that_nobody_has_seen_can_be_acknowledged_at_its_own_account(
+    left_home: Path, look: Look, name: str
+) -> None:
+    halt = AlertState(9, 9, "critical", "breaker:halt", "it is halted", True)
+    seen = replace(halt, seq=8, key="seen", acknowledged_by="web:bob")
+    more = (replace(halt, seq=7, key="over", is_open=False), replace(halt, seq=6, key="quiet", severity="warning"))
+    mine = {"exchange": "kraken", "account_id": "second"}
+
+    def told(reading: Overview, *alerts: AlertState) -> Overview:
+        accounts = (replace(one, alerts=alerts if one.account_id == "second" else ()) for one in reading.accounts)
+        return replace(reading, accounts=tuple(accounts))
+
+    look.change = lambda reading: told(reading, halt, seen, *more)
+    drawn = look(name, left_home, "operator", **(mine if name == "desk" else {}))
+    (button,) = [one for one in drawn.holds if one.url.endswith("/control/acknowledge")]
+    assert dict(button.body) == {**mine, "alert": "breaker:halt"}
+    assert button.state["allowed"] is True
+    reading = read_home(left_home)
+    drawn.deliver(told(reading, replace(halt, acknowledged_by="web:ann"), seen))
+    assert button.state == {"allowed": False, "why": "Seen by web:ann."}
+    drawn.deliver(told(reading, halt))
+    drawn.deliver(replace(reading, accounts=tuple(one for one in reading.accounts if one.account_id != "second")))
+    assert button.state["allowed"] is True, "an account that is not read says nothing of its alerts"
+    drawn.deliver(told(reading, replace(halt, is_open=False)))
+    assert button.state == {"allowed": False, "why": "It is over."}
+    assert [row["acknowledged_by"] for row in drawn.rows("Alerts")] == [""]
+
+
 def test_an_account_that_is_gone_is_not_shown_as_flat(left_home: Path, look: Look) -> None:
     held = position("BTC/USD", Decimal(100))
     look.change = lambda reading: changed(reading, positions=(held,))
