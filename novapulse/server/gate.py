@@ -150,7 +150,8 @@ class Gate:
     async def _to_login(self, scope: Scope, receive: Receive, send: Send) -> None:
         wants_page = scope["type"] == "http" and "text/html" in HTTPConnection(scope).headers.get("accept", "")
         if wants_page and scope["method"] in _SAFE:
-            where = quote(scope["path"], safe="/")
+            # With the account that is asked for: the page that opens after signing in shows it.
+            where = quote(_address(scope), safe="/")
             await RedirectResponse(f"{self._login_path}?next={where}", 303)(scope, receive, send)
         else:
             await _deny(scope, receive, send, 401)
@@ -174,13 +175,17 @@ def same_origin(connection: HTTPConnection, origins: Collection[str]) -> bool:
     return origin in (f"http://{host}", f"https://{host}")
 
 
+def _address(scope: Scope, behind: str = "") -> str:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{scope['path']}{behind}{'?' if query else ''}{query}"
+
+
 def _with_slash(scope: Scope) -> str:
     # marimo would redirect too, and lose what stands behind the question mark: the account that is asked for.
     name = scope["path"].removeprefix(scope.get("root_path", ""))
     if name.count("/") != 1 or name.endswith("/") or "." in name:
         return ""
-    query = scope.get("query_string", b"").decode("latin-1")
-    return f"{scope['path']}/{'?' if query else ''}{query}"
+    return _address(scope, "/")
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, status: int) -> None:

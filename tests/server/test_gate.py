@@ -60,6 +60,8 @@ def test_a_stranger_gets_the_sign_in_page_and_nothing_else() -> None:
     house = House()
     answer = house.get("/apps/x", accept="text/html")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/apps/x")
+    asked = house.get("/apps/x?exchange=kraken&account_id=a%26b", accept="text/html")
+    assert asked.headers["location"] == "/login?next=/apps/x%3Fexchange%3Dkraken%26account_id%3Da%2526b"
     assert house.get("/apps/x").status_code == 401
     assert house.post("/apps/x/api/set", origin=OURS).status_code == 401
     assert house.get("/apps/x/manifest.json").json() == {}
