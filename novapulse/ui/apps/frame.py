@@ -28,6 +28,7 @@ PAGES = (
     ("health", "Health"),
 )
 OF_ONE_ACCOUNT = frozenset({"desk", "risk", "orders", "decisions"})
+OF_ALL_ACCOUNTS = frozenset({"overview"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class Page:
                 self.account = self.first.account(exchange, account_id)
             except UnknownAccountError as wrong:
                 self.problem = str(wrong)
+            if name in OF_ALL_ACCOUNTS:
+                # Its figures and its buttons are about all of them, wherever somebody comes from.
+                self.account = None
         elif name in OF_ONE_ACCOUNT and self.first.accounts:
             self.account = self.first.accounts[0]
         if not self.problem and not self.first.accounts:

@@ -88,6 +88,13 @@ def test_the_buttons_of_a_desk_name_its_account_and_no_other(left_home: Path, lo
     assert verbs["resume_from_halt"].state["allowed"] is True
 
 
+def test_the_overview_is_about_every_account_wherever_somebody_comes_from(left_home: Path, look: Look) -> None:
+    """A bug: "kill all" was sent for the one account that the way to the overview had named."""
+    drawn = look("overview", left_home, "operator", exchange="kraken", account_id="second")
+    assert "all accounts" in drawn.html
+    assert [one.body for one in drawn.holds] == [{"all": True}] * 2
+
+
 def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: Path, look: Look) -> None:
     wrong = BreakState(8, 8, "order:foreign", "D4", "an order of nobody", "text", "", "", (), "")
     look.change = lambda reading: changed(reading, breaks=(wrong,), open_breaks=1)
