@@ -74,6 +74,11 @@ notebook *arguments: kernels
 bench-notebook: kernels
     @python -m tests.benchmarks.notebook
 
+# Look at every page of the dashboards in Chromium: both roles, desk and phone, light and dark; arguments go to pytest
+[no-exit-message]
+pages *arguments: kernels
+    @PAGES=all python -m pytest -o faulthandler_timeout=0 tests/apps/test_pages.py "$@"
+
 # Edit the notebooks in the browser, on this machine only; arguments go to marimo
 [no-exit-message]
 edit *arguments: kernels

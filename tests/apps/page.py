@@ -1,0 +1,84 @@
+"""One page of the dashboards, looked at in Chromium and watched meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE_S = 90.0
+
+KNOWN = ("Executing inline script violates the following Content Security Policy directive 'script-src 'self' 'nonce-",)
+"""What may be said of a page once: marimo tries a script that our policy does not let run, and needs it for nothing."""
+
+_DRAWN = """() => {
+  const within = (root) => [...root.querySelectorAll("*")].flatMap(
+    (one) => [one, ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  const all = within(document);
+  const asked = all.filter((one) => one.localName === "marimo-anywidget");
+  const drawn = all.filter((one) => one.classList.contains("npw"));
+  return asked.length > 0 && drawn.length === asked.length;
+}"""
+_OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Looked:
+    """A page that is open."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self._address = address
+        self._known = list(KNOWN)
+        page.on("console", self._said)
+        page.on("pageerror", lambda wrong: self.complaints.append(str(wrong)))
+        page.on("request", lambda asked: self._asked(asked.url))
+        page.on("websocket", lambda opened: self._asked(opened.url.replace("ws://", "http://", 1)))
+
+    def _said(self, message: Any) -> None:
+        if message.type != "error":
+            return
+        known = next((one for one in self._known if message.text.startswith(one)), None)
+        if known is None:
+            self.complaints.append(message.text)
+        else:
+            self._known.remove(known)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((f"{self._address}/", "data:", "blob:")):
+            self.complaints.append(f"asked for {url}")
+
+    def wait_drawn(self) -> None:
+        """Wait until every widget of the page is drawn."""
+        self.page.wait_for_function(_DRAWN)
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the screen."""
+        return int(self.page.evaluate(_OVERFLOW))
+
+    def is_dark(self) -> bool:
+        """Whether light stands on dark."""
+        return bool(self.page.evaluate("() => document.body.classList.contains('dark')"))
+
+    def widget(self, label: str) -> Any:
+        """The widget of a label."""
+        return self.page.locator(f'.npw[aria-label="{label}"]')
+
+    def holds(self) -> Any:
+        """Every button that acts."""
+        return self.page.locator(".npw-hold button")
+
+
+@contextmanager
+def looking(
+    context: Any, address: str, path: str, width: int = 1440, height: int = 900, mode: str = "light"
+) -> Iterator[Looked]:
+    """Open a page; it must not complain, and must not ask for anything from anywhere else."""
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=mode)
+    looked = Looked(page, address)
+    try:
+        page.goto(f"{address}{path}")
+        yield looked
+    finally:
+        page.close()
+    assert looked.complaints == [], looked.complaints

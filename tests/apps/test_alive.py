@@ -1,0 +1,89 @@
+"""Dashboards of a trader that trades: what an operator does with them, what a viewer cannot, and who outlives whom."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novapulse.monitor import read_home
+from tests.apps.conftest import let_in
+from tests.apps.house import House, head_of, pace, serving, trader, wait_until
+from tests.apps.page import PATIENCE_S, looking
+from tests.killing import make_home
+
+MAIN = "exchange=kraken&account_id=main"
+BARS_A_SECOND = 5.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with an hour of bars for a trader that sees five a second."""
+    made = make_home(tmp_path / "home", 1200)
+    pace(made, BARS_A_SECOND)
+    return made
+
+
+@pytest.fixture
+def house(home: Path) -> Iterator[House]:
+    with serving(home) as served:
+        yield served
+
+
+def mode_of(home: Path, account_id: str) -> str | None:
+    return read_home(home).account("kraken", account_id).mode
+
+
+def hold(button: Any) -> None:
+    """Hold a button until it sends."""
+    button.scroll_into_view_if_needed()
+    button.hover()
+    button.page.mouse.down()
+    button.page.wait_for_timeout(1500)
+    button.page.mouse.up()
+
+
+def test_an_operator_pauses_an_account_a_viewer_cannot_and_the_trader_outlives_the_server(
+    chromium: Any, home: Path, house: House
+) -> None:
+    with trader(home) as process:
+        browsers = let_in(chromium, house)
+        asked = browsers["viewer"].request
+        csrf = asked.get(f"{house.address}/api/v1/session").json()["csrf"]
+        refused = asked.post(
+            f"{house.address}/api/v1/control/pause",
+            data={"exchange": "kraken", "account_id": "main"},
+            headers={"Origin": house.address, "X-CSRF": csrf, "Idempotency-Key": "made by hand"},
+        )
+        assert (refused.status, mode_of(home, "main")) == (403, "normal")
+        with looking(browsers["operator"], house.address, f"/apps/desk/?{MAIN}") as looked:
+            looked.wait_drawn()
+            pause = looked.widget("Hold to pause")
+            hold(pause.get_by_role("button"))
+            pause.get_by_role("alert").get_by_text("Done").wait_for()
+            wait_until(lambda: mode_of(home, "main") == "paused", "the account is paused", process, PATIENCE_S)
+            looked.widget("Trader and accounts").get_by_text("paused").wait_for()
+        assert mode_of(home, "second") == "normal"
+        house.process.kill()
+        house.process.wait()
+        head = head_of(home)
+        wait_until(lambda: head_of(home) > head, "the trader writes on", process, PATIENCE_S)
+
+
+def test_the_dashboards_say_that_the_trader_was_killed_and_show_what_was_proven_last(
+    chromium: Any, home: Path, house: House
+) -> None:
+    browsers = let_in(chromium, house)
+    with (
+        trader(home) as process,
+        looking(browsers["viewer"], house.address, f"/apps/desk/?{MAIN}") as looked,
+    ):
+        looked.wait_drawn()
+        strip, tiles = looked.widget("Trader and accounts"), looked.page.locator(".npw-tiles").first
+        strip.locator(".one.good").first.wait_for()
+        process.kill()
+        process.wait()
+        strip.get_by_text("no sign of life for").first.wait_for()
+        strip.get_by_text("not running").wait_for()
+        equity = read_home(home).account("kraken", "main").equity
+        tiles.get_by_text(f"{equity:,.2f}").wait_for()

@@ -1,0 +1,111 @@
+"""Every app in Chromium, for both roles, on desk and phone, light and dark.
+
+The test run takes a choice in which every two of these meet; `just pages` takes them all.
+"""
+
+import itertools
+import os
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from novapulse.monitor import read_home
+from novapulse.ui.apps.frame import OF_ONE_ACCOUNT, PAGES
+from tests.apps.conftest import Visited
+from tests.apps.page import looking
+
+ROLES = ("viewer", "operator")
+SIZES = ((1440, 900), (390, 844))
+MODES = ("light", "dark")
+APPS = tuple(name for name, _ in PAGES)
+HOLDS = {"overview": 2, "desk": 9}
+WIDGETS = {
+    "overview": ("Accounts", "Open positions", "Alerts", "Equity · second on kraken"),
+    "desk": ("Positions", "Working orders", "Fills", "Decisions", "Alerts", "Equity", "Books and venue"),
+    "risk": ("Limits and how near", "Breakers", "Exposure by asset", "Day by day"),
+    "orders": ("Working orders", "Ended orders", "Fills", "Round trips"),
+    "decisions": ("Now", "Decisions", "Bars on which nothing was done"),
+    "scanner": ("Instruments", "Strategies, round trips closed so far"),
+    "journal": ("Entries",),
+    "health": ("Accounts", "Breakers", "Alerts", "Differences between books and venue"),
+}
+SECOND = "exchange=kraken&account_id=second"
+
+Way = tuple[str, str, tuple[int, int], str]
+
+
+def chosen() -> list[Way]:
+    """Two looks at every app, each the other's opposite: every two of app, role, size and mode meet."""
+    ways: list[Way] = []
+    for number, app in enumerate(APPS):
+        role, size, mode = number & 1, number >> 1 & 1, number >> 2 & 1
+        ways += [(app, ROLES[role ^ other], SIZES[size ^ other], MODES[mode ^ other]) for other in (0, 1)]
+    return ways
+
+
+def all_ways() -> list[Way]:
+    return list(itertools.product(APPS, ROLES, SIZES, MODES))
+
+
+def name_of(way: Way) -> str:
+    app, role, size, mode = way
+    return f"{app}-{role}-{'x'.join(map(str, size))}-{mode}"
+
+
+WAYS = all_ways() if os.environ.get("PAGES") == "all" else chosen()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=name_of)
+def test_it_is_drawn_for_the_account_that_was_asked_for_and_lets_only_operators_act(visited: Visited, way: Way) -> None:
+    app, role, (width, height), mode = way
+    house = visited.house
+    with looking(visited.browsers[role], house.address, f"/apps/{app}/?{SECOND}", width, height, mode) as looked:
+        looked.wait_drawn()
+        missing = [label for label in WIDGETS[app] if not looked.widget(label).is_visible()]
+        assert missing == []
+        assert looked.is_dark() == (mode == "dark")
+        assert looked.overflow() == 0
+        about = "all accounts" if app == "overview" else "second on kraken"
+        assert looked.page.locator(".np-title").inner_text().endswith(about)
+        looked.widget("Trader and accounts").get_by_text("kraken · second", exact=True).wait_for()
+        assert looked.holds().count() == (HOLDS.get(app, 0) if role == "operator" else 0)
+        if app in OF_ONE_ACCOUNT:
+            switch = looked.page.get_by_role("navigation", name="Account", exact=True)
+            assert switch.locator("[aria-current]").all_inner_texts() == ["kraken · second"]
+
+
+def test_the_choice_lets_every_two_meet() -> None:
+    def pairs(ways: list[Way]) -> set[Any]:
+        return {((a, way[a]), (b, way[b])) for way in ways for a, b in itertools.combinations(range(4), 2)}
+
+    assert pairs(chosen()) == pairs(all_ways())
+    assert len(chosen()) == 16
+
+
+def test_the_figures_of_an_account_are_its_own(visited: Visited) -> None:
+    house = visited.house
+    accounts = read_home(house.home).accounts
+    assert len({one.equity for one in accounts}) == len(accounts) == 3
+    with looking(visited.browsers["viewer"], house.address, f"/apps/desk?{SECOND}") as looked:
+        looked.wait_drawn()
+        tiles = looked.page.locator(".npw-tiles").first
+        tiles.get_by_text("equity", exact=True).wait_for()
+        shown = [f"{one.account_id} on {one.exchange}" for one in accounts if _cents(one.equity) in tiles.inner_text()]
+    assert shown == ["second on kraken"]
+
+
+def test_an_account_that_is_not_there_is_an_error_that_names_those_that_are(visited: Visited) -> None:
+    for app in ("desk", "overview"):
+        path = f"/apps/{app}/?exchange=kraken&account_id=third"
+        with looking(visited.browsers["operator"], visited.house.address, path) as looked:
+            looked.wait_drawn()
+            said = looked.page.get_by_role("alert").inner_text()
+            assert all(known in said for known in ("kraken", "coinbase", "main", "second", "third"))
+            assert looked.holds().count() == 0
+            assert looked.page.locator(".npw-tiles").count() == 0
+
+
+def _cents(amount: Decimal | None) -> str:
+    assert amount is not None
+    return f"{amount:,.2f}"
