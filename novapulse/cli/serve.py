@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -42,11 +43,18 @@ def serve(options: argparse.Namespace) -> int:
         say(f"serving {parts.home} at {address}; stop with Ctrl-C")
         if first:
             say(f"there is no admin yet; this link makes one, once, within a day:\n  {first}")
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            # The server raises once more what it was stopped by; to have been asked to stop is no failure.
+            signal.signal(asked, _noted)
         try:
             server.run(sockets=[door])
         finally:
             logs.close()
     return EXIT_DONE
+
+
+def _noted(number: int, frame: object) -> None:
+    return
 
 
 def listening(host: str, port: int) -> socket.socket:
