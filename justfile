@@ -79,6 +79,11 @@ bench-notebook: kernels
 pages *arguments: kernels
     @PAGES=all python -m pytest -o faulthandler_timeout=0 tests/apps/test_pages.py "$@"
 
+# Measure the dashboards in Chromium: pages, a commit to the screen, memory, the trader beside them; --write keeps it
+[no-exit-message]
+bench-dashboards *arguments: kernels
+    @python -m tests.benchmarks.dashboards "$@"
+
 # Edit the notebooks in the browser, on this machine only; arguments go to marimo
 [no-exit-message]
 edit *arguments: kernels

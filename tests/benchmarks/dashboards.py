@@ -1,0 +1,205 @@
+"""What the dashboards take, in Chromium on this machine, over a paper trader that sees ten bars a second.
+
+Run as `python -m tests.benchmarks.dashboards`; `--write` keeps the table in docs/performance.md.
+
+- An app's HTML is one request; its first widget is drawn in a page without anything in its cache. Cold is the first
+  page of the server, warm the median of the apps after it.
+- From a commit to the screen: from the moment the ledger's file has an entry until the overview names it or a later
+  one.
+- From a bar to the account: from the moment the trader has recorded a bar until it has recorded what the account was
+  told of it, with no dashboard and with as many as were open. Looked at every 2 ms: less than that reads as 0.
+"""
+
+import argparse
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from novapulse.ui.apps.frame import PAGES
+from tests.apps.house import House, pace, serving, signed_in, trader
+from tests.apps.page import Looked
+from tests.benchmarks.page import Rows, keep
+from tests.browser import opened_chromium
+from tests.killing import make_home, newest_session
+
+SECTION = "dashboards"
+COLUMNS = ("what", "figure:")
+BARS_A_SECOND = 10.0
+APPS = tuple(name for name, _ in PAGES)
+_LOOK_S = 0.002
+
+_ENTRIES = r"""() => {
+  const within = (root) => [...root.querySelectorAll("*")].flatMap(
+    (one) => [one, ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  const find = () => within(document).find(
+    (one) => one.children.length === 0 && /^entry \d+ of ledger/.test(one.textContent));
+  let place;
+  window.npShown = [];
+  const look = () => {
+    if (!place?.isConnected) place = find();
+    const entry = Number(/\d+/.exec(place?.textContent)?.[0]);
+    if (entry && entry !== window.npShown.at(-1)?.[0]) window.npShown.push([entry, Date.now() / 1000]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+class Watch:
+    """Sees from outside what a trader does: new entries of its ledger, bars it records, and what an account heard.
+
+    Attributes:
+        entries: Number of an entry and when it was seen, s.
+        answers: Seconds from a recorded bar to what the account heard of it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._ended = threading.Event()
+        self.entries: list[tuple[int, float]] = []
+        self.answers: list[float] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        folder = self._home / "sessions" / newest_session(self._home)
+        bars, heard = folder / "kraken.bars", folder / "kraken-main.heard"
+        sizes, since_s = (bars.stat().st_size, heard.stat().st_size), 0.0
+        with closing(sqlite3.connect(f"file:{self._home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
+            while not self._ended.wait(_LOOK_S):
+                (head,) = ledger.execute("SELECT max(seq) FROM event").fetchone()
+                now_s = time.time()
+                if not self.entries or head != self.entries[-1][0]:
+                    self.entries.append((head, now_s))
+                found = (bars.stat().st_size, heard.stat().st_size)
+                if found[0] != sizes[0] and not since_s:
+                    since_s = now_s
+                if found[1] != sizes[1] and since_s:
+                    self.answers.append(now_s - since_s)
+                    since_s = 0.0
+                sizes = found
+
+
+def delays(entries: list[tuple[int, float]], shown: list[tuple[int, float]]) -> list[float]:
+    """Return, for each entry that was seen in the ledger, the seconds until the page named it or a later one."""
+    found = []
+    for entry, written_s in entries[1:]:
+        later = next((shown_s for number, shown_s in shown if number >= entry), None)
+        if later is not None:
+            found.append(later - written_s)
+    return found
+
+
+def first_pages(browser: Any, house: House) -> Rows:
+    """Return how long each app takes, the first one of the server apart."""
+    state, html, first = signed_in(browser, house, "otto").storage_state(), [], []
+    for app in ("desk", *APPS):
+        context = browser.new_context(storage_state=state)
+        page, began_s = context.new_page(), time.perf_counter()
+        page.goto(f"{house.address}/apps/{app}/", wait_until="commit")
+        html.append(time.perf_counter() - began_s)
+        page.locator(".npw").first.wait_for(timeout=90_000)
+        first.append(time.perf_counter() - began_s)
+        context.close()
+    return [
+        ("HTML of an app: cold, median, worst", f"{html[0]:.2f} s, {median(html[1:]):.2f} s, {max(html[1:]):.2f} s"),
+        (
+            "first widget: cold, median, worst",
+            f"{first[0]:.2f} s, {median(first[1:]):.2f} s, {max(first[1:]):.2f} s",
+        ),
+    ]
+
+
+@contextmanager
+def opened(browser: Any, house: House, count: int) -> Iterator[list[Any]]:
+    """Open so many dashboards, the overview first."""
+    context = signed_in(browser, house, "vera")
+    pages = []
+    for number in range(count):
+        page = context.new_page()
+        page.set_default_timeout(90_000)
+        page.goto(f"{house.address}/apps/{APPS[number % len(APPS)]}/")
+        Looked(page, house.address).wait_drawn()
+        pages.append(page)
+    yield pages
+    context.close()
+
+
+def memory_mb(house: House) -> float:
+    """Return what the server's process holds, MB."""
+    lines = Path(f"/proc/{house.process.pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def spelled(seconds: list[float], share: float) -> str:
+    """Return the median and another quantile of some times."""
+    if not seconds:
+        return "nothing was seen"
+    middle, high = np.percentile(seconds, [50, share]) * 1000
+    return f"p50 {middle:.0f} ms, p{share:g} {high:.0f} ms ({len(seconds)} times)"
+
+
+def measured(browser: Any, house: House, counts: list[int], seconds: float) -> Rows:
+    """Return all figures as rows of the table."""
+    with Watch(house.home) as alone:
+        time.sleep(seconds)
+    rows: Rows = [("bar to what the account heard, no dashboard", spelled(alone.answers, 99))]
+    house.add_people()
+    rows.append(("server's memory before its first page", f"{memory_mb(house):.0f} MB"))
+    rows = [*first_pages(browser, house), *rows]
+    for count in counts:
+        with opened(browser, house, count) as pages:
+            pages[0].bring_to_front()
+            pages[0].evaluate(_ENTRIES)
+            with Watch(house.home) as watch:
+                pages[0].wait_for_timeout(seconds * 1000)
+            shown = [(int(entry), float(at_s)) for entry, at_s in pages[0].evaluate("() => window.npShown")]
+            rows += [
+                (f"server's memory, dashboards: {count}", f"{memory_mb(house):.0f} MB"),
+                (f"commit to the screen, dashboards: {count}", spelled(delays(watch.entries, shown), 95)),
+                (f"bar to what the account heard, dashboards: {count}", spelled(watch.answers, 99)),
+            ]
+    return rows
+
+
+def main() -> int:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", default="1,5,20", help="how many dashboards are open, one number after the other")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long to watch each time")
+    parser.add_argument("--write", action="store_true", help="keep the table in docs/performance.md")
+    options = parser.parse_args()
+    counts = [int(one) for one in options.sessions.split(",")]
+    with tempfile.TemporaryDirectory(prefix="novapulse-dashboards-") as folder, ExitStack() as stack:
+        home = make_home(Path(folder) / "home", round(BARS_A_SECOND * (options.seconds + 60) * (len(counts) + 2)))
+        pace(home, BARS_A_SECOND)
+        stack.enter_context(trader(home))
+        house = stack.enter_context(serving(home))
+        rows = measured(stack.enter_context(opened_chromium()), house, counts, options.seconds)
+    for what, figure in rows:
+        print(f"{what:52} {figure}")
+    if options.write:
+        keep(SECTION, COLUMNS, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
