@@ -139,8 +139,10 @@ class Mirror(PlainFold):
         assert live is not None
         assert live.leaves_units == order.units or (live.reduces and live.leaves_units > order.units)
         terms = Terms(live.terms.qty_units, round(order.limit_price * factor))
-        self.exchange.amend(live.venue_order_id, terms, int(order.active_ns))
-        self.amended += 1
+        # The trader asks for no terms that stand already, so what rests at its price does not come anew.
+        if terms != live.terms:
+            self.exchange.amend(live.venue_order_id, terms, int(order.active_ns))
+            self.amended += 1
         sent.limit_price, sent.active_ns = float(order.limit_price), int(order.active_ns)
 
     def send(self, j: int) -> None:
