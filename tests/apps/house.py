@@ -48,8 +48,12 @@ class House:
 
     def first_link(self) -> str:
         """The one-time link that the server printed as it started."""
-        found = _LINK.search(self.log.read_text())
-        assert found, self.log.read_text()
+        until = time.monotonic() + _UP_S
+        while not (found := _LINK.search(self.log.read_text())):
+            # The door is open before anything is said: whoever comes early waits there.
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, "it never printed a link"
+            time.sleep(0.05)
         return found[0]
 
     def add_people(self) -> None:
