@@ -9,7 +9,7 @@ from novapulse.simulation.faults import TABLE, Fault, chosen
 from novapulse.simulation.scene import scene_of
 from novapulse.simulation.seeds import run_seed
 
-SEEDS = range(100)
+SEEDS = range(60, 160)
 SIZE = Size(days=0.25)
 
 
