@@ -5,15 +5,14 @@ from pathlib import Path
 
 import marimo as mo
 
-from novapulse.config import home_folder, sample_folder
-from novapulse.core.bars import timeframe_text
+from novapulse.config import home_folder
 from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import JournalError
 from novapulse.ledger.queries import reading
 from novapulse.market.lake import Lake
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.sessions import configuration_of
-from novapulse.research.inputs import open_lake
+from novapulse.research.inputs import lake_with
 
 FILE = "ledger.db"
 
@@ -54,9 +53,5 @@ def lake_of(session: Session) -> Lake:
     Raises:
         KeptError: What it ran with was not kept.
     """
-    lake, configuration = open_lake(), configuration_of(session)
-    timeframe = timeframe_text(configuration.timeframe_ns)
-    there = {(one.exchange, one.symbol) for one in lake.series() if one.timeframe == timeframe}
-    if all((one.exchange, one.symbol) in there for one in configuration.instruments):
-        return lake
-    return Lake(sample_folder(os.environ))
+    configuration = configuration_of(session)
+    return lake_with((one.key for one in configuration.instruments), configuration.timeframe_ns)
