@@ -62,8 +62,8 @@ def test_it_is_drawn_for_the_account_that_was_asked_for_and_lets_only_operators_
     house = visited.house
     with looking(visited.browsers[role], house.address, f"/apps/{app}/?{SECOND}", width, height, mode) as looked:
         looked.wait_drawn()
-        missing = [label for label in WIDGETS[app] if not looked.widget(label).is_visible()]
-        assert missing == []
+        for label in WIDGETS[app]:
+            looked.widget(label).wait_for(state="visible")
         assert looked.is_dark() == (mode == "dark")
         assert looked.overflow() == 0
         about = "all accounts" if app == "overview" else "second on kraken"

@@ -12,7 +12,7 @@ EXPECTED = {
     "fresh id on retry": {"SYS-5", "ORD-12", "ORD-9", "ORD-14", "ORD-7"},
     "no fill dedupe": {"ORD-5", "LEDGER", "ORD-3"},
     "send before intent": {"ORD-1"},
-    "no intent row": {"ORD-1", "SYS-2"},
+    "no intent row": {"ORD-1", "SYS-2", "TRADER"},
     "cancel ack treated as terminal": {"ORD-10", "ORD-3", "ORD-14"},
     "timeout treated as rejected": {"ORD-10"},
     "cursor ahead of fills": {"ORD-11"},
@@ -22,7 +22,10 @@ EXPECTED = {
     "cumulative taken as delta": {"SYS-11", "ORD-3", "ORD-4", "SYS-3", "ORD-7"},
     "notional check skipped": {"SYS-5"},
 }
-"""The twelve that were asked for, and the invariants that may tell of each."""
+"""The twelve that were asked for, and the invariants that may tell of each.
+
+`TRADER`: it refuses by itself, at its start, to go on with an order whose intent is nowhere.
+"""
 
 FOCUS = {"fills booked out of order": (1.0, "stream_shuffled")}
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
