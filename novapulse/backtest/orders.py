@@ -2,8 +2,10 @@
 
 Within one bar: a market order trades at the open; then protection, or an entry that rests as a limit and after it
 protection; a limit exit comes last, so that a bar which holds both a stop and a better exit fills the stop. All of them
-share what the bar's volume can fill. An exit across the spread trades at the open what it may, and rests after that. An
-order that expired in a gap of the bars takes its next step before it may fill.
+share what the bar's volume can fill. An exit across the spread trades at the open what it may, and rests after that.
+
+Steps are taken at closes. In a gap of the bars nobody takes one: an order rests on and may fill in the first bar behind
+it, but for an entry whose last moment has passed, which the venue has ended.
 """
 
 from novapulse.backtest.tally import tally_fill, tally_round_trip
@@ -11,7 +13,7 @@ from novapulse.compiled import kernel
 from novapulse.core.records import Intent, Liquidity, OrderKind, Reason, Record
 from novapulse.execution.fills import Protection, fill_order, fill_protection, fillable_units
 from novapulse.execution.room import entry_room
-from novapulse.execution.tactics import Step, cross, next_step, patience_ns, reach, reprice, rests_until
+from novapulse.execution.tactics import Step, cross, has_lapsed, next_step, patience_ns, reach, reprice, rests_until
 from novapulse.risk.settle import apply_fill, clear_position
 from novapulse.risk.stops import stop_distance, target_distance
 
@@ -107,8 +109,8 @@ def trade_bar(
     written.denials = 0
     entered_inside = False
     held_at_open = position.qty_units != 0
-    expired = 0 < order.expires_ns < bar.ts_close_ns
-    active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns and not expired
+    lapsed = has_lapsed(order, bar.ts_close_ns, rules)
+    active = order.intent != Intent.NONE and bar.ts_close_ns > order.active_ns and not lapsed
     room = fillable_units(instrument, bar.volume, rules)
     fill = first_fill
     comes_first = active and (order.kind != OrderKind.LIMIT or order.intent == Intent.ENTRY)

@@ -62,6 +62,7 @@ BEAT_S = 5.0
 
 TIDY_EVERY_S = 60.0
 FILLS_KNOWN = 64
+_CLOCKS_APART_NS = 60_000_000_000
 HOLD_RUNS_KEPT_NS = 90 * DAY_NS
 _EVENTS_READ = 20_000
 
@@ -202,19 +203,26 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
 
 
 def recent_facts(ledger: Ledger, key: AccountKey, fills: int = FILLS_KNOWN) -> list[Fact]:
-    """Return an account's facts as far back as its venue may tell them again."""
+    """Return an account's facts as far back as its venue may tell them again: by the venue's time, not by ours."""
     head, back = ledger.head()[0], _EVENTS_READ
     while True:
         after = max(head - back, 0)
         records = [entry.record for entry in ledger.records(key, tuple(KINDS), after)]
-        booked = [record for record in records if record.kind == "fill_booked"]
-        if after == 0 or (len(booked) >= fills and _are_whole(booked, records)):
+        if after == 0 or (_reach_back(records, fills) and _are_whole(records)):
             return [from_body(record.kind, record.body) for record in records]
         back *= 4
 
 
-def _are_whole(booked: Sequence[Record], records: Sequence[Record]) -> bool:
+def _reach_back(records: Sequence[Record], fills: int) -> bool:
+    # What was heard late is booked behind what happened after it. Nothing is booked before it happened: what was
+    # written before all of these is older than the newest executions among them.
+    happened = sorted(record.body["ts_event_ns"] for record in records if record.kind == "fill_booked")[-fills:]
+    return len(happened) == fills and records[0].ts_ns + _CLOCKS_APART_NS < happened[0]
+
+
+def _are_whole(records: Sequence[Record]) -> bool:
     # Executions of one order reach the ledger in any order: all of an order's facts are read, or none.
+    booked = [record for record in records if record.kind == "fill_booked"]
     intended = {record.body["client_order_id"] for record in records if record.kind == "order_intended"}
     return all(record.body["client_order_id"] in intended | {""} for record in booked)
 

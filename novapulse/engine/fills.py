@@ -14,9 +14,10 @@ from novapulse.core.messages import FillBusted, Severity
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
-from novapulse.core.records import Liquidity, Reason
+from novapulse.core.records import Intent, Liquidity, Reason
 from novapulse.engine.books import RoundTrip
 from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import give_up
 from novapulse.execution.fills import stop_reason
 from novapulse.reconciliation.view import looks_ours
 from novapulse.risk.cash import notional_units
@@ -140,6 +141,8 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     trip = None
     left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0:
+        if request.role is Role.ENTRY and int(position.qty_units) == 0:
+            _opens(desk, row, request.decision_id)
         plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
         trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
     desk.fills_since_clean += 1
@@ -148,6 +151,20 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     desk.learn(draft, fill, (*legs, *released))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
+    if request.role is Role.ENTRY:
+        _withdraw_later_entry(desk, draft, row, request.decision_id)
+
+
+def _opens(desk: Desk, row: int, decision: str) -> None:
+    # The stops of one position go by its own entry's name: what a late execution opens is not the last one's.
+    if desk.slots[row].entry != decision:
+        desk.slots[row].entry = ""
+
+
+def _withdraw_later_entry(desk: Desk, draft: Draft, row: int, decision: str) -> None:
+    # Whoever decided since counted on an order that was refused or given up: what it would add was never decided.
+    if desk.books.intent(row) is Intent.ENTRY and desk.slots[row].decision != decision:
+        give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED, "an earlier order was filled after all")
 
 
 def _returned(desk: Desk, row: int, order: Order, fill: Filled, units: int) -> tuple[Posting, ...]:

@@ -30,6 +30,7 @@ from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import NotSent, Planned, plan_order
+from novapulse.execution.tactics import last_moment_ns
 
 SECOND_NS = 1_000_000_000
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
@@ -129,7 +130,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
         kind=OrderType.LIMIT if rests else OrderType.MARKET,
         terms=Terms(abs(planned.units), _limit_units(desk, row) if rests else 0),
         decided_ns=int(plan.decision_ts_ns),
-        expires_ns=_last_moment(desk, row) if is_entry else 0,
+        expires_ns=int(last_moment_ns(plan, desk.books.rules)) if is_entry else 0,
         reduce_only=not is_entry,
         notional_max_units=_notional_max(desk, row) if is_entry else 0,
         reason=int(plan.reason),
@@ -214,12 +215,6 @@ def _nothing_to_send(desk: Desk, draft: Draft, row: int, planned: Planned) -> No
         give_up(desk, draft, row, Reason.BELOW_MINIMUM, planned.why_not.value)
     elif planned.why_not is NotSent.BEING_RETRIED:
         draft.then(SetTimer(f"retry:{row}", slot.retry_ns))
-
-
-def _last_moment(desk: Desk, row: int) -> int:
-    # A bound at the venue itself, for a trader that is gone: as long as all chases and the fallback may take.
-    plan, rules = desk.plan(row), desk.books.rules
-    return int(plan.expires_ns + (int(plan.chases_left) + 2) * rules.time_to_live_ns)
 
 
 def _notional_max(desk: Desk, row: int) -> int:

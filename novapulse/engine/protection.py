@@ -7,7 +7,7 @@ Invariants:
 - the bracket of a closed position is cancelled if the venue has not done so itself.
 """
 
-from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id
+from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType, Role, Side, Terms
 from novapulse.core.records import Intent, Mode, Reason
@@ -87,8 +87,12 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
     if any(order.undisputed_status not in _GONE for order in brackets):
         _explain(desk, draft, row, "an earlier bracket is being cancelled")
         return
+    if not slot.entry:
+        # What opened it was not its slot's own entry: this position's stops go by a name that no other ever had.
+        slot.entry = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:adopted")
+        slot.brackets = 0
     slot.brackets += 1
-    name = client_order_id(desk.key, slot.entry or f"adopted:{row}", Role.PROTECT.value, slot.brackets)
+    name = client_order_id(desk.key, slot.entry, Role.PROTECT.value, slot.brackets)
     request = OrderRequest(
         client_order_id=name,
         account=desk.key,

@@ -6,7 +6,8 @@ they know at that moment.
 Invariants:
 - an exit never gives up: it rests, follows the price, goes across the spread where that is configured, and ends at the
   market;
-- its deadline counts from its decision in bars: no chase begins at it or outlasts it.
+- its deadline counts from its decision in bars: no chase begins at it or outlasts it;
+- an entry ends at its last moment, however long no bar came: the venue itself sees to that.
 """
 
 import enum
@@ -60,6 +61,8 @@ def next_step(order: Record, price: float, ts_ns: int, instrument: Record, rules
         return Step.GIVE_UP_EXPIRED
     if order.intent == Intent.EXIT:
         return _next_step_out(order, ts_ns, rules)
+    if has_lapsed(order, ts_ns, rules):
+        return Step.GIVE_UP_EXPIRED
     if order.chases_left > 0:
         return Step.CHASE
     if not rules.fallback_market or _is_below_minimum(order, price, instrument):
@@ -131,3 +134,18 @@ def cross(order: Record, ts_ns: int, rules: Record) -> None:
 def patience_ns(rules: Record) -> int:
     """Return how long a marketable entry waits in a market where nobody trades: as long as a chase would take."""
     return rules.time_to_live_ns * (1 + rules.chases_max)
+
+
+@kernel(inline=True, allocates=False)
+def last_moment_ns(order: Record, rules: Record) -> int:
+    """Return when the venue ends an entry by itself: all its chases, and the fallback's patience, are over by then.
+
+    It bounds what a trader that is gone leaves behind, and what waits in a gap of the bars, where nobody takes a step.
+    """
+    return order.decision_ts_ns + 2 * (rules.chases_max + 2) * rules.time_to_live_ns
+
+
+@kernel(inline=True, allocates=False)
+def has_lapsed(order: Record, ts_ns: int, rules: Record) -> bool:
+    """Tell whether the venue has ended an entry; an exit never lapses."""
+    return order.intent == Intent.ENTRY and last_moment_ns(order, rules) < ts_ns

@@ -97,13 +97,15 @@ class Durable:
             self.decisions[body["decision_id"]] = body
 
     def recent_facts(self, fills: int) -> list[Fact]:
-        """Return the facts since the last so many executions, and all others of the orders that these are of."""
-        first = len(self.recent)
-        for number in range(len(self.recent) - 1, -1, -1):
-            if fills <= 0:
-                break
-            first = number
-            fills -= self.recent[number].kind == FILLED
+        """Return the facts since the newest so many executions, and all others of the orders that these are of.
+
+        Newest by the venue's time: what was heard late is booked behind what happened after it, and a venue tells
+        again what happened last.
+        """
+        booked = [(number, record) for number, record in enumerate(self.recent) if record.kind == FILLED]
+        happened = sorted(record.body["ts_event_ns"] for _, record in booked)[-fills:]
+        first = next((number for number, record in booked if record.body["ts_event_ns"] >= happened[0]), 0)
+        first = min([first, *(number for number, _ in booked[-fills:])])
         recent = list(self.recent)
         touched = {record.body["client_order_id"] for record in recent[first:]}
         return [

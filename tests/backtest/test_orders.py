@@ -74,16 +74,17 @@ def test_a_later_partial_fill_never_loosens_the_stop():
     assert story(book)[2][0] == "EXIT_STOP"
 
 
-def test_an_order_that_expired_in_a_gap_does_not_fill_behind_it():
+@pytest.mark.parametrize(("minutes", "fills"), [(0, 1), (9, 1), (10, 0), (60, 0)])
+def test_an_entry_rests_through_a_gap_until_its_last_moment(minutes, fills):
+    # Decided at the first close, it lives 3 bars without a chase: the venue ends it 12 bars behind its decision.
     bars = bars_of([FLAT, FLAT, (99.0, 99.0, 95.0, 99.0)])
     late = bars.ts_close_ns.copy()
-    late[2] += 60 * MINUTE_NS
+    late[2] += (minutes + 1) * MINUTE_NS if minutes else 0
     gap = type(bars).checked(late, bars.open, bars.high, bars.low, bars.close, bars.volume, timeframe_ns=MINUTE_NS)
     rules = bare_rules(touch_probability=0.0, **PATIENT, **UNIT)
-    for columns, fills in ((bars, 1), (gap, 0)):
-        book = folded([columns], [signals_of(np.array([10.0, 0, 0]), np.full(3, 9.0))], [instrument()], rules)
-        assert book.fills.size == fills
-    assert book.denials.reason.tolist() == [Reason.UNFILLED_EXPIRED]
+    book = folded([gap], [signals_of(np.array([10.0, 0, 0]), np.full(3, 9.0))], [instrument()], rules)
+    assert book.fills.size == fills
+    assert book.denials.reason.tolist() == [Reason.UNFILLED_EXPIRED] * (1 - fills)
 
 
 def test_a_gap_hits_what_was_held_at_the_open_even_when_more_was_bought_inside():

@@ -4,7 +4,17 @@ import pytest
 
 from novapulse.core.records import ORDER, Intent, OrderKind
 from novapulse.execution.rules import instrument_records
-from novapulse.execution.tactics import Step, cross, edge_left, next_step, reach, reprice, rests_until
+from novapulse.execution.tactics import (
+    Step,
+    cross,
+    edge_left,
+    has_lapsed,
+    last_moment_ns,
+    next_step,
+    reach,
+    reprice,
+    rests_until,
+)
 from tests.backtest.builders import MINUTE_NS, START_NS, bare_rules, instrument, record_of
 
 RECORD = instrument_records([instrument()])[0]
@@ -15,6 +25,7 @@ def working(side=1, **changes):
         "intent": Intent.ENTRY, "kind": OrderKind.LIMIT, "side": side, "units": 1000,
         "limit_price": 100.0, "decision_price": 100.0,
         "target_distance": 3.0, "stop_distance": 2.0, "consensus": 10.0 * side, "hold": 100.1, "notional": 100.0,
+        "decision_ts_ns": START_NS,
     }  # fmt: skip
     return record_of(ORDER, **(base | changes))
 
@@ -105,3 +116,29 @@ def test_a_crossed_entry_waits_for_a_trade_only_so_long_and_an_exit_for_ever(int
     assert order.expires_ns == (START_NS + patience_ns if patience_ns else 0)
     if patience_ns:
         assert next_step(order, 100.0, START_NS, RECORD, rules) == Step.GIVE_UP_EXPIRED
+
+
+@pytest.mark.parametrize("chases", [0, 1, 4])
+def test_no_step_of_an_entry_comes_behind_its_last_moment_where_there_is_no_gap(chases):
+    rules = bare_rules(chases_max=chases, **CROSSING)
+    order = working(expires_ns=START_NS + rules["time_to_live_ns"], chases_left=chases, decision_ts_ns=START_NS)
+    steps = []
+    while not steps or steps[-1] in (Step.CHASE, Step.CROSS):
+        now_ns = int(order.expires_ns)
+        assert not has_lapsed(order, now_ns, rules)
+        steps.append(Step(next_step(order, 100.0, now_ns, RECORD, rules)))
+        if steps[-1] == Step.CHASE:
+            reprice(order, 100.0, now_ns, RECORD, rules)
+        elif steps[-1] == Step.CROSS:
+            cross(order, now_ns, rules)
+    assert steps == [Step.CHASE] * chases + [Step.CROSS, Step.GIVE_UP_EXPIRED]
+
+
+def test_an_entry_whose_last_moment_has_passed_is_over_and_an_exit_never_is():
+    rules = bare_rules(chases_max=1, **CROSSING)
+    entry, leaving = (working(chases_left=1, intent=intent) for intent in (Intent.ENTRY, Intent.EXIT))
+    last_ns = last_moment_ns(entry, rules)
+    assert last_ns == entry.decision_ts_ns + 6 * rules["time_to_live_ns"]
+    assert next_step(entry, 100.0, last_ns, RECORD, rules) == Step.CHASE
+    assert next_step(entry, 100.0, last_ns + 1, RECORD, rules) == Step.GIVE_UP_EXPIRED
+    assert not has_lapsed(leaving, last_ns + 1, rules)
