@@ -13,11 +13,12 @@ from novapulse import __version__
 from novapulse.server import errors, live, pages
 from novapulse.server.access import visitor_of
 from novapulse.server.answers import PROBLEMS
+from novapulse.server.frontend import frontend_of_marimo
 from novapulse.server.gate import Gate, Visitor
 from novapulse.server.headers import SecurityHeaders
-from novapulse.server.layers import BodyEnds, CompressedAssets, HeadAsGet
+from novapulse.server.layers import BodyEnds, HeadAsGet
 from novapulse.server.live import Broadcast
-from novapulse.server.parts import API, APPS, Parts
+from novapulse.server.parts import API, APPS, ASSETS, Parts
 from novapulse.server.routes import accounts, control, health, ledger, market, people, session
 
 REST = tuple(one.router for one in (session, health, control, ledger, market, people, accounts))
@@ -39,8 +40,9 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
     """
     app = api_of(parts)
     if apps is not None:
-        app.mount(APPS, Gate(CompressedAssets(apps), _visitor, parts.origins))
-    return SecurityHeaders(BodyEnds(HeadAsGet(app)), APPS, https=parts.https)
+        app.mount(ASSETS, frontend_of_marimo())
+        app.mount(APPS, Gate(apps, _visitor, parts.origins))
+    return SecurityHeaders(BodyEnds(HeadAsGet(app)), APPS, ASSETS, https=parts.https)
 
 
 def api_of(parts: Parts) -> FastAPI:

@@ -1,8 +1,7 @@
-"""What lies around the applications: HEAD, the end of a body, compressed assets."""
+"""What lies around the applications: HEAD, and the end of a body."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from novapulse.server.errors import told
@@ -29,23 +28,6 @@ class HeadAsGet:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, without_body)
-
-
-class CompressedAssets:
-    """Sends scripts and styles of an application compressed.
-
-    Only these: how long a compressed page is tells something of the tokens in it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._plain = app
-        self._compressed = GZipMiddleware(app, minimum_size=1_000, compresslevel=5)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        path = scope.get("path", "")
-        is_text = scope["type"] == "http" and "/assets/" in path and path.endswith((".js", ".css"))
-        await (self._compressed if is_text else self._plain)(scope, receive, send)
 
 
 class BodyEnds:

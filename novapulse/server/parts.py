@@ -11,6 +11,7 @@ from novapulse.monitor import Hub
 
 API = "/api/v1"
 APPS = "/apps"
+ASSETS = f"{APPS}/assets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Run as `python -m tests.benchmarks.dashboards`; `--write` keeps the table in docs/performance.md.
 
-- An app's HTML is one request; its first widget is drawn in a page without anything in its cache. Cold is the first
-  page of the server, warm the median of the apps after it.
+- An app's HTML is one request. Cold is the first page of a server that has just begun, in a browser that has nothing in
+  its cache; warm are all apps after it in the same browser. An empty browser before a warm server lies between.
 - From a commit to the screen: from the moment the ledger's file has an entry until the overview names it or a later
   one.
 - From a bar to the account: from the moment the trader has recorded a bar until it has recorded what the account was
@@ -109,23 +109,34 @@ def delays(entries: list[tuple[int, float]], shown: list[tuple[int, float]]) -> 
 
 
 def first_pages(browser: Any, house: House) -> Rows:
-    """Return how long each app takes, the first one of the server apart."""
-    state, html, first = signed_in(browser, house, "otto").storage_state(), [], []
-    for app in ("desk", *APPS):
-        context = browser.new_context(storage_state=state)
-        page, began_s = context.new_page(), time.perf_counter()
-        page.goto(f"{house.address}/apps/{app}/", wait_until="commit")
-        html.append(time.perf_counter() - began_s)
-        page.locator(".npw").first.wait_for(timeout=90_000)
-        first.append(time.perf_counter() - began_s)
-        context.close()
+    """Return how long each app takes: the first page of all, then every one of a browser that has been here."""
+    state = signed_in(browser, house, "otto").storage_state()
+    with closing(browser.new_context(storage_state=state)) as here:
+        cold = _first_page(here, house, "desk")
+        warm = [_first_page(here, house, app) for app in APPS]
+    empty = []
+    for app in APPS:
+        with closing(browser.new_context(storage_state=state)) as fresh:
+            empty.append(_first_page(fresh, house, app))
     return [
-        ("HTML of an app: cold, median, worst", f"{html[0]:.2f} s, {median(html[1:]):.2f} s, {max(html[1:]):.2f} s"),
-        (
-            "first widget: cold, median, worst",
-            f"{first[0]:.2f} s, {median(first[1:]):.2f} s, {max(first[1:]):.2f} s",
-        ),
+        _row("HTML of an app", [cold[0]], [html for html, _ in warm], [html for html, _ in empty]),
+        _row("first widget", [cold[1]], [first for _, first in warm], [first for _, first in empty]),
     ]
+
+
+def _first_page(context: Any, house: House, app: str) -> tuple[float, float]:
+    page, began_s = context.new_page(), time.perf_counter()
+    page.goto(f"{house.address}/apps/{app}/", wait_until="commit")
+    html_s = time.perf_counter() - began_s
+    page.locator(".npw").first.wait_for(timeout=90_000)
+    first_s = time.perf_counter() - began_s
+    page.close()
+    return html_s, first_s
+
+
+def _row(what: str, cold: list[float], warm: list[float], empty: list[float]) -> tuple[str, str]:
+    figures = (f"{one:.2f} s" for one in (*cold, median(warm), max(warm), median(empty)))
+    return f"{what}: cold; warm, worst; empty browser", "; ".join(figures)
 
 
 @contextmanager
@@ -189,7 +200,7 @@ def main() -> int:
     options = parser.parse_args()
     counts = [int(one) for one in options.sessions.split(",")]
     with tempfile.TemporaryDirectory(prefix="novapulse-dashboards-") as folder, ExitStack() as stack:
-        home = make_home(Path(folder) / "home", round(BARS_A_SECOND * (options.seconds + 60) * (len(counts) + 2)))
+        home = make_home(Path(folder) / "home", round(BARS_A_SECOND * (options.seconds + 180) * (len(counts) + 2)))
         pace(home, BARS_A_SECOND)
         stack.enter_context(trader(home))
         house = stack.enter_context(serving(home))

@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 from novapulse.server.headers import SecurityHeaders, nonce_of
 
-MARIMO = '<html><script data-marimo="true">a()</script><script data-marimo="true">b()</script></html>'
+SCRIPTS = '<script data-marimo="true">a()</script><script data-marimo="true">b()</script>'
+MARIMO = f'<html><link href="./assets/a-1.css">{SCRIPTS}</html>'
 
 
 def page(request: Request) -> Response:
@@ -25,7 +26,7 @@ def asset(request: Request) -> Response:
 
 def client(*, https: bool = False) -> TestClient:
     routes = [Route("/apps/one", page), Route("/own", own), Route("/apps/one/assets/x-1a2b.js", asset)]
-    return TestClient(SecurityHeaders(Starlette(routes=routes), "/apps", https=https))
+    return TestClient(SecurityHeaders(Starlette(routes=routes), "/apps", "/apps/assets", https=https))
 
 
 def test_every_script_of_a_marimo_page_gets_the_nonce_of_its_policy() -> None:
@@ -36,6 +37,7 @@ def test_every_script_of_a_marimo_page_gets_the_nonce_of_its_policy() -> None:
     assert f"script-src 'self' 'nonce-{nonce}';" in policy
     assert "unsafe-eval" not in policy
     assert "'unsafe-inline'" not in re.sub(r"style-src[^;]*", "", policy)
+    assert '<link href="/apps/assets/a-1.css">' in answer.text
     assert "etag" not in answer.headers
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert client().get("/apps/one").text != answer.text
