@@ -279,7 +279,7 @@ def put_together(session: Session, timeline: Timeline, committer: Committer, set
         runners[plan.key] = AccountRunner(plan.key, make, venue, timeline, committer, voice, link)
     feeds = _feeds(session, timeline, runners, venues, settings)
     inbox = Inbox(session.home / INBOX_FILE)
-    orderly = Orderly(inbox, runners, _answers(session), time.time_ns)
+    orderly = Orderly(inbox, runners, partial(_answered, session), time.time_ns)
     voice.orderly = orderly
     supervisor = Supervisor(
         list(runners.values()), feeds, timeline, settings, session.leases, orderly, session=session.name
@@ -357,14 +357,9 @@ def _known(session: Session, key: AccountKey) -> set[str]:
     return {str(entry.record.body["id"]) for entry in session.ledger.records(key, (CALIBRATION,))}
 
 
-def _answers(session: Session) -> dict[tuple[str, AccountKey], Answer]:
-    found = {}
-    for key in session.restored:
-        for entry in session.ledger.records(key, ("command_answered",)):
-            body = entry.record.body
-            name = str(body["command_id"])
-            found[name, key] = Answer(name, bool(body["done"]), str(body["text"]))
-    return found
+def _answered(session: Session, key: AccountKey) -> dict[str, Answer]:
+    bodies = [entry.record.body for entry in session.ledger.records(key, ("command_answered",))]
+    return {one["command_id"]: Answer(str(one["command_id"]), bool(one["done"]), str(one["text"])) for one in bodies}
 
 
 def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:

@@ -4,6 +4,7 @@ Invariants:
 - at a close every paper venue of the exchange has played the bar, and its stream has been heard, before any trader is
   told that the bar closed;
 - a close is told once; an account that has decided it before a restart is not told again;
+- an account that cannot be told a close misses it, hears that it did, and keeps no other from it;
 - bars that a venue could not play wait for it, in order, and its account decides nothing meanwhile;
 - silence counts from when something was last heard, and never from before something was due: a market that is closed
   and a feed that has ended are not silent.
@@ -19,6 +20,7 @@ import numpy as np
 import structlog
 
 from novapulse.confluence.calibration import Calibration
+from novapulse.core.bars import format_ns
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import BarLate, BarsClosed
 from novapulse.core.messages import Record as Entry
@@ -306,7 +308,10 @@ class Feed:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         for listener in self.listeners:
-            await self._tell_one(listener, close)
+            try:
+                await self._tell_one(listener, close)
+            except Exception as wrong:
+                self._failed(listener, "the feed", f"the close {format_ns(close.ts_close_ns)} was not told", wrong)
         self.closes += 1
         self.last_close_ns = close.ts_close_ns
         for listener in self.listeners:
@@ -322,14 +327,19 @@ class Feed:
         while listener.unplayed:
             try:
                 listener.play(listener.unplayed[0], now_ns)
-            except Unavailable as wrong:
+            except Exception as wrong:
                 if len(listener.unplayed) == 1:
-                    listener.runner.condition("task_failed", 1.0, f"the paper venue: {wrong}", "the paper venue")
-                    _log.error("the paper venue did not take a bar", account=listener.runner.key, error=str(wrong))
+                    self._failed(listener, "the paper venue", "a bar was not played", wrong)
                 while len(listener.unplayed) > UNPLAYED_MAX:
                     listener.unplayed.popleft()
                 return
             listener.unplayed.popleft()
+
+    def _failed(self, listener: Listener, task: str, text: str, wrong: Exception) -> None:
+        known = isinstance(wrong, Unavailable)
+        why = f"{task}: {text}: {wrong}" if known else f"{task}: {text}: {type(wrong).__name__}: {wrong}"
+        listener.runner.condition("task_failed", 1.0, why, task)
+        _log.error(text, task=task, account=listener.runner.key, error=str(wrong), exc_info=None if known else wrong)
 
     async def _tell_one(self, listener: Listener, close: Close) -> None:
         if close.ts_close_ns <= listener.decided_ns or listener.unplayed:
@@ -373,7 +383,12 @@ class Feed:
                 listener.runner.deliver(event)
                 if id(listener.signals) not in seen:
                     seen.add(id(listener.signals))
-                    listener.signals.late(arrival)
+                    try:
+                        listener.signals.late(arrival)
+                    except Exception as failed:
+                        self._failed(
+                            listener, "the feed", f"the late bar of {arrival.instrument} was not taken", failed
+                        )
 
 
 def accounts_of(feeds: Sequence[Feed]) -> list[AccountKey]:

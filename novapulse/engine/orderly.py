@@ -2,6 +2,9 @@
 
 Invariants:
 - a command is obeyed once per account, also over a restart: what the ledger says was answered is only mirrored;
+- a command that was given and not answered is given again to the account's next life, when the ledger, read behind the
+  beginning of that life, does not have its answer: nothing of the life before can reach it any more;
+- an account whose answers cannot be read is given nothing, and keeps no other waiting;
 - what loosens and came too late is answered, not obeyed; so is what is meant for an account that is not here.
 """
 
@@ -12,6 +15,7 @@ import structlog
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON, Answer
+from novapulse.core.ports import JournalError
 from novapulse.engine.runner import AccountRunner, Life
 
 _log = structlog.get_logger("novapulse.commands")
@@ -82,7 +86,7 @@ class Orderly:
         self,
         commands: Commands,
         runners: Mapping[AccountKey, AccountRunner],
-        answers: Mapping[tuple[str, AccountKey], Answer],
+        answered: Callable[[AccountKey], Mapping[str, Answer]],
         now_ns: Callable[[], int],
     ) -> None:
         """Take an inbox and who is to hear of it.
@@ -90,14 +94,16 @@ class Orderly:
         Args:
             commands: The inbox.
             runners: The accounts.
-            answers: What the ledger says was answered, by command and account.
+            answered: Reads what the ledger says an account has answered, by command; blocks, and raises `JournalError`.
             now_ns: The machine's own clock.
         """
         self._commands = commands
         self._runners = runners
-        self._answers = dict(answers)
+        self._answered = answered
+        self._answers: dict[tuple[str, AccountKey], Answer] = {}
+        self._read: dict[AccountKey, tuple[int, bool]] = {}
         self._mirrored: set[tuple[str, AccountKey]] = set()
-        self._given: set[tuple[str, AccountKey]] = set()
+        self._given: dict[tuple[str, AccountKey], int] = {}
         self._now_ns = now_ns
 
     def answered(self, account: AccountKey, answer: Answer) -> None:
@@ -112,6 +118,8 @@ class Orderly:
             Exception: The inbox could not be read or written.
         """
         now_ns = self._now_ns()
+        for runner in self._runners.values():
+            self._read_answers(runner)
         due: list[tuple[AccountRunner, Command]] = []
         for command in self._commands.pending():
             targets = list(self._runners) if command.account is None else [command.account]
@@ -120,32 +128,52 @@ class Orderly:
                 self._consider(command, account, now_ns, due)
         return due
 
+    def _read_answers(self, runner: AccountRunner) -> None:
+        # Which life it is comes first: what it has answered since then is told by itself.
+        life = (runner.lives, runner.life is Life.ENDED and not runner.is_writing)
+        if self._read.get(runner.key) == life:
+            return
+        try:
+            answered = self._answered(runner.key)
+        except JournalError as wrong:
+            self._read.pop(runner.key, None)
+            _log.error("what was answered cannot be read", account_id=runner.key.account_id, error=str(wrong))
+            return
+        for command_id, answer in answered.items():
+            self._answers.setdefault((command_id, runner.key), answer)
+        self._read[runner.key] = life
+
     def _consider(
         self, command: Command, account: AccountKey, now_ns: int, due: list[tuple[AccountRunner, Command]]
     ) -> None:
         name = (command.command_id, account)
-        runner = self._runners.get(account)
-        answer = self._answers.get(name)
         if name in self._mirrored:
             return
-        if answer is None and name not in self._given:
-            if runner is None:
-                text = f"this trader does not run account {account.account_id} on {account.exchange}"
-                answer = Answer(command.command_id, False, text)
+        answer = self._answers.get(name)
+        runner = self._runners.get(account)
+        if answer is None and runner is None:
+            text = f"this trader does not run account {account.account_id} on {account.exchange}"
+            answer = Answer(command.command_id, False, text)
+        elif answer is None and runner is not None and account in self._read:
+            lives, is_over = self._read[account]
+            if is_over:
+                answer = Answer(command.command_id, False, f"the account has ended: {runner.told.why_down}")
+            elif self._given.get(name) == lives:
+                return
             elif command.expires_ns is not None and now_ns >= command.expires_ns:
                 answer = Answer(command.command_id, False, "it came too late: what loosens is meant for now")
-            elif runner.life is Life.ENDED:
-                answer = Answer(command.command_id, False, f"the account has ended: {runner.told.why_down}")
             elif runner.life is Life.RUNNING:
                 due.append((runner, command))
-                return
         if answer is not None:
             details: dict[str, Any] = dict(answer.details)
             self._commands.answered(command.command_id, account, answer.done, answer.text, now_ns, details)
             self._mirrored.add(name)
 
     def give(self, runner: AccountRunner, command: Command) -> None:
-        """Let an account hear a command."""
-        self._given.add((command.command_id, runner.key))
+        """Let an account hear a command; one that went down since the look hears it after the next."""
+        lives, _ = self._read[runner.key]
+        if runner.life is not Life.RUNNING or runner.lives != lives:
+            return
+        self._given[command.command_id, runner.key] = lives
         _log.info("a command", verb=command.verb, account_id=runner.key.account_id, actor=command.actor)
         runner.command(command.command_id, command.verb, dict(command.arguments), command.actor)

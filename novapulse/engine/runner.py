@@ -2,9 +2,11 @@
 
 Invariants:
 - one event at a time: what it wants written is durable before anything behind it is done or the next event is heard;
-- a trader whose commit failed knows what the ledger does not: it is forgotten, and a new one starts from the ledger;
-- an error of our own puts the account into reduce-only, a second one soon after it halts it, and no other account
-  notices.
+- a trader whose commit failed knows what the ledger does not: it is forgotten, and a new one starts from the ledger,
+  when nothing of the old one can reach it any more;
+- an error of our own puts the account into reduce-only, a second one soon after it halts it, a third one ends it, and
+  no other account notices; until the restriction is durable, every start asks for it anew;
+- an event is heard or the account starts anew and compares: none is lost in silence.
 """
 
 import asyncio
@@ -47,7 +49,7 @@ from novapulse.engine.trader import Trader
 _log = structlog.get_logger("novapulse.engine")
 
 QUEUE_MAX = 10_000
-"""Events that wait for one account; what comes beyond is dropped, and the account is compared with its venue again."""
+"""Events that wait for one account; one that is further behind starts anew, which compares it and sets its timers."""
 
 BUG_AGAIN_S = 3600
 _UNANSWERED = frozenset(
@@ -100,7 +102,7 @@ class Told:
 
     Attributes:
         kinds: Records by kind.
-        dropped: Events that nobody could take.
+        dropped: Events that an account which fell behind has not heard.
         bugs: Errors of our own.
         why_down: In words; empty while the trader runs.
         connected: Whether the venue's stream stands.
@@ -125,6 +127,7 @@ class AccountRunner:
         trader: What decides; replaced when the ledger and it no longer agree.
         venue: Where its orders go.
         life: Whether it runs.
+        lives: How often it has begun from the ledger.
         told: What it did, and what is wrong.
         over: Set when it has ended for good.
     """
@@ -153,6 +156,7 @@ class AccountRunner:
         self.key = key
         self.venue = venue
         self.life = Life.DOWN
+        self.lives = 0
         self.told = Told()
         self.trader: Trader | None = None
         self._reborn = reborn
@@ -168,20 +172,27 @@ class AccountRunner:
         self._trouble = asyncio.Event()
         self._bug_ns = -(2**62)
         self._new_bug = ""
+        self._restriction = ""
         self._idle: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
 
     # ---- Its life ----
 
     async def start(self) -> None:
-        """Begin from what the ledger has.
+        """Begin from what the ledger has, unless the account was ended meanwhile.
 
         Raises:
             JournalError: The ledger cannot be read.
             ValueError: What it has is of another account or configuration.
         """
+        # What the life before wanted written lands or fails first: this one has to know it.
+        await self._turn_of(lambda: not self._is_busy)
         writer: Executor | None = self._committer.writer
-        self.trader = await self._loop.run_in_executor(writer, self._reborn)
+        trader = await self._loop.run_in_executor(writer, self._reborn)
+        if self.life is not Life.DOWN:
+            return
+        self.trader = trader
+        self.lives += 1
         self.life, self.told.why_down = Life.RUNNING, ""
         self.deliver(Started(self._timeline.now_ns()))
         if self.told.ledger_failed:
@@ -194,26 +205,37 @@ class AccountRunner:
         backoff = Backoff(least, most, f"{self.key.exchange} {self.key.account_id}")
         while self.life not in (Life.ENDED, Life.STOPPED):
             await self._trouble.wait()
-            self._trouble.clear()
             while self.life is Life.DOWN:
                 wait_s = backoff.next_s()
                 await self._timeline.until(self._timeline.now_ns() + round(wait_s * SECOND_NS))
                 await self._come_back(backoff)
+            self._trouble.clear()
 
-    async def _come_back(self, backoff: Backoff) -> None:
+    async def begin(self) -> Exception | None:
+        """Begin from what the ledger has; return why that failed: then the account has ended, or `tend` tries again."""
         try:
             await self.start()
-        except (JournalError, ValueError) as wrong:
-            self.told.why_down = str(wrong)
+        except JournalError as wrong:
             _log.error("the account cannot start", **self._name(), error=str(wrong))
-            if isinstance(wrong, ValueError):
-                self.end(str(wrong))
+            self._go_down(str(wrong))
+            return wrong
+        except ValueError as wrong:
+            _log.error("the account cannot start", **self._name(), error=str(wrong))
+            self.end(str(wrong))
+            return wrong
+        except Exception as wrong:
+            self._on_bug("start", wrong)
+            return wrong
+        return None
+
+    async def _come_back(self, backoff: Backoff) -> None:
+        if await self.begin() is not None:
             return
         if self._new_bug:
             self.condition("bug", float(self.told.bugs), self._new_bug)
-            self._new_bug = ""
+            self._restriction = f"bug:{self._timeline.now_ns()}"
             verb = "reduce_only" if self.told.bugs == 1 else "halt"
-            self.command(f"bug:{self._timeline.now_ns()}", verb, {}, "the supervisor")
+            self.command(self._restriction, verb, {}, "the supervisor")
         await self.idle()
         if self.life is Life.RUNNING:
             backoff.succeeded()
@@ -221,10 +243,27 @@ class AccountRunner:
 
     def end(self, why: str) -> None:
         """Stop the account for good."""
+        self._stand_still(why)
+        self.over.set()
+
+    def _stand_still(self, why: str) -> None:
         self.life, self.told.why_down = Life.ENDED, why
         self._forget()
         self._trouble.set()
-        self.over.set()
+
+    def _end_of_bugs(self, why: str) -> None:
+        self._tell(Alert(Severity.CRITICAL, "account_ended", why))
+        if self.life is Life.ENDED:
+            return
+        self._stand_still(why)
+        last = Record("account_ended", self._timeline.now_ns(), {"why": why, "bugs": self.told.bugs})
+
+        def written(wrong: JournalError | None) -> None:
+            if wrong is not None:
+                _log.error("the end of the account was not recorded", **self._name(), error=str(wrong))
+            self.over.set()
+
+        self._committer.submit(self.key, Commit((last,)), written)
 
     def _go_down(self, why: str) -> None:
         if self.life is Life.ENDED:
@@ -247,11 +286,18 @@ class AccountRunner:
         if self.life is not Life.RUNNING:
             return
         if len(self._events) >= QUEUE_MAX:
-            self.told.dropped += 1
+            self._fall_behind()
             return
         self._events.append(event)
         if not self._is_busy:
             self._pump()
+
+    def _fall_behind(self) -> None:
+        self.told.dropped += len(self._events) + 1
+        text = f"it fell behind: {len(self._events)} events waited, and the account starts anew to compare"
+        self._tell(Alert(Severity.WARNING, "fell_behind", text))
+        _log.error("the account fell behind", **self._name(), waiting=len(self._events))
+        self._go_down(text)
 
     def command(self, command_id: str, verb: str, arguments: dict[str, object], actor: str) -> None:
         """Let the trader hear a command."""
@@ -278,10 +324,18 @@ class AccountRunner:
 
     async def idle(self) -> None:
         """Wait until every event that came so far has been dealt with."""
-        while self.life is Life.RUNNING and (self._is_busy or self._events):
+        await self._turn_of(lambda: self.life is not Life.RUNNING or not (self._is_busy or self._events))
+
+    async def _turn_of(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something that its trader wanted written is on its way into the ledger."""
+        return self._is_busy
 
     @property
     def waiting(self) -> int:
@@ -304,7 +358,7 @@ class AccountRunner:
             try:
                 effects = self.trader.handle(event)
             except Exception as wrong:
-                self._on_bug(event, wrong)
+                self._on_bug(type(event).__name__, wrong)
                 return
             self._perform(effects)
         if not self._is_busy:
@@ -316,15 +370,15 @@ class AccountRunner:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _on_bug(self, event: Event, wrong: Exception) -> None:
+    def _on_bug(self, doing: str, wrong: Exception) -> None:
         now_ns = self._timeline.now_ns()
         self.told.bugs = self.told.bugs + 1 if now_ns - self._bug_ns < BUG_AGAIN_S * SECOND_NS else 1
         text = f"an error of our own: {type(wrong).__name__}: {wrong}"
         self._bug_ns, self._new_bug = now_ns, f"{text}; the account may only reduce until somebody has looked"
-        _log.critical("the trader broke", **self._name(), on=type(event).__name__, exc_info=wrong)
+        _log.critical("the trader broke", **self._name(), on=doing, exc_info=wrong)
         self._tell(Alert(Severity.CRITICAL, "bug", self._new_bug))
         if self.told.bugs > 2:
-            self.end(f"{text}; it was the third in an hour, and the account stands still")
+            self._end_of_bugs(f"{text}; it was the third in an hour, and the account stands still")
         else:
             self._go_down(text)
 
@@ -349,6 +403,7 @@ class AccountRunner:
         self.told.kinds.update(record.kind for record in commit.records)
         if trader is not self.trader or self.life is not Life.RUNNING:
             # It is durable, but whoever wanted it is gone: what it asked for is found open at the next start.
+            self._wake_idle()
             return
         if self.told.ledger_failed:
             self.told.ledger_failed = False
@@ -358,6 +413,7 @@ class AccountRunner:
 
     def _on_unwritten(self, wrong: JournalError) -> None:
         _log.error("the ledger did not take a commit", **self._name(), error=str(wrong))
+        self._wake_idle()
         fenced = isinstance(wrong, Fenced)
         if self.trader is not None:
             # It hears of it as the last thing; what it wants now could not be written either.
@@ -370,7 +426,7 @@ class AccountRunner:
             self._go_down(str(wrong))
         else:
             # The ledger refused what breaks its rules: that is an error of our own.
-            self._on_bug(CommitFailed(self._timeline.now_ns(), str(wrong)), wrong)
+            self._on_bug("commit", wrong)
 
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, SetTimer):
@@ -378,6 +434,8 @@ class AccountRunner:
         elif isinstance(effect, Alert):
             self._tell(effect)
         elif isinstance(effect, Answer):
+            if effect.command_id == self._restriction:
+                self._new_bug = ""
             self._teller.answered(self.key, effect)
         else:
             assert not isinstance(effect, Commit)

@@ -1,6 +1,8 @@
 """Runs any number of accounts over one or several exchanges: one way for one and for many.
 
 Invariants:
+- an account that cannot start is down and says why; the others trade, and it is tried again; when none can start,
+  nothing does;
 - a task that fails is started again after a wait that grows; the accounts it serves hear of every failure, and their
   breaker pauses them when it fails again and again; no other account notices;
 - a feed is listened to by one task and watched by another: one that hangs, or fails, is found silent all the same;
@@ -150,13 +152,17 @@ class Supervisor:
         """Run until somebody asks to stop, or nothing more can happen.
 
         Raises:
-            JournalError: An account cannot be read from the ledger at the start.
-            ValueError: What the ledger has is of another account or configuration.
+            JournalError: No account can be read from the ledger at the start.
+            ValueError: What the ledger has of each is of another account or configuration.
         """
+        failures: list[Exception] = []
         for runner in self.runners.values():
             self._guard(f"stream {_name(runner.key)}", runner.hear_stream, [runner])
             self._guard(f"care {_name(runner.key)}", runner.tend, [runner])
-            await runner.start()
+            wrong = await runner.begin()
+            failures += [wrong] if wrong is not None else []
+        if failures and len(failures) == len(self.runners):
+            raise failures[0]
         self._guard("leases", self._keep_leases, list(self.runners.values()), is_real=True)
         if self._orderly is not None:
             self._guard("commands", self._hear_commands, list(self.runners.values()), is_real=True)

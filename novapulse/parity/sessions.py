@@ -33,7 +33,7 @@ SECOND_NS = 1_000_000_000
 MOMENTS = {"order_attempted": "ts_ns", "order_seen": "ts_event_ns"}
 """Fields that tell when a message came by, not what was done."""
 
-NOT_THE_TRADERS = frozenset({"session_stopped", "calibration_learned", "instrument_listed"})
+NOT_THE_TRADERS = frozenset({"session_stopped", "account_ended", "calibration_learned", "instrument_listed"})
 """Kinds that are written around the trader."""
 
 

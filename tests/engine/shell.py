@@ -13,7 +13,7 @@ from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Alert, Answer, Commit, Record
 from novapulse.core.orders import Fact
-from novapulse.core.ports import Fenced
+from novapulse.core.ports import Fenced, Unwritable
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Feed, Listener, RecordedSignals, RecordedSource
 from novapulse.engine.gather import Gather
@@ -71,6 +71,22 @@ class SharedJournal:
     def of(self, account: AccountKey, *kinds: str) -> list[Record]:
         records = self.books.get(account, Books()).records
         return [record for record in records if not kinds or record.kind in kinds]
+
+
+def failing(times: int, hits: Callable[[AccountKey, Commit], bool]) -> Callable[[AccountKey, Commit], Exception | None]:
+    """Return what refuses the first commits of some kind, each also when it is tried once more by itself."""
+    refused: list[Commit] = []
+
+    def refuse(account: AccountKey, commit: Commit) -> Exception | None:
+        if not hits(account, commit):
+            return None
+        if not any(commit is one for one in refused):
+            if len(refused) == times:
+                return None
+            refused.append(commit)
+        return Unwritable("disk is full")
+
+    return refuse
 
 
 class Leases:

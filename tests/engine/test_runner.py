@@ -1,15 +1,17 @@
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from novapulse.core.instruments import AccountKey
-from novapulse.core.messages import BarsClosed, CommandReceived, Commit, ConditionSeen, Event
-from novapulse.core.ports import Fenced, Unavailable, Unwritable
+from novapulse.core.messages import BarsClosed, CommandReceived, Commit, ConditionSeen, Event, Severity
+from novapulse.core.ports import Fenced, JournalError, Unavailable, Unwritable
 from novapulse.core.records import Mode
 from novapulse.engine.runner import Life
 from novapulse.simulation.world import Timeline
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks, trader_of, world_of
-from tests.engine.shell import PATIENT, House, SharedJournal, in_virtual_time, trips
+from tests.engine.shell import PATIENT, House, SharedJournal, failing, in_virtual_time, trips
 
 OTHER = AccountKey("kraken", "second")
 MINUTE_NS = 60 * SECOND_NS
@@ -303,3 +305,122 @@ def test_a_ledger_of_another_configuration_is_refused_at_the_start() -> None:
 
     with pytest.raises(ValueError, match=r"the state is of .*BTC/USD.*ETH/USD"):
         in_virtual_time(second)
+
+
+# ---- What an account falls behind, or cannot begin with ----
+
+
+def venue_agrees(house: House, account: AccountKey) -> bool:
+    trader, exchange = house.runners[account].trader, house.venues[account].exchange
+    assert trader is not None
+    books = trader.desk.books
+    held = {one.key: int(units) for one, units in zip(books.instruments, books.positions["qty_units"], strict=True)}
+    wanted = {key: slot.held_units for key, slot in exchange.slots.items()}
+    return held == wanted and int(books.account[0].cash_units) == exchange.holdings.cash_units
+
+
+def test_an_account_that_falls_behind_starts_anew_behind_its_last_commit_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("novapulse.engine.runner.QUEUE_MAX", 50)
+    slow_from, slow_s = ORIGIN_NS + 100 * MINUTE_NS, 200
+
+    async def work() -> tuple[House, int]:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        submit, loop = house.committer.submit, asyncio.get_running_loop()
+        snapshots: list[int] = []
+
+        def slowly(account: AccountKey, commit: Commit, done: Callable[[JournalError | None], None]) -> None:
+            is_slow = account == OTHER and slow_from <= house.timeline.now_ns() < slow_from + slow_s * SECOND_NS
+            if is_slow:
+                loop.call_later(slow_s, submit, account, commit, done)
+            else:
+                submit(account, commit, done)
+
+        def burst() -> None:
+            assert house.runners[OTHER].is_writing
+            for _ in range(51):
+                house.runners[OTHER].condition("disk_free", 0.5)
+
+        read = house.venues[OTHER].snapshot
+
+        async def snapshot(effect: Any) -> Any:
+            snapshots.append(house.timeline.now_ns())
+            return await read(effect)
+
+        house.venues[OTHER].snapshot = snapshot
+        house.committer.submit = slowly
+        house.timeline.at(slow_from + 90 * SECOND_NS, burst)
+        await played(house)
+        return house, sum(one > slow_from + 600 * SECOND_NS for one in snapshots)
+
+    house, compared_later = in_virtual_time(work)
+    runner = house.runners[OTHER]
+    assert (runner.lives, house.runners[ACCOUNT].lives) == (2, 1)
+    assert runner.told.dropped == 51
+    assert [alert.text for account, alert in house.told.alerts if alert.key == "fell_behind"] == [
+        "it fell behind: 50 events waited, and the account starts anew to compare"
+    ]
+    assert venue_agrees(house, OTHER)
+    assert compared_later > 10
+    closes = [one.body["ts_close_ns"] for one in house.journal.of(OTHER, "session_started")]
+    assert closes == [0, slow_from], "the second life does not know what the first one's last commit said"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_account_whose_start_breaks_is_tried_again_and_restricted(times: int) -> None:
+    async def work() -> House:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        make, calls = house.reborn, iter(range(1000))
+
+        def reborn(key: AccountKey) -> object:
+            if key == OTHER and 1 <= next(calls) <= times:
+                raise BrokenError("the state cannot be unpacked")
+            return make(key)
+
+        house.reborn = reborn
+        bad_ns = ORIGIN_NS + 100 * MINUTE_NS
+        house.journal.refuse = failing(1, lambda account, _: account == OTHER and house.timeline.now_ns() > bad_ns)
+        return await played(house)
+
+    house = in_virtual_time(work)
+    runner = house.runners[OTHER]
+    assert runner.trader is not None
+    assert runner.trader.desk.books.mode is (Mode.REDUCE_ONLY if times == 1 else Mode.HALTED)
+    assert (runner.lives, runner.told.bugs) == (2, times)
+    (alert,) = [one.text for account, one in house.told.alerts if one.key == "bug"][:1]
+    assert "the state cannot be unpacked" in alert
+    assert trips(house.journal.of(ACCOUNT))
+
+
+def test_an_account_that_our_errors_end_leaves_a_record_and_an_alert() -> None:
+    async def work() -> House:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        break_on(house, OTHER, [120, 130, 140])
+        await house.supervisor().run()
+        return house
+
+    house = in_virtual_time(work)
+    assert house.runners[OTHER].life is Life.ENDED
+    last = house.journal.of(OTHER)[-1]
+    assert (last.kind, last.body["bugs"]) == ("account_ended", 3)
+    assert "a planted bug" in last.body["why"]
+    told = [alert for account, alert in house.told.alerts if alert.key == "account_ended"]
+    assert [(one.severity, one.text) for one in told] == [(Severity.CRITICAL, last.body["why"])]
+    assert house.journal.of(ACCOUNT, "account_ended") == []
+
+
+def test_an_account_that_ends_while_it_starts_stays_ended() -> None:
+    async def work() -> tuple[Life, int]:
+        house = House(TICKS, [ACCOUNT])
+        runner, make = house.runners[ACCOUNT], house.reborn
+
+        def reborn(key: AccountKey) -> object:
+            runner.end("somebody else has it")
+            return make(key)
+
+        house.reborn = reborn
+        assert await runner.begin() is None
+        return runner.life, len(house.journal.of(ACCOUNT, "session_started"))
+
+    assert in_virtual_time(work) == (Life.ENDED, 0)

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from novapulse.core.instruments import AccountKey, InstrumentKey
-from novapulse.core.messages import Answer, ReadSnapshot, Snapshot
+from novapulse.core.messages import ReadSnapshot, Snapshot
 from novapulse.core.ports import Fenced, Unavailable, Unwritable
 from novapulse.core.records import Mode
 from novapulse.engine.backoff import Backoff
-from novapulse.engine.feed import Feed, FeedEndedError
+from novapulse.engine.feed import Feed, FeedEndedError, Listener, RecordedSignals
 from novapulse.engine.gather import Arrival, Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
-from novapulse.engine.orderly import Orderly
 from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.runner import Life
 from novapulse.engine.supervisor import Chore, Supervisor
@@ -402,79 +401,7 @@ def test_an_account_that_was_overtaken_is_named_and_the_rest_are_renewed() -> No
     assert book.held == {}
 
 
-# ---- Commands ----
-
-
-@dataclass
-class Wish:
-    """A command in an inbox."""
-
-    command_id: str
-    verb: str
-    account: AccountKey | None = None
-    expires_ns: int | None = None
-    actor: str = "somebody"
-
-    @property
-    def arguments(self) -> dict[str, object]:
-        return {}
-
-
-class Box:
-    """An inbox in memory."""
-
-    def __init__(self, *wishes: Wish) -> None:
-        self.wishes = list(wishes)
-        self.taken: dict[str, list[AccountKey]] = {}
-        self.said: list[tuple[str, str, bool, str]] = []
-
-    def pending(self, after: int = 0) -> list[Wish]:
-        return self.wishes
-
-    def mark_taken(self, command_id: str, accounts: Sequence[AccountKey], now_ns: int) -> None:
-        self.taken[command_id] = list(accounts)
-
-    def answered(
-        self, command_id: str, account: AccountKey, done: bool, text: str, now_ns: int, details: Any = None
-    ) -> None:
-        self.said.append((command_id, account.account_id, done, text))
-
-
-def test_a_command_is_obeyed_once_by_each_account_and_answered() -> None:
-    async def work() -> Box:
-        house = House(TICKS.after(0, ORIGIN_NS + 3 * MINUTE_NS), [ACCOUNT, OTHER])
-        box = Box(
-            Wish("c1", "pause"),
-            Wish("c2", "resume", OTHER, expires_ns=5),
-            Wish("c3", "pause", AccountKey("kraken", "nobody")),
-            Wish("c4", "halt", ACCOUNT),
-        )
-        before = {("c4", ACCOUNT): Answer("c4", True, "halted")}
-        orderly = Orderly(box, house.runners, before, lambda: 10)
-        house.told.answered = orderly.answered
-        for runner in house.runners.values():
-            await runner.start()
-        for _ in range(3):
-            for runner, command in orderly.look():
-                orderly.give(runner, command)
-            for runner in house.runners.values():
-                await runner.idle()
-        assert [len(house.journal.of(account, "command_answered")) for account in (ACCOUNT, OTHER)] == [1, 1]
-        assert mode_of(house, ACCOUNT) is mode_of(house, OTHER) is Mode.PAUSED
-        return box
-
-    box = in_virtual_time(work)
-    assert box.taken["c1"] == [ACCOUNT, OTHER]
-    assert sorted((name, account, done) for name, account, done, _ in box.said) == [
-        ("c1", "main", True),
-        ("c1", "second", True),
-        ("c2", "second", False),
-        ("c3", "nobody", False),
-        ("c4", "main", True),
-    ]
-    texts = {name: text for name, _, _, text in box.said}
-    assert "came too late" in texts["c2"]
-    assert "does not run account nobody" in texts["c3"]
+# ---- What it says of itself ----
 
 
 def test_the_report_says_where_an_account_stands() -> None:
@@ -490,3 +417,99 @@ def test_the_report_says_where_an_account_stands() -> None:
     assert said["round_trips"] == said["round_trips_ever"] > 5
     assert float(said["equity"]) == pytest.approx(10_000, rel=0.1)
     assert said["fills"] >= 2 * said["round_trips"]
+
+
+# ---- One sick account ----
+
+
+@pytest.mark.parametrize("wrong", [ValueError("the state is damaged"), KeyError("slots"), Unwritable("the disk fails")])
+def test_an_account_that_cannot_start_is_down_with_a_reason_and_the_others_trade(wrong: Exception) -> None:
+    async def work() -> House:
+        house = House(TICKS, [OTHER, ACCOUNT])
+        make = house.reborn
+
+        def reborn(key: AccountKey) -> Any:
+            if key == OTHER:
+                raise wrong
+            return make(key)
+
+        house.reborn = reborn
+        house.timeline.at(
+            ORIGIN_NS + 50 * MINUTE_NS,
+            lambda: seen.extend(health_of(runner, 0) for runner in house.runners.values()),
+        )
+        ended = await house.supervisor().run()
+        assert not ended.clean
+        assert [str(wrong) in left for left in ended.left] == [True]
+        return house
+
+    async def alone() -> House:
+        house = House(TICKS, [ACCOUNT])
+        await house.supervisor().run()
+        return house
+
+    seen: list[AccountHealth] = []
+    house, wanted = in_virtual_time(work), in_virtual_time(alone)
+    assert [one.healthy for one in seen] == [False, True]
+    assert str(wrong) in seen[0].reasons[0]
+    assert trips(house.journal.of(ACCOUNT)) == trips(wanted.journal.of(ACCOUNT)) != []
+
+
+def test_when_no_account_can_start_nothing_does() -> None:
+    async def work() -> None:
+        house = House(TICKS, [OTHER, ACCOUNT])
+
+        def reborn(key: AccountKey) -> Any:
+            raise ValueError(f"the state of {key.account_id} is damaged")
+
+        house.reborn = reborn
+        await house.supervisor().run()
+
+    with pytest.raises(ValueError, match="the state of second is damaged"):
+        in_virtual_time(work)
+
+
+BAD_NS = (ORIGIN_NS + 50 * MINUTE_NS, ORIGIN_NS + 55 * MINUTE_NS)
+
+
+@pytest.mark.parametrize("part", ["play", "signals", "note"])
+def test_an_account_that_cannot_be_told_a_close_keeps_no_other_from_it(part: str) -> None:
+    async def work(*accounts: AccountKey) -> House:
+        house = House(TICKS, list(accounts))
+        supervisor = house.supervisor()
+        (feed,) = supervisor.feeds
+        for listener in feed.listeners:
+            if listener.runner.key == OTHER:
+                break_part(house, listener, part)
+        await supervisor.run()
+        assert not [name for name in supervisor._tasks if "feed" in name and not supervisor._tasks[name].done()]
+        return house
+
+    house, wanted = in_virtual_time(lambda: work(OTHER, ACCOUNT)), in_virtual_time(lambda: work(ACCOUNT))
+    assert house.journal.of(ACCOUNT) == wanted.journal.of(ACCOUNT)
+    alerts = [one.body for one in house.journal.of(OTHER, "alert_raised") if one.body["key"].startswith("task:")]
+    assert [one["key"] for one in alerts] == ["task:the paper venue" if part == "play" else "task:the feed"]
+    assert "a planted bug" in alerts[0]["text"]
+    missed = [one.body["ts_close_ns"] for one in house.journal.of(OTHER, "decision_taken")]
+    assert [one for one in missed if one > BAD_NS[1]]
+
+
+def break_part(house: House, listener: Listener, part: str) -> None:
+    """Let something of one account raise what nobody expects, for five minutes."""
+
+    def broken(whole: Any) -> Any:
+        def call(*given: Any) -> Any:
+            if BAD_NS[0] <= house.timeline.now_ns() <= BAD_NS[1]:
+                raise RuntimeError("a planted bug")
+            return whole(*given)
+
+        return call
+
+    if part == "play":
+        listener.play = broken(listener.play)
+    elif part == "note":
+        listener.note = broken(lambda row: None)
+    else:
+        own = RecordedSignals(TICKS, ())
+        own.at = broken(own.at)
+        listener.signals = own

@@ -31,7 +31,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     ),
     "round trips": ("round_trip_closed",),
     "commands": ("command_answered",),
-    "sessions": ("account_opened", "session_started", "session_stopped", "calibration_learned"),
+    "sessions": ("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
     "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
     "alerts": ("alert_raised", "breaker_tripped", "breaker_cleared", "mode_changed"),
 }
