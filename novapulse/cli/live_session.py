@@ -34,11 +34,12 @@ from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
 from novapulse.engine.gather import Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.life import Link
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
 from novapulse.engine.report import health_of
-from novapulse.engine.runner import AccountRunner, Link
+from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.supervisor import Chore, Supervisor, Voice
 from novapulse.engine.timeline import Timeline

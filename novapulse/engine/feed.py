@@ -28,8 +28,9 @@ from novapulse.core.ports import JournalError, Unavailable
 from novapulse.core.records import Record
 from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close, Gather, Rejection
+from novapulse.engine.life import Life
 from novapulse.engine.rows import Ticks
-from novapulse.engine.runner import AccountRunner, Life
+from novapulse.engine.runner import AccountRunner
 from novapulse.engine.tell import Row
 from novapulse.engine.timeline import Timeline
 

@@ -16,7 +16,8 @@ import structlog
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON, Answer
 from novapulse.core.ports import JournalError
-from novapulse.engine.runner import AccountRunner, Life
+from novapulse.engine.life import Life
+from novapulse.engine.runner import AccountRunner
 
 _log = structlog.get_logger("novapulse.commands")
 

@@ -6,7 +6,8 @@ from typing import Any
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
-from novapulse.engine.runner import AccountRunner, Life
+from novapulse.engine.life import Life
+from novapulse.engine.runner import AccountRunner
 from novapulse.ops.health import AccountHealth
 
 _UNWELL = ("feed_silent", "clock_skew_pause", "clock_skew_halt")

@@ -10,13 +10,10 @@ Invariants:
 """
 
 import asyncio
-import enum
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -42,6 +39,7 @@ from novapulse.core.orders import OrderStatus
 from novapulse.core.ports import Fenced, JournalError, Unwritable, Venue
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.committer import Committer
+from novapulse.engine.life import Life, Link, Teller, Told
 from novapulse.engine.requests import Request, ask, what
 from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
 from novapulse.engine.trader import Trader
@@ -63,60 +61,6 @@ _UNANSWERED = frozenset(
     }
 )
 _READINGS = (Lookup, ReadSnapshot)
-
-
-class Life(enum.StrEnum):
-    """How an account's trader is."""
-
-    DOWN = "down"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    """Ended as it was meant to."""
-    ENDED = "ended"
-    """For good: another process has the account, or our own errors forbid to go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How long a request travels to the venue and its answer back, ns; 0 where the network itself takes its time."""
-
-    out_ns: int = 0
-    back_ns: int = 0
-
-
-class Teller(Protocol):
-    """Hears what an account has to say."""
-
-    def alerted(self, account: AccountKey, alert: Alert) -> None:
-        """Take note of an alert."""
-        ...
-
-    def answered(self, account: AccountKey, answer: Answer) -> None:
-        """Take note of a command's answer."""
-        ...
-
-
-@dataclass(slots=True)
-class Told:
-    """What became durable since the start, and what is wrong.
-
-    Attributes:
-        kinds: Records by kind.
-        dropped: Events that an account which fell behind has not heard.
-        bugs: Errors of our own.
-        why_down: In words; empty while the trader runs.
-        connected: Whether the venue's stream stands.
-        ledger_failed: Whether the last write failed.
-        alerts: The last text of each key.
-    """
-
-    kinds: Counter[str] = field(default_factory=Counter)
-    dropped: int = 0
-    bugs: int = 0
-    why_down: str = "it has not started yet"
-    connected: bool | None = None
-    ledger_failed: bool = False
-    alerts: dict[str, Alert] = field(default_factory=dict)
 
 
 class AccountRunner:

@@ -25,8 +25,9 @@ from novapulse.core.ports import JournalError
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.feed import Feed
 from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.life import Life
 from novapulse.engine.orderly import Orderly
-from novapulse.engine.runner import AccountRunner, Life
+from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import TraderSettings
 from novapulse.engine.timeline import SECOND_NS, Timeline
 

@@ -18,9 +18,10 @@ from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Feed, Listener, RecordedSignals, RecordedSource
 from novapulse.engine.gather import Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.life import Link
 from novapulse.engine.opening import new_trader, opening_record, scales_of
 from novapulse.engine.rows import Ticks
-from novapulse.engine.runner import AccountRunner, Link
+from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.supervisor import Supervisor
 from novapulse.engine.timeline import VirtualLoop, VirtualTimeline, run

@@ -9,8 +9,8 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Answer, Commit, Event, Started
 from novapulse.core.ports import Fenced, JournalError
 from novapulse.core.records import Mode
+from novapulse.engine.life import Life
 from novapulse.engine.orderly import Orderly
-from novapulse.engine.runner import Life
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
 from tests.engine.shell import House, failing, in_virtual_time
 

@@ -8,7 +8,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import BarsClosed, CommandReceived, Commit, ConditionSeen, Event, Severity
 from novapulse.core.ports import Fenced, JournalError, Unavailable, Unwritable
 from novapulse.core.records import Mode
-from novapulse.engine.runner import Life
+from novapulse.engine.life import Life
 from novapulse.simulation.world import Timeline
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks, trader_of, world_of
 from tests.engine.shell import PATIENT, House, SharedJournal, failing, in_virtual_time, trips

@@ -12,8 +12,8 @@ from novapulse.engine.backoff import Backoff
 from novapulse.engine.feed import Feed, FeedEndedError, Listener, RecordedSignals
 from novapulse.engine.gather import Arrival, Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
+from novapulse.engine.life import Life
 from novapulse.engine.report import health_of, summary_of
-from novapulse.engine.runner import Life
 from novapulse.engine.supervisor import Chore, Supervisor
 from novapulse.ops.health import AccountHealth
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
