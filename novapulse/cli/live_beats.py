@@ -1,7 +1,12 @@
-"""Tells systemd how the trader is."""
+"""Tells systemd how the trader is.
+
+Invariant: a process whose ledger takes nothing, or none of whose accounts runs, gives no sign of life: it is started
+anew when that lasts.
+"""
 
 import time
 
+from novapulse.engine.life import Life
 from novapulse.engine.supervisor import Supervisor
 from novapulse.ops.watchdog import Watchdog
 
@@ -16,12 +21,29 @@ class Beats:
         self._supervisor = supervisor
         self._watchdog = Watchdog()
         self._is_ready = False
+        self._objected = False
         self._last_s = time.monotonic()
 
     def __call__(self) -> None:
-        """Say that the process is ready when it is, and that it lives."""
+        """Say that the process is ready when it is, and that it lives, or why it does not count as alive."""
         now_s = time.monotonic()
         lag_s, self._last_s = now_s - self._last_s - HEALTH_EVERY_S, now_s
         if self._supervisor.is_ready and not self._is_ready:
-            self._is_ready = self._watchdog.ready(f"{len(self._supervisor.runners)} accounts trade") or True
-        self._watchdog.beat(lag_s, None)
+            self._is_ready = self._watchdog.ready(self._well) or True
+        objection = self._objection()
+        if self._is_ready and self._objected and objection is None:
+            self._watchdog.status(self._well)
+        self._objected = objection is not None
+        self._watchdog.beat(lag_s, objection)
+
+    @property
+    def _well(self) -> str:
+        return f"{len(self._supervisor.runners)} accounts trade"
+
+    def _objection(self) -> str | None:
+        runners = list(self._supervisor.runners.values())
+        if any(runner.told.ledger_failed for runner in runners):
+            return "the ledger takes nothing"
+        if all(runner.life is not Life.RUNNING for runner in runners):
+            return "no account runs: " + "; ".join(dict.fromkeys(runner.told.why_down for runner in runners))
+        return None

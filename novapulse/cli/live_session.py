@@ -364,13 +364,20 @@ def _answered(session: Session, key: AccountKey) -> dict[str, Answer]:
 
 
 def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:
-    """Return what is done beside the trading: health, measurements, signs of life, tidying up."""
+    """Return what is done beside the trading: health, measurements, the ledger's end, signs of life, tidying up."""
     return (
         Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, running=True)),
         Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
+        Chore("ledger", HEALTH_EVERY_S, partial(_stop_without_ledger, session, supervisor)),
         Chore("watchdog", HEALTH_EVERY_S, Beats(supervisor)),
         Chore("tidying", TIDY_EVERY_S, lambda: partial(_tidy, session, timeline.now_ns())),
     )
+
+
+def _stop_without_ledger(session: Session, supervisor: Supervisor) -> None:
+    # Only a start opens the file anew and checks it: whoever watches the process sees it fail and starts it.
+    if session.ledger.gone:
+        supervisor.ask_stop(f"the ledger is not written any more: {session.ledger.gone}")
 
 
 def _write_health(session: Session, supervisor: Supervisor, timeline: Timeline, *, running: bool) -> Callable[[], None]:

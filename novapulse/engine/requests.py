@@ -3,10 +3,12 @@
 Invariants:
 - a request that got no answer in time, or an answer that nobody expected, is told as ambiguous, never as refused;
 - a read that failed is no data;
-- nothing is raised: whatever happens is an event.
+- nothing is raised: whatever happens is an event;
+- a deadline is one of the timeline on which the trader waits for the answer, however fast that goes.
 """
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -28,23 +30,30 @@ from novapulse.core.messages import (
     SubmitEnded,
 )
 from novapulse.core.ports import Ambiguous, Rejected, Unavailable, Venue
+from novapulse.engine.timeline import SECOND_NS, Timeline
 
 _log = structlog.get_logger("novapulse.requests")
 
 Request = Submit | Cancel | Amend | Lookup | ReadSnapshot
 
 
-async def ask(venue: Venue, request: Request, deadline_s: float) -> Event:
+async def ask(venue: Venue, request: Request, deadline_s: float, timeline: Timeline) -> Event:
     """Send a request and return the event that tells its outcome; its `ts_ns` is 0, to be filled in at its arrival.
 
     Args:
         venue: Whom to ask.
         request: What for.
-        deadline_s: After which the outcome is not known.
+        deadline_s: After which the outcome is not known, seconds of the timeline.
+        timeline: Time.
     """
     try:
-        async with asyncio.timeout(deadline_s):
-            return await _asked(venue, request)
+        async with asyncio.timeout(None) as limit:
+            # A moment that is over ends the wait at once.
+            late = timeline.at(timeline.now_ns() + round(deadline_s * SECOND_NS), partial(limit.reschedule, -1.0))
+            try:
+                return await _asked(venue, request)
+            finally:
+                late.cancel()
     except TimeoutError:
         return _unclear(request, f"no answer within {deadline_s:g} s")
     except (Rejected, Unavailable) as wrong:

@@ -412,7 +412,7 @@ class AccountRunner:
         if link.out_ns:
             await timeline.until(timeline.now_ns() + link.out_ns)
         assert self.trader is not None
-        answer = await ask(self.venue, effect, self.trader.desk.settings.submit_deadline_s)
+        answer = await ask(self.venue, effect, self.trader.desk.settings.submit_deadline_s, timeline)
         if link.back_ns:
             await timeline.until(timeline.now_ns() + link.back_ns)
         self.deliver(_arrived(answer, timeline.now_ns()))

@@ -86,6 +86,11 @@ class Ledger(Reads):
             storage.close()
             raise
 
+    @property
+    def gone(self) -> str:
+        """Why nothing is written any more until it is opened anew; empty while it is not so."""
+        return self.storage.gone
+
     def close(self) -> None:
         """End the connection; somebody else may write from now on."""
         with self._lock:

@@ -65,6 +65,8 @@ class Storage(Protocol):
     exclusive: bool
     errors: tuple[type[Exception], ...]
     constraint_errors: tuple[type[Exception], ...]
+    gone: str
+    """Why nothing is written any more until it is opened anew; empty while it is not so."""
     execute: Callable[..., Cursor]
     """Run one prepared statement with its arguments."""
     many: Callable[[str, Iterable[Row]], object]
@@ -117,7 +119,7 @@ class SqliteStorage:
         self.execute: Callable[..., Cursor] = connection.execute
         self.many: Callable[[str, Iterable[Row]], object] = connection.executemany
         self._lock = lock
-        self._gone = ""
+        self.gone = ""
 
     def prepare(self, statement: str) -> str:
         """Return the statement as it is."""
@@ -129,8 +131,8 @@ class SqliteStorage:
         Raises:
             Unwritable: The file was found damaged before: it has to be opened anew, which checks it.
         """
-        if self._gone:
-            raise Unwritable(f"{self.place}: not written since {self._gone}: open it anew, which checks it")
+        if self.gone:
+            raise Unwritable(f"{self.place}: not written since {self.gone}: open it anew, which checks it")
         self.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -143,7 +145,7 @@ class SqliteStorage:
             if self.connection.in_transaction:
                 self.execute("ROLLBACK")
         except sqlite3.Error as error:
-            self._gone = f"a transaction could not be undone ({error})"
+            self.gone = f"a transaction could not be undone ({error})"
 
     def failure(self, error: Exception) -> JournalError:
         """Return what an error of the driver means; after damage and failed writes nothing is written any more."""
@@ -152,7 +154,7 @@ class SqliteStorage:
         ):
             problem, is_damage = sqlite_problem(error)
             if is_damage:
-                self._gone = f"{problem} ({error})"
+                self.gone = f"{problem} ({error})"
             return Unwritable(f"{self.place}: not written, {problem} ({error})")
         return JournalError(f"{self.place}: not written, {error}")
 
@@ -173,6 +175,7 @@ class PostgresqlStorage:
 
     dialect = "postgresql"
     exclusive = False
+    gone = ""
 
     def __init__(self, conninfo: str, place: str, synchronous_commit: str = "on") -> None:
         import psycopg

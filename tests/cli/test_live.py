@@ -278,6 +278,33 @@ def test_a_full_disk_stops_the_trading_loses_nothing_and_is_over_when_there_is_r
     assert {key: book.round_trips[:1] for key, book in books_of(stocked_home).items()}
 
 
+def test_a_ledger_that_is_gone_ends_the_process_at_once_and_a_new_start_goes_on(
+    cli: Cli, stocked_home: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("novapulse.cli.live_session.HEALTH_EVERY_S", 0.05)
+    write, calls = Ledger.commit, iter(range(10**6))
+
+    def commit(ledger: Ledger, commits: Any) -> None:
+        if next(calls) == 200:
+            ledger.storage.gone = "the disk fails (planted)"
+        if ledger.gone:
+            # The recording is not over before somebody has looked.
+            time.sleep(0.02)
+        write(ledger, commits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "commit", commit)
+        outcome = cli("live", "--config", stocked_home / "config.yaml", "--json")
+    assert outcome.code == 1, outcome
+    said = json.loads(outcome.out)
+    assert said["why"] == "the ledger is not written any more: the disk fails (planted)"
+    assert said["clean_stop"] is False
+    assert said["feed"]["ended"] is False
+    assert "Traceback" not in outcome.err
+    assert live(cli, stocked_home)["clean_stop"]
+    check_books(stocked_home)
+
+
 def test_a_clock_that_was_set_is_told_to_every_account(monkeypatch: Any, tmp_path: Path) -> None:
     class Runner:
         said: list[tuple[str, float | None]]

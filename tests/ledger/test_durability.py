@@ -146,6 +146,7 @@ def test_each_failure_has_its_name_and_what_may_be_damage_ends_the_writing(
             with pytest.raises(Unwritable, match=rf"{place}: not written, {expected} \(planted\)"):
                 ledger.commit([(MAIN, commit)])
         assert (contents(ledger), ledger.head()) == (before, head)
+        assert ledger.gone == (f"{expected} (planted)" if is_final else "")
         if is_final:
             with pytest.raises(Unwritable, match=f"not written since {expected}.*open it anew"):
                 ledger.commit([(MAIN, commit)])
