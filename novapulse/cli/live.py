@@ -16,7 +16,7 @@ from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, say, show_json
 from novapulse.cli.live_market import read_market
-from novapulse.cli.live_session import LEDGER_FILE, Parts, Session, last_health, open_session, put_together
+from novapulse.cli.live_session import LEDGER_FILE, Parts, Session, last_health, listed, open_session, put_together
 from novapulse.cli.render import table
 from novapulse.config import Loaded, check_mode, home_folder, load
 from novapulse.core.bars import format_ns
@@ -51,7 +51,7 @@ def live(options: argparse.Namespace) -> int:
             logging.getLogger("alembic").setLevel(logging.WARNING)
             hooks = CrashHooks(home / LOGS / STACKS, logs.flush)
             stack.callback(hooks.close)
-            session = open_session(name, home, market, loaded.settings.trader)
+            session = open_session(name, home, market, loaded.settings.trader, leave_accounts=options.leave_accounts)
             stack.callback(session.close)
             _tell_where(session, loaded)
             outcome = _run(session, loaded, options.duration, hooks)
@@ -70,6 +70,8 @@ def _tell_where(session: Session, loaded: Loaded) -> None:
     say(f"feed: {what} that close from {first} to {last}, {speed}: nothing of it happens now")
     if session.decided_ns:
         say(f"going on behind {format_ns(session.decided_ns)}, where the ledger ends")
+    if session.left_alone:
+        say(f"WARNING: nobody looks after the open orders and holdings of {listed(session.left_alone)}")
     say(f"ledger: {session.home / LEDGER_FILE}; logs: {session.home / LOGS}; what is seen: {session.home / SESSIONS}")
 
 

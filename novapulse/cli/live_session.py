@@ -8,7 +8,7 @@ Invariants:
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +29,7 @@ from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Answer, Commit, Record
 from novapulse.core.orders import Fact
+from novapulse.core.postings import Book
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Bars, Feed, Listener, RecordedSignals, RecordedSource
@@ -45,6 +46,7 @@ from novapulse.engine.supervisor import Chore, Supervisor, Voice
 from novapulse.engine.timeline import Timeline
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record, with_own_fees
+from novapulse.ledger import queries
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.market.recorder import SESSIONS, prune_sessions
@@ -80,6 +82,7 @@ class Session:
         leases: Taken.
         restored: What each account starts from.
         pace: Market seconds per second of the machine; 1 where the market waits for the machine.
+        left_alone: Accounts of the ledger with open orders or holdings that nobody looks after.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Session:
     leases: LeaseKeeper
     restored: dict[AccountKey, RestoredAccount]
     pace: float = 1.0
+    left_alone: tuple[AccountKey, ...] = ()
     stack: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -115,10 +119,20 @@ class Session:
         return max(self.ledger.head()[0] - _EVENTS_READ, 0)
 
 
-def open_session(name: str, home: Path, market: Market, settings: TraderSettings) -> Session:
+def open_session(
+    name: str, home: Path, market: Market, settings: TraderSettings, *, leave_accounts: bool = False
+) -> Session:
     """Open the ledger, take the accounts and read what they start from.
 
+    Args:
+        name: Of the run.
+        home: Folder of the state.
+        market: What is traded on.
+        settings: How long leases last.
+        leave_accounts: Whether accounts with open orders or holdings may be left alone.
+
     Raises:
+        UsageError: The ledger has such accounts, and the configuration does not name them.
         Fenced: Another process has an account.
         JournalError: The ledger cannot be used.
     """
@@ -126,6 +140,13 @@ def open_session(name: str, home: Path, market: Market, settings: TraderSettings
     try:
         for notice in ledger.notices:
             _log.info(notice)
+        left_alone = tuple(_unnamed(home / LEDGER_FILE, {plan.key for plan in market.accounts}))
+        if left_alone and not leave_accounts:
+            raise UsageError(
+                f"{ledger.place} has open orders or holdings of {listed(left_alone)}, which the configuration does not "
+                "name, so nobody would look after them: name them under accounts:, or say --leave-accounts to leave "
+                "them as they are"
+            )
         wanted = scales_of(instrument for plan in market.accounts for instrument in plan.instruments)
         known = ledger.assets
         ledger.register_assets({asset: max(digits, known.get(asset, 0)) for asset, digits in wanted.items()})
@@ -137,9 +158,24 @@ def open_session(name: str, home: Path, market: Market, settings: TraderSettings
     except BaseException:
         ledger.close()
         raise
-    session = Session(name, home, market, ledger, leases, restored)
+    session = Session(name, home, market, ledger, leases, restored, left_alone=left_alone)
     session.stack.callback(ledger.close)
     return session
+
+
+def _unnamed(ledger: Path, named: Collection[AccountKey]) -> Iterator[AccountKey]:
+    with queries.reading(ledger) as connection:
+        for account in queries.accounts(connection):
+            if account in named:
+                continue
+            holds = any(one.book == Book.INVENTORY and one.units for one in queries.balances(connection, account))
+            if holds or next(iter(queries.orders(connection, account, only_open=True)), None) is not None:
+                yield account
+
+
+def listed(accounts: Iterable[AccountKey]) -> str:
+    """Return accounts in words."""
+    return ", ".join(f"account {one.account_id} on {one.exchange}" for one in accounts)
 
 
 def trader_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> TraderSettings:
@@ -248,6 +284,7 @@ def paper_venue(session: Session, plan: AccountPlan, timeline: Timeline) -> Pape
         timeline,
         path=path,
         synchronous="NORMAL",
+        ledger_id=session.ledger.ledger_id,
     )
     session.stack.callback(venue.close)
     return venue
@@ -389,6 +426,7 @@ def _write_health(session: Session, supervisor: Supervisor, timeline: Timeline, 
         ledger_place=str(session.ledger.place),
         version=__version__,
         session=session.name,
+        reasons=[f"nobody looks after {listed(session.left_alone)}"] if session.left_alone else (),
         running=running,
     )
     return lambda: health.write(session.home / health.FILE, content)

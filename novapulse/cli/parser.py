@@ -285,6 +285,11 @@ def _add_live(commands: "Subparsers") -> None:
     parser = _leaf(commands, "live", "trade all configured accounts, on paper", "live", "live", _LIVE)
     _add_config_file(parser)
     parser.add_argument("--duration", metavar="S", type=_seconds, help="seconds after which it stops")
+    parser.add_argument(
+        "--leave-accounts",
+        action="store_true",
+        help="start although the ledger has accounts with open orders or holdings that are not configured",
+    )
     _add_json(parser)
 
 

@@ -19,14 +19,27 @@ from novapulse.backtest import run as backtest
 from novapulse.cli.live_session import _Measurements
 from novapulse.config import load, settings_of
 from novapulse.control.inbox import Inbox
+from novapulse.core.bars import format_ns
 from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.postings import Book
 from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
 from novapulse.market.lake import Lake
 from novapulse.market.recorder import read_recording
 from novapulse.ops import health
 from tests.cli.conftest import Cli, Outcome
-from tests.killing import ACCOUNTS, ROOT, books_of, check_books, configuration, environment, finish, make_home, start
+from tests.killing import (
+    ACCOUNTS,
+    ROOT,
+    WIDTH_NS,
+    books_of,
+    check_books,
+    configuration,
+    environment,
+    finish,
+    make_home,
+    start,
+)
 
 BARS = 200
 KEYS = [(one["exchange"], one["account_id"]) for one in ACCOUNTS]
@@ -214,6 +227,45 @@ def test_a_paper_file_of_another_account_is_refused(cli: Cli, stocked_home: Path
     (stocked_home / "paper-kraken-second.db").unlink()
     (stocked_home / "paper-kraken-main.db").rename(stocked_home / "paper-kraken-second.db")
     refused(cli("live", "--config", stocked_home / "config.yaml", "--json"), 1, "paper-kraken-second.db", "main")
+
+
+def test_a_second_ledger_for_the_same_paper_accounts_is_refused(cli: Cli, stocked_home: Path) -> None:
+    live(cli, stocked_home)
+    ledger = stocked_home / "ledger.db"
+    kept = ledger.rename(stocked_home / "kept.db")
+    words = ("live", "--config", stocked_home / "config.yaml", "--json")
+    refused(cli(*words), 1, "paper-kraken-main.db", "the books of this account are in ledger", "bring that ledger back")
+    kept.replace(ledger)
+    assert live(cli, stocked_home)["clean_stop"]
+
+
+def test_an_account_that_holds_something_and_is_not_configured_is_not_left_alone_in_silence(
+    cli: Cli, stocked_home: Path
+) -> None:
+    live(cli, stocked_home)
+    main = AccountKey("kraken", "main")
+    trips = books_of(stocked_home)["kraken", "main"].round_trips
+    entry_ns = next(entry for _, entry, leaving, *_ in trips if leaving - entry > 3 * WIDTH_NS)
+    for path in (*stocked_home.glob("ledger.db*"), *stocked_home.glob("paper-*")):
+        path.unlink()
+    feed = {**configuration(BARS)["feed"], "end": format_ns(entry_ns + 2 * WIDTH_NS)}
+    configure(stocked_home, feed=feed)
+    live(cli, stocked_home)
+    with Ledger.open(stocked_home / "ledger.db") as ledger:
+        assert any(book == Book.INVENTORY for book, _ in ledger.restore(main).balances)
+        head = ledger.head()
+    accounts = [{**one, "account_id": one["account_id"].replace("main", "mian")} for one in ACCOUNTS[:2]]
+    configure(stocked_home, feed=feed, accounts=[*accounts, ACCOUNTS[2]])
+    words = ("live", "--config", stocked_home / "config.yaml", "--json")
+    refused(cli(*words), 2, "open orders or holdings of account main on kraken, which", "--leave-accounts")
+    with Ledger.open(stocked_home / "ledger.db") as ledger:
+        assert ledger.head() == head
+    assert not (stocked_home / "paper-kraken-mian.db").exists()
+    outcome = cli(*words, "--leave-accounts")
+    assert outcome.code == 0, outcome
+    assert "WARNING: nobody looks after the open orders and holdings of account main on kraken" in outcome.err
+    document = json.loads((stocked_home / health.FILE).read_text())
+    assert document["reasons"] == ["nobody looks after account main on kraken"]
 
 
 def test_a_ledger_that_somebody_locks_is_refused(cli: Cli, stocked_home: Path, monkeypatch: Any) -> None:

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,32 @@ def references(moves) -> list[tuple]:
         act(exchange, number, move)
         states.append(whole(exchange))
     return states
+
+
+def test_the_books_of_an_account_are_in_one_ledger(tmp_path):
+    path = tmp_path / "paper.db"
+    paper(path, ledger_id="the first").close()
+    with pytest.raises(PaperFileError, match=r"paper.db: the books .* are in ledger the first, not in the second"):
+        paper(path, ledger_id="the second")
+    paper(path, ledger_id="the first").close()
+    paper(path).close()
+
+
+def test_a_file_of_before_there_were_owners_is_taken_over_with_what_it_holds(tmp_path):
+    path, moves = tmp_path / "paper.db", script(7, 30)
+    venue = paper(path)
+    for number, move in enumerate(moves):
+        act(venue, number, move)
+    state = whole(venue.exchange)
+    venue.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE owner")
+        db.execute("PRAGMA user_version=1")
+    venue = paper(path, ledger_id="the first")
+    assert whole(venue.exchange) == state
+    venue.close()
+    with pytest.raises(PaperFileError, match="in ledger the first"):
+        paper(path, ledger_id="the second")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,7 +199,7 @@ def test_a_file_that_cannot_be_used_says_which_and_why(tmp_path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(PaperFileError, match="is of version 9, this program reads 1"):
+    with pytest.raises(PaperFileError, match="is of version 9, this program reads 2"):
         paper(path)
     torn = tmp_path / "torn.db"
     torn.write_bytes(b"nothing like a database, by any means" * 40)

@@ -2,6 +2,8 @@
 
 Invariants:
 - one process at a time: the file is locked as long as it is open, and the lock ends with the process;
+- one ledger for ever: the first that opens the account has it, and another, which does not know what was traded, is
+  refused;
 - a save is one transaction: after a crash at any instant the file holds the state after some save, whole;
 - only rows that changed are written; what the stream has not said yet is not kept, as no venue keeps it.
 """
@@ -21,7 +23,7 @@ from novapulse.venues.simulated.exchange import SimulatedExchange
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
-_VERSION = 1
+_VERSION = 2
 _LOCK_WAIT_S = 2.0
 
 _SCHEMA = """
@@ -48,6 +50,8 @@ CREATE INDEX trade_by_order ON trade (order_number);
 CREATE TABLE flow (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
 """
 
+_OWNER = "CREATE TABLE owner (id INTEGER PRIMARY KEY CHECK (id = 1), ledger_id TEXT NOT NULL) STRICT"
+
 _POSITION_FIELDS = ("qty_units", "direction", "entry_price", "entered_units", "entry_units")
 
 
@@ -58,15 +62,16 @@ class PaperFileError(Exception):
 class PaperFile:
     """The file of one account."""
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL") -> None:
+    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL", ledger_id: str = "") -> None:
         """Open the file, or make it.
 
         Args:
             path: Where; its folder is made if need be.
+            ledger_id: The ledger that keeps the account's books, which alone may open the file; empty for none.
             synchronous: `FULL` survives a power cut, `NORMAL` may lose the last saves to one, `OFF` is for tests.
 
         Raises:
-            PaperFileError: It is in use, not a paper file, damaged, or of another version.
+            PaperFileError: It is in use, not a paper file, damaged, of another version, or another ledger's.
         """
         self.path = path
         self._saved_trades = 0
@@ -79,25 +84,38 @@ class PaperFile:
         except (OSError, sqlite3.Error) as error:
             raise PaperFileError(f"{path}: {error}") from error
         try:
-            self._set_up(synchronous)
+            self._set_up(synchronous, ledger_id)
         except (sqlite3.Error, PaperFileError) as error:
             self._db.close()
             raise PaperFileError(f"{path}: {error}") from error
 
-    def _set_up(self, synchronous: Synchronous) -> None:
+    def _set_up(self, synchronous: Synchronous, ledger_id: str) -> None:
         db = self._db
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA synchronous={synchronous}")
         db.execute("BEGIN EXCLUSIVE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        if not 0 <= version <= _VERSION:
+            raise PaperFileError(f"is of version {version}, this program reads {_VERSION}")
         if version == 0:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
+        if version < _VERSION:
+            db.execute(_OWNER)
             db.execute(f"PRAGMA user_version={_VERSION}")
+        if ledger_id:
+            self._claim(ledger_id)
         db.execute("COMMIT")
-        if version not in (0, _VERSION):
-            raise PaperFileError(f"is of version {version}, this program reads {_VERSION}")
+
+    def _claim(self, ledger_id: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO owner VALUES (1, ?)", (ledger_id,))
+        (owner,) = self._db.execute("SELECT ledger_id FROM owner").fetchone()
+        if owner != ledger_id:
+            raise PaperFileError(
+                f"the books of this account are in ledger {owner}, not in {ledger_id}: bring that ledger back, or move "
+                "the file away to open the account anew"
+            )
 
     def load(self, exchange: SimulatedExchange) -> None:
         """Bring an exchange as it was opened to the state that was saved last; write it down if there was none.

@@ -52,6 +52,7 @@ class PaperVenue:
         path: Path | None = None,
         latency_ns: int = 0,
         synchronous: Synchronous = "FULL",
+        ledger_id: str = "",
     ) -> None:
         """Open the account where it was left.
 
@@ -61,13 +62,14 @@ class PaperVenue:
             path: File of the account; None keeps it in memory alone.
             latency_ns: From the sender to the venue, >= 0.
             synchronous: See `PaperFile`.
+            ledger_id: See `PaperFile`.
 
         Raises:
             PaperFileError: The file cannot be used.
         """
         self._opening = opening
         self._clock = clock
-        self._file = None if path is None else PaperFile(path, synchronous=synchronous)
+        self._file = None if path is None else PaperFile(path, synchronous=synchronous, ledger_id=ledger_id)
         self._news = asyncio.Event()
         self._is_stale = False
         self._is_broken = False
