@@ -22,6 +22,7 @@ from novapulse.config import Loaded, check_mode, home_folder, load
 from novapulse.core.bars import format_ns
 from novapulse.core.ports import JournalError
 from novapulse.engine.committer import Committer
+from novapulse.engine.feed import RecordedSource
 from novapulse.engine.report import summary_of
 from novapulse.engine.supervisor import Ended
 from novapulse.engine.timeline import SECOND_NS, RealTimeline, Timeline, VirtualLoop, VirtualTimeline, run
@@ -68,6 +69,8 @@ def _tell_where(session: Session, loaded: Loaded) -> None:
     speed = "as fast as possible" if feed.speed == 0 else f"{feed.speed:g} bars a second"
     first, last = format_ns(market.first_close_ns), format_ns(market.last_close_ns)
     say(f"feed: {what} that close from {first} to {last}, {speed}: nothing of it happens now")
+    if not RecordedSource.has_quotes:
+        say("quotes: the feed has none, so the spread restricts nothing; fills pay the configured one")
     if session.decided_ns:
         say(f"going on behind {format_ns(session.decided_ns)}, where the ledger ends")
     if session.left_alone:

@@ -220,6 +220,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             market.timeframe_ns,
             scales,
             plan.said.history,
+            has_quotes=RecordedSource.has_quotes,
         )
         found = ledger.restore(plan.key)
         if not found.state and not any(ledger.records(plan.key, ("account_opened",))):

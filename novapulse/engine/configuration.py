@@ -41,6 +41,7 @@ class Configuration:
         timeframe_ns: Width of a decision bar.
         scales: Asset -> decimal digits in the ledger.
         history: Where its signals come from; None where nobody said.
+        has_quotes: Whether its feed said that quotes come beside the bars.
     """
 
     instruments: tuple[Instrument, ...]
@@ -50,6 +51,7 @@ class Configuration:
     timeframe_ns: int
     scales: Mapping[str, int]
     history: History | None = None
+    has_quotes: bool = False
 
     @property
     def text(self) -> str:
@@ -61,6 +63,7 @@ class Configuration:
             "breakers": self.breakers.model_dump(mode="json"),
             "timeframe_ns": self.timeframe_ns,
             "scales": dict(self.scales),
+            "has_quotes": self.has_quotes,
             "history": None
             if self.history is None
             else {
@@ -92,6 +95,8 @@ def parsed(text: str) -> Configuration:
             else History(
                 tuple(InstrumentKey(*parts) for parts in history["instruments"]), int(history["first_close_ns"])
             ),
+            # A session of before feeds said it had none.
+            has_quotes=bool(values.get("has_quotes", False)),
         )
     except (KeyError, TypeError, AttributeError) as wrong:
         raise ValueError(f"the configuration of the session cannot be read: {wrong!r}") from wrong

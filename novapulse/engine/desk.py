@@ -130,6 +130,8 @@ class Desk:
         books: Books,
         breakers: Breakers,
         scales: Mapping[str, int],
+        *,
+        has_quotes: bool = False,
     ) -> None:
         """Set a desk up.
 
@@ -140,6 +142,7 @@ class Desk:
             books: Its records.
             breakers: Its circuit breakers.
             scales: Asset -> decimal digits of its amounts in the ledger.
+            has_quotes: Whether quotes come beside the bars: then nothing is entered whose spread is unknown.
         """
         self.key = key
         self.settings = settings
@@ -153,6 +156,7 @@ class Desk:
         self.rows = {key: row for row, key in enumerate(self.keys)}
         self.quote = self.instruments[0].quote
         self.scales = dict(scales)
+        self.has_quotes = has_quotes
         self.slots = [Slot() for _ in self.instruments]
         self.runs: list[Run | None] = [None for _ in self.instruments]
         self.orders: dict[str, Order] = {}

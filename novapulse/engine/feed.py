@@ -63,6 +63,11 @@ class Source(Protocol):
         ...
 
     @property
+    def has_quotes(self) -> bool:
+        """Whether quotes come beside the bars: where they should and do not, nothing is entered."""
+        ...
+
+    @property
     def heartbeat_ns(self) -> int:
         """How often at least something is heard while the market is open, > 0."""
         ...
@@ -126,7 +131,9 @@ class Listener:
 
 
 class RecordedSource:
-    """Bars of a recording, at their closes."""
+    """Bars of a recording, at their closes; it has no quotes."""
+
+    has_quotes = False
 
     def __init__(self, ticks: Ticks, numbers: Record, made: Record, timeline: Timeline, heartbeat_ns: int) -> None:
         """Take a recording.

@@ -38,6 +38,8 @@ def new_trader(
     timeframe_ns: int,
     scales: Mapping[str, int],
     history: History | None = None,
+    *,
+    has_quotes: bool = False,
 ) -> Trader:
     """Put a trader together that has not traded yet.
 
@@ -50,6 +52,7 @@ def new_trader(
         timeframe_ns: Width of a decision bar.
         scales: Asset -> decimal digits in the ledger.
         history: Which bars its signals are learned from; kept with the session, so that they can be made again.
+        has_quotes: Whether the feed says that quotes come beside its bars.
 
     Raises:
         ValueError: The instruments do not fit one account.
@@ -60,8 +63,10 @@ def new_trader(
         raise ValueError(f"one account has one quote asset, {key.account_id} on {key.exchange} has {', '.join(quotes)}")
     rules = rules_record(decides.risk, decides.execution, timeframe_ns, facts[0] if len(facts) == 1 else None)
     books = Books(facts, rules, capital_units(decides, facts[0]))
-    desk = Desk(key, settings, decides.hash, books, Breakers(breakers), scales)
-    desk.configuration = Configuration(facts, decides, settings, breakers, timeframe_ns, scales, history).text
+    desk = Desk(key, settings, decides.hash, books, Breakers(breakers), scales, has_quotes=has_quotes)
+    desk.configuration = Configuration(
+        facts, decides, settings, breakers, timeframe_ns, scales, history, has_quotes
+    ).text
     return Trader(desk)
 
 

@@ -49,6 +49,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     for row, here in enumerate(event.present.tolist()):
         if here:
             desk.prices_ns[row] = event.ts_close_ns
+            _miss_quotes(desk, draft, row)
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     _measure(desk, draft)
@@ -65,6 +66,12 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
         touched.add(one.row)
     touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
     return sorted(touched)
+
+
+def _miss_quotes(desk: Desk, draft: Draft, row: int) -> None:
+    # No quote, no measurement: only the close itself shows that one should have come.
+    if desk.has_quotes and draft.ts_ns - desk.quotes[row][0] > desk.settings.quote_age_s_max * 1e9:
+        desk.measured(draft, "spread", None, desk.keys[row])
 
 
 def _blocked(desk: Desk, row: int) -> int:

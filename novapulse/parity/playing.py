@@ -247,6 +247,7 @@ class _Player:
             one.timeframe_ns,
             one.scales,
             one.history,
+            has_quotes=one.has_quotes,
         )
 
     def _exchange(self, trader: Trader) -> SimulatedExchange:

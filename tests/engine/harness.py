@@ -127,6 +127,8 @@ def trader_of(
     settings: BacktestSettings | None = None,
     trader: TraderSettings | None = None,
     account: AccountKey = ACCOUNT,
+    *,
+    has_quotes: bool = False,
 ) -> Trader:
     facts = facts_of(symbols)
     return new_trader(
@@ -137,6 +139,7 @@ def trader_of(
         BreakerSettings(),
         MINUTE_NS,
         scales_of(facts),
+        has_quotes=has_quotes,
     )
 
 

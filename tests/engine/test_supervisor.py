@@ -139,6 +139,7 @@ class Script:
     house: House
     arrivals: list[Arrival]
     heartbeat_ns: int = MINUTE_NS
+    has_quotes: bool = False
 
     @property
     def due_ns(self) -> int | None:
