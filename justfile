@@ -124,7 +124,7 @@ prove-live:
     novapulse demo --once
     novapulse live --config config/paper.yaml --duration 10
 
-# Kill the paper trader at random moments, 200 of them unless told otherwise: its books are those of an unkilled run
+# Kill the paper trader at random moments, 200 of them unless told otherwise, a quarter in two threads: nothing is lost
 [no-exit-message]
 kills count="200" *arguments: kernels
     @kills=$1; shift; KILLS=$kills python -m pytest -o faulthandler_timeout=0 tests/test_kill.py "$@"

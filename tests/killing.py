@@ -66,6 +66,14 @@ def _iso(ts_ns: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ts_ns // 10**9))
 
 
+def play_at(home: Path, speed: float) -> None:
+    """Let the next run of a home play its bars at a speed, bars a second; 0 for as fast as they are taken."""
+    path = home / "config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["feed"]["speed"] = speed
+    path.write_text(yaml.safe_dump(settings))
+
+
 def make_home(home: Path, bars: int, changes: Mapping[str, Any] | None = None) -> Path:
     """Fill a home folder with a lake and a configuration, and return the folder."""
     home.mkdir(parents=True)
@@ -134,22 +142,30 @@ class Killed:
     said: dict[str, Any]
 
 
-def kill_at(home: Path, moments_ns: list[int], chance: random.Random) -> Killed:
-    """Run the trader to the end of its feed; kill it when it has seen each moment, and now and then while it starts."""
+def kill_at(home: Path, moments_ns: list[int], chance: random.Random, speed: float = 0.0) -> Killed:
+    """Kill the trader when it has seen each moment, now and then while it starts, and run it to the end of its feed.
+
+    At a speed it waits for the machine's clock and writes in a thread of its own until it is killed: a kill meets a
+    commit anywhere between its two threads. The last run is as fast as it can be.
+    """
     kills = 0
+    play_at(home, speed)
+    # Between two bars at that speed anything may be under way.
+    late_s = 1.0 / speed if speed else 0.004
     for moment_ns in sorted(moments_ns):
-        kills += _killed(home, moment_ns, chance)
+        kills += _killed(home, moment_ns, chance, late_s)
         if chance.random() < 0.25:
-            kills += _killed(home, 0, chance)
+            kills += _killed(home, 0, chance, late_s)
+    play_at(home, 0.0)
     return Killed(kills, finish(start(home), home))
 
 
-def _killed(home: Path, moment_ns: int, chance: random.Random) -> int:
+def _killed(home: Path, moment_ns: int, chance: random.Random, late_s: float) -> int:
     before = newest_session(home)
     process = start(home)
     while process.poll() is None:
         if newest_session(home) != before and last_seen_ns(home) >= moment_ns:
-            time.sleep(chance.random() * 0.004)
+            time.sleep(chance.random() * late_s)
             process.kill()
             process.communicate()
             return 1
