@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, say, show_json
+from novapulse.cli.live_chores import chores, last_health
 from novapulse.cli.live_market import read_market
-from novapulse.cli.live_session import LEDGER_FILE, Parts, Session, last_health, listed, open_session, put_together
+from novapulse.cli.live_session import LEDGER_FILE, Parts, Session, listed, open_session, put_together
 from novapulse.cli.render import table
 from novapulse.config import Loaded, check_mode, home_folder, load
 from novapulse.core.bars import format_ns
@@ -44,7 +45,8 @@ def live(options: argparse.Namespace) -> int:
     with progress("bars") as told, progress("signals") as signals_told:
         market = read_market(loaded, open_lake(), strategies, say, told, signals_told)
     home = home_folder(os.environ)
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    # Names sort by time, and two runs of one second have two.
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
     with ExitStack() as stack:
         try:
             logs = Logs(home / LOGS, console=sys.stderr)
@@ -112,6 +114,7 @@ async def _trade(
     committer = Committer(session.ledger, writer)
     parts = put_together(session, timeline, committer, settings)
     supervisor = parts.supervisor
+    supervisor.chores = chores(session, supervisor, timeline)
     before = _on_signals(supervisor.ask_stop)
     limit = asyncio.get_running_loop().create_task(_stop_after(timeline, duration_s, supervisor.ask_stop))
     began_s = time.monotonic()

@@ -19,12 +19,10 @@ import structlog
 
 from novapulse import __version__
 from novapulse.cli.console import UsageError
-from novapulse.cli.live_beats import HEALTH_EVERY_S, Beats
 from novapulse.cli.live_market import AccountPlan, Market
 from novapulse.cli.live_recording import Keepers
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
-from novapulse.core.bars import DAY_NS
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Answer, Commit, Record
@@ -39,10 +37,9 @@ from novapulse.engine.life import Link
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
-from novapulse.engine.report import health_of
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import BreakerSettings, TraderSettings
-from novapulse.engine.supervisor import Chore, Supervisor, Voice
+from novapulse.engine.supervisor import Supervisor, Voice
 from novapulse.engine.timeline import Timeline
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record, with_own_fees
@@ -50,23 +47,17 @@ from novapulse.ledger import queries
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.market.recorder import SESSIONS, prune_sessions
-from novapulse.ops import health
-from novapulse.ops.clock import WallWatch
-from novapulse.ops.disk import free_fraction
 from novapulse.venues.simulated import PaperVenue, SimulatedExchange
 
 _log = structlog.get_logger("novapulse.live")
 
 LEDGER_FILE = "ledger.db"
 ANSWER_BACK_NS = 50_000_000
-MEASURE_EVERY_S = 5.0
 BEAT_S = 5.0
 """How long a recording that is played fast may pause, seconds of the machine: that is no silence of the feed."""
 
-TIDY_EVERY_S = 60.0
 FILLS_KNOWN = 64
 _CLOCKS_APART_NS = 60_000_000_000
-HOLD_RUNS_KEPT_NS = 90 * DAY_NS
 _EVENTS_READ = 20_000
 
 
@@ -323,7 +314,6 @@ def put_together(session: Session, timeline: Timeline, committer: Committer, set
     supervisor = Supervisor(
         list(runners.values()), feeds, timeline, settings, session.leases, orderly, session=session.name
     )
-    supervisor.chores = chores(session, supervisor, timeline)
     return Parts(supervisor, tuple(runners.values()), feeds, committer)
 
 
@@ -399,67 +389,3 @@ def _known(session: Session, key: AccountKey) -> set[str]:
 def _answered(session: Session, key: AccountKey) -> dict[str, Answer]:
     bodies = [entry.record.body for entry in session.ledger.records(key, ("command_answered",))]
     return {one["command_id"]: Answer(str(one["command_id"]), bool(one["done"]), str(one["text"])) for one in bodies}
-
-
-def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:
-    """Return what is done beside the trading: health, measurements, the ledger's end, signs of life, tidying up."""
-    return (
-        Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, running=True)),
-        Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
-        Chore("ledger", HEALTH_EVERY_S, partial(_stop_without_ledger, session, supervisor)),
-        Chore("watchdog", HEALTH_EVERY_S, Beats(supervisor)),
-        Chore("tidying", TIDY_EVERY_S, lambda: partial(_tidy, session, timeline.now_ns())),
-    )
-
-
-def _stop_without_ledger(session: Session, supervisor: Supervisor) -> None:
-    # Only a start opens the file anew and checks it: whoever watches the process sees it fail and starts it.
-    if session.ledger.gone:
-        supervisor.ask_stop(f"the ledger is not written any more: {session.ledger.gone}")
-
-
-def _write_health(session: Session, supervisor: Supervisor, timeline: Timeline, *, running: bool) -> Callable[[], None]:
-    now_ns = timeline.now_ns()
-    content = health.document(
-        [health_of(runner, now_ns) for runner in supervisor.runners.values()],
-        now_ns=time.time_ns(),
-        ledger_id=session.ledger.ledger_id,
-        ledger_place=str(session.ledger.place),
-        version=__version__,
-        session=session.name,
-        reasons=[f"nobody looks after {listed(session.left_alone)}"] if session.left_alone else (),
-        running=running,
-    )
-    return lambda: health.write(session.home / health.FILE, content)
-
-
-def last_health(session: Session, supervisor: Supervisor, timeline: Timeline) -> None:
-    """Write the document of a trader that has stopped."""
-    try:
-        _write_health(session, supervisor, timeline, running=False)()
-    except OSError as wrong:
-        _log.warning("the last health document was not written", error=str(wrong))
-
-
-class _Measurements:
-    """Lets the accounts know how the machine is."""
-
-    def __init__(self, session: Session, supervisor: Supervisor) -> None:
-        self._home = session.home
-        self._supervisor = supervisor
-        self._watch = WallWatch()
-
-    def __call__(self) -> None:
-        free = free_fraction(self._home)
-        jump_ns = self._watch.jump_ns()
-        for runner in self._supervisor.runners.values():
-            runner.condition("disk_free", free)
-            if jump_ns is not None:
-                runner.condition("clock_step", jump_ns / 1e9, f"the machine's clock moved by {jump_ns / 1e9:+.1f} s")
-        if jump_ns is not None:
-            _log.warning("the machine's clock was set, or the machine slept", by_s=round(jump_ns / 1e9, 1))
-
-
-def _tidy(session: Session, now_ns: int) -> None:
-    session.ledger.prune_hold_runs(now_ns - HOLD_RUNS_KEPT_NS)
-    session.ledger.shrink_log()

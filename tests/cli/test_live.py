@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from novapulse.backtest import run as backtest
-from novapulse.cli.live_session import _Measurements
+from novapulse.cli.live_chores import _Measurements
 from novapulse.config import load, settings_of
 from novapulse.control.inbox import Inbox
 from novapulse.core.bars import format_ns
@@ -140,7 +140,7 @@ def test_each_account_makes_the_round_trips_of_its_backtest(
         # What goes by the machine's clock happens all the time, and finds that the clock was set: how long the run
         # takes on a busy machine changes nothing of what it does.
         for name in ("MEASURE_EVERY_S", "HEALTH_EVERY_S", "TIDY_EVERY_S"):
-            monkeypatch.setattr(f"novapulse.cli.live_session.{name}", 0.05)
+            monkeypatch.setattr(f"novapulse.cli.live_chores.{name}", 0.05)
         monkeypatch.setattr("novapulse.engine.lease_keeper.LeaseKeeper.every_s", 0.05)
         monkeypatch.setattr("novapulse.ops.clock.WallWatch.jump_ns", lambda watch: 3_000_000_000)
     configure(stocked_home, feed={"source": "recorded"})
@@ -349,7 +349,7 @@ def test_a_full_disk_stops_the_trading_loses_nothing_and_is_over_when_there_is_r
 def test_a_ledger_that_is_gone_ends_the_process_at_once_and_a_new_start_goes_on(
     cli: Cli, stocked_home: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("novapulse.cli.live_session.HEALTH_EVERY_S", 0.05)
+    monkeypatch.setattr("novapulse.cli.live_chores.HEALTH_EVERY_S", 0.05)
     write, calls = Ledger.commit, iter(range(10**6))
 
     def commit(ledger: Ledger, commits: Any) -> None:
