@@ -36,12 +36,22 @@ function on(id, work) {
   });
 }
 
-// Only a path of this server, never another place.
-function after() {
-  const wanted = new URLSearchParams(location.search).get("next") || "/apps/overview";
-  const target = new URL(wanted, location.origin);
-  return target.origin === location.origin ? target.pathname + target.search : "/apps/overview";
+const home = "/apps/overview";
+
+// Only a page of this server, and the whole address: `/.//elsewhere` is a path of ours that reads as another server.
+function ours(wanted) {
+  let target;
+  try {
+    target = new URL(wanted, location.origin);
+  } catch {
+    return "";
+  }
+  const isPage = target.pathname.startsWith("/apps/") || ["/", "/account"].includes(target.pathname);
+  return target.origin === location.origin && isPage ? target.href : "";
 }
+
+const next = () => new URLSearchParams(location.search).get("next");
+const after = () => (next() && ours(next())) || home;
 
 on("login", async ({ name, password }) => {
   await ask("POST", "/session", { name, password });
@@ -51,7 +61,7 @@ on("login", async ({ name, password }) => {
 on("welcome", async ({ name, password, again }) => {
   if (password !== again) throw new Error("the two passwords differ");
   await ask("POST", "/session/welcome", { token: location.hash.slice(1), name, password });
-  location.replace("/apps/overview");
+  location.replace(home);
 });
 
 const moment = (ns) => new Date(ns / 1e6).toISOString().replace("T", " ").slice(0, 16) + " UTC";
@@ -80,6 +90,10 @@ async function fill() {
   const me = await ask("GET", "/session");
   csrf = me.csrf;
   at("who").textContent = `${me.name}, ${me.role}`;
+  // A key has at most what its person has, and never looks after people.
+  for (const box of document.querySelectorAll("#make-key input[name=scope]")) {
+    box.closest("label").hidden = box.disabled = !me.scopes.includes(box.value);
+  }
   const left = Math.round((me.step_up_until_ns / 1e6 - Date.now()) / 60000);
   at("step-state").textContent = left > 0 ? `Confirmed for another ${left} min.` : "";
   const sessions = await ask("GET", "/sessions");
@@ -92,14 +106,28 @@ async function fill() {
     () => ask("DELETE", `/keys/${encodeURIComponent(one.prefix)}`))));
 }
 
+// The page that sent somebody here, as `next` or as where the browser came from, is where the way back leads.
+function wayBack() {
+  const came = ours(next() || document.referrer || "/");
+  if (!came || !new URL(came).pathname.startsWith("/apps/")) return;
+  const back = at("back");
+  back.href = came;
+  back.textContent = "← Back to the page you came from";
+  back.dataset.asked = "yes";
+}
+
 if (at("sessions")) {
+  wayBack();
   on("step-up", async ({ password }, form) => {
     csrf = (await ask("POST", "/session/step-up", { password })).csrf;
     form.reset();
     await fill();
+    const back = at("back");
+    if (back.dataset.asked) back.focus();
   });
-  on("make-key", async ({ label }, form) => {
-    const made = await ask("POST", "/keys", { label, scopes: ["read"], days: 90 });
+  on("make-key", async (said, form) => {
+    const scopes = new FormData(form).getAll("scope");
+    const made = await ask("POST", "/keys", { label: said.label, scopes, days: Number(said.days) });
     at("new-key").textContent = made.key;
     form.reset();
     await fill();

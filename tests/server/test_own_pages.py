@@ -1,0 +1,110 @@
+"""Our own pages in a real browser: where they lead, and what a key may be made for."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novapulse.server import pages
+from tests.browser import chromium
+
+__all__ = ["chromium"]
+
+OURS = "https://desk.example"
+FILES = Path(pages.__file__).parent / "page_files"
+ME = {"name": "ana", "role": "operator", "csrf": "c", "scopes": ["read", "control"], "step_up_until_ns": 0}
+
+
+class Desk:
+    """A server that is made of the files alone; everything else is answered as a page that says where one is."""
+
+    def __init__(self, browser: Any) -> None:
+        self.context = browser.new_context()
+        self.context.route("**/*", self._answer)
+        self.page = self.context.new_page()
+        self.sent: list[tuple[str, str, Any]] = []
+
+    def _answer(self, route: Any) -> None:
+        path = route.request.url.partition("?")[0].removeprefix(OURS)
+        if path.startswith("/static/"):
+            route.fulfill(path=FILES / path.removeprefix("/static/"))
+        elif path in ("/login", "/account"):
+            route.fulfill(path=FILES / f"{path[1:]}.html", content_type="text/html")
+        elif path.startswith("/api/v1/"):
+            said = route.request.post_data
+            self.sent.append((route.request.method, path.removeprefix("/api/v1"), said and json.loads(said)))
+            lists = path.endswith(("/sessions", "/keys")) and route.request.method == "GET"
+            route.fulfill(json=[] if lists else {**ME, "key": "np_made"})
+        else:
+            route.fulfill(body=f"<title>{route.request.url}</title>", content_type="text/html")
+
+    def signed_in(self, wanted: str) -> str:
+        """Sign in with a wish where to go, and return where one gets."""
+        self.page.goto(f"{OURS}/login?next={wanted}")
+        self.page.fill("input[name=name]", "ana")
+        self.page.fill("input[name=password]", "violet kettle seven")
+        self.page.click("button[type=submit]")
+        self.page.wait_for_url(lambda url: "/login" not in url)
+        return str(self.page.url)
+
+
+@pytest.fixture
+def desk(chromium: Any) -> Iterator[Desk]:
+    found = Desk(chromium)
+    yield found
+    found.context.close()
+
+
+HOME = "/apps/overview"
+WHERE = {
+    "a page": ("/apps/desk/%3Fexchange%3Dkraken%26account_id%3Dmain", "/apps/desk/?exchange=kraken&account_id=main"),
+    "the account": ("/account", "/account"),
+    "a path that reads as another server": ("/.//evil.example/x", HOME),
+    "the same behind a page": ("/apps/..//evil.example/x", HOME),
+    "two strokes": ("//evil.example/x", HOME),
+    "another server": ("https://evil.example/apps/x", HOME),
+    "a script": ("javascript:alert(1)", HOME),
+    "no address at all": ("http://", HOME),
+    "what is no page": ("/api/v1/session", HOME),
+    "nothing": ("", HOME),
+}
+
+
+@pytest.mark.parametrize(("wanted", "where"), WHERE.values(), ids=WHERE)
+def test_signing_in_leads_to_a_page_of_ours_and_nowhere_else(desk: Desk, wanted: str, where: str) -> None:
+    assert desk.signed_in(wanted) == OURS + where
+
+
+def test_having_confirmed_leads_back_to_where_one_came_from(desk: Desk) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/apps/desk/?account_id=main")
+    page.evaluate("location.assign('/account')")
+    page.wait_for_selector("#back[data-asked]")
+    page.fill("#step-password", "violet kettle seven")
+    page.click("#step-up button")
+    page.wait_for_function("document.activeElement === document.getElementById('back')")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{OURS}/apps/desk/?account_id=main")
+
+
+def test_nothing_from_elsewhere_becomes_the_way_back(desk: Desk) -> None:
+    desk.page.goto(f"{OURS}/account?next=/.//evil.example/apps/x")
+    desk.page.wait_for_selector("#who:not(:empty)")
+    assert desk.page.get_attribute("#back", "href") == HOME
+
+
+def test_a_key_is_made_for_what_was_ticked_of_what_one_may(desk: Desk) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/account")
+    page.wait_for_selector("#who:not(:empty)")
+    boxes = page.locator("#make-key input[name=scope]")
+    visible = [boxes.nth(at).get_attribute("value") for at in range(boxes.count()) if boxes.nth(at).is_visible()]
+    assert visible == ME["scopes"]
+    page.fill("#key-label", "a script")
+    page.fill("#key-days", "7")
+    page.check("#make-key input[value=control]")
+    page.click("#make-key button")
+    page.wait_for_selector("#new-key:not(:empty)")
+    assert ("POST", "/keys", {"label": "a script", "scopes": ["read", "control"], "days": 7}) in desk.sent
