@@ -24,7 +24,6 @@ from typing import Any
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, say
 from novapulse.config import home_folder, lake_folder
 from novapulse.config.places import CONFIG, DATA_DIR, HOME
-from novapulse.control.people import link_address
 from novapulse.control.plane import ControlPlane
 from novapulse.ops import health
 
@@ -38,6 +37,7 @@ PRELUDE_S = 8.0
 START_S = 180.0
 STOP_S = 20.0
 _LOOK_S = 0.2
+_ADMIN = "demo"
 
 
 class DemoError(RuntimeError):
@@ -62,10 +62,14 @@ def show_whole(*, once: bool, port: int) -> int:
             trader = stack.enter_context(_process(home, "live", speed=SPEED))
             _until(lambda: health.read(home / health.FILE, time.time_ns()).healthy, "the trader is healthy", [trader])
             port = _free(port)
+            visitor = _Visitor(port)
+            if once:
+                # The proof comes in as the admin it made: the server then prints no way in that nobody is to take.
+                visitor.makes_itself_admin(home)
             server = stack.enter_context(_process(home, "serve", "--host", HOST, "--port", str(port)))
             _until(lambda: _answers(port), "the server answers", [trader, server])
             if once:
-                _prove(home, port)
+                _prove(visitor)
                 return EXIT_DONE
             _stay(home, f"http://{HOST}:{port}", {"trader": trader, "server": server})
         except DemoError as wrong:
@@ -132,10 +136,8 @@ def _until(is_so: Callable[[], bool], what: str, processes: list["subprocess.Pop
 
 
 def _stay(home: Path, address: str, processes: "dict[str, subprocess.Popen[bytes]]") -> None:
-    token = ControlPlane(home).people.first_link("demo")
-    way_in = (
-        f"a link that makes you its admin, once:\n  {link_address(address, token)}" if token else f"sign in: {address}"
-    )
+    # The server made the one link that works and printed it: another would end it.
+    way_in = "sign in there" if ControlPlane(home).people.has_admin() else "the link above makes you its admin, once"
     say(f"\nDashboards: {address}\n{way_in}\nCtrl-C stops trader and server.\n")
     running = dict(processes)
     while running:
@@ -175,6 +177,7 @@ class _Visitor:
     def __init__(self, port: int) -> None:
         self._port = port
         self._own: dict[str, str] = {}
+        self._password = secrets.token_urlsafe(24)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
         """Return an answer: what JSON says, or the text of a page.
@@ -197,18 +200,26 @@ class _Visitor:
             self._own["Cookie"] = cookie.partition(";")[0]
         return json.loads(text) if "json" in answer.getheader("content-type", "") else text
 
-    def welcome(self, token: str) -> None:
-        """Become the first admin."""
-        said = {"token": token, "name": "demo", "password": secrets.token_urlsafe(24)}
-        self._own["X-CSRF"] = self.ask("POST", "/api/v1/session/welcome", said)["csrf"]
+    def makes_itself_admin(self, home: Path) -> None:
+        """Become the admin of a home folder that has none, before any server is asked.
+
+        Raises:
+            DemoError: There is one already.
+        """
+        plane = ControlPlane(home)
+        token = plane.people.first_link("demo")
+        if token is None:
+            raise DemoError("the demo's home folder has an admin already")
+        plane.entrance.use_link(token, self._password, name=_ADMIN, address="demo")
+
+    def sign_in(self) -> None:
+        """Sign in as the admin."""
+        said = {"name": _ADMIN, "password": self._password}
+        self._own["X-CSRF"] = self.ask("POST", "/api/v1/session", said)["csrf"]
 
 
-def _prove(home: Path, port: int) -> None:
-    token = ControlPlane(home).people.first_link("demo")
-    if token is None:
-        raise DemoError("the demo's home folder has an admin already")
-    visitor = _Visitor(port)
-    visitor.welcome(token)
+def _prove(visitor: _Visitor) -> None:
+    visitor.sign_in()
     accounts = visitor.ask("GET", "/api/v1/accounts")
     say("accounts: " + ", ".join(f"{one['account_id']} on {one['exchange']} ({one['equity']})" for one in accounts))
     for name in ("overview", "desk", "risk", "orders", "decisions", "scanner", "journal", "health"):

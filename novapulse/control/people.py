@@ -221,6 +221,11 @@ class People:
             )
             return _new_link(database, None, now_ns)
 
+    def has_admin(self) -> bool:
+        """Return whether there is an admin who can sign in."""
+        with self._acts.storage.reading() as database:
+            return count_admins(database) > 0
+
     def link(self, token: str) -> Link | None:
         """Return what a link is for; None when it is none, was used, or is too old."""
         with self._acts.storage.reading() as database:
