@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from novapulse.control.storage import Storage
 
 ROWS_MAX = 20_000
+FLOOD_ENDS_S = 60.0
+"""Without a refusal, s."""
+
 _SWEPT_AT_ONCE = 100
 _KEPT_NS = 1_000_000_000
 _SUBJECTS_MAX = 1_000
@@ -73,17 +77,28 @@ class Ruling:
 
 
 class Flood:
-    """Counts refusals of one subject in a row, so that a flood of them is told in a few words. Kept in memory."""
+    """Counts refusals of one subject in a row, so that a flood of them is told in a few words. Kept in memory.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Tells the time, s; it never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._clock = clock
+        # Subject -> how many, and when the last of them came, s.
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def refused(self, subject: str) -> int:
-        """Count a refusal, and return how many there were where that is worth telling: 1, 2, 4, 8 ...; else 0."""
+        """Count a refusal, and return how many there were where that is worth telling: 1, 2, 4, 8 ...; else 0.
+
+        One that comes a minute after the last is the first again.
+        """
+        now_s = self._clock()
         with self._lock:
-            count = self._counts.pop(subject, 0) + 1
-            self._counts[subject] = count
+            count, last_s = self._counts.pop(subject, (0, now_s))
+            count = count + 1 if now_s - last_s < FLOOD_ENDS_S else 1
+            self._counts[subject] = count, now_s
             if len(self._counts) > _SUBJECTS_MAX:
                 self._counts.popitem(last=False)
         return count if count & (count - 1) == 0 else 0

@@ -3,7 +3,8 @@
 Invariants:
 - control.db holds the hash of an id alone, and every sign-in and step-up makes a new one;
 - a session ends after 30 minutes without a sign of its person, 12 hours after its start whatever happens, and at once
-  when the person is disabled or gets another role or password;
+  when the person is disabled or gets another role or password; a page that is open and answers is a sign, and never
+  stands for the password;
 - the role is read with every request, never kept in the session.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from sqlite3 import Connection
 from typing import Any
 
+from novapulse.control import audit
 from novapulse.control.acts import Acts, Done, Wish, plain
 from novapulse.control.people import hashed_token
 from novapulse.control.roles import SCOPES, Principal, Role, Via
@@ -106,7 +108,7 @@ class Sessions:
 
         Args:
             token: From the cookie.
-            touch: Whether this is a sign of the person; False for what a page asks on its own, such as a live feed.
+            touch: Whether this is a sign of the person; False for what only looks who it is.
 
         Raises:
             ControlError: control.db cannot be used.
@@ -114,8 +116,26 @@ class Sessions:
         now_ns = self._acts.clock()
         with self._acts.storage.reading() as database:
             session = find(database, token, now_ns)
-            if session and touch and now_ns - session.seen_ns >= _SEEN_EVERY_NS:
-                database.execute("UPDATE session SET seen_ns = ? WHERE token_hash = ?", (now_ns, hashed_token(token)))
+            if touch:
+                _touch(database, session, now_ns)
+        return session
+
+    def alive(self, handle: str, *, touch: bool = False) -> Session | None:
+        """Return the session of a handle, under whatever id it goes on; None when it is over.
+
+        Args:
+            handle: Of a session that was found.
+            touch: Whether this is a sign of the person, as a page is that is open and answers.
+
+        Raises:
+            ControlError: control.db cannot be used.
+        """
+        now_ns = self._acts.clock()
+        with self._acts.storage.reading() as database:
+            row = database.execute(_FIND + " AND session.handle = ?3", (now_ns, IDLE_NS, handle)).fetchone()
+            session = _session(row) if row else None
+            if touch:
+                _touch(database, session, now_ns)
         return session
 
     def of(self, name: str) -> list[Session]:
@@ -126,11 +146,12 @@ class Sessions:
             )
             return [_session(row) for row in rows]
 
-    def sign_out(self, token: str, *, source: str = "") -> None:
-        """End the session of an id; nothing happens when there is none."""
+    def sign_out(self, token: str, *, source: str = "") -> Done[None] | None:
+        """End the session of an id; None, and nothing happens, when there is none."""
         session = self.find(token, touch=False)
-        if session:
-            self._acts.run(session.principal, Wish("sign_out", source=source), _ending(session.handle))
+        if session is None:
+            return None
+        return self._acts.run(session.principal, Wish("sign_out", source=source), _ending(session.handle))
 
     def end(self, by: Principal, handle: str, *, key: str = "", source: str = "") -> Done[None]:
         """End a session by its handle: one's own, or as an admin anybody's.
@@ -141,7 +162,10 @@ class Sessions:
         """
         with self._acts.storage.reading() as database:
             row = database.execute("SELECT person FROM session WHERE handle = ?", (handle,)).fetchone()
-        own = row is not None and row[0] == by.name and by.via is Via.WEB
+            earlier = None if row or not key else audit.done_before(database, by.actor, key)
+        # One's own that was ended under this key before is one's own still.
+        was_own = row[0] == by.name if row else earlier is not None and earlier.action == "end_session"
+        own = was_own and by.via is Via.WEB
         wish = Wish(
             "end_session" if own else "end_session_of_other", arguments={"handle": handle}, key=key, source=source
         )
@@ -193,6 +217,11 @@ def find(database: Connection, token: str, now_ns: int) -> Session | None:
     """Return the session of an id; None when there is none, or none any more."""
     row = database.execute(_FIND + " AND session.token_hash = ?3", (now_ns, IDLE_NS, hashed_token(token))).fetchone()
     return _session(row) if row else None
+
+
+def _touch(database: Connection, session: Session | None, now_ns: int) -> None:
+    if session and now_ns - session.seen_ns >= _SEEN_EVERY_NS:
+        database.execute("UPDATE session SET seen_ns = ? WHERE handle = ?", (now_ns, session.handle))
 
 
 def _session(row: tuple[Any, ...]) -> Session:

@@ -20,12 +20,11 @@ from novapulse.control.limits import READS, address_key
 from novapulse.control.roles import NOBODY, Denied, Principal, check
 from novapulse.control.sessions import Session
 from novapulse.control.storage import ControlError
-from novapulse.server.gate import Visitor, same_origin
+from novapulse.server.gate import NOT_OUR_PAGE, Visitor, same_origin
 from novapulse.server.lanes import COMMANDS
 from novapulse.server.parts import Parts, address_of, parts_of
 
 CSRF_HEADER = "x-csrf"
-NOT_OUR_PAGE = "that did not come from a page of this server: --origin tells it how browsers reach it"
 _BEARER = "bearer "
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -99,7 +98,34 @@ def visitor_of(connection: HTTPConnection) -> Visitor | None:
     """Return who a request for an app comes from, as the gate wants to know it; keys open no pages."""
     caller = recognise(connection, touch=connection.scope["type"] == "http")
     session = caller.session
-    return Visitor(session.person, str(session.role), session.csrf) if session else None
+    return Visitor(session.person, str(session.role), session.csrf, session.handle) if session else None
+
+
+class Doors:
+    """Knows who comes to the gate of the apps.
+
+    Args:
+        parts: The server's.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def who_asks(self, connection: HTTPConnection) -> Visitor | None:
+        """Return who a request comes from."""
+        return await run_in_threadpool(visitor_of, connection)
+
+    async def is_there(self, visitor: Visitor) -> bool:
+        """Return whether the session of an open page goes on; the page is a sign of its person."""
+        alive = self._parts.plane.sessions.alive
+        return await run_in_threadpool(alive, visitor.session, touch=True) is not None
+
+    async def refused(self, connection: HTTPConnection, why: str) -> None:
+        """Write down that a request was refused."""
+        await run_in_threadpool(self._refused, connection, why)
+
+    def _refused(self, connection: HTTPConnection, why: str) -> None:
+        recognise(connection, touch=False).refused("read", Denied(why), connection.scope["path"])
 
 
 class Needs:

@@ -5,16 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from novapulse import __version__
 from novapulse.server import errors, live, pages
-from novapulse.server.access import visitor_of
+from novapulse.server.access import Doors
 from novapulse.server.answers import PROBLEMS
 from novapulse.server.frontend import frontend_of_marimo
-from novapulse.server.gate import Gate, Visitor
+from novapulse.server.gate import PAGE_LINGERS_S, Gate
 from novapulse.server.headers import SecurityHeaders
 from novapulse.server.layers import BodyEnds, HeadAsGet
 from novapulse.server.live import Broadcast
@@ -40,8 +38,9 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
     """
     app = api_of(parts)
     if apps is not None:
+        told = {"mode": parts.mode, "config": None if parts.config is None else str(parts.config)}
         app.mount(ASSETS, frontend_of_marimo())
-        app.mount(APPS, Gate(apps, _visitor, parts.origins))
+        app.mount(APPS, Gate(apps, Doors(parts), parts.origins, told))
     return SecurityHeaders(BodyEnds(HeadAsGet(app)), APPS, ASSETS, https=parts.https)
 
 
@@ -75,16 +74,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def _visitor(connection: HTTPConnection) -> Visitor | None:
-    return await run_in_threadpool(visitor_of, connection)
-
-
 def apps_of(folder: Path) -> ASGIApp:
     """Return marimo's apps of a folder, each under the name of its file, in run mode alone."""
     # marimo takes a second to load, and only the server wants it.
     from marimo import create_asgi_app
 
-    served = create_asgi_app(quiet=True, include_code=False, session_ttl=60)
+    served = create_asgi_app(quiet=True, include_code=False, session_ttl=PAGE_LINGERS_S)
     for file in sorted(folder.glob("*.py")):
         served = served.with_app(path=f"/{file.stem}", root=str(file))
     built: ASGIApp = served.build()

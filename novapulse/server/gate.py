@@ -3,25 +3,44 @@
 Invariants:
 - nothing behind it is reached without a session of ours, from another origin, or on another visitor's kernel;
 - the kernel never sees our cookie; it is told who is there, the role, and a token for what the page may ask of us;
-- a socket is closed when its session ends, whatever ended it.
+- a socket is closed when its session ends, whatever ended it, and not when the session goes on under a new id;
+- nobody has more than `PAGES_OF_ONE_MAX` pages, each of which is a kernel: with them, nobody keeps others out;
+- whoever is refused is reported to the porter.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 CLOSED_BY_POLICY = 4403
 CHECK_EVERY_S = 2.0
 KERNELS_MAX = 10_000
 KERNEL_KEPT_S = 12 * 3600
+PAGES_OF_ONE_MAX = 12
+PAGE_LINGERS_S = 60
+"""How long marimo keeps the kernel of a page that was closed, s."""
+
+NOT_OUR_PAGE = "that did not come from a page of this server: --origin tells it how browsers reach it"
+_TOO_MANY = (
+    f"{PAGES_OF_ONE_MAX} pages of yours are open, as many as one person may have: close one, wait a minute, and load "
+    "this one anew"
+)
+_TOO_MANY_PAGE = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Too many pages</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/static/page.css"></head>
+<body><main><h1>Too many pages</h1><p role="alert">{_TOO_MANY}.</p></main></body></html>
+"""
 _STREAMS_REFUSED = ("/sse", "/ws_sync")
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -34,14 +53,29 @@ class Visitor:
         name: Of the person.
         role: What the person may do.
         csrf: What a page has to send back with everything that changes something.
+        session: Handle of the session, the same under whatever id it goes on.
     """
 
     name: str
     role: str
     csrf: str
+    session: str
 
 
-WhoAsks = Callable[[HTTPConnection], Awaitable[Visitor | None]]
+class Porter(Protocol):
+    """Knows the people that come to the gate."""
+
+    async def who_asks(self, connection: HTTPConnection) -> Visitor | None:
+        """Return who a request comes from, asked anew each time; None for nobody."""
+        ...
+
+    async def is_there(self, visitor: Visitor) -> bool:
+        """Return whether the session of a page that is open goes on; a page that is looked at keeps it alive."""
+        ...
+
+    async def refused(self, connection: HTTPConnection, why: str) -> None:
+        """Take note that a request was refused."""
+        ...
 
 
 class Kernels:
@@ -68,23 +102,64 @@ class Kernels:
         return True
 
 
+class Pages:
+    """How many pages each person has: those that are open, and those whose kernel lingers."""
+
+    def __init__(self, pages_max: int = PAGES_OF_ONE_MAX, lingers_s: float = PAGE_LINGERS_S) -> None:
+        """Begin without any."""
+        # Name -> kernel -> sockets that are open, and since when there is none, s.
+        self._of: dict[str, dict[str, tuple[int, float]]] = {}
+        self._max = pages_max
+        self._lingers_s = lingers_s
+
+    def has_room(self, name: str, now_s: float, kernel: str = "") -> bool:
+        """Return whether somebody may open one more page; a kernel that is there already needs no room."""
+        mine = self._of.get(name, {})
+        for one, (sockets, since_s) in list(mine.items()):
+            if not sockets and now_s - since_s >= self._lingers_s:
+                del mine[one]
+        if not mine:
+            self._of.pop(name, None)
+        return kernel in mine or len(mine) < self._max
+
+    @contextmanager
+    def opened(self, name: str, kernel: str) -> Iterator[None]:
+        """Count a page while its socket is open, and for as long as its kernel lingers."""
+        mine = self._of.setdefault(name, {})
+        mine[kernel] = mine.get(kernel, (0, 0.0))[0] + 1, 0.0
+        try:
+            yield
+        finally:
+            mine[kernel] = mine[kernel][0] - 1, time.monotonic()
+
+
 class Gate:
     """Lets visitors through to marimo's apps.
 
     Args:
         app: The apps.
-        who_asks: Tells who a request comes from, asked anew each time; None for nobody.
+        porter: Knows the people.
         origins: Where our pages may come from, such as `http://127.0.0.1:8700`; empty for wherever the request's own
             host is.
+        told: What every page is told beside who looks at it.
         login_path: Where to sign in.
     """
 
-    def __init__(self, app: ASGIApp, who_asks: WhoAsks, origins: Collection[str], login_path: str = "/login") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        porter: Porter,
+        origins: Collection[str],
+        told: Mapping[str, Any] | None = None,
+        login_path: str = "/login",
+    ) -> None:
         self._app = app
-        self._who_asks = who_asks
+        self._porter = porter
         self._origins = frozenset(origins)
+        self._told = dict(told or {})
         self._login_path = login_path
         self._kernels = Kernels()
+        self._pages = Pages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -96,19 +171,23 @@ class Gate:
         path = scope["path"]
         changes = is_socket or scope["method"] not in _SAFE
         if changes and not same_origin(connection, self._origins):
-            await _deny(scope, receive, send, 403)
+            await self._refuse(connection, receive, send, NOT_OUR_PAGE)
             return
         if path.endswith("/manifest.json") and not changes:
             # Browsers fetch it without cookies.
             await JSONResponse({})(scope, receive, send)
             return
-        visitor = await self._who_asks(connection)
+        visitor = await self._porter.who_asks(connection)
         if visitor is None:
-            await self._to_login(scope, receive, send)
-        elif path.endswith(_STREAMS_REFUSED) or not self._owns(connection, visitor):
-            await _deny(scope, receive, send, 403)
+            await self._to_login(connection, receive, send)
+        elif path.endswith(_STREAMS_REFUSED):
+            await self._refuse(connection, receive, send, "streams that open a kernel by themselves are closed")
+        elif not self._owns(connection, visitor):
+            await self._refuse(connection, receive, send, "that is another visitor's page")
         elif not changes and (whole := _with_slash(scope)):
             await RedirectResponse(whole, 307)(scope, receive, send)
+        elif not self._has_room(connection, visitor):
+            await self._refuse(connection, receive, send, _TOO_MANY, HTMLResponse(_TOO_MANY_PAGE, 429))
         else:
             await self._through(connection, visitor, receive, send)
 
@@ -123,22 +202,31 @@ class Gate:
         now_s = time.monotonic()
         return all(self._kernels.claim(one, visitor.name, now_s) for one in sorted(named))
 
+    def _has_room(self, connection: HTTPConnection, visitor: Visitor) -> bool:
+        is_socket = connection.scope["type"] == "websocket"
+        opens = is_socket or (connection.scope["method"] in _SAFE and _wants_page(connection))
+        return not opens or self._pages.has_room(visitor.name, time.monotonic(), _kernel(connection))
+
     async def _through(self, connection: HTTPConnection, visitor: Visitor, receive: Receive, send: Send) -> None:
         scope = connection.scope
         inner = {
             **scope,
             "user": SimpleUser(visitor.name),
-            "meta": {"role": visitor.role, "csrf": visitor.csrf},
+            "meta": {**self._told, "role": visitor.role, "csrf": visitor.csrf},
             "headers": [header for header in scope["headers"] if header[0] != b"cookie"],
         }
         if scope["type"] == "http":
             await self._app(inner, receive, send)
             return
-        served = asyncio.ensure_future(self._app(inner, receive, send))
+        with self._pages.opened(visitor.name, _kernel(connection)):
+            await self._while_there(visitor, self._app(inner, receive, send), send)
+
+    async def _while_there(self, visitor: Visitor, serving: Awaitable[None], send: Send) -> None:
+        served = asyncio.ensure_future(serving)
         try:
             while not served.done():
                 await asyncio.wait({served}, timeout=CHECK_EVERY_S)
-                if not served.done() and await self._who_asks(connection) is None:
+                if not served.done() and not await self._porter.is_there(visitor):
                     served.cancel()
                     await asyncio.wait({served})
                     await send({"type": "websocket.close", "code": CLOSED_BY_POLICY})
@@ -147,14 +235,25 @@ class Gate:
         finally:
             served.cancel()
 
-    async def _to_login(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wants_page = scope["type"] == "http" and "text/html" in HTTPConnection(scope).headers.get("accept", "")
-        if wants_page and scope["method"] in _SAFE:
+    async def _to_login(self, connection: HTTPConnection, receive: Receive, send: Send) -> None:
+        scope = connection.scope
+        if scope["type"] == "http" and scope["method"] in _SAFE and _wants_page(connection):
             # With the account that is asked for: the page that opens after signing in shows it.
             where = quote(_address(scope), safe="/")
             await RedirectResponse(f"{self._login_path}?next={where}", 303)(scope, receive, send)
         else:
-            await _deny(scope, receive, send, 401)
+            await self._refuse(connection, receive, send, "sign in first", PlainTextResponse("sign in first", 401))
+
+    async def _refuse(
+        self, connection: HTTPConnection, receive: Receive, send: Send, why: str, answer: Response | None = None
+    ) -> None:
+        await self._porter.refused(connection, why)
+        if connection.scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": CLOSED_BY_POLICY})
+            return
+        said = answer or PlainTextResponse("that is not allowed", 403)
+        await said(connection.scope, receive, send)
 
 
 def same_origin(connection: HTTPConnection, origins: Collection[str]) -> bool:
@@ -188,11 +287,9 @@ def _with_slash(scope: Scope) -> str:
     return _address(scope, "/")
 
 
-async def _deny(scope: Scope, receive: Receive, send: Send, status: int) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": CLOSED_BY_POLICY})
-        return
-    text = "sign in first" if status == 401 else "that is not allowed"
-    answer: Response = PlainTextResponse(text, status)
-    await answer(scope, receive, send)
+def _wants_page(connection: HTTPConnection) -> bool:
+    return "text/html" in connection.headers.get("accept", "")
+
+
+def _kernel(connection: HTTPConnection) -> str:
+    return connection.query_params.get("session_id", "")

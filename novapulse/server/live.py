@@ -3,7 +3,9 @@
 Invariants:
 - readings are made by the hub's one thread and spelled once, however many listen;
 - a socket that is slow gets the newest reading next, never a queue of old ones, and holds nobody up;
-- a socket ends with its session, also while nothing is read or sent.
+- a socket ends with its session, also while nothing is read or sent, and not when the session goes on under a new id;
+- as long as it is open it is a sign of its person;
+- who gets none is a row of the audit.
 """
 
 import asyncio
@@ -20,11 +22,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
-from novapulse.control.roles import NOBODY, Denied, check
+from novapulse.control.roles import NOBODY, Denied, Scope, check
 from novapulse.control.storage import ControlError
 from novapulse.monitor import Hub, Overview
-from novapulse.server.access import recognise
-from novapulse.server.gate import CHECK_EVERY_S, CLOSED_BY_POLICY, same_origin
+from novapulse.server.access import Caller, NotSignedInError, recognise
+from novapulse.server.gate import CHECK_EVERY_S, CLOSED_BY_POLICY, NOT_OUR_PAGE, same_origin
 
 router = APIRouter(tags=["live"])
 SOCKETS_MAX = 200
@@ -105,16 +107,14 @@ def _spelled(found: Overview) -> str:
 async def live(websocket: WebSocket) -> None:
     """Push readings until the session ends."""
     broadcast: Broadcast = websocket.app.state.broadcast
-    by_key = "authorization" in websocket.headers
-    is_ours = by_key or same_origin(websocket, websocket.app.state.parts.origins)
-    whose = await run_in_threadpool(_reader, websocket) if is_ours else None
-    if whose is None or not broadcast.has_room(whose):
+    caller = await run_in_threadpool(_let_in, websocket, broadcast)
+    if caller is None:
         await websocket.close(CLOSED_BY_POLICY)
         return
-    async with broadcast.joined(whose) as seen:
+    async with broadcast.joined(caller.principal.name) as seen:
         await websocket.accept()
         async with create_task_group() as group:
-            for work in (_push(websocket, broadcast, seen), _until_gone(websocket), _until_over(websocket)):
+            for work in (_push(websocket, broadcast, seen), _until_gone(websocket), _until_over(websocket, caller)):
                 group.start_soon(_and_end, work, group.cancel_scope)
     with suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(CLOSED_BY_POLICY)
@@ -127,15 +127,28 @@ async def _and_end(work: Awaitable[None], scope: CancelScope) -> None:
     scope.cancel()
 
 
-def _reader(connection: HTTPConnection) -> str | None:
-    principal = recognise(connection, touch=False).principal
-    if principal is NOBODY:
-        return None
+def _let_in(connection: HTTPConnection, broadcast: Broadcast) -> Caller | None:
+    """Who may listen; None, and a row of the audit, for who may not."""
+    caller = recognise(connection, touch=False)
     try:
-        check(principal, "read")
-    except Denied:
+        if caller.principal is NOBODY:
+            raise NotSignedInError("sign in first")
+        if caller.session is not None and not same_origin(connection, caller.parts.origins):
+            raise Denied(NOT_OUR_PAGE)
+        check(caller.principal, "read")
+        if not broadcast.has_room(caller.principal.name):
+            raise ControlError("as many listen as may")
+    except ControlError as refusal:
+        caller.refused("read", refusal, connection.scope["path"])
         return None
-    return principal.name
+    return caller
+
+
+def _goes_on(connection: HTTPConnection, caller: Caller) -> bool:
+    """Whether what opened the socket still counts: the key, or the session under whatever id."""
+    if caller.session is not None:
+        return caller.parts.plane.sessions.alive(caller.session.handle, touch=True) is not None
+    return recognise(connection, touch=False).principal.may(Scope.READ)
 
 
 async def _push(websocket: WebSocket, broadcast: Broadcast, seen: int) -> None:
@@ -150,6 +163,6 @@ async def _until_gone(websocket: WebSocket) -> None:
         continue
 
 
-async def _until_over(websocket: WebSocket) -> None:
-    while await run_in_threadpool(_reader, websocket) is not None:
+async def _until_over(websocket: WebSocket, caller: Caller) -> None:
+    while await run_in_threadpool(_goes_on, websocket, caller):
         await asyncio.sleep(CHECK_EVERY_S)

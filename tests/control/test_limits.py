@@ -138,6 +138,16 @@ def test_of_a_flood_every_power_of_two_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert flood.refused("a") == 1, "forgotten: never more than so many subjects"
 
 
+def test_a_flood_is_over_after_a_minute_without_a_refusal() -> None:
+    now_s = 0.0
+    flood = Flood(lambda: now_s)
+    assert [flood.refused("ann") for _ in range(3)] == [1, 2, 0]
+    now_s += limits.FLOOD_ENDS_S - 1
+    assert flood.refused("ann") == 4
+    now_s += limits.FLOOD_ENDS_S
+    assert [flood.refused("ann") for _ in range(2)] == [1, 2]
+
+
 def test_a_refusal_writes_nothing(storage: Storage, clock: Clock) -> None:
     allowances = Allowances(storage, clock)
     for _ in range(3):

@@ -38,7 +38,6 @@ TABLE: dict[str, tuple[Role, bool, bool]] = {
     "adopt": (Role.OPERATOR, True, True),
     "ignore": (Role.OPERATOR, True, True),
     "settle": (Role.OPERATOR, True, True),
-    "change_limits": (Role.OPERATOR, True, True),
     "read_audit": (Role.ADMIN, False, False),
     "read_people": (Role.ADMIN, False, False),
     "add_person": (Role.ADMIN, True, False),

@@ -8,6 +8,7 @@ from novapulse.control.limits import Limit
 from novapulse.control.people import LINK_PATH
 from novapulse.control.roles import Role, Scope
 from novapulse.server import access
+from novapulse.server.gate import NOT_OUR_PAGE
 from novapulse.server.parts import API
 from tests.server.conftest import OURS, PASSWORD, SHELL, House, Visitor
 
@@ -48,7 +49,13 @@ def test_a_request_without_an_origin_is_no_page_of_ours(house: House) -> None:
     assert ana.post(PAUSE, json=ALL, headers=keyed("without 1")).status_code == 403
     said = {"name": "operator", "password": PASSWORD}
     assert house.client.post(f"{API}/session", json=said).status_code == 403
-    assert house.client.post(f"{API}/session", json=said, headers={"origin": "http://evil.example"}).status_code == 403
+    foreign = {"origin": "http://evil.example"}
+    link = {"token": "x", "name": "eve", "password": PASSWORD}
+    assert house.client.post(f"{API}/session/welcome", json=link, headers=foreign).status_code == 403
+    assert house.client.post(f"{API}/session", json=said, headers=foreign).status_code == 403
+    told = [(row["action"], row["outcome"]) for row in house.audit() if row["text"] == NOT_OUR_PAGE]
+    # Of three refusals in a row of one stranger the first and the second.
+    assert sorted(told) == [("pause", "denied"), ("sign_in", "denied"), ("use_link", "denied")]
 
 
 def test_origins_that_were_named_are_the_only_ones(home: Any) -> None:
@@ -128,8 +135,11 @@ def test_other_commands_never_use_up_the_allowance_of_kill(house: House) -> None
     script = house.script()
     for verb, most in (("cancel", 60), ("pause", 120)):
         path = f"{API}/control/{verb}"
-        answers = [script.post(path, json=ALL, headers=keyed(f"{verb} {number:03}")) for number in range(most + 5)]
-        assert answers[0].status_code == 202
+        answers = []
+        # On a slow machine the allowance fills up a little meanwhile.
+        while len(answers) < 3 * most and (not answers or answers[-1].status_code == 202):
+            answers.append(script.post(path, json=ALL, headers=keyed(f"{verb} {len(answers):03}")))
+        assert len(answers) > most
         assert answers[-1].status_code == 429
         assert answers[-1].json()["refused"]
     assert script.post(f"{API}/control/kill", json=ALL, headers=keyed("kill 001")).status_code == 202
@@ -202,3 +212,15 @@ def test_keys_come_from_people_and_end_with_them(house: House) -> None:
     assert ana.post(f"{API}/keys", json={"label": "x", "scopes": ["admin"]}).status_code == 409
     house.plane.people.disable(SHELL, "ana")
     assert script.get(f"{API}/session").status_code == 401
+
+
+def test_what_ends_a_session_is_told_with_its_row_and_acts_once_under_its_key(house: House) -> None:
+    ana, other = house.browser(Role.VIEWER, "ana"), house.browser(Role.VIEWER, "ana")
+    others = next(one["handle"] for one in ana.get(f"{API}/sessions").json() if not one["is_this"])
+    ended, again = (ana.ask("DELETE", f"{API}/sessions/{others}", headers=keyed("the other 1")) for _ in range(2))
+    assert ended.json() == {"audit_id": house.audit(action="end_session")[0]["audit_id"], "repeated": False}
+    assert again.json() == {**ended.json(), "repeated": True}
+    assert other.get(f"{API}/session").status_code == 401
+    left = ana.ask("DELETE", f"{API}/session")
+    assert left.json() == {"audit_id": house.audit(action="sign_out")[0]["audit_id"]}
+    assert "np_session=" in left.headers["set-cookie"]

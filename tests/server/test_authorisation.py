@@ -41,7 +41,7 @@ FLAT = (401, 404, 404, 404, 404)
 
 TABLE = {
     "GET /session": LOOK,
-    "DELETE /session": (401, 204, 204, 204, 403),
+    "DELETE /session": (401, 200, 200, 200, 403),
     "POST /session/step-up": (401, 401, 401, 401, 403),
     "POST /session/password": (401, 401, 401, 401, 403),
     "GET /sessions": LOOK,

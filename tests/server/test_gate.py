@@ -1,4 +1,5 @@
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from novapulse.server import gate
-from novapulse.server.gate import Gate, Kernels, Visitor
+from novapulse.server.gate import Gate, Kernels, Pages, Visitor
 
 OURS = "http://testserver"
-PEOPLE = {"a": Visitor("ana", "viewer", "c1"), "b": Visitor("bob", "operator", "c2")}
+PEOPLE = {"a": Visitor("ana", "viewer", "c1", "s1"), "b": Visitor("bob", "operator", "c2", "s2")}
+PAGE = {"accept": "text/html"}
 
 
 def seen(request: Request) -> Response:
@@ -26,23 +28,31 @@ async def socket(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text(websocket.scope["user"].display_name)
     with suppress(WebSocketDisconnect):
-        await websocket.receive_text()
+        while True:
+            await websocket.send_text(f"heard {await websocket.receive_text()}")
 
 
 class House:
     def __init__(self, origins: tuple[str, ...] = (), *, mounted: bool = False) -> None:
         self.people = dict(PEOPLE)
+        self.refusals: list[str] = []
         paths = ("/apps/x", "/apps/x/api/set", "/apps/x/sse", "/apps/x/manifest.json")
         routes: list[Any] = [Route(path, seen, methods=["GET", "POST"]) for path in paths]
         routes += [WebSocketRoute("/apps/x/ws", socket), WebSocketRoute("/apps/x/ws_sync", socket)]
-        gated: ASGIApp = Gate(Starlette(routes=routes), self.who, origins)
+        gated: ASGIApp = Gate(Starlette(routes=routes), self, origins, {"mode": "paper"})
         if mounted:
-            apps = Gate(Starlette(routes=[Route("/x/", seen)]), self.who, origins)
+            apps = Gate(Starlette(routes=[Route("/x/", seen)]), self, origins)
             gated = Starlette(routes=[Mount("/apps", apps)])
         self.client = TestClient(gated)
 
-    async def who(self, connection: HTTPConnection) -> Visitor | None:
+    async def who_asks(self, connection: HTTPConnection) -> Visitor | None:
         return self.people.get(connection.cookies.get("session", ""))
+
+    async def is_there(self, visitor: Visitor) -> bool:
+        return any(one.session == visitor.session for one in self.people.values())
+
+    async def refused(self, connection: HTTPConnection, why: str) -> None:
+        self.refusals.append(f"{connection.scope['path']}: {why}")
 
     def get(self, path: str, who: str = "", **headers: str) -> Any:
         return self.client.get(path, headers=self.said(who, headers), follow_redirects=False)
@@ -70,7 +80,7 @@ def test_a_stranger_gets_the_sign_in_page_and_nothing_else() -> None:
 def test_the_kernel_is_told_who_is_there_and_never_sees_the_cookie() -> None:
     answer = House().get("/apps/x", "b").json()
     assert answer["user"] == "bob"
-    assert answer["meta"] == {"role": "operator", "csrf": "c2"}
+    assert answer["meta"] == {"role": "operator", "csrf": "c2", "mode": "paper"}
     assert "cookie" not in answer["headers"]
 
 
@@ -145,6 +155,79 @@ def test_a_socket_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(WebSocketDisconnect) as closed:
             wire.receive_text()
     assert closed.value.code == gate.CLOSED_BY_POLICY
+
+
+def test_a_socket_goes_on_when_its_session_gets_a_new_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confirming one's password renews the cookie; the cookie of the handshake is then nobody's."""
+    monkeypatch.setattr(gate, "CHECK_EVERY_S", 0.02)
+    house = House()
+    headers = {"cookie": "session=a", "origin": OURS}
+    with house.client.websocket_connect("/apps/x/ws?session_id=s_7", headers=headers) as wire:
+        assert wire.receive_text() == "ana"
+        house.people["a, confirmed"] = house.people.pop("a")
+        time.sleep(0.2)
+        wire.send_text("me")
+        assert wire.receive_text() == "heard me"
+        del house.people["a, confirmed"]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            wire.receive_text()
+    assert closed.value.code == gate.CLOSED_BY_POLICY
+
+
+def test_every_refusal_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.post("/apps/x/api/set", "a", origin=OURS, marimo_session_id="s_1")
+    assert house.refusals == []
+    asked = (
+        lambda: house.post("/apps/x/api/set", "b", origin=OURS, marimo_session_id="s_1"),
+        lambda: house.post("/apps/x/api/set", "b", origin="http://evil.example"),
+        lambda: house.post("/apps/x/api/set", origin=OURS),
+        lambda: house.get("/apps/x/sse", "a"),
+        lambda: open_socket(house, "/apps/x/ws?session_id=s_1", "b"),
+        lambda: open_socket(house, "/apps/x/ws?session_id=s_2", "b", "http://evil.example"),
+        lambda: open_socket(house, "/apps/x/ws?session_id=s_2", ""),
+    )
+    for ask in asked:
+        with suppress(WebSocketDisconnect):
+            ask()
+    whose, page = "that is another visitor's page", gate.NOT_OUR_PAGE
+    path = "/apps/x/api/set"
+    assert house.refusals == [
+        *(f"{path}: {whose}", f"{path}: {page}", f"{path}: sign in first"),
+        "/apps/x/sse: streams that open a kernel by themselves are closed",
+        *(f"/apps/x/ws: {whose}", f"/apps/x/ws: {page}", "/apps/x/ws: sign in first"),
+    ]
+
+
+def test_who_has_as_many_pages_as_may_gets_a_page_that_says_so() -> None:
+    house = House()
+    with ExitStack() as pages:
+        for number in range(gate.PAGES_OF_ONE_MAX):
+            headers = {"cookie": "session=a", "origin": OURS}
+            wire = house.client.websocket_connect(f"/apps/x/ws?session_id=s_{number}", headers=headers)
+            assert pages.enter_context(wire).receive_text() == "ana"
+        answer = house.get("/apps/x", "a", **PAGE)
+        assert answer.status_code == 429
+        assert "close one" in answer.text
+        with pytest.raises(WebSocketDisconnect):
+            open_socket(house, "/apps/x/ws?session_id=one_more", "a")
+        assert len(house.refusals) == 2
+        assert open_socket(house, "/apps/x/ws?session_id=s_0", "a") == "ana", "a page that comes back needs no room"
+        assert house.get("/apps/x", "b", **PAGE).status_code == 200
+        assert open_socket(house, "/apps/x/ws?session_id=b_0", "b") == "bob"
+        assert house.get("/apps/x", "a", accept="application/json").status_code == 200, "what open pages ask for"
+
+
+def test_a_page_counts_until_its_kernel_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, now_s = Pages(pages_max=1, lingers_s=60), 100.0
+    monkeypatch.setattr(gate.time, "monotonic", lambda: now_s)
+    with pages.opened("ana", "k1"), pages.opened("ana", "k1"):
+        now_s = 10_000.0
+        assert not pages.has_room("ana", now_s, "k2")
+        assert pages.has_room("ana", now_s, "k1")
+        assert pages.has_room("bob", now_s, "k2")
+    assert not pages.has_room("ana", now_s + 59, "k2")
+    assert pages.has_room("ana", now_s + 60, "k2")
 
 
 def test_kernels_are_kept_in_bounded_space_and_only_old_ones_are_forgotten() -> None:

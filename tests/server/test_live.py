@@ -23,7 +23,7 @@ from novapulse.server.gate import CLOSED_BY_POLICY
 from novapulse.server.live import Broadcast
 from novapulse.server.parts import API
 from tests.engine.harness import ACCOUNT, ORIGIN_NS
-from tests.server.conftest import OURS, SHELL, House, beat
+from tests.server.conftest import OURS, PASSWORD, SHELL, House, beat
 
 PATH = f"{API}/live"
 
@@ -92,6 +92,9 @@ REFUSED = {
     "no origin": lambda house: {"cookie": house.browser(Role.ADMIN).headers["cookie"]},
     "a wrong key beside a good cookie": lambda house: house.browser(Role.ADMIN).headers | {"authorization": "Bearer x"},
     "a key that may not read": lambda house: house.script(Scope.CONTROL).headers,
+    "another site that says it brings a key": lambda house: (
+        house.browser(Role.ADMIN).headers | {"origin": "http://evil.example", "authorization": "Basic eA=="}
+    ),
 }
 
 
@@ -99,6 +102,44 @@ REFUSED = {
 def test_who_may_not_look_gets_no_socket(house: House, headers: Any) -> None:
     with pytest.raises(WebSocketDisconnect), house.client.websocket_connect(PATH, headers=headers(house)):
         pass
+    assert [row["arguments"]["path"] for row in house.audit(action="read", outcome="denied")] == [PATH]
+
+
+def test_a_socket_outlives_the_password_given_once_more(house: House) -> None:
+    ana = house.browser(Role.OPERATOR, "ana")
+    with house.client.websocket_connect(PATH, headers=ana.headers) as wire:
+        read(wire)
+        answer = ana.post(f"{API}/session/step-up", json={"password": PASSWORD})
+        assert answer.status_code == 200
+        ana.headers["cookie"] = answer.headers["set-cookie"].partition(";")[0]
+        over_s = time.monotonic() + 0.5
+        while time.monotonic() < over_s:
+            beat(house.home)
+            read(wire)
+        ana.ask("DELETE", f"{API}/session")
+        assert ended(wire) == CLOSED_BY_POLICY
+
+
+def test_a_page_that_is_only_looked_at_keeps_its_session_until_its_day_is_over(house: House) -> None:
+    ana = house.browser(Role.VIEWER, "ana")
+    with house.client.websocket_connect(PATH, headers=ana.headers) as wire:
+        read(wire)
+        for _ in range(12 * 3 - 1):
+            house.clock.wait(20 * 60)
+            until_seen(house, "ana")
+        assert ana.get(f"{API}/session").status_code == 200
+        house.clock.wait(20 * 60)
+        assert ended(wire) == CLOSED_BY_POLICY
+    answer = ana.get(f"{API}/session")
+    assert (answer.status_code, answer.json()["error"]) == (401, "not_signed_in")
+
+
+def until_seen(house: House, name: str) -> None:
+    for _ in range(400):
+        if house.clock() - house.plane.sessions.of(name)[0].seen_ns < 60 * 10**9:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{name} is not seen")
 
 
 def ended(wire: Any) -> int:

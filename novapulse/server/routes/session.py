@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.roles import Denied
 from novapulse.control.sessions import Started
-from novapulse.server.access import NOT_OUR_PAGE, Caller, Needs, recognise
-from novapulse.server.gate import same_origin
+from novapulse.server.access import Caller, Needs, recognise
+from novapulse.server.gate import NOT_OUR_PAGE, same_origin
 from novapulse.server.lanes import SIGN_INS
 from novapulse.server.parts import Parts
+from novapulse.server.routes.people import Acted, Once
 
 router = APIRouter(tags=["session"])
 
@@ -81,17 +82,19 @@ class OwnSession(BaseModel):
     is_this: bool
 
 
-class Ended(BaseModel):
-    """The row of the audit that tells of it."""
+class SignedOut(BaseModel):
+    """The row of the audit that tells of it; null where the session had ended by itself at that very moment."""
 
-    audit_id: int
+    audit_id: int | None
 
 
 def _from_our_page(request: Request) -> Caller:
     # Nobody is signed in yet, but no other site may sign anybody in.
     caller = recognise(request)
     if not same_origin(request, caller.parts.origins):
-        raise Denied(NOT_OUR_PAGE)
+        refusal = Denied(NOT_OUR_PAGE)
+        caller.refused("use_link" if request.url.path.endswith("/welcome") else "sign_in", refusal, request.url.path)
+        raise refusal
     return caller
 
 
@@ -100,7 +103,10 @@ Stranger = Annotated[Caller, Depends(_from_our_page)]
 
 @router.post("/session")
 def sign_in(said: SignIn, request: Request, response: Response, caller: Stranger) -> Began:
-    """Start a session; its id comes as a cookie."""
+    """Start a session; its id comes as a cookie.
+
+    Takes no `Idempotency-Key`: every sign-in is an attempt of its own with an id of its own, which is told once.
+    """
     agent = request.headers.get("user-agent", "")
     with SIGN_INS.taken():
         started = caller.parts.plane.entrance.sign_in(
@@ -111,7 +117,7 @@ def sign_in(said: SignIn, request: Request, response: Response, caller: Stranger
 
 @router.post("/session/welcome")
 def use_link(said: Welcome, request: Request, response: Response, caller: Stranger) -> Began:
-    """Choose a password by a one-time link, and start a session."""
+    """Choose a password by a one-time link, and start a session. Takes no `Idempotency-Key`: a link works once."""
     agent = request.headers.get("user-agent", "")
     with SIGN_INS.taken():
         started = caller.parts.plane.entrance.use_link(
@@ -126,16 +132,20 @@ def me(caller: Annotated[Caller, Depends(Needs("read"))]) -> Me:
     return _told(caller)
 
 
-@router.delete("/session", status_code=204)
-def sign_out(response: Response, caller: Annotated[Caller, Depends(Needs("sign_out"))]) -> None:
-    """End the session."""
-    caller.parts.plane.sessions.sign_out(caller.token, source=caller.address)
+@router.delete("/session")
+def sign_out(response: Response, caller: Annotated[Caller, Depends(Needs("sign_out"))]) -> SignedOut:
+    """End the session. Takes no `Idempotency-Key`: who comes again is nobody by then."""
+    done = caller.parts.plane.sessions.sign_out(caller.token, source=caller.address)
     response.delete_cookie(caller.parts.cookie, path="/", secure=caller.parts.https, httponly=True, samesite="strict")
+    return SignedOut(audit_id=None if done is None else done.audit_id)
 
 
 @router.post("/session/step-up")
 def step_up(said: Password, response: Response, caller: Annotated[Caller, Depends(Needs("step_up"))]) -> Began:
-    """Take the password once more, before what is dangerous; it counts for five minutes."""
+    """Take the password once more, before what is dangerous; it counts for five minutes.
+
+    Takes no `Idempotency-Key`: every time is an attempt of its own, and the session goes on under a new id.
+    """
     if not caller.token:
         raise NotLetInError("a key has no password to give")
     with SIGN_INS.taken():
@@ -150,7 +160,10 @@ def change_password(
     response: Response,
     caller: Annotated[Caller, Depends(Needs("change_password"))],
 ) -> Began:
-    """Change the password; all other sessions and all keys of the person end."""
+    """Change the password; all other sessions and all keys of the person end.
+
+    Takes no `Idempotency-Key`: the old password is wrong when it comes again.
+    """
     agent = request.headers.get("user-agent", "")
     with SIGN_INS.taken():
         started = caller.parts.plane.entrance.change_password(
@@ -169,11 +182,13 @@ def sessions(caller: Annotated[Caller, Depends(Needs("read"))]) -> list[OwnSessi
 
 @router.delete("/sessions/{handle}")
 def end_session(
-    handle: Annotated[str, Path(max_length=64)], caller: Annotated[Caller, Depends(Needs("end_session"))]
-) -> Ended:
+    handle: Annotated[str, Path(max_length=64)],
+    caller: Annotated[Caller, Depends(Needs("end_session"))],
+    once: Once = "",
+) -> Acted:
     """End a session: one's own, or as an admin anybody's."""
-    done = caller.parts.plane.sessions.end(caller.principal, handle, source=caller.address)
-    return Ended(audit_id=done.audit_id)
+    done = caller.parts.plane.sessions.end(caller.principal, handle, key=once, source=caller.address)
+    return Acted(audit_id=done.audit_id, repeated=done.repeated)
 
 
 def _began(response: Response, parts: Parts, started: Started) -> Began:

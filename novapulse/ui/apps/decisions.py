@@ -105,7 +105,7 @@ class Explanation:
         """
         own = scope().own
         self._page = page
-        self._job: Job[Rederived] = explained.explanation(page.home, account.key, decision_id)
+        self._job: Job[Rederived] = explained.explanation(page.home, account.key, decision_id, page.who.config)
         self._is_told = False
         # What was decided once does not grow old.
         self._tiles = own(Tiles(label=f"Decision {decision_id[:12]}", stale_s=0))

@@ -31,26 +31,27 @@ _jobs_lock = threading.Lock()
 _one_at_a_time = threading.Lock()
 
 
-def explanation(home: Path, account: AccountKey, decision_id: str) -> Job[Rederived]:
+def explanation(home: Path, account: AccountKey, decision_id: str, config: Path | None = None) -> Job[Rederived]:
     """Return the work of making a decision again: begun now, or when somebody asked for it before.
 
     Args:
         home: Folder of the trader's state.
         account: Whose decision it is.
         decision_id: Its name.
+        config: File of the settings that name our own strategies; None for the usual place.
     """
     key = home, account, decision_id
     with _jobs_lock:
         known = _jobs.get(key)
         if known is None or (known.is_over and known.result is None):
-            known = _jobs[key] = Job(lambda told: _made_again(home, account, decision_id, told))
+            known = _jobs[key] = Job(lambda told: _made_again(home, account, decision_id, config, told))
         _jobs.move_to_end(key)
         while len(_jobs) > _KEPT_MAX:
             _jobs.popitem(last=False)
         return known
 
 
-def _made_again(home: Path, account: AccountKey, decision_id: str, told: Reporter) -> Rederived:
+def _made_again(home: Path, account: AccountKey, decision_id: str, config: Path | None, told: Reporter) -> Rederived:
     told.phase("waiting for another explanation to be made")
     with _one_at_a_time, Kept(home / LEDGER_FILE) as kept:
         told.phase("looking for it in the ledger")
@@ -59,7 +60,7 @@ def _made_again(home: Path, account: AccountKey, decision_id: str, told: Reporte
             raise KeptError(f"{account.account_id} on {account.exchange} made no decision {decision_id}")
         configuration = configuration_of(kept.session_of(whose, entry.seq))
         lake = lake_with((one.key for one in configuration.instruments), configuration.timeframe_ns)
-        strategies = checked_strategies(load(os.environ), _log.info)
+        strategies = checked_strategies(load(os.environ, config), _log.info)
         told.phase("making votes, size and money again from bars and entries")
         return rederive(kept, decision_id, lake, strategies)
 

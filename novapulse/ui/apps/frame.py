@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ PAGES = (
 )
 OF_ONE_ACCOUNT = frozenset({"desk", "risk", "orders", "decisions"})
 OF_ALL_ACCOUNTS = frozenset({"overview"})
+_MONEY_UNKNOWN = "paper or live?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,15 @@ class Guest:
         name: Of the person; empty under plain `marimo run`.
         role: What they are; empty under plain `marimo run`, which only shows.
         csrf: What goes back with everything that changes something.
+        mode: `paper` or `live`, as the server was configured.
+        config: File of the settings that the server was started with; None for the usual place.
     """
 
     name: str = ""
     role: str = ""
     csrf: str = ""
+    mode: str = _MONEY_UNKNOWN
+    config: Path | None = None
 
     @property
     def is_served(self) -> bool:
@@ -65,7 +71,8 @@ def guest() -> Guest:
     user: Any = request.user
     # Whoever is told to us by anything but our own gate has no role here.
     name = str(user.get("display_name", "")) if isinstance(user, dict) and "role" in meta else ""
-    return Guest(name, str(meta.get("role", "")), str(meta.get("csrf", "")))
+    said, mode = meta.get("config"), str(meta.get("mode", _MONEY_UNKNOWN))
+    return Guest(name, str(meta.get("role", "")), str(meta.get("csrf", "")), mode, Path(said) if said else None)
 
 
 class Page:
@@ -231,7 +238,7 @@ class Page:
                 },
                 # What is said of the trader is not said again of each account.
                 "reasons": [text for text in one.reasons if text not in reading.trader.reasons],
-                "money": "paper",
+                "money": self.who.mode,
                 "href": self.link("desk", one),
             }
             for one in reading.accounts
