@@ -131,25 +131,36 @@ class Allowances:
     def take_cheaply(self, limit: Limit, subject: str) -> Ruling:
         """Use one of an allowance that is asked for all the time, such as reads: taken from control.db by handfuls.
 
-        A handful is a twentieth of the burst and keeps for a second, so that processes that share an allowance differ
-        by no more than that.
+        A handful is a twentieth of the burst and keeps for a second, so that those who share an allowance differ by no
+        more than that each.
 
         Raises:
             ControlError: control.db cannot be used: then nothing is allowed.
         """
         key, now_ns, handful = _key(limit, subject), self._clock(), max(1, limit.burst // 20)
+        if self._use_at_hand(key, now_ns):
+            return Ruling(0)
+        # Written without the lock: who waits for the disk holds up nobody who has some at hand.
+        with self._storage.writing() as database:
+            ruling = take(database, limit, subject, now_ns, handful)
+        if ruling.allowed and handful > 1:
+            self._keep_at_hand(key, handful - 1, now_ns)
+        return ruling
+
+    def _use_at_hand(self, key: bytes, now_ns: int) -> bool:
         with self._lock:
             left, until_ns = self._at_hand.pop(key, (0, 0))
-            if left and now_ns < until_ns:
-                self._at_hand[key] = left - 1, until_ns
-                return Ruling(0)
-            with self._storage.writing() as database:
-                ruling = take(database, limit, subject, now_ns, handful)
-            if ruling.allowed and handful > 1:
-                self._at_hand[key] = handful - 1, now_ns + _KEPT_NS
+            if not left or now_ns >= until_ns:
+                return False
+            self._at_hand[key] = left - 1, until_ns
+            return True
+
+    def _keep_at_hand(self, key: bytes, count: int, now_ns: int) -> None:
+        with self._lock:
+            left, until_ns = self._at_hand.pop(key, (0, 0))
+            self._at_hand[key] = count + (left if now_ns < until_ns else 0), now_ns + _KEPT_NS
             while len(self._at_hand) > _SUBJECTS_MAX:
                 self._at_hand.popitem(last=False)
-        return ruling
 
 
 def take(database: sqlite3.Connection, limit: Limit, subject: str, now_ns: int, count: int = 1) -> Ruling:

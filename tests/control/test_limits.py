@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,21 @@ def test_a_refusal_writes_nothing(storage: Storage, clock: Clock) -> None:
     before = storage.path.read_bytes()
     assert not allowances.take(THREE, "ann").allowed
     assert storage.path.read_bytes() == before
+
+
+def test_who_waits_for_the_disk_holds_up_nobody_who_has_some_at_hand(storage: Storage, clock: Clock) -> None:
+    allowances, many = Allowances(storage, clock), Limit("many", 100, 60 * SECOND_NS)
+    assert allowances.take_cheaply(many, "bob").allowed
+    with storage.writing():
+        waiting = threading.Thread(target=allowances.take_cheaply, args=(many, "ann"))
+        waiting.start()
+        time.sleep(0.1)
+        assert waiting.is_alive()
+        began_s = time.monotonic()
+        assert allowances.take_cheaply(many, "bob").allowed
+        assert time.monotonic() - began_s < 1.0
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_where_it_cannot_be_counted_nothing_is_allowed(storage: Storage, clock: Clock) -> None:
