@@ -1,6 +1,8 @@
-"""The live stream: one reading for all sockets, pushed when something happened and once a second.
+"""The live stream: one reading for all sockets, pushed when something happened, and a sign of life once a second.
 
 Invariants:
+- whoever has not had the newest state gets all of it; who has, a short word that it still stands, with its moment and
+  the age of the trader's own word: silence is never news that all is well;
 - readings are made by the hub's one thread and spelled once, however many listen;
 - a socket that is slow gets the newest reading next, never a queue of old ones, and holds nobody up;
 - a socket ends with its session, also while nothing is read or sent, and not when the session goes on under a new id;
@@ -15,6 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from anyio import CancelScope, create_task_group
 from fastapi import APIRouter, WebSocket
@@ -24,13 +27,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from novapulse.control.roles import NOBODY, Denied, Scope, check
 from novapulse.control.storage import ControlError
-from novapulse.monitor import Hub, Overview
+from novapulse.monitor import Hub
 from novapulse.server.access import Caller, NotSignedInError, recognise
 from novapulse.server.gate import CHECK_EVERY_S, CLOSED_BY_POLICY, NOT_OUR_PAGE, same_origin
 
 router = APIRouter(tags=["live"])
 SOCKETS_MAX = 200
 SOCKETS_OF_ONE_MAX = 20
+_MOMENTS, _WORD, _AGE = ("as_of_ns", "ledger_read_ns"), ("heartbeat_ns", "heartbeat_age_s"), "last_bar_age_s"
 
 
 class Broadcast:
@@ -42,8 +46,9 @@ class Broadcast:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._text = ""
-        self._number = 0
+        self._whole = self._alive = ""
+        # Of the last reading, and of the last that said something else than the one before.
+        self._number = self._told = 0
         self._changed = asyncio.Condition()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,7 +70,7 @@ class Broadcast:
         seen = 0
         if self._thread is None:
             # What was read when the last socket was open is old by now.
-            seen = self._number
+            seen, self._told = self._number, self._number + 1
             self._ended = threading.Event()
             loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._listen, args=(loop, self._ended), daemon=True, name="live")
@@ -79,28 +84,56 @@ class Broadcast:
                 self._thread = None
 
     async def next(self, seen: int) -> tuple[int, str]:
-        """Return the newest reading and its number, as soon as there is one that was not seen."""
+        """Return the newest reading and its number, as soon as there is one that was not seen.
+
+        All of it where what was seen says something else, or nothing was seen since somebody began to listen.
+        """
         async with self._changed:
             await self._changed.wait_for(lambda: self._number > seen)
-            return self._number, self._text
+            return self._number, self._alive if seen >= self._told else self._whole
 
     def _listen(self, loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
+        before: dict[str, Any] = {}
         with self._hub.subscribed() as readings:
             while not ended.is_set():
                 with suppress(queue.Empty):
-                    text = _spelled(readings.get(timeout=1))
+                    found = readings.get(timeout=1).json()
+                    now = _lasting(found)
+                    put = self._put(_spelled(found), _sign(found), says_more=now != before)
+                    before = now
                     if loop.is_closed():
+                        put.close()
                         return
-                    asyncio.run_coroutine_threadsafe(self._put(text), loop)
+                    asyncio.run_coroutine_threadsafe(put, loop)
 
-    async def _put(self, text: str) -> None:
+    async def _put(self, whole: str, alive: str, *, says_more: bool) -> None:
         async with self._changed:
-            self._text, self._number = text, self._number + 1
+            self._whole, self._alive, self._number = whole, alive, self._number + 1
+            if says_more:
+                self._told = self._number
             self._changed.notify_all()
 
 
-def _spelled(found: Overview) -> str:
-    return json.dumps({"type": "overview", **found.json()}, ensure_ascii=False)
+def _spelled(found: dict[str, Any]) -> str:
+    return json.dumps({"type": "overview", **found}, ensure_ascii=False)
+
+
+def _sign(found: dict[str, Any]) -> str:
+    told = {name: found[name] for name in (*_MOMENTS, "ledger_id", "head_seq")}
+    trader = {name: found["trader"][name] for name in _WORD}
+    ages = [{name: one[name] for name in ("exchange", "account_id", _AGE)} for one in found["accounts"]]
+    return json.dumps({"type": "alive", **told, "trader": trader, "accounts": ages}, ensure_ascii=False)
+
+
+def _lasting(found: dict[str, Any]) -> dict[str, Any]:
+    """What a reading says without moments and ages, which are another every time."""
+    accounts = [{name: value for name, value in one.items() if name != _AGE} for one in found["accounts"]]
+    trader = {name: value for name, value in found["trader"].items() if name not in _WORD}
+    return {
+        **{name: value for name, value in found.items() if name not in _MOMENTS},
+        "trader": trader,
+        "accounts": accounts,
+    }
 
 
 @router.websocket("/live")

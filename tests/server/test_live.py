@@ -39,7 +39,7 @@ def read(wire: Any) -> dict[str, Any]:
 
 
 def until_running(wire: Any, home: Path) -> dict[str, Any]:
-    while not (found := read(wire))["trader"]["running"]:
+    while not (found := read(wire))["trader"].get("running"):
         beat(home)
     return found
 
@@ -199,22 +199,42 @@ class Readings:
         yield mine
 
 
-def test_who_is_slow_gets_the_newest_and_who_comes_back_nothing_old(house: House) -> None:
+def test_who_is_slow_gets_the_newest_and_who_comes_back_nothing_old() -> None:
     async def story() -> None:
         broadcast = Broadcast(cast("Hub", Readings()))
-        found = house.hub.now()
         async with broadcast.joined("ana") as seen:
-            for _ in range(5):
-                await broadcast._put(live._spelled(found))
-            seen, _ = await broadcast.next(seen)
-            assert seen == 5, "one that was slow is told the newest, once"
+            for number in range(5):
+                await broadcast._put(f"all {number}", f"alive {number}", says_more=number != 4)
+            seen, text = await broadcast.next(seen)
+            assert (seen, text) == (5, "all 4"), "one that was slow is told the newest, once"
+            await broadcast._put("all 5", "alive 5", says_more=False)
+            seen, text = await broadcast.next(seen)
+            assert (seen, text) == (6, "alive 5"), "nothing new is a sign of life"
             async with broadcast.joined("bob") as fresh:
-                assert (await broadcast.next(fresh))[0] == 5, "who comes to others is told at once"
+                assert await broadcast.next(fresh) == (6, "all 5"), "who comes to others is told all at once"
+            await broadcast._put("all 6", "alive 6", says_more=True)
+            assert await broadcast.next(seen) == (7, "all 6")
         async with broadcast.joined("ana") as seen:
             waiting = asyncio.ensure_future(broadcast.next(seen))
             await asyncio.sleep(0)
             assert not waiting.done(), "what was said before everybody left is old"
-            await broadcast._put("new")
-            assert await waiting == (6, "new")
+            await broadcast._put("new", "alive", says_more=False)
+            assert await waiting == (8, "new"), "who begins to listen is told all"
 
     asyncio.run(story())
+
+
+def test_nothing_new_is_a_short_sign_of_life_with_its_moment(house: House) -> None:
+    ana = house.browser(Role.VIEWER)
+    # A trader that runs: how long one has been gone is told anew each second.
+    beat(house.home)
+    with house.client.websocket_connect(PATH, headers=ana.headers) as wire:
+        first, second, third = (json.loads(wire.receive_text()) for _ in range(3))
+    assert [one["type"] for one in (first, second, third)] == ["overview", "alive", "alive"]
+    assert first["as_of_ns"] < second["as_of_ns"] < third["as_of_ns"]
+    assert (third["head_seq"], third["ledger_id"]) == (first["head_seq"], first["ledger_id"])
+    assert third["trader"]["heartbeat_age_s"] > first["trader"]["heartbeat_age_s"]
+    assert {(one["exchange"], one["account_id"]) for one in third["accounts"]} == {
+        (one["exchange"], one["account_id"]) for one in first["accounts"]
+    }
+    assert len(json.dumps(third)) < len(json.dumps(first)) / 20
