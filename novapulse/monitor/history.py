@@ -100,13 +100,16 @@ class DayState(Value):
     seqs: tuple[int, ...]
 
 
-def ended_orders(home: Path, account: AccountKey, *, last: int = 50) -> tuple[EndedOrder, ...]:
+def ended_orders(
+    home: Path, account: AccountKey, *, last: int = 50, before: int | None = None
+) -> tuple[EndedOrder, ...]:
     """Return the orders that ended last, newest first.
 
     Args:
         home: Folder of the trader's state.
         account: Whose.
         last: At most so many.
+        before: Only those that ended before this entry; None for the last.
 
     Raises:
         UnknownAccountError: The ledger has no such account.
@@ -125,6 +128,8 @@ def ended_orders(home: Path, account: AccountKey, *, last: int = 50) -> tuple[En
         .order_by(end.c.seq.desc())
         .limit(last)
     )
+    if before is not None:
+        wanted = wanted.where(end.c.seq < before)
     with reading(home / LEDGER_FILE) as connection:
         check_account(connection, account)
         known = {key.symbol: listing for key, listing in listings(connection, account).items()}

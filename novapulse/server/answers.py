@@ -13,6 +13,9 @@ from novapulse.server.csv import csv_of
 from novapulse.server.errors import Problem
 
 Format = Annotated[Literal["json", "csv"], Query(description="`csv` for a spreadsheet.")]
+NEXT_BEFORE = "x-next-before"
+"""Header of a list that goes on: what `before` has to be for the next page."""
+
 Documented = dict[int | str, dict[str, Any]]
 
 PROBLEMS: Documented = {
@@ -43,14 +46,18 @@ def value(found: Any) -> Response:
     return JSONResponse(found.json() if hasattr(found, "json") else found)
 
 
-def rows(found: Iterable[Any], name: str, wanted: str, **ahead: str) -> Response:
+def rows(found: Iterable[Any], name: str, wanted: str, next_before: int | None = None) -> Response:
     """Return rows as JSON, or as CSV.
 
     Args:
         found: Values with a `json()`, or plain rows.
-        name: Of the file.
+        name: Of the file; one that is not whole says so.
         wanted: `json` or `csv`.
-        ahead: What stands in front of every row.
+        next_before: Where the next page begins; None where there is none.
     """
-    told: Sequence[dict[str, Any]] = [ahead | (each if isinstance(each, dict) else each.json()) for each in found]
-    return csv_of(told, name) if wanted == "csv" else JSONResponse(told)
+    told: Sequence[dict[str, Any]] = [each if isinstance(each, dict) else each.json() for each in found]
+    if next_before is None:
+        return csv_of(told, name) if wanted == "csv" else JSONResponse(told)
+    answer = csv_of(told, f"{name}-not-whole") if wanted == "csv" else JSONResponse(told)
+    answer.headers[NEXT_BEFORE] = str(next_before)
+    return answer

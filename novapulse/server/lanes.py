@@ -81,4 +81,5 @@ LEDGER_PROOFS = Turns("a proof of the ledger", 1, 10)
 FLAT_PROOFS = Turns("a proof that accounts are flat", 4, 1)
 BACKTESTS = Turns("a backtest", 1, 5)
 EXPLANATIONS = Turns("an explanation", 2, 5)
+HISTORIES = Turns("a list that goes far back", 2, 2)
 """What takes long, and how many at once."""

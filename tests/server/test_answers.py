@@ -40,7 +40,7 @@ def cells(answer: Any) -> list[dict[str, str]]:
 
 def test_csv_has_the_same_exact_values_as_json(ana: Visitor) -> None:
     for path in ("accounts/kraken/main/fills", "all/fills", "accounts/kraken/main/equity", "statistics"):
-        rows = ana.get(f"{API}/{path}").json()
+        rows = ana.get(f"{API}/{path}", params={"limit": 10_000}).json()
         found = ana.get(f"{API}/{path}", params={"format": "csv"})
         assert "attachment" in found.headers["content-disposition"]
         assert len(cells(found)) == len(rows) > 0
@@ -243,7 +243,7 @@ def test_chart_and_backtest_are_those_of_one_account(house: House, ana: Visitor)
 
 def test_every_list_is_told_for_one_account_and_for_all(ana: Visitor) -> None:
     for name in accounts._LISTS:
-        every = ana.get(f"{API}/all/{name}").json()
+        every = ana.get(f"{API}/all/{name}", params={"limit": 1000}).json()
         for key in KEYS:
             mine = ana.get(f"{API}/accounts/{key.exchange}/{key.account_id}/{name}").json()
             assert mine == [

@@ -79,7 +79,7 @@ TABLE = {
             "",
             *("/positions", "/orders", "/fills", "/decisions", "/round-trips", "/alerts", "/breakers", "/breaks"),
             *("/limits", "/votes", "/equity", "/statistics", "/decision/{decision_id}"),
-            *("/chart/bars", "/chart/backtest"),
+            *("/days", "/ended-orders", "/holds", "/balances", "/settings", "/chart/bars", "/chart/backtest"),
         )
     },
     # 403 of an operator or admin: resume, flatten and what is like them want the password once more.
@@ -180,7 +180,7 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
 
 def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(walk: Walk) -> None:
     by_account = [route for route in TABLE if "{account_id}" in route]
-    assert len(by_account) == 16
+    assert len(by_account) == 21
     for route in by_account:
         for key in KEYS[:2]:
             # A decision belongs to one account, and is not there in another one.

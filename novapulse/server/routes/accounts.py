@@ -3,7 +3,8 @@
 An account is its exchange and its id, two parts of every path; one that is not known is an error, never another one.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import make_dataclass
 from typing import Annotated, Any, get_type_hints
 
@@ -12,7 +13,11 @@ from pydantic import BaseModel, create_model
 from starlette.responses import Response
 
 from novapulse.core.instruments import AccountKey
+from novapulse.ledger import queries
+from novapulse.monitor import history as ended
 from novapulse.monitor import limits, scan, strategies
+from novapulse.monitor.fold import RECENT
+from novapulse.monitor.home import LEDGER_FILE
 from novapulse.monitor.rows import (
     AlertState,
     BreakerState,
@@ -25,25 +30,37 @@ from novapulse.monitor.rows import (
 )
 from novapulse.monitor.state import AccountState, InstrumentState, LedgerHealth, TraderState
 from novapulse.monitor.values import Value, plain
-from novapulse.server import answers
+from novapulse.parity.kept import Kept, KeptError
+from novapulse.server import answers, history
 from novapulse.server.access import Caller, Reader
 from novapulse.server.answers import Format, many, one
 from novapulse.server.errors import NotFoundError
+from novapulse.server.lanes import HISTORIES
 
 router = APIRouter(tags=["accounts"])
 
 _LISTS: dict[str, tuple[type[Value], Callable[[AccountState], Sequence[Value]], str]] = {
     "positions": (PositionState, lambda each: each.positions, "what is held"),
     "orders": (OrderState, lambda each: each.orders, "orders that have not ended"),
-    "fills": (FillState, lambda each: each.recent_fills, "the last executions, newest first"),
-    "decisions": (DecisionState, lambda each: each.recent_decisions, "the last decisions, newest first"),
-    "round-trips": (RoundTripState, lambda each: each.recent_round_trips, "the last round trips, newest first"),
+    "fills": (FillState, lambda each: each.recent_fills, "executions, newest first"),
+    "decisions": (DecisionState, lambda each: each.recent_decisions, "decisions, newest first"),
+    "round-trips": (RoundTripState, lambda each: each.recent_round_trips, "round trips, newest first"),
     "alerts": (AlertState, lambda each: each.alerts, "what it was told: all that is open, then the last"),
     "breakers": (BreakerState, lambda each: each.breakers, "circuit breakers that have tripped"),
     "breaks": (BreakState, lambda each: each.breaks, "open differences to the venue"),
     "limits": (limits.Meter, lambda each: limits.limits_of(each), "every limit, and how much of it is used"),
     "votes": (InstrumentState, lambda each: each.votes, "every instrument with its votes and its state"),
 }
+Most = Annotated[
+    int | None,
+    Query(
+        ge=1, le=history.ROWS_MAX, description="At most so many rows; of a list as JSON 50, of a CSV all that may be."
+    ),
+]
+Before = Annotated[
+    int | None,
+    Query(ge=1, le=2**62, description="Only what stands before this entry: `x-next-before` of the page before."),
+]
 _SUMMARY = (
     "exchange account_id mode healthy proven reasons notes connected quote equity cash hold day_pnl day_pnl_fraction "
     "drawdown_fraction gross_exposure exposure_fraction realized_pnl unrealized_pnl fees last_close_ns last_bar_age_s "
@@ -67,6 +84,24 @@ class OverviewSummary(BaseModel):
     head_ns: int | None
     trader: TraderState
     accounts: list[AccountSummary]
+
+
+class BookBalance(BaseModel):
+    """What lies in a book of the ledger: an exact decimal as text, signed."""
+
+    book: str
+    asset: str
+    amount: str
+
+
+class Settings(BaseModel):
+    """What the account's last session ran with; `configuration` is null where it was not kept."""
+
+    exchange: str
+    account_id: str
+    settings_hash: str
+    session_seq: int
+    configuration: dict[str, Any] | None
 
 
 class EquityPoint(BaseModel):
@@ -103,6 +138,69 @@ def equity(exchange: str, account_id: str, caller: Reader, format: Format = "jso
     found = known(caller, exchange, account_id)
     points = [{"ts_ns": ts_ns, "equity": plain(at), "quote": found.quote} for ts_ns, at in found.equity_points]
     return answers.rows(points, f"equity-{exchange}-{account_id}", format)
+
+
+@router.get("/accounts/{exchange}/{account_id}/days", responses=many(ended.DayState))
+def days(exchange: str, account_id: str, caller: Reader, format: Format = "json") -> Response:
+    """List what each day of UTC brought, newest first."""
+    found = ended.days_of(known(caller, exchange, account_id))
+    return answers.rows(found, f"days-{exchange}-{account_id}", format)
+
+
+@router.get("/accounts/{exchange}/{account_id}/ended-orders", responses=many(ended.EndedOrder))
+def ended_orders(
+    exchange: str,
+    account_id: str,
+    caller: Reader,
+    limit: Most = None,
+    before: Before = None,
+    format: Format = "json",
+) -> Response:
+    """List the orders that have ended, newest first, as far back as the ledger goes."""
+    key, most = known(caller, exchange, account_id).key, _most(limit, format)
+    found = ended.ended_orders(caller.parts.home, key, last=most + 1, before=before)
+    return _page(found, f"ended-orders-{exchange}-{account_id}", format, most)
+
+
+@router.get("/accounts/{exchange}/{account_id}/holds", responses=many(ended.HoldState))
+def holds(exchange: str, account_id: str, caller: Reader, limit: Most = None, format: Format = "json") -> Response:
+    """List the stretches of bars on which nothing was done, and why, newest first, as far as they are kept."""
+    key = known(caller, exchange, account_id).key
+    found = ended.holds(caller.parts.home, key, last=_most(limit, format))
+    return answers.rows(found, f"holds-{exchange}-{account_id}", format)
+
+
+@router.get("/accounts/{exchange}/{account_id}/balances", responses=many(BookBalance))
+def balances(exchange: str, account_id: str, caller: Reader, format: Format = "json") -> Response:
+    """List what lies in each book of the ledger, asked of it now."""
+    key = known(caller, exchange, account_id).key
+    with queries.reading(caller.parts.home / LEDGER_FILE) as connection:
+        found = queries.balances(connection, key)
+    told = [{"book": one.book.value, "asset": one.asset, "amount": plain(one.amount)} for one in found]
+    return answers.rows(told, f"balances-{exchange}-{account_id}", format)
+
+
+@router.get("/accounts/{exchange}/{account_id}/settings", responses=one(Settings))
+def settings(exchange: str, account_id: str, caller: Reader) -> Response:
+    """Tell what the account's last session ran with, as the ledger has it."""
+    found = known(caller, exchange, account_id)
+    try:
+        with Kept(caller.parts.home / LEDGER_FILE) as kept:
+            sessions = kept.sessions(found.key)
+    except KeptError as wrong:
+        raise NotFoundError(str(wrong)) from wrong
+    if not sessions:
+        raise NotFoundError(f"{account_id} on {exchange} has not run yet")
+    last = sessions[-1]
+    return answers.value(
+        {
+            "exchange": exchange,
+            "account_id": account_id,
+            "settings_hash": found.settings_hash,
+            "session_seq": last.first_seq,
+            "configuration": json.loads(last.configuration) if last.configuration else None,
+        }
+    )
 
 
 @router.get("/accounts/{exchange}/{account_id}/statistics", responses=many(strategies.StrategyRow))
@@ -162,8 +260,74 @@ def _summary(found: AccountState) -> dict[str, Any]:
     return {name: values[name] for name in _SUMMARY}
 
 
-def _add_list(name: str, model: type[Value], read: Callable[[AccountState], Sequence[Value]], text: str) -> None:
-    """Make the two routes of a list: of one account, and of all, where every row names its account."""
+def _most(limit: int | None, format: str) -> int:
+    return limit or (history.ROWS_MAX if format == "csv" else RECENT)
+
+
+def _page(found: Sequence[Any], name: str, format: str, most: int) -> Response:
+    """Return at most so many of rows of which one more was asked for, and where the next page begins."""
+    page = found[:most]
+    last = page[-1] if len(found) > most else None
+    next_before = None if last is None else int(last["seq"] if isinstance(last, dict) else last.seq)
+    return answers.rows(page, name, format, next_before)
+
+
+def _named(found: Iterable[Value], key: AccountKey) -> list[dict[str, Any]]:
+    return [{"exchange": key.exchange, "account_id": key.account_id, **row.json()} for row in found]
+
+
+Read = Callable[[AccountState], Sequence[Value]]
+
+
+def _add_list(name: str, model: type[Value], read: Read, text: str) -> None:
+    """Make the two routes of a list of now: of one account, and of all, where every row names its account."""
+
+    def of_one(exchange: str, account_id: str, caller: Reader, format: Format = "json") -> Response:
+        return answers.rows(read(known(caller, exchange, account_id)), f"{name}-{exchange}-{account_id}", format)
+
+    def of_all(caller: Reader, format: Format = "json") -> Response:
+        found = [row for each in caller.parts.hub.now().accounts for row in _named(read(each), each.key)]
+        return answers.rows(found, name, format)
+
+    _add_routes(name, model, of_one, of_all, text)
+
+
+def _add_history(name: str, model: type[Value], read: Read, text: str) -> None:
+    """Make the two routes of a list that goes back as far as the ledger; its newest page is that of now."""
+
+    def found_of(caller: Caller, each: AccountState, most: int, before: int | None) -> Sequence[Value]:
+        recent = read(each)
+        if before is None and (len(recent) > most or len(recent) < RECENT):
+            return recent
+        with HISTORIES.taken():
+            return history.rows(caller.parts.home, each.key, name, most + 1, before)
+
+    def of_one(
+        exchange: str,
+        account_id: str,
+        caller: Reader,
+        limit: Most = None,
+        before: Before = None,
+        format: Format = "json",
+    ) -> Response:
+        most = _most(limit, format)
+        found = found_of(caller, known(caller, exchange, account_id), most, before)
+        return _page(found, f"{name}-{exchange}-{account_id}", format, most)
+
+    def of_all(caller: Reader, limit: Most = None, before: Before = None, format: Format = "json") -> Response:
+        most = _most(limit, format)
+        found: list[dict[str, Any]] = []
+        for each in caller.parts.hub.now().accounts:
+            found += _named(found_of(caller, each, most, before), each.key)
+        found.sort(key=lambda row: -int(row["seq"]))
+        return _page(found, name, format, most)
+
+    _add_routes(name, model, of_one, of_all, text)
+
+
+def _add_routes(
+    name: str, model: type[Value], of_one: Callable[..., Response], of_all: Callable[..., Response], text: str
+) -> None:
     of_account = make_dataclass(
         f"{model.__name__}OfAccount",
         [("exchange", str), ("account_id", str)],
@@ -171,18 +335,6 @@ def _add_list(name: str, model: type[Value], read: Callable[[AccountState], Sequ
         kw_only=True,
         frozen=True,
     )
-
-    def of_one(exchange: str, account_id: str, caller: Reader, format: Format = "json") -> Response:
-        return answers.rows(read(known(caller, exchange, account_id)), f"{name}-{exchange}-{account_id}", format)
-
-    def of_all(caller: Reader, format: Format = "json") -> Response:
-        found = [
-            {"exchange": each.exchange, "account_id": each.account_id, **row.json()}
-            for each in caller.parts.hub.now().accounts
-            for row in read(each)
-        ]
-        return answers.rows(found, name, format)
-
     path, word = "/accounts/{exchange}/{account_id}/" + name, name.replace("-", "_")
     router.add_api_route(path, of_one, name=word, responses=many(model), summary=f"List {text}.")
     router.add_api_route(
@@ -191,4 +343,4 @@ def _add_list(name: str, model: type[Value], read: Callable[[AccountState], Sequ
 
 
 for _name, (_model, _read, _text) in _LISTS.items():
-    _add_list(_name, _model, _read, _text)
+    (_add_history if _name in history.LISTS else _add_list)(_name, _model, _read, _text)
