@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from novapulse.market.book.build import Builder, GapError, sides_of
+from novapulse.market.book.build import Builder, GapError, LevelError, sides_of
 from novapulse.market.book.columns import BookColumns, BookProblem, problems
 
 MILLISECOND_NS = 1_000_000
@@ -29,7 +29,8 @@ class Tape:
     Attributes:
         books: Sampled.
         updates: Differences that went into it.
-        gaps: Times at which updates were missing; the books until the next snapshot have the problem GAP.
+        gaps: Times at which the book was lost, because updates were missing or a level was none; the books until the
+            next snapshot have the problem GAP or INVALID.
     """
 
     books: BookColumns
@@ -81,33 +82,36 @@ def _messages(table: pl.DataFrame) -> list[_Message]:
 
 def _play(messages: list[_Message], levels: int, every_ns: int) -> Tape:
     builder, waiting = Builder(), list[_Message]()
-    rows: list[tuple[int, bool, Any]] = []
+    rows: list[tuple[int, BookProblem, Any]] = []
     updates = gaps = 0
     boundary = 0
     for message in messages:
         ts_ns, is_snapshot, first_id, last_id, sides, prices, qtys = message
         if boundary and ts_ns >= boundary:
             # As it stood at the end of the interval; intervals in which nothing came have no book.
-            rows.append((boundary, builder.is_known, builder.top(levels)))
+            rows.append((boundary, builder.lost, builder.top(levels)))
             boundary = 0
-        if is_snapshot:
-            builder.snapshot(last_id, sides, prices, qtys)
-            updates += sum(builder.update(*one[2:]) for one in waiting if one[3] > last_id)
-            waiting.clear()
-        elif not builder.is_known:
-            waiting.append(message)
-        else:
-            try:
+        try:
+            if is_snapshot:
+                builder.snapshot(last_id, sides, prices, qtys)
+                behind, waiting = [one for one in waiting if one[3] > last_id], []
+                updates += sum(builder.update(*one[2:]) for one in behind)
+            elif builder.is_known:
                 updates += builder.update(first_id, last_id, sides, prices, qtys)
-            except GapError:
-                gaps += 1
+            else:
                 waiting.append(message)
+        except LevelError:
+            gaps += 1
+        except GapError:
+            gaps += 1
+            waiting.append(message)
         if not boundary and (builder.is_known or gaps):
             boundary = (ts_ns // every_ns + 1) * every_ns
     if not rows:
         raise TapeError("the recording ends before its first interval does")
     top = [np.stack([row[2][column] for row in rows]) for column in range(4)]
     found = problems(top[0], top[1], top[2], top[3])
-    found[~np.array([row[1] for row in rows])] = BookProblem.GAP
+    lost = np.array([row[1] for row in rows], found.dtype)
+    found[lost != BookProblem.NONE] = lost[lost != BookProblem.NONE]
     moments = np.array([row[0] for row in rows], np.int64)
     return Tape(BookColumns(moments, top[0], top[1], top[2], top[3], found), updates, gaps)

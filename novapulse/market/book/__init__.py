@@ -6,8 +6,18 @@ Invariants:
 - unknown is NaN: a side that is not deep enough to answer gives no number.
 """
 
-from novapulse.market.book.build import Builder, GapError
+from novapulse.market.book.build import Builder, GapError, LevelError
 from novapulse.market.book.columns import BookColumns, BookProblem, problems
 from novapulse.market.book.features import FEATURES, BookSettings, features
 
-__all__ = ["FEATURES", "BookColumns", "BookProblem", "BookSettings", "Builder", "GapError", "features", "problems"]
+__all__ = [
+    "FEATURES",
+    "BookColumns",
+    "BookProblem",
+    "BookSettings",
+    "Builder",
+    "GapError",
+    "LevelError",
+    "features",
+    "problems",
+]

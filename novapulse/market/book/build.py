@@ -18,6 +18,10 @@ class GapError(ValueError):
     """Updates are missing: the book is not known any more until the next snapshot."""
 
 
+class LevelError(GapError):
+    """A level has a price or a quantity that is none: the book is not known any more until the next snapshot."""
+
+
 class Side(enum.IntEnum):
     """Which half of the book."""
 
@@ -30,11 +34,13 @@ class Builder:
 
     Attributes:
         last_id: Of the last update that is in the book; 0 while there is no book.
+        lost: Why there is none, GAP or INVALID; NONE while there is one.
     """
 
     def __init__(self) -> None:
         """Begin without a book."""
         self.last_id = 0
+        self.lost = BookProblem.GAP
         self._prices = np.full((2, CAPACITY), np.nan)
         self._qtys = np.full((2, CAPACITY), np.nan)
         self._counts = np.zeros(2, np.int64)
@@ -52,10 +58,12 @@ class Builder:
             sides: int8[M] of `Side`.
             prices: float64[M], quote per base.
             qtys: float64[M], base units.
+
+        Raises:
+            LevelError: A price is not finite and above 0, or a quantity not finite and at least 0; there is no book.
         """
         self.forget()
-        _apply(self._prices, self._qtys, self._counts, sides, prices, qtys)
-        self.last_id = last_id
+        self._take(last_id, sides, prices, qtys)
 
     def update(self, first_id: int, last_id: int, sides: NDArray[np.int8], prices: Floats, qtys: Floats) -> bool:
         """Take a difference; return False for one that the book already has.
@@ -69,6 +77,7 @@ class Builder:
 
         Raises:
             GapError: Updates between the book and this one are missing, or there is no book; it is forgotten.
+            LevelError: A price is not finite and above 0, or a quantity not finite and at least 0; it is forgotten.
         """
         if not self.is_known:
             raise GapError("there is no book to change: a snapshot has to come first")
@@ -78,13 +87,21 @@ class Builder:
             missing = first_id - self.last_id - 1
             self.forget()
             raise GapError(f"{missing} updates before {first_id} are missing: the book has to be read anew")
-        _apply(self._prices, self._qtys, self._counts, sides, prices, qtys)
-        self.last_id = last_id
+        self._take(last_id, sides, prices, qtys)
         return True
+
+    def _take(self, last_id: int, sides: NDArray[np.int8], prices: Floats, qtys: Floats) -> None:
+        # A quantity that is none is not the word that a level is gone.
+        if not (np.isfinite(prices).all() and np.isfinite(qtys).all() and (prices > 0).all() and (qtys >= 0).all()):
+            self.forget()
+            self.lost = BookProblem.INVALID
+            raise LevelError("a level has a price or a quantity that is none: the book has to be read anew")
+        _apply(self._prices, self._qtys, self._counts, sides, prices, qtys)
+        self.last_id, self.lost = last_id, BookProblem.NONE
 
     def forget(self) -> None:
         """Have no book."""
-        self.last_id = 0
+        self.last_id, self.lost = 0, BookProblem.GAP
         self._counts[:] = 0
 
     def top(self, levels: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -101,7 +118,7 @@ class Builder:
     def problem(self) -> BookProblem:
         """Return what is wrong with the book as it stands."""
         if not self.is_known:
-            return BookProblem.GAP
+            return self.lost
         top = self.top(int(self._counts.max(initial=1)) or 1)
         return BookProblem(int(problems(*(column[None, :] for column in top))[0]))
 

@@ -37,7 +37,8 @@ FEATURES = np.dtype(
         ("ask_void_bps", "<f8"),
         ("buy_slippage_bps", "<f8"),  # of an order of the usual size against the mid; NaN where the book is too thin
         ("sell_slippage_bps", "<f8"),
-        ("spoofing", "<f8"),  # 0..1: share of whales of the window that left untouched
+        ("spoofing", "<f8"),  # 0..1: quantity of whales that was taken back untouched in the window, of all that was
+        # taken back or reached in it or stands now; each whale once, however often it was seen
         ("liquidity", "<f8"),  # 0..1
         ("score", "<f8"),  # -1..1, > 0 speaks for a rise
     ]
@@ -57,7 +58,9 @@ class BookSettings(BaseModel):
     whale_multiple: float = Field(10.0, gt=1, description="A whale is a level this many times its side's median.")
     void_multiple: float = Field(10.0, gt=1, description="A void is a step this many times its side's median.")
     order_notional: float = Field(10_000.0, gt=0, description="Order whose slippage is told, quote.")
-    depth_reference: float = Field(250_000.0, gt=0, description="Depth in reach at which half of liquidity is given.")
+    depth_reference: float = Field(
+        250_000.0, gt=0, description="Depth in reach, of the thinner side, at which half of liquidity is given, quote."
+    )
     spread_reference_bps: float = Field(2.0, gt=0, description="Spread at which half of liquidity is lost.")
 
 
@@ -127,16 +130,18 @@ def _measure(
             _left(bid_price, bid_qty, ask_price, row, table[row - 1, 11] > 0.0, -1.0, rules[2], scratch, whales)
             _left(ask_price, ask_qty, bid_price, row, table[row - 1, 12] > 0.0, 1.0, rules[2], scratch, whales)
         begin = max(first, row - window + 1)
-        moved, usual, stood, gone = 0.0, 0.0, 0.0, 0.0
+        moved, usual, reached, pulled = 0.0, 0.0, 0.0, 0.0
         # Summed anew for every row, so that a window says the same wherever the history begins.
         for one in range(begin, row + 1):
             usual += flow[one, 1]
             if one > begin or begin > first:
                 moved += flow[one, 0]
-                stood += whales[one, 0]
-                gone += whales[one, 1]
+                reached += whales[one, 0]
+                pulled += whales[one, 1]
         table[row, 10] = moved / (usual / (row - begin + 1))
-        table[row, 18] = gone / stood if stood > 0.0 else 0.0
+        stands = _behind(bid_qty[row], depth(bid_price[row]), rules[2], scratch)
+        stands += _behind(ask_qty[row], depth(ask_price[row]), rules[2], scratch)
+        table[row, 18] = pulled / (pulled + reached + stands) if pulled > 0.0 else 0.0
         table[row, 20] = _score(table[row])
 
 
@@ -168,8 +173,7 @@ def _still(
     out[16] = _walk(ask_price, ask_qty, mid, rules[4])
     out[17] = -_walk(bid_price, bid_qty, mid, rules[4])
     deep = min(out[8], out[9])
-    out[19] = deep / (deep + rules[5]) * rules[6] / (rules[6] + out[1]) * 2.0
-    out[19] = min(out[19], 1.0)
+    out[19] = deep / (deep + rules[5]) * rules[6] / (rules[6] + out[1])
 
 
 @kernel(inline=True, allocates=False)
@@ -216,6 +220,17 @@ def _whales(qtys: Floats, levels: int, multiple: float, scratch: Floats) -> tupl
             count += 1.0
             total += qtys[level]
     return count, total
+
+
+@kernel(inline=True, allocates=False)
+def _behind(qtys: Floats, levels: int, multiple: float, scratch: Floats) -> float:
+    # Whales behind the best level: what stands there can be taken back unseen.
+    limit = _large(qtys, levels, multiple, scratch)
+    total = 0.0
+    for level in range(1, levels):
+        if qtys[level] >= limit:
+            total += qtys[level]
+    return total
 
 
 @kernel(inline=True, allocates=False)
@@ -281,11 +296,12 @@ def _left(
         if qtys[row - 1, level] < limit:
             continue
         price = prices[row - 1, level]
-        whales[row, 0] += qtys[row - 1, level]
         is_reached = (others[row, 0] - price) * away >= 0.0
         last = depth(prices[row]) - 1
         is_in_view = (prices[row, last] - price) * away >= 0.0
-        if is_in_view and not is_reached:
+        if is_reached:
+            whales[row, 0] += qtys[row - 1, level]
+        elif is_in_view:
             kept = 0.0
             for now in range(last + 1):
                 if prices[row, now] == price:

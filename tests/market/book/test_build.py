@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novapulse.market.book.build import CAPACITY, Builder, GapError, Side, sides_of
+from novapulse.market.book.build import CAPACITY, Builder, GapError, LevelError, Side, sides_of
 from novapulse.market.book.columns import BookProblem
 
 SIDES = sides_of(["bid", "bid", "ask", "ask"])
@@ -49,6 +49,22 @@ def test_an_update_that_is_in_the_book_already_changes_nothing() -> None:
     assert not builder.update(8, 10, SIDES[:1], PRICES[:1], np.zeros(1))
     assert builder.update(9, 12, SIDES[:1], PRICES[:1], np.zeros(1))
     assert levels(builder, Side.BID) == {98.0: 2.0}
+
+
+@pytest.mark.parametrize(
+    ("price", "qty"), [(np.nan, 1.0), (0.0, 1.0), (99.0, np.nan), (99.0, -1.0), (np.inf, 1.0), (99.0, np.inf)]
+)
+def test_a_level_that_is_none_is_refused_and_never_taken_for_gone(price: float, qty: float) -> None:
+    builder = whole(10)
+    with pytest.raises(LevelError):
+        builder.update(11, 11, SIDES[:1], np.array([price]), np.array([qty]))
+    assert builder.problem() is BookProblem.INVALID
+    assert not builder.is_known
+    with pytest.raises(LevelError):
+        builder.snapshot(12, SIDES[:1], np.array([price]), np.array([qty]))
+    assert builder.problem() is BookProblem.INVALID
+    builder.snapshot(13, SIDES, PRICES, np.ones(4))
+    assert builder.problem() is BookProblem.NONE
 
 
 def test_a_missing_update_ends_the_book_until_the_next_snapshot() -> None:

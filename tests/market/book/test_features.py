@@ -77,11 +77,48 @@ def test_a_whale_that_leaves_untouched_is_suspect_and_one_that_was_reached_is_no
     calm, wall = [1.0] * 5, [1.0, 1.0, 50.0, 1.0, 1.0]
     bids, asks = [99.0, 98.0, 97.0, 96.0, 95.0], [101.0, 102.0, 103.0, 104.0, 105.0]
     pulled = features(books((bids, wall, asks, calm), (bids, calm, asks, calm)))
-    assert pulled["spoofing"].tolist() == [0.0, pytest.approx(49 / 50)]
+    assert pulled["spoofing"].tolist() == [0.0, 1.0]
     fell = ([96.0, 95.0, 94.0, 93.0, 92.0], calm, [97.0, 98.0, 99.0, 100.0, 101.0], calm)
     assert features(books((bids, wall, asks, calm), fell))["spoofing"].tolist() == [0.0, 0.0]
     stays = features(books((bids, wall, asks, calm), (bids, wall, asks, calm)))
     assert stays["spoofing"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("per_second", [1, 10])
+def test_a_wall_that_is_pulled_counts_once_however_often_it_was_seen(per_second: int) -> None:
+    """Fifty units stood for four seconds and were pulled, while ten others still stand on the other side."""
+    calm, wall, asks_qty = [1.0] * 5, [1.0, 1.0, 50.0, 1.0, 1.0], [1.0, 1.0, 1.0, 10.0, 1.0]
+    bids, asks = [99.0, 98.0, 97.0, 96.0, 95.0], [101.0, 102.0, 103.0, 104.0, 105.0]
+    standing, pulled = (bids, wall, asks, asks_qty), (bids, calm, asks, asks_qty)
+    tape = [standing] * (4 * per_second) + [pulled] * per_second
+    found = features(books(*tape), BookSettings(window=10 * per_second))["spoofing"]
+    assert found[: 4 * per_second].tolist() == [0.0] * (4 * per_second)
+    assert found[4 * per_second :].tolist() == [pytest.approx(49 / (49 + 10))] * per_second
+
+
+def test_a_wall_that_was_reached_speaks_for_the_other_that_was_pulled() -> None:
+    calm, wall = [1.0] * 5, [1.0, 1.0, 50.0, 1.0, 1.0]
+    bids, asks = [99.0, 98.0, 97.0, 96.0, 95.0], [101.0, 102.0, 103.0, 104.0, 105.0]
+    fell = ([96.0, 95.0, 94.0, 93.0, 92.0], calm, [97.0, 98.0, 99.0, 100.0, 101.0], calm)
+    wall_of_it = (fell[0], wall, fell[2], calm)
+    found = features(books((bids, wall, asks, calm), fell, wall_of_it, fell))["spoofing"]
+    assert found.tolist() == [0.0, 0.0, 0.0, pytest.approx(49 / (49 + 50))]
+
+
+def test_liquidity_is_half_at_either_reference_and_all_of_it_only_beyond_both() -> None:
+    def liquidity(depth: float, spread_bps: float) -> float:
+        half = 100.0 * spread_bps / 2e4
+        bid, ask = 100.0 - half, 100.0 + half
+        (row,) = features(
+            books(([bid], [depth / bid], [ask], [depth / ask])),
+            BookSettings(depth_reference=1e5, spread_reference_bps=2.0),
+        )
+        return float(row["liquidity"])
+
+    assert liquidity(1e5, 1e-6) == pytest.approx(0.5, abs=1e-6)
+    assert liquidity(1e12, 2.0) == pytest.approx(0.5, abs=1e-6)
+    assert liquidity(1e5, 2.0) == pytest.approx(0.25)
+    assert liquidity(1e12, 1e-6) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_hole_in_the_book_is_found_where_it_begins() -> None:
