@@ -42,6 +42,7 @@ _ENGINE_SHELL = {f"engine.{name}" for name in _SHELL_FILES}
 # The rest: `compiled` may ask `warmup` to call every kernel, and only that knows where they are.
 SHELL = {
     "": set[str](),
+    "brand": set[str](),
     "memory": set[str](),
     "compiled": {"warmup"},
     "warmup": {*PURE, "market", "research", "parity"},
@@ -79,7 +80,7 @@ SHELL = {
     },
 }
 MAY_IMPORT = {**PURE, **SHELL}
-OPEN_TO_ALL = {"", "core", "compiled", "memory"}
+OPEN_TO_ALL = {"", "brand", "core", "compiled", "memory"}
 LIBRARIES_OF_PURE_CODE = {"numpy", "pydantic"}
 # Holidays come from a library; both of its bounds are given, so that it does not ask for today's date.
 MORE_LIBRARIES = {"market.sessions": {"exchange_calendars", "pandas"}}

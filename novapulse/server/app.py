@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from novapulse import __version__
+from novapulse import __version__, brand
 from novapulse.server import errors, live, pages
 from novapulse.server.access import Doors
 from novapulse.server.answers import PROBLEMS
@@ -22,8 +22,8 @@ from novapulse.server.routes import accounts, control, health, ledger, market, p
 REST = tuple(one.router for one in (session, health, control, ledger, market, people, accounts))
 """The routes of the REST interface, by topic."""
 
-_DESCRIPTION = """\
-What dashboards and scripts can ask of NovaPulse. Sign in with `POST /api/v1/session`, or send an API key as
+_DESCRIPTION = f"""\
+What dashboards and scripts can ask of {brand.NAME}. Sign in with `POST /api/v1/session`, or send an API key as
 `Authorization: Bearer np_...`. A session sends its token as `X-CSRF` with everything that changes something.
 Amounts are exact decimals as text, times are nanoseconds in UTC, an account is `exchange` and `account_id`.
 """
@@ -47,7 +47,7 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
 def api_of(parts: Parts) -> FastAPI:
     """Return the server without headers and apps, as tests of its routes want it."""
     app = FastAPI(
-        title="NovaPulse",
+        title=brand.NAME,
         version=__version__,
         description=_DESCRIPTION,
         openapi_url="/api/openapi.json",

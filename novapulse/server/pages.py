@@ -1,4 +1,7 @@
-"""Our own pages: signing in, one-time links, and one's account. Files as they are; what they show comes by the REST."""
+"""Our own pages: signing in, one-time links, and one's account.
+
+They are files, with the name of the house filled in; what they show comes by the REST.
+"""
 
 from importlib.resources import files
 
@@ -6,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from novapulse import brand
 from novapulse.control.people import LINK_PATH
 from novapulse.server.access import visitor_of
 from novapulse.server.errors import NotFoundError
@@ -14,7 +18,7 @@ from novapulse.server.parts import APPS
 router = APIRouter(include_in_schema=False)
 
 _FOLDER = files("novapulse.server") / "page_files"
-_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
 
 @router.get("/livez")
@@ -66,6 +70,8 @@ async def account(request: Request) -> Response:
 @router.get("/static/{name}")
 def static(name: str) -> Response:
     """Return a file that a page is made of."""
+    if name == "mark.svg":
+        return Response(brand.MARK, media_type="image/svg+xml")
     kind = _KINDS.get(name.rpartition(".")[2])
     found = _FOLDER / name
     if kind is None or "/" in name or name.startswith(".") or not found.is_file():
@@ -74,4 +80,5 @@ def static(name: str) -> Response:
 
 
 def _page(name: str) -> Response:
-    return HTMLResponse((_FOLDER / f"{name}.html").read_text(encoding="utf-8"))
+    text = (_FOLDER / f"{name}.html").read_text(encoding="utf-8")
+    return HTMLResponse(text.replace("{{ name }}", brand.NAME))

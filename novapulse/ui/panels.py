@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import marimo as mo
 
+from novapulse.brand import WORDMARK
 from novapulse.research.saved_runs import SavedRun
 from novapulse.research.tearsheet import words
 from novapulse.research.tearsheet.words import Figure, Kind
@@ -109,7 +110,7 @@ def card(title: str, chart: Any, note: str = "") -> mo.Html:
 def head(title: str, chips: Sequence[tuple[str, str]]) -> str:
     """Return the line at the top: the name, and what the page is about as chips of (text, tone)."""
     shown = "".join(f'<span class="np-chip {escape(tone)}">{escape(text)}</span>' for text, tone in chips)
-    name = f'<h1>Nova<b>Pulse</b></h1><span class="np-title">{escape(title)}</span>'
+    name = f'<h1>{WORDMARK}</h1><span class="np-title">{escape(title)}</span>'
     return f'<header class="np-head">{name}{shown}</header>'
 
 

@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.server.processes import Served, serving, trading
 BARS = 20_000
 SOCKETS = (0, 1, 5, 20)
 _WATCHED_S = 6.0
+_WARM_UP_S = 20.0
 _TICKS = 100
 
 
@@ -71,6 +73,33 @@ def _read(wire: ClientConnection) -> None:
             wire.recv()
 
 
+@contextmanager
+def hard_work(served: Served) -> Iterator[Counter[str]]:
+    """Let the server prove the ledger, run a backtest and make two decisions again, over and over; count what is done."""
+    account = "/api/v1/accounts/kraken/main"
+    _, decisions = served.ask("GET", f"{account}/decisions")
+    again = [f"{account}/decision/{one['decision_id']}" for one in decisions[:2]]
+    done: Counter[str] = Counter()
+    over = threading.Event()
+
+    def work(path: str) -> None:
+        while not over.is_set():
+            status, _ = served.ask("GET", path)
+            done[path.rpartition("/")[0] if "/decision/" in path else path] += status == 200
+
+    paths = ("/api/v1/ledger/proof", f"{account}/chart/backtest?last=20000", *again)
+    threads = [threading.Thread(target=work, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(_WARM_UP_S)
+        yield done
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def run() -> dict[str, float]:
     """Return figures by name."""
     found: dict[str, float] = {}
@@ -89,6 +118,12 @@ def run() -> dict[str, float]:
                 time.sleep(_WATCHED_S)
                 found[f"{count} sockets, memory, MB"] = memory_mb(pid)
                 found[f"{count} sockets, share of a core, %"] = (cpu_s(pid) - before_s) / _WATCHED_S * 100
+        with hard_work(served) as done:
+            before = done.total()
+            taken = kill_ms(served, 20, "hard")
+            found["kill at hard work, ms, median"] = statistics.median(taken)
+            found["kill at hard work, ms, worst of 20"] = max(taken)
+            found["proofs, backtests and explanations meanwhile"] = float(done.total() - before)
         with listeners(served, SOCKETS[-1]):
             taken = kill_ms(served, 20, "busy")
             found[f"kill with {SOCKETS[-1]} sockets, ms, median"] = statistics.median(taken)

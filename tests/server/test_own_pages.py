@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from novapulse import brand
 from novapulse.server import pages
 from tests.browser import chromium
 
@@ -28,7 +29,9 @@ class Desk:
 
     def _answer(self, route: Any) -> None:
         path = route.request.url.partition("?")[0].removeprefix(OURS)
-        if path.startswith("/static/"):
+        if path == "/static/mark.svg":
+            route.fulfill(body=brand.MARK, content_type="image/svg+xml")
+        elif path.startswith("/static/"):
             route.fulfill(path=FILES / path.removeprefix("/static/"))
         elif path in ("/login", "/account"):
             route.fulfill(path=FILES / f"{path[1:]}.html", content_type="text/html")

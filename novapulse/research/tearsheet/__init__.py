@@ -10,7 +10,7 @@ Invariants:
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from novapulse import __version__
+from novapulse import __version__, brand
 from novapulse.research.analysis import Analysis
 from novapulse.research.inputs import InputError, Markets
 from novapulse.research.tearsheet.page import laid_out
@@ -32,9 +32,8 @@ def tear_sheet(analysis: Analysis, markets: Markets) -> str:
     """
     template = _environment().get_template("page.html.jinja")
     style = Markup(files(__name__).joinpath("style.css").read_text("utf-8"))
-    return template.render(
-        page=laid_out(analysis.as_data(), analysis.result, markets), style=style, version=__version__
-    )
+    page = laid_out(analysis.as_data(), analysis.result, markets)
+    return template.render(page=page, style=style, version=__version__, brand=brand)
 
 
 def _environment() -> "Environment":

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import marimo as mo
 
+from novapulse.brand import WORDMARK
 from novapulse.config import home_folder
 from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
 from novapulse.ui.session import scope
@@ -226,7 +227,7 @@ class Page:
         person = f'<a class="np-chip" href="/account">{escape(self.who.name)} · {escape(self.who.role)}</a>'
         who = person if self.who.is_served else '<span class="np-chip">read-only</span>'
         return (
-            '<header class="np-head np-app-head"><h1>Nova<b>Pulse</b></h1>'
+            f'<header class="np-head np-app-head"><h1>{WORDMARK}</h1>'
             f'<span class="np-title">{escape(title)} · {escape(about)}</span>{who}</header>{nav}'
         )
 
