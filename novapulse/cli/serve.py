@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,7 +119,10 @@ def server_of(parts: "Parts") -> "uvicorn.Server":
     import uvicorn
 
     from novapulse.server.app import apps_of, create_app
+    from novapulse.server.lanes import SWITCH_S
 
+    # Whatever computes here lets a command go first, soon.
+    sys.setswitchinterval(SWITCH_S)
     apps = apps_of(APPS_FOLDER) if APPS_FOLDER.is_dir() else None
     config = uvicorn.Config(
         create_app(parts, apps),

@@ -75,7 +75,7 @@ def _read(wire: ClientConnection) -> None:
 
 @contextmanager
 def hard_work(served: Served) -> Iterator[Counter[str]]:
-    """Let the server prove the ledger, run a backtest and make two decisions again, over and over; count what is done."""
+    """Let the server prove the ledger, run a backtest and make two decisions again, over and over; count these."""
     account = "/api/v1/accounts/kraken/main"
     _, decisions = served.ask("GET", f"{account}/decisions")
     again = [f"{account}/decision/{one['decision_id']}" for one in decisions[:2]]
