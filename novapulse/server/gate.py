@@ -4,7 +4,7 @@ Invariants:
 - nothing behind it is reached without a session of ours, from another origin, or on another visitor's kernel;
 - the kernel never sees our cookie; it is told who is there, the role, and a token for what the page may ask of us;
 - a socket is closed when its session ends, whatever ended it, and not when the session goes on under a new id;
-- nobody has more than `PAGES_OF_ONE_MAX` pages, each of which is a kernel: with them, nobody keeps others out;
+- nobody has more than `PAGES_OF_ONE_MAX` pages open, or `KERNELS_OF_ONE_MAX` kernels: so nobody keeps others out;
 - whoever is refused is reported to the porter.
 """
 
@@ -27,13 +27,16 @@ CHECK_EVERY_S = 2.0
 KERNELS_MAX = 10_000
 KERNEL_KEPT_S = 12 * 3600
 PAGES_OF_ONE_MAX = 12
+KERNELS_OF_ONE_MAX = 40
+"""With those of pages that were closed within the last minute: who goes from page to page leaves some behind."""
+
 PAGE_LINGERS_S = 60
 """How long marimo keeps the kernel of a page that was closed, s."""
 
 NOT_OUR_PAGE = "that did not come from a page of this server: --origin tells it how browsers reach it"
 _TOO_MANY = (
-    f"{PAGES_OF_ONE_MAX} pages of yours are open, as many as one person may have: close one, wait a minute, and load "
-    "this one anew"
+    f"{PAGES_OF_ONE_MAX} pages of yours are open, or many more were within the last minute, as many as one person may "
+    "have: close one, or wait a minute, and load this one anew"
 )
 _TOO_MANY_PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Too many pages</title>
@@ -105,11 +108,16 @@ class Kernels:
 class Pages:
     """How many pages each person has: those that are open, and those whose kernel lingers."""
 
-    def __init__(self, pages_max: int = PAGES_OF_ONE_MAX, lingers_s: float = PAGE_LINGERS_S) -> None:
+    def __init__(
+        self,
+        pages_max: int = PAGES_OF_ONE_MAX,
+        kernels_max: int = KERNELS_OF_ONE_MAX,
+        lingers_s: float = PAGE_LINGERS_S,
+    ) -> None:
         """Begin without any."""
         # Name -> kernel -> sockets that are open, and since when there is none, s.
         self._of: dict[str, dict[str, tuple[int, float]]] = {}
-        self._max = pages_max
+        self._pages_max, self._kernels_max = pages_max, kernels_max
         self._lingers_s = lingers_s
 
     def has_room(self, name: str, now_s: float, kernel: str = "") -> bool:
@@ -120,7 +128,8 @@ class Pages:
                 del mine[one]
         if not mine:
             self._of.pop(name, None)
-        return kernel in mine or len(mine) < self._max
+        are_open = sum(sockets > 0 for sockets, _ in mine.values())
+        return kernel in mine or (are_open < self._pages_max and len(mine) < self._kernels_max)
 
     @contextmanager
     def opened(self, name: str, kernel: str) -> Iterator[None]:

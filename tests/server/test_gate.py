@@ -219,15 +219,18 @@ def test_who_has_as_many_pages_as_may_gets_a_page_that_says_so() -> None:
 
 
 def test_a_page_counts_until_its_kernel_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    pages, now_s = Pages(pages_max=1, lingers_s=60), 100.0
+    pages, now_s = Pages(pages_max=1, kernels_max=2, lingers_s=60), 100.0
     monkeypatch.setattr(gate.time, "monotonic", lambda: now_s)
     with pages.opened("ana", "k1"), pages.opened("ana", "k1"):
         now_s = 10_000.0
         assert not pages.has_room("ana", now_s, "k2")
         assert pages.has_room("ana", now_s, "k1")
         assert pages.has_room("bob", now_s, "k2")
-    assert not pages.has_room("ana", now_s + 59, "k2")
-    assert pages.has_room("ana", now_s + 60, "k2")
+    assert pages.has_room("ana", now_s, "k2"), "who goes from page to page leaves kernels behind"
+    with pages.opened("ana", "k2"):
+        pass
+    assert not pages.has_room("ana", now_s + 59, "k3")
+    assert pages.has_room("ana", now_s + 60, "k3")
 
 
 def test_kernels_are_kept_in_bounded_space_and_only_old_ones_are_forgotten() -> None:
