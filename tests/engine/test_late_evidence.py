@@ -1,5 +1,8 @@
 """Orders that had ended and are alive after all: they reserve again, they drain, and two never do the work of one."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from novapulse.core.messages import (
@@ -20,8 +23,11 @@ from novapulse.core.messages import (
     TimerFired,
     VenueOrder,
 )
-from novapulse.core.orders import Filled, OrderStatus, Seen, VenueState
+from novapulse.core.orders import Filled, OrderRequest, OrderStatus, OrderType, Role, Seen, VenueState
 from novapulse.core.postings import Book
+from novapulse.core.records import Intent
+from novapulse.simulation import on_requests
+from novapulse.simulation.tally import OrderTally
 from tests.engine.harness import ACCOUNT, MemoryJournal, trader_of
 from tests.engine.test_trader import Scene, fill_entry, opened
 
@@ -224,3 +230,92 @@ def test_the_older_exit_shows_after_the_next_was_sent_and_the_newest_is_disputed
     )
     scene.hear(FillReported(scene.wait(1), fill))
     assert scene.desk.books.positions[0].qty_units == 0
+
+
+def later_entry(scene: Kept, how: str) -> Submit | None:
+    """Let the close behind a refused entry decide again: `planned` waits for a price, `on its way` for an answer."""
+    if how == "planned":
+        event = scene.ticks.event(scene.row, 0)
+        signals = event.signals.copy()
+        signals["consensus"], signals["atr"] = 10.0, 3.0
+        scene.row += 1
+        scene.ts_ns = event.ts_close_ns + 10 * 10**9
+        scene.hear(replace(event, ts_ns=scene.ts_ns, signals=signals))
+        assert not scene.sent(Submit)
+        assert scene.desk.books.intent(0) is Intent.ENTRY
+        return None
+    submit = scene.enter()
+    if how == "at work":
+        scene.accept(submit, "V3")
+    return submit
+
+
+@pytest.mark.parametrize("how", ["planned", "on its way", "at work"])
+def test_a_later_entry_is_given_up_when_the_refused_one_before_it_fills_after_all(how):
+    scene, first = ended("refused")
+    units = first.request.terms.qty_units
+    later = later_entry(scene, how)
+    fill_entry(scene, first, units // 4)
+    assert [record.body["reason"] for record in scene.journal.records("entry_unfilled")][-1] == "UNFILLED_SUPERSEDED"
+    assert scene.desk.books.intent(0) is Intent.NONE
+    if later is not None and how == "on its way":
+        scene.accept(later, "V3")
+    if later is not None:
+        asked = [record.body["client_order_id"] for record in scene.journal.records("cancel_asked")]
+        assert later.request.client_order_id in asked
+        seen = Seen(later.request.client_order_id, "V3", VenueState.CANCELED, 0, scene.wait(1))
+        scene.hear(OrderReported(scene.ts_ns, seen))
+    fill_entry(scene, first, units - units // 4)
+    scene.hear(TimerFired(scene.wait(5), "retry:0"))
+    assert scene.desk.books.positions[0].qty_units == units
+    roles = [record.body["request"]["role"] for record in scene.journal.records("order_intended")]
+    assert roles.count(Role.ENTRY.value) == (1 if later is None else 2)
+
+
+def executed(scene: Kept, submit: Submit, price_units: int, trade: str) -> None:
+    """Let a whole order be executed, late or not."""
+    request, units = submit.request, submit.request.terms.qty_units
+    ids = request.client_order_id, "V" + trade, trade
+    cash = price_units * units * 100
+    fill = Filled(*ids, request.instrument, request.side, units, price_units, cash, 0, 0, scene.wait(0.1))
+    scene.hear(FillReported(scene.ts_ns, fill))
+
+
+def refused(scene: Kept) -> Submit:
+    submit = scene.enter()
+    scene.hear(SubmitEnded(scene.wait(1), submit.request.client_order_id, 1, Outcome.REJECTED, "", "unavailable"))
+    return submit
+
+
+def guarded_late(scene: Kept, number: int, *, beside_a_later_entry: bool) -> OrderRequest:
+    """Let a refused entry fill late, at a lower price each time; return the stop of its position, which is closed."""
+    late = refused(scene)
+    later = scene.enter() if beside_a_later_entry else None
+    executed(scene, late, late.request.terms.limit_units - 200 * number, f"L{number}")
+    if later is not None:
+        attached = later.request.protection.client_order_id
+        scene.hear(SubmitEnded(scene.wait(1), later.request.client_order_id, 1, Outcome.REJECTED, "", "late"))
+        for wait in (1, 6):
+            scene.hear(LookupEnded(scene.wait(wait), attached, Found.ABSENT))
+    (stop,) = (submit for submit in scene.sent(Submit) if submit.request.kind is OrderType.BRACKET)
+    scene.accept(stop, f"S{number}")
+    scene.tick(-15.0)
+    (leaving,) = scene.sent(Submit)
+    executed(scene, leaving, 9_000, f"X{number}")
+    assert scene.desk.books.positions[0].qty_units == 0
+    name = stop.request.client_order_id
+    scene.hear(OrderReported(scene.wait(1), Seen(name, f"S{number}", VenueState.CANCELED, 0, scene.ts_ns)))
+    return stop.request
+
+
+@pytest.mark.parametrize("beside", [(False, False), (True, True), (True, False), (False, True)])
+def test_positions_that_late_executions_opened_have_stops_by_names_that_no_other_had(beside):
+    scene = Kept()
+    stops = [guarded_late(scene, number, beside_a_later_entry=each) for number, each in enumerate(beside)]
+    assert len({stop.client_order_id for stop in stops}) == len(stops)
+    assert len({stop.decision_id for stop in stops}) == len(stops)
+    assert "" not in {stop.decision_id for stop in stops}
+    assert stops[1].terms.stop_units < stops[0].terms.stop_units
+    auditor = SimpleNamespace(tallies={ACCOUNT: OrderTally()}, broke=lambda *told: pytest.fail(str(told)))
+    for stop in stops:
+        on_requests.sys_6_never_loosened(auditor, SimpleNamespace(key=ACCOUNT), stop, stop.terms.stop_units)
