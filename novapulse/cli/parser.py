@@ -93,7 +93,7 @@ not answer in time.
 
   pause             no new risk                resume            take that back
   reduce-only       only shrink positions      flatten           close everything
-  halt              cancels only               resume-from-halt  end a halt
+  halt              only cancels and stops     resume-from-halt  end a halt
   kill              flatten, then halt         cancel            cancel entries
   close             close one position (--symbol)
   adopt, ignore     decide about a difference by its key (--order D13:BTC)

@@ -2,14 +2,16 @@
 
 Invariants:
 - a command acts once: its id is remembered with its answer in the ledger;
-- what tightens is always obeyed; what loosens can be refused, and says why.
+- what tightens is always obeyed; what loosens can be refused, and says why;
+- a flatten and a kill last until somebody resumes, or halts before the account is flat: what is still held is left to
+  its stops then.
 """
 
 from novapulse.core.messages import Answer, CommandReceived
 from novapulse.core.orders import DisputeSettled
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.leaving import leave
+from novapulse.engine.leaving import is_flat, leave, may_fill, stay_flat
 from novapulse.engine.orders import give_up
 from novapulse.engine.reconciler import Reconciler
 
@@ -41,15 +43,14 @@ def obey(desk: Desk, draft: Draft, event: CommandReceived, reconciler: Reconcile
     rows = list(range(len(desk.slots)))
     done, text = True, ""
     if event.verb in _MODES:
-        if event.verb.startswith("resume"):
-            desk.halt_when_flat = False
+        ends_flat = event.verb.startswith("resume") or (event.verb == "halt" and desk.books.mode != Mode.HALTED)
         obeyed = desk.breakers.operator(draft.ts_ns, event.verb)
+        if obeyed.done and ends_flat:
+            desk.want_flat("")
         desk.told(draft, obeyed.changes)
         done, text = obeyed.done, obeyed.text
-    elif event.verb in ("flatten", "kill") and desk.books.mode == Mode.HALTED:
-        done, text = False, "the account is halted and sends cancels only: resume-from-halt comes first"
     elif event.verb in ("flatten", "kill"):
-        text = _flatten(desk, draft, rows, then_halt=event.verb == "kill")
+        done, text = _flatten(desk, draft, rows, event.verb)
     elif event.verb == "close":
         done, text = _close(desk, draft, str(event.arguments.get("symbol", "")))
     elif event.verb == "cancel":
@@ -85,26 +86,19 @@ def answer(draft: Draft, event: CommandReceived, done: bool, text: str) -> None:
     draft.then(Answer(event.command_id, done, text))
 
 
-def _flatten(desk: Desk, draft: Draft, rows: list[int], *, then_halt: bool) -> str:
+def _flatten(desk: Desk, draft: Draft, rows: list[int], verb: str) -> tuple[bool, str]:
+    if desk.books.mode == Mode.HALTED and is_flat(desk):
+        return True, "the account is halted and flat already"
+    if not desk.may_leave:
+        return False, "the account is halted, its positions are left to their stops: resume-from-halt comes first"
     _cancel(desk, draft, rows)
-    leaving = sum(leave(desk, draft, row, Reason.EXIT_MODE) for row in rows)
-    if then_halt:
-        desk.halt_when_flat = True
-        finish_kill(desk, draft)
-    else:
-        desk.told(draft, desk.breakers.operator(draft.ts_ns, "reduce_only").changes)
-    return f"{leaving} positions are being closed" + (", then the account halts" if then_halt else "")
-
-
-def finish_kill(desk: Desk, draft: Draft) -> None:
-    """Halt the account as soon as nothing is held any more, when that was asked for."""
-    if not desk.halt_when_flat:
-        return
-    if desk.books.positions["qty_units"].any():
-        desk.told(draft, desk.breakers.operator(draft.ts_ns, "reduce_only").changes)
-        return
-    desk.halt_when_flat = False
-    desk.told(draft, desk.breakers.operator(draft.ts_ns, "halt").changes)
+    desk.want_flat("kill" if "kill" in (verb, desk.flat_wanted) else verb)
+    stay_flat(desk, draft)
+    held, entries = int((desk.books.positions["qty_units"] != 0).sum()), sum(map(may_fill, desk.orders.values()))
+    text = f"{held} positions are being closed"
+    if entries:
+        text += f", {entries} entries that may still be filled are being cancelled"
+    return True, text + (", then the account halts" if verb == "kill" else "")
 
 
 def _settle(desk: Desk, draft: Draft, name: str) -> tuple[bool, str]:
@@ -127,7 +121,7 @@ def _acknowledge(desk: Desk, draft: Draft, wanted: str, actor: str) -> tuple[boo
 def _close(desk: Desk, draft: Draft, symbol: str) -> tuple[bool, str]:
     for row, instrument in enumerate(desk.instruments):
         if instrument.symbol == symbol:
-            if desk.books.mode == Mode.HALTED:
+            if not desk.may_leave:
                 return False, f"{symbol} stays as it is: the account is halted"
             if leave(desk, draft, row, Reason.EXIT_MODE):
                 return True, f"the position in {symbol} is being closed"

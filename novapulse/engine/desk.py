@@ -17,7 +17,7 @@ from novapulse.core.messages import Record as Entry
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, Role
 from novapulse.core.postings import Book, Posting, move, trade
-from novapulse.core.records import Intent, Record
+from novapulse.core.records import Intent, Mode, Record
 from novapulse.engine.alerts import Alerts, Telling
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change, Tripped
@@ -176,7 +176,7 @@ class Desk:
         self.prices_ns = [0 for _ in self.instruments]
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.ready = False
-        self.halt_when_flat = False
+        self.flat_wanted = ""
         self.breaks: dict[str, Break] = {}
         self.readings: Mapping[str, Reading] = {}
         self.ignored: set[str] = set()
@@ -261,6 +261,16 @@ class Desk:
         return float(bar.close)
 
     # ---- restrictions ----
+
+    def want_flat(self, wish: str) -> None:
+        """Note whether an operator wants nothing held: `flatten`, `kill` (halted then), or empty for no more."""
+        self.flat_wanted = wish
+        self.books.account["flattening"] = bool(wish)
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether positions may be closed: a halt leaves them to their stops, unless an operator wants nothing held."""
+        return self.books.mode != Mode.HALTED or self.flat_wanted != ""
 
     def measured(self, draft: Draft, name: str, value: float | None, instrument: InstrumentKey | None = None) -> None:
         """Let the breakers know a measurement, and the account obey them."""

@@ -4,12 +4,17 @@ Invariants:
 - an exit moves on at closes only, by the tactics that the backtest shares; between them it is looked after: what
   should be out is out, and what does not end is tried again and told;
 - leaving waits for no entry, and what is withdrawn is cancelled, not forgotten;
-- a halted account sends cancels only: its protective stops stay.
+- a halted account sends cancels, and stops for what it holds; its exits only for an operator who wants nothing held;
+- who wants nothing held gets that: what fills later is left as well, until somebody says otherwise.
 """
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from novapulse.core.messages import SetTimer, Severity, decision_id
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import TERMINAL, Role
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up, let_go
@@ -28,7 +33,7 @@ _NO_NEW_RISK = {
 def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     """Decide to close a position now, at the market; False when there is none or it is being left already."""
     slot, position = desk.slots[row], desk.books.positions[row]
-    if position.qty_units == 0 or slot.leaving_ns or desk.books.mode == Mode.HALTED:
+    if position.qty_units == 0 or slot.leaving_ns or not desk.may_leave:
         return False
     if desk.books.intent(row) is Intent.ENTRY:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
@@ -90,6 +95,34 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
         slot.legs = 0
 
 
+def stay_flat(desk: Desk, draft: Draft) -> list[int]:
+    """Leave whatever is held while an operator wants nothing held, and halt for a kill as soon as that is proven.
+
+    Returns:
+        The rows that are being left since now.
+    """
+    if not desk.flat_wanted:
+        return []
+    if desk.books.mode != Mode.HALTED:
+        desk.told(draft, desk.breakers.operator(draft.ts_ns, "reduce_only").changes)
+    rows = [row for row in range(len(desk.slots)) if leave(desk, draft, row, Reason.EXIT_MODE)]
+    if desk.flat_wanted == "kill" and desk.breakers.operator_mode != Mode.HALTED and is_flat(desk):
+        desk.told(draft, desk.breakers.operator(draft.ts_ns, "halt").changes)
+        draft.changed = draft.told = True
+    return rows
+
+
+def is_flat(desk: Desk) -> bool:
+    """Tell whether nothing that can be sold is held, and no entry may still be filled: what is unknown may."""
+    held = np.abs(desk.books.positions["qty_units"]) >= desk.books.records["lot_units"]
+    return not held.any() and not any(may_fill(order) for order in desk.orders.values())
+
+
+def may_fill(order: Order) -> bool:
+    """Tell whether an order may still open a position."""
+    return order.request.role is Role.ENTRY and order.undisputed_status not in TERMINAL
+
+
 def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
     """Take back every entry at work when the account takes no new risk any more; yield the rows."""
     if desk.books.mode not in _NO_NEW_RISK:
@@ -98,7 +131,7 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
         if desk.books.intent(row) is Intent.ENTRY:
             give_up(desk, draft, row, Reason.UNFILLED_MODE, _NO_NEW_RISK[desk.books.mode])
             yield row
-        elif desk.books.mode == Mode.HALTED and desk.slots[row].child:
+        elif not desk.may_leave and desk.slots[row].child:
             let_go(desk, draft, row)
             yield row
 

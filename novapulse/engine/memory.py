@@ -105,7 +105,7 @@ def _told(desk: Desk) -> dict[str, Any]:
         "cursor": desk.cursor,
         "clean_cursor": desk.clean_cursor,
         "calibration": desk.calibration,
-        "halt_when_flat": desk.halt_when_flat,
+        "flat_wanted": desk.flat_wanted,
         "breakers": desk.breakers.state(),
         "alerts": desk.alerts.state(),
         "ignored": sorted(desk.ignored),
@@ -127,7 +127,7 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.cursor = told["cursor"]
     desk.clean_cursor = told["clean_cursor"]
     desk.calibration = told["calibration"]
-    desk.halt_when_flat = told["halt_when_flat"]
+    desk.want_flat(told["flat_wanted"])
     desk.breakers.restore(told["breakers"])
     # A state of before there were alerts has none.
     desk.alerts.restore(told.get("alerts", {}))

@@ -146,7 +146,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
 
 def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
     slot, plan, position = desk.slots[row], desk.plan(row), desk.books.positions[row]
-    if desk.books.mode == Mode.HALTED:
+    if not desk.may_leave:
         return Planned(0, NotSent.HALTED)
     if slot.retry_ns > draft.ts_ns:
         return Planned(0, NotSent.BEING_RETRIED)

@@ -10,7 +10,7 @@ Invariants:
 from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType, Role, Side, Terms
-from novapulse.core.records import Intent, Mode, Reason
+from novapulse.core.records import Intent, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
 from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
@@ -167,7 +167,7 @@ def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     slot.refusals += 1
     name = desk.instrument(row).symbol
     desk.alert(draft, Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
-    if slot.refusals >= desk.settings.bracket_tries and desk.books.mode != Mode.HALTED:
+    if slot.refusals >= desk.settings.bracket_tries and desk.may_leave:
         leave(desk, draft, row, Reason.EXIT_STOP)
     else:
         slot.retry_ns = draft.ts_ns + slot.refusals * SECOND_NS

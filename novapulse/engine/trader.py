@@ -118,6 +118,8 @@ class Trader:
             return []
         draft, mode = Draft(event.ts_ns), self.desk.books.mode
         _HANDLERS[type(event)](self, event, draft)
+        for row in leaving.stay_flat(self.desk, draft):
+            self._settle(row, draft)
         if self.desk.books.mode != mode:
             self._obey_mode(draft)
         state = self._packer.packed(draft) if draft.entries or draft.runs or draft.changed else b""
@@ -370,7 +372,6 @@ class Trader:
             else:
                 cancel(desk, draft, drained)
         self._forget_unborn_bracket(row, draft)
-        commands.finish_kill(desk, draft)
         leaving.after_partial_fill(desk, draft, row)
         sync(desk, draft, row)
         protection.sync_protection(desk, draft, row)

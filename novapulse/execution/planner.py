@@ -21,7 +21,7 @@ class NotSent(enum.StrEnum):
     NO_NEW_RISK = "the account takes no new risk"
     NOT_COMPARED = "the account, or the instrument, does not agree with the venue yet"
     PRICE_STALE = "the last price is too old to send an order on"
-    HALTED = "the account is halted: only cancels are sent"
+    HALTED = "the account is halted: only cancels are sent, and stops"
     BEING_RETRIED = "the venue refused, and the next try is not due yet"
 
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from novapulse.core.bars import MINUTE_NS
 from novapulse.core.facts import from_body
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Snapshot, SnapshotRead
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, OrderType
@@ -29,6 +31,7 @@ def check(auditor: "Auditor", host: Host) -> None:
     if host.trader is None or host.is_halted_for_good:
         return
     ord_6_positions(auditor, host)
+    flat_as_asked(auditor, host)
     sys_8_balances(auditor, host)
     ord_3_all_booked(auditor, host)
     ord_14_no_orphan(auditor, host)
@@ -52,7 +55,7 @@ def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
         if order.status not in _SETTLED and not _waits_for_a_person(order):
             auditor.broke("SYS-11", host, f"order {order.client_order_id} is {order.status}: {order.evidence}")
     lasting = [why for why in desk.breakers.reasons() if not _may_last(why)]
-    if lasting:
+    if lasting and not host.flat_asked:
         auditor.broke("SYS-11", host, f"the account is {desk.books.mode.name}: {'; '.join(lasting)}")
     gates = [f"{i.symbol}: {slot.gate}" for i, slot in zip(desk.instruments, desk.slots, strict=True) if slot.gate]
     if gates:
@@ -67,6 +70,29 @@ def _waits_for_a_person(order: Order) -> bool:
 def _may_last(why: str) -> bool:
     # Losses are no fault, and what only alerts restricts nothing; windows of minutes run on behind their cause.
     return any(word in why for word in ("loss", "drawdown", "equity", "refused orders", "orders sent", "slippage"))
+
+
+def flat_as_asked(auditor: "Auditor", host: Host) -> None:
+    """Who wanted nothing held has nothing, nor an entry at the venue; and a halt where that was asked."""
+    assert host.trader is not None
+    if not host.flat_asked:
+        return
+    desk = host.trader.desk
+    for key, slot in host.exchange.slots.items():
+        row = desk.rows[key]
+        held, lot = desk.books.held_units(row), int(desk.books.records[row].lot_units)
+        if abs(held) >= lot and not _is_closed(auditor, host, key):
+            auditor.broke("FLAT", host, f"{held} units of {key} are held behind a {host.flat_asked}")
+        opening = [order.client_order_id for order in slot.live if order.client_order_id and not order.reduces]
+        if opening:
+            auditor.broke("FLAT", host, f"entries are live behind a {host.flat_asked}: {opening}")
+    if host.flat_asked == "kill" and desk.books.mode != Mode.HALTED:
+        auditor.broke("FLAT", host, f"the account was killed and is {desk.books.mode.name}")
+    auditor.world.marks.reached(f"flat in a calm behind a {host.flat_asked}")
+
+
+def _is_closed(auditor: "Auditor", host: Host, key: InstrumentKey) -> bool:
+    return host.closed_until_ns.get(key, 0) > auditor.world.timeline.now_ns - 2 * MINUTE_NS
 
 
 def ord_6_positions(auditor: "Auditor", host: Host) -> None:

@@ -52,6 +52,7 @@ INVARIANTS = {
     "SYS-12": "no decision knows more than its close",
     "SYS-13": "restarting twice is restarting once",
     "SYS-14": "a trader that was overtaken has no effect",
+    "FLAT": "an account that was flattened or killed is flat in a calm, and halted when it was killed",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",
 }

@@ -38,6 +38,10 @@ MUST_BE_REACHED = (
     "operator says resume",
     "operator says resume_from_halt",
     "operator says adopt",
+    "operator says flatten",
+    "operator says kill",
+    "flat in a calm behind a flatten",
+    "flat in a calm behind a kill",
     *(
         f"crash {side} the commit {where}"
         for side in ("before", "after")

@@ -45,6 +45,7 @@ class Host(Node):
         failures: Restarts in a row that failed.
         wants_restart: Whether a start is scheduled.
         is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
+        flat_asked: What its operator asked for who wants nothing held, `flatten` or `kill`; empty when nobody does.
     """
 
     part: Part = field(kw_only=True)
@@ -63,6 +64,7 @@ class Host(Node):
     ledger_failed: bool = False
     wants_restart: bool = False
     is_halted_for_good: bool = False
+    flat_asked: str = ""
 
     def is_deceived(self) -> bool:
         """Tell whether its venue has taken an order that it denied, and the trader has not found out yet."""

@@ -32,6 +32,8 @@ QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
 RETRY_NS = 61 * SECOND_NS
 TRIES = 20
+OPERATOR_LEAVES = 0.3
+"""Chance that in a storm somebody wants nothing held any more."""
 
 
 class Nemesis:
@@ -71,7 +73,11 @@ class Nemesis:
             timeline.at(act.ts_ns, partial(self._do, act))
             if act.fault is Fault.OLD_BACKUP:
                 timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
-        for begin, _ in plan.calms:
+        calm_until = plan.begin_ns
+        for begin, end in plan.calms:
+            if plan.faults and plan.chance.happens("operator leaves", OPERATOR_LEAVES):
+                timeline.at(plan.chance.between("leaves at", calm_until, begin - 1), self._operator_leaves)
+            calm_until = end
             timeline.at(begin, self.heal)
             for turn in range(1, 5):
                 timeline.at(begin + turn * OPERATOR_NS, self._operator_adopts)
@@ -79,6 +85,7 @@ class Nemesis:
             rest = begin + HEALTHY_WITHIN_NS
             rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
             timeline.at(rest, self.world.auditor.rested)
+            timeline.at(rest + SECOND_NS, self._operator_enters_again)
 
     def _do(self, act: Act, tries_left: int = TRIES) -> None:
         if not self.world.is_stormy():
@@ -120,9 +127,27 @@ class Nemesis:
 
     def _operator_resumes(self) -> None:
         for host in self.world.hosts:
-            if host.trader is not None and host.trader.desk.books.mode != Mode.NORMAL and not host.is_halted_for_good:
-                halted = host.trader.desk.books.mode == Mode.HALTED
-                self._command(host, "resume_from_halt" if halted else "resume")
+            if not host.flat_asked:
+                self._resume(host)
+
+    def _resume(self, host: Host) -> None:
+        if host.trader is not None and host.trader.desk.books.mode != Mode.NORMAL and not host.is_halted_for_good:
+            halted = host.trader.desk.books.mode == Mode.HALTED
+            self._command(host, "resume_from_halt" if halted else "resume")
+
+    def _operator_leaves(self) -> None:
+        # Somebody who wants nothing held is told that this is seen to, and looks again in the next calm.
+        chance, hosts = self.world.plan.chance, self.world.hosts
+        host = hosts[chance.between("who leaves", 0, len(hosts) - 1)]
+        verb = "kill" if chance.happens("kills", 0.5) else "flatten"
+        if not host.is_halted_for_good and self._command(host, verb):
+            host.flat_asked = verb
+
+    def _operator_enters_again(self) -> None:
+        for host in self.world.hosts:
+            if host.flat_asked:
+                host.flat_asked = ""
+                self._resume(host)
 
     def _operator_adopts(self) -> None:
         # What nothing explains needs a person: differences of amounts are booked against suspense.
@@ -133,11 +158,13 @@ class Nemesis:
                 if found.asset and found.diff_units and found.readings > 1:
                     self._command(host, "adopt", order=key)
 
-    def _command(self, host: Host, verb: str, **arguments: str) -> None:
+    def _command(self, host: Host, verb: str, **arguments: str) -> bool:
         self._commands += 1
         world = self.world
         world.marks.reached(f"operator says {verb}")
-        world.deliver(host, CommandReceived(world.now(host), f"c{self._commands}", verb, arguments, "operator"))
+        name = f"c{self._commands}"
+        world.deliver(host, CommandReceived(world.now(host), name, verb, arguments, "operator"))
+        return name in host.answers and host.answers[name].done
 
     def _condition(self, host: Host, name: str, value: float | None) -> None:
         if host.trader is not None:

@@ -167,9 +167,11 @@ def sys_7_modes(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
 
 
 def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
-    """A halted account sends cancels, and stops for what it holds."""
+    """A halted account sends cancels, and stops for what it holds; exits for an operator who wants nothing held."""
     assert host.trader is not None
-    if host.trader.desk.books.mode == Mode.HALTED and request.role is not Role.PROTECT:
+    desk = host.trader.desk
+    is_exit = request.role is Role.EXIT and desk.flat_wanted
+    if desk.books.mode == Mode.HALTED and request.role is not Role.PROTECT and not is_exit:
         auditor.broke("SYS-7", host, f"an order in {request.instrument} leaves a halted account")
 
 

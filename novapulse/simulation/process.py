@@ -185,6 +185,7 @@ class Process:
             host.durable = Durable()
             host.durable.add_all(entry.record for entry in world.disk.ledger.records(host.key))
             host.is_halted_for_good = host.is_halted_for_good or _has_lost(host)
+            host.flat_asked = ""
         world.auditor.ledger_is_old()
         self.start_later(5 * SECOND_NS)
 

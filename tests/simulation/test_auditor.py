@@ -131,6 +131,30 @@ def two_orders_of_one_id(world: StormyWorld) -> None:
     on_requests.ord_2_one_order(world.auditor, host, request.request)
 
 
+def a_position_behind_a_flatten(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.flat_asked = "flatten"
+    desk_of(host).books.positions[0].qty_units = 10**9
+    at_rest.flat_as_asked(world.auditor, host)
+
+
+def an_entry_behind_a_flatten(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.flat_asked = "flatten"
+    desk_of(host).books.positions["qty_units"] = 0
+    host.levers.place(host.part.instruments[0].key, Side.BUY, OrderType.LIMIT, Terms(100, 100), 1, client_order_id="x")
+    at_rest.flat_as_asked(world.auditor, host)
+
+
+def a_killed_account_that_goes_on(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.flat_asked = "kill"
+    desk_of(host).books.positions["qty_units"] = 0
+    for slot in host.exchange.slots.values():
+        slot.live.clear()
+    at_rest.flat_as_asked(world.auditor, host)
+
+
 def a_trader_that_was_overtaken_and_writes(world: StormyWorld) -> None:
     host = world.hosts[0]
     world.process.second_instance(host)
@@ -164,6 +188,9 @@ DAMAGE: dict[str, tuple[str, Damage]] = {
     "an entry in a halt": ("SYS-7", an_entry_of_a_halted_account),
     "too large an entry": ("ORD-12", an_entry_larger_than_decided),
     "a second order": ("ORD-2", two_orders_of_one_id),
+    "a position left": ("FLAT", a_position_behind_a_flatten),
+    "an entry left": ("FLAT", an_entry_behind_a_flatten),
+    "a kill without a halt": ("FLAT", a_killed_account_that_goes_on),
     "a ghost": ("SYS-14", a_trader_that_was_overtaken_and_writes),
 }
 
