@@ -20,6 +20,8 @@ from novapulse.core.records import ACCOUNT, BAR, ORDER, POSITION, Record
 
 HEAD = struct.Struct(">4sIII")
 MAGIC = b"npt1"
+VERSION = 2
+"""Of the mapping and of the books: what another one wrote is refused, not guessed at."""
 
 _RUN = struct.Struct(">4q")
 _COUNTERS = 2
@@ -30,7 +32,7 @@ def parts(state: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     """Return the mapping, the stretches and the books of a state.
 
     Raises:
-        ValueError: It is none, or cut.
+        ValueError: It is none, cut, or of another version.
     """
     if len(state) < HEAD.size or state[:4] != MAGIC:
         raise ValueError(f"it begins with {state[:4]!r}")
@@ -39,6 +41,11 @@ def parts(state: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         raise ValueError(f"it has {len(state)} bytes and says otherwise")
     runs_at = HEAD.size + told_size
     told: dict[str, Any] = json.loads(state[HEAD.size : runs_at])
+    if told.get("version") != VERSION:
+        raise ValueError(
+            f"it is of version {told.get('version')}, and this NovaPulse reads version {VERSION}: "
+            "close what is open with the one that wrote it, then begin a new ledger"
+        )
     return told, state[runs_at : runs_at + runs_size], state[runs_at + runs_size :]
 
 

@@ -176,10 +176,12 @@ class Desk:
         self.prices_ns = [0 for _ in self.instruments]
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.ready = False
+        self.frozen = ""
         self.flat_wanted = ""
         self.breaks: dict[str, Break] = {}
         self.readings: Mapping[str, Reading] = {}
-        self.ignored: set[str] = set()
+        self.breaks_recorded: set[str] = set()
+        self.ignored: dict[str, int] = {}
         self.flows: OrderedDict[str, None] = OrderedDict()
         self.active_ns: dict[str, int] = {}
         self.waits: dict[str, tuple[int, int]] = {}

@@ -20,7 +20,6 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import ORDER
 from novapulse.engine.desk import Desk, Draft, Run, Slot
 
-VERSION = 1
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
 _slot_values = operator.attrgetter(*_SLOT_FIELDS)
 
@@ -59,12 +58,12 @@ def unpack(desk: Desk, state: bytes) -> None:
     """Take up a packed state.
 
     Raises:
-        ValueError: It is damaged, or of another account or other instruments.
+        ValueError: It is damaged, of another version, of another account or of other instruments.
     """
     try:
         told, runs, books = kept_state.parts(state)
     except ValueError as wrong:
-        raise ValueError(f"the state of {_name(desk)} is not one: {wrong}") from wrong
+        raise ValueError(f"the state of {_name(desk)} cannot be taken up: {wrong}") from wrong
     symbols = [[instrument.exchange, instrument.symbol] for instrument in desk.instruments]
     if told["account"] != [desk.key.exchange, desk.key.account_id] or told["instruments"] != symbols:
         raise ValueError(
@@ -88,7 +87,7 @@ def _spelled(told: dict[str, Any]) -> bytes:
 
 def _kept(desk: Desk) -> dict[str, Any]:
     return {
-        "version": VERSION,
+        "version": kept_state.VERSION,
         "account": [desk.key.exchange, desk.key.account_id],
         "instruments": [[instrument.exchange, instrument.symbol] for instrument in desk.instruments],
         "plans": list(desk.plans),
@@ -108,7 +107,8 @@ def _told(desk: Desk) -> dict[str, Any]:
         "flat_wanted": desk.flat_wanted,
         "breakers": desk.breakers.state(),
         "alerts": desk.alerts.state(),
-        "ignored": sorted(desk.ignored),
+        "breaks": sorted(desk.breaks_recorded),
+        "ignored": dict(sorted(desk.ignored.items())),
         "flows": list(desk.flows),
         "asserted_ns": desk.asserted_ns,
         "dust_days": desk.dust_days,
@@ -117,7 +117,7 @@ def _told(desk: Desk) -> dict[str, Any]:
 
 
 def _take_up(desk: Desk, told: dict[str, Any]) -> None:
-    desk.slots = [Slot(**{name: slot[name] for name in _SLOT_FIELDS if name in slot}) for slot in told["slots"]]
+    desk.slots = [Slot(**slot) for slot in told["slots"]]
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
     plans = np.frombuffer(base64.b64decode(told["plan_bytes"]), ORDER)
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
@@ -129,9 +129,9 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.calibration = told["calibration"]
     desk.want_flat(told["flat_wanted"])
     desk.breakers.restore(told["breakers"])
-    # A state of before there were alerts has none.
-    desk.alerts.restore(told.get("alerts", {}))
-    desk.ignored = set(told["ignored"])
+    desk.alerts.restore(told["alerts"])
+    desk.breaks_recorded = set(told["breaks"])
+    desk.ignored = {key: int(units) for key, units in told["ignored"].items()}
     desk.flows = OrderedDict.fromkeys(told["flows"])
     desk.asserted_ns = told["asserted_ns"]
     desk.dust_days = told["dust_days"]

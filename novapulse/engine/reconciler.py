@@ -4,7 +4,9 @@ Invariants:
 - a snapshot that could not be read whole is no data: nothing is concluded from it, and it is read again;
 - until a comparison leaves nothing that freezes the account, no new risk is taken;
 - the cursor moves with the executions that it passed, in one commit;
-- a break is opened and cleared by records; what it touches is gated for exactly as long;
+- a break is opened and cleared by records, over restarts as well; what it touches is gated for exactly as long;
+- a difference that is not compared because something happens to it is not over;
+- what an operator ignores counts again when it grows or turns;
 - the venue's clock is read with its account: a slow reading makes no skew, and hides none that it proves.
 """
 
@@ -12,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
-from novapulse.core.orders import OrderStatus
+from novapulse.core.orders import OrderStatus, Role
 from novapulse.engine import fills
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import SECOND_NS
 from novapulse.engine.resolutions import Resolutions
 from novapulse.engine.resolver import Resolver
-from novapulse.engine.viewing import is_same, is_same_money, view_of
-from novapulse.reconciliation.breaks import Break, readings_of
+from novapulse.engine.viewing import is_same, is_same_money, still_differs, view_of
+from novapulse.reconciliation.breaks import Break, BreakClass, readings_of
 from novapulse.reconciliation.compare import reconcile, unreachable
 from novapulse.reconciliation.resolve import Policy, resolve
 
@@ -87,7 +89,7 @@ class Reconciler:
         settings = self.desk.settings.reconciliation
         wait_s = settings.balances_interval_s
         for order in self.desk.orders.values():
-            if order.status is OrderStatus.UNKNOWN:
+            if order.status is OrderStatus.UNKNOWN or (order.is_live and order.request.role is not Role.PROTECT):
                 return round(settings.orders_interval_s * SECOND_NS)
             if order.is_live:
                 wait_s = settings.fills_interval_s
@@ -100,9 +102,13 @@ class Reconciler:
         wait = RETRY_S[min(self.failures, len(RETRY_S)) - 1]
         draft.then(SetTimer("reconcile:retry", draft.ts_ns + wait * SECOND_NS))
         if self.failures == FAILURES_THAT_FREEZE:
-            self.desk.ready = False
-            self._open(draft, unreachable(view_of(self.desk), text, draft.ts_ns), keep=True)
+            self._unreadable(draft, unreachable(view_of(self.desk), text, draft.ts_ns))
             self.desk.alert(draft, Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
+
+    def _unreadable(self, draft: Draft, lost: Sequence[Break]) -> None:
+        self.desk.ready = False
+        self.desk.frozen = lost[0].text
+        self._open(draft, lost, keep=True)
 
     def take(self, draft: Draft, snapshot: Snapshot) -> None:
         """Compare with a snapshot and do what follows."""
@@ -126,14 +132,20 @@ class Reconciler:
         agrees = is_same(desk, snapshot)
         if not agrees:
             breaks = reconcile(view_of(desk), snapshot, draft.ts_ns)
-        self._open(draft, breaks)
+        if any(found.kind is BreakClass.VENUE_UNREACHABLE for found in breaks):
+            self._unreadable(draft, breaks)
+            draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))
+            return
+        passed_over = [] if agrees else self._passed_over(snapshot, breaks)
+        self._open(draft, (*breaks, *passed_over))
+        self._forget_ignored(draft)
         self.resolutions.begin()
         for found in breaks:
             if found.key not in desk.ignored:
                 self.resolutions.apply(draft, found, resolve(found, self.policy))
                 if found.is_blocking and found.readings >= self.policy.readings_min:
                     desk.alert(draft, found.rule.severity, f"break:{found.key}", found.text)
-        self._restrict(draft, breaks)
+        self._restrict(draft, (*breaks, *passed_over))
         if agrees or is_same_money(desk, snapshot):
             # Behind a cursor that stands still the same executions come again, and have to be known then.
             desk.fills_since_clean = 0 if has_moved else desk.fills_since_clean
@@ -155,12 +167,11 @@ class Reconciler:
         desk = self.desk
         now = {found.key: found for found in breaks}
         for key, found in now.items():
-            if key not in desk.breaks:
+            if key not in desk.breaks_recorded:
                 draft.write("break_found", body_of(found))
-        for key in [key for key in desk.breaks if key not in now and not keep]:
-            draft.write("break_resolved", {"key": key})
-            desk.ignored.discard(key)
-            desk.alert_over(draft, f"break:{key}", "what we have and what the venue shows agree again")
+                desk.breaks_recorded.add(key)
+        for key in sorted(desk.breaks_recorded - now.keys()) if not keep else ():
+            self._over(draft, key, "what we have and what the venue shows agree again")
         if keep:
             now = {**desk.breaks, **now}
         if now or desk.breaks:
@@ -168,17 +179,51 @@ class Reconciler:
         desk.breaks = now
         desk.readings = readings_of(now.values())
 
+    def _over(self, draft: Draft, key: str, text: str) -> None:
+        draft.write("break_resolved", {"key": key})
+        self.desk.breaks_recorded.discard(key)
+        self.desk.alert_over(draft, f"break:{key}", text)
+
+    def _passed_over(self, snapshot: Snapshot, breaks: Sequence[Break]) -> list[Break]:
+        # Balances that something has just happened to are not compared: what differed in them before still does.
+        compared = {found.asset for found in breaks}
+        return [
+            found
+            for found in self.desk.breaks.values()
+            if found.subject == found.asset
+            and found.asset not in compared
+            and still_differs(self.desk, snapshot, found.asset)
+        ]
+
+    def _forget_ignored(self, draft: Draft) -> None:
+        # What was lived with was a difference of its size: another one in the same place is news.
+        desk = self.desk
+        for key, units in list(desk.ignored.items()):
+            found = desk.breaks.get(key)
+            if found is None or abs(found.diff_units) > abs(units) or found.diff_units * units < 0:
+                del desk.ignored[key]
+                draft.changed = draft.told = True
+                if found is not None:
+                    draft.write("break_found", body_of(found))
+
     def _restrict(self, draft: Draft, breaks: Sequence[Break]) -> None:
         desk, asked = self.desk, self.resolutions
-        for found in breaks:
-            if found.is_blocking and found.key not in desk.ignored:
-                asked.gate(found)
+        blocking = [found for found in breaks if found.is_blocking and found.key not in desk.ignored]
+        for found in blocking:
+            asked.gate(found)
         desk.ready = not asked.frozen
+        desk.frozen = asked.frozen
         for row, slot in enumerate(desk.slots):
             slot.gate = asked.gates.get(desk.keys[row], "")
         desk.measured(draft, "fatal_breaks", float(asked.fatal))
-        if breaks:
-            draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))
+        if blocking:
+            self._look_again(draft, min(found.readings for found in blocking))
+
+    def _look_again(self, draft: Draft, readings: int) -> None:
+        # Soon until something can be done about it, then ever less often: the rhythm goes on beside it.
+        wait_ns = (SECOND_READING_S * SECOND_NS) << min(max(readings - self.policy.readings_min, 0), 8)
+        if wait_ns < self._wait_ns():
+            draft.then(SetTimer("reconcile:retry", draft.ts_ns + wait_ns))
 
     def _assert_balances(self, draft: Draft, snapshot: Snapshot) -> None:
         desk = self.desk
@@ -200,16 +245,15 @@ class Reconciler:
             listed = ", ".join(sorted(desk.breaks)) or "none is open"
             return False, f"no break {subject!r}: {listed}"
         if verb == "ignore":
-            desk.ignored.add(subject)
+            desk.ignored[subject] = found.diff_units
             draft.told = True
             self.soon(draft, "a break is ignored")
-            return True, f"{subject} is ignored while it lasts: {found.text}"
+            return True, f"{subject} is ignored while it lasts and does not grow: {found.text}"
         done, text = self.resolutions.adopt(draft, found)
         if done:
             del desk.breaks[subject]
             desk.readings = {key: reading for key, reading in desk.readings.items() if key != subject}
-            draft.write("break_resolved", {"key": subject})
-            desk.alert_over(draft, f"break:{subject}", text)
+            self._over(draft, subject, text)
             self.soon(draft, "a break was adopted")
         return done, text
 

@@ -25,7 +25,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         return AccountHealth(key.exchange, key.account_id, Mode.HALTED, tuple(reasons), connected=told.connected)
     desk = trader.desk
     if is_well and not desk.ready:
-        reasons.append("it has not been compared with its venue yet")
+        reasons.append(desk.frozen or "it has not been compared with its venue yet")
     if desk.books.mode == Mode.HALTED:
         reasons.append("it is halted")
     reasons += [why for name in _UNWELL if (why := desk.breakers.why(name)) is not None]
@@ -44,7 +44,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         open_orders=sum(order.is_live for order in desk.orders.values()),
         unknown_orders=unknown,
         positions=int((desk.books.positions["qty_units"] != 0).sum()),
-        open_breaks=len(gates),
+        open_breaks=len(desk.breaks),
         equity=equity_of(runner),
         more={
             "waiting_events": runner.waiting,

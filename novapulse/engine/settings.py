@@ -87,9 +87,9 @@ class ReconciliationSettings(BaseModel):
 
     model_config = FROZEN
 
-    orders_interval_s: float = Field(20.0, gt=0, description="Between two looks at the open orders.")
-    fills_interval_s: float = Field(60.0, gt=0, description="Between two sweeps of the fills.")
-    balances_interval_s: float = Field(300.0, gt=0, description="Between two comparisons of balances and positions.")
+    orders_interval_s: float = Field(20.0, gt=0, description="Between two comparisons while an entry or exit is out.")
+    fills_interval_s: float = Field(60.0, gt=0, description="Between two comparisons while only stops are out.")
+    balances_interval_s: float = Field(300.0, gt=0, description="Between two comparisons while nothing is out.")
     race_guard_s: float = Field(
         5.0, ge=0, description="What was touched this shortly before a reading is not compared: lists lag behind."
     )
@@ -100,7 +100,8 @@ class ReconciliationSettings(BaseModel):
         if not self.orders_interval_s <= self.fills_interval_s <= self.balances_interval_s:
             raise ValueError(
                 f"orders_interval_s ({self.orders_interval_s:g}), fills_interval_s ({self.fills_interval_s:g}) and "
-                f"balances_interval_s ({self.balances_interval_s:g}) must not descend: each look includes the former"
+                f"balances_interval_s ({self.balances_interval_s:g}) must not descend: "
+                "what may change sooner is read more often"
             )
         return self
 

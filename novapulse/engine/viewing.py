@@ -56,6 +56,12 @@ def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
     return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
 
 
+def still_differs(desk: Desk, snapshot: Snapshot, asset: str) -> bool:
+    """Tell whether a balance is not what we expect: a comparison passes over it while something happens to it."""
+    expected = balances_of(desk)
+    return asset in expected and snapshot.balances.get(asset, 0) != expected[asset]
+
+
 def _is_doubled(desk: Desk, row: int) -> bool:
     return sum(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row)) > 1
 

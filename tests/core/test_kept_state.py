@@ -3,6 +3,7 @@
 import pytest
 
 from novapulse.core.kept_state import Kept
+from novapulse.engine import memory
 from tests.engine.harness import SECOND_NS, noisy_ticks, trader_of, world_of
 
 
@@ -46,3 +47,13 @@ def test_a_damaged_state_is_refused(damage):
     }
     with pytest.raises(ValueError, match=r"it (begins|has)|checksum"):
         Kept.of(bad[damage])
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_state_of_another_version_is_refused_by_reader_and_trader_and_named(version):
+    state, desk = state_and_desk()
+    other = state.replace(b'"version":2,', f'"version":{version},'.encode())
+    assert other != state
+    for read in (Kept.of, lambda bad: memory.unpack(desk, bad)):
+        with pytest.raises(ValueError, match=rf"of version {version}, and this NovaPulse reads version 2"):
+            read(other)
