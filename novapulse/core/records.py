@@ -114,7 +114,6 @@ class Reason(enum.IntEnum):
     UNFILLED_SUPERSEDED = 36
     UNFILLED_TURNED = 37
     SPREAD_UNKNOWN = 38
-    DATA_STALE = 39
     ORDER_UNKNOWN = 40
     BREAK_OPEN = 41
     BREAKER = 42
@@ -165,7 +164,6 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNFILLED_SUPERSEDED: "the rest of the entry was given up because the position was closed",
     Reason.UNFILLED_TURNED: "the consensus turned before the entry was filled",
     Reason.SPREAD_UNKNOWN: "the spread is unknown: no price to trade at",
-    Reason.DATA_STALE: "the market data is too old to trade on",
     Reason.ORDER_UNKNOWN: "the outcome of an order of this instrument is not known yet",
     Reason.BREAK_OPEN: "what the venue shows and what the ledger says differ",
     Reason.BREAKER: "a circuit breaker is open",

@@ -100,7 +100,6 @@ def _of_money(s: BreakerSettings) -> tuple[Breaker, ...]:
             magnitude=True,
             time_min_s=jump_s,
         ),
-        Breaker("breaks", "breaks", "the number of open breaks", "", 1, 0, _REDUCE, reaching=True),
         Breaker(
             "fatal_breaks", "fatal_breaks", "the number of fatal breaks", "", 1, 0, _HALT, reaching=True, latched=True
         ),

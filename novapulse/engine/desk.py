@@ -6,6 +6,7 @@ Invariants:
 """
 
 import math
+import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,6 +187,7 @@ class Desk:
         self.active_ns: dict[str, int] = {}
         self.waits: dict[str, tuple[int, int]] = {}
         self.rows_active_ns = [0 for _ in self.instruments]
+        self.extras_asked: set[str] = set()
         self.taken: list[tuple[int, int, float]] = []
         self.fills_since_clean = 0
         self.dust_days: dict[str, int] = {}
@@ -227,6 +229,12 @@ class Desk:
         while len(self.plans) > PLANS_KEPT:
             self.plans.popitem(last=False)
         self.keeps += 1
+
+    def restate_kept_plan(self, decision: str, new: int, old: int) -> None:
+        """Restate the plan that an entry was decided with by the ratio of a split, if it is kept."""
+        if decision in self.plans:
+            self.books.restate_plan(self.plans[decision], new, old)
+            self.keeps += 1
 
     def end_kept_plan(self, decision: str) -> None:
         """Let the plan that an entry was decided with want nothing any more."""
@@ -344,16 +352,27 @@ class Desk:
         """Add a fact to its order and to the draft; False when it says nothing new, and nothing was written."""
         order = self.order(fact.client_order_id)
         assert order is not None, f"a fact about an order that is not ours: {fact}"
+        disputes = order.disputes
         if not order.add(fact):
             return False
-        if order.venue_order_id:
-            self.venue_ids[order.venue_order_id] = order.client_order_id
+        for venue_order_id in order.venue_order_ids:
+            self.venue_ids[venue_order_id] = order.client_order_id
         self.active_ns[order.client_order_id] = draft.ts_ns
         self.rows_active_ns[self.row_of(order)] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
+        self._tell_of_disputes(draft, order, disputes)
         if order.client_order_id in self.closed and not order.is_terminal:
             self._reopen(draft, order)
         return True
+
+    def _tell_of_disputes(self, draft: Draft, order: Order, before: tuple[str, ...]) -> None:
+        name = order.client_order_id
+        for text in order.disputes:
+            if text not in before:
+                self.alert(draft, Severity.CRITICAL, _key_of(name, text), f"{order.request.instrument}: {text}")
+        for text in before:
+            if text not in order.disputes:
+                self.alert_over(draft, _key_of(name, text), f"the dispute over order {name} is settled")
 
     def _reopen(self, draft: Draft, order: Order) -> None:
         # What came late says that it has not ended after all: it drains again, and what it may still buy is reserved.
@@ -441,3 +460,8 @@ class Desk:
     def hold_units(self, plan: Record) -> int:
         """Return the cash units that a plan reserves, rounded up."""
         return math.ceil(float(plan.hold) * float(self.books.records[0].cash_factor)) if plan.hold > 0.0 else 0
+
+
+def _key_of(client_order_id: str, dispute: str) -> str:
+    # One alert for each dispute of an order, by a name that is the same after a restart.
+    return f"disputed:{client_order_id}:{zlib.crc32(dispute.encode()):08x}"

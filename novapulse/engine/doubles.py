@@ -2,13 +2,14 @@
 
 Invariants:
 - the newest is cancelled and disputed, whoever is told of it first: the trader here, or a comparison;
+- what the venue has twice under one id is disputed by the order itself; all but the acknowledged one is cancelled;
 - of two brackets the oldest guards the position alone, so that it is bare at no moment;
 - the dispute ends by proof: the venue has ended the newest, and all that it executed is booked.
 """
 
 from collections import defaultdict
 
-from novapulse.core.messages import Severity
+from novapulse.core.messages import Cancel
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, DisputeRaised, DisputeSettled, OrderStatus, Role
 from novapulse.engine.desk import Desk, Draft, Slot
@@ -36,10 +37,26 @@ def sort_out(desk: Desk, draft: Draft, row: int) -> None:
             _let_guard(slot, first.client_order_id)
 
 
+def cancel_extras(desk: Desk, draft: Draft, order: Order) -> None:
+    """Ask the venue to cancel what it has under an order's id beside the one that it acknowledged; once each.
+
+    Whatever lists one of them as live again has it asked again: see `is_extra`.
+    """
+    for venue_order_id in order.venue_order_ids:
+        if is_extra(order, venue_order_id) and venue_order_id not in desk.extras_asked:
+            desk.extras_asked.add(venue_order_id)
+            body = {"client_order_id": order.client_order_id, "venue_order_id": venue_order_id}
+            draft.write("extra_cancel_asked", body)
+            draft.then(Cancel("", venue_order_id, order.request.instrument, 1))
+
+
+def is_extra(order: Order, venue_order_id: str) -> bool:
+    """Tell whether an id of the venue is of another order than the acknowledged one."""
+    return venue_order_id not in ("", order.venue_order_id)
+
+
 def _dispute(desk: Desk, draft: Draft, first: Order, other: Order) -> None:
-    name, text = other.client_order_id, doubled_text(first, other)
-    if desk.learn(draft, DisputeRaised(name, text)):
-        desk.alert(draft, Severity.CRITICAL, f"disputed:{name}", text)
+    desk.learn(draft, DisputeRaised(other.client_order_id, doubled_text(first, other)))
     cancel(desk, draft, other)
 
 

@@ -69,13 +69,7 @@ def _compare(desk: Desk, draft: Draft, order: Order, fill: Filled) -> None:
     fields = ("side", "instrument", "qty_units", "price_units", "cash_units", "fee_units")
     if all(getattr(known, field) == getattr(fill, field) for field in fields):
         return
-    if desk.learn(draft, DisputeRaised(order.client_order_id, f"execution {name} came in two versions")):
-        desk.alert(
-            draft,
-            Severity.CRITICAL,
-            f"disputed:{order.client_order_id}",
-            f"the venue gave two versions of execution {name} of {fill.instrument}",
-        )
+    desk.learn(draft, DisputeRaised(order.client_order_id, f"execution {name} came in two versions"))
 
 
 def is_early(desk: Desk, fill: Filled) -> bool:

@@ -3,7 +3,7 @@
 Invariants:
 - a gauge says nothing before it has seen enough;
 - equity that hardly moves is no reason to call a small move a jump: its usual move is at least `USUAL_MIN`;
-- gauges are kept with the books, so that a restarted trader measures on.
+- gauges and what they are still to measure are kept with the state, so that a restarted trader measures on.
 """
 
 import math
@@ -37,6 +37,7 @@ def measure_fills(desk: Desk, draft: Draft, event: BarsClosed) -> None:
         gauges[FILLS] += 1
         if gauges[FILLS] >= FILLS_MIN:
             desk.measured(draft, "slippage", float(gauges[SLIPPAGE]))
+    draft.told = draft.told or bool(desk.taken)
     desk.taken.clear()
 
 

@@ -112,6 +112,7 @@ def _told(desk: Desk) -> dict[str, Any]:
         "flows": list(desk.flows),
         "asserted_ns": desk.asserted_ns,
         "dust_days": desk.dust_days,
+        "taken": [[row, side, price.hex()] for row, side, price in desk.taken],
         "fills_since_clean": desk.fills_since_clean,
     }
 
@@ -135,6 +136,7 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.flows = OrderedDict.fromkeys(told["flows"])
     desk.asserted_ns = told["asserted_ns"]
     desk.dust_days = told["dust_days"]
+    desk.taken = [(int(row), int(side), float.fromhex(price)) for row, side, price in told["taken"]]
     desk.fills_since_clean = told["fills_since_clean"]
 
 

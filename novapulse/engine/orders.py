@@ -175,7 +175,6 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
     return plan_order(
         target,
         held,
-        0,
         lot_units=int(record.lot_units),
         qty_min_units=int(record.qty_min_units) if is_entry else 0,
         notional_min_units=int(instrument.notional_min * 10**instrument.cash_scale),
@@ -361,8 +360,9 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     )
     desk.orders.pop(name, None)
     desk.waits.pop(name, None)
-    for what in ("cancel", "amend", "disputed", "reopened"):
+    for what in ("cancel", "amend", "reopened"):
         desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
+    desk.extras_asked.difference_update(order.venue_order_ids)
     desk.closed[name] = order
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)
@@ -378,6 +378,27 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
         slot.drains.remove(name)
 
 
+def was_ended_unasked(order: Order) -> bool:
+    """Tell whether the venue ended an order by itself that had not filled at all: for what it was for, a refusal."""
+    ended = order.status in (OrderStatus.CANCELED, OrderStatus.EXPIRED)
+    return ended and order.filled_units == 0 and order.cancels == 0
+
+
+def count_refusal(desk: Desk, draft: Draft, row: int, order: Order) -> int:
+    """Count the refusals in a row of what is wanted of an instrument; what had lasted begins a new row.
+
+    Returns:
+        How many there are now: 0 behind an order that had lasted, which is sent anew at once.
+    """
+    slot = desk.slots[row]
+    since_ns = order.first_attempt_ns or order.request.decided_ns
+    lasted = order.status is not OrderStatus.REJECTED and draft.ts_ns - since_ns > RETRY_SECONDS[-1] * SECOND_NS
+    slot.refusals = 0 if lasted else slot.refusals + 1
+    wait_s = RETRY_SECONDS[min(slot.refusals, len(RETRY_SECONDS)) - 1] if slot.refusals else 0
+    slot.retry_ns = draft.ts_ns + wait_s * SECOND_NS
+    return slot.refusals
+
+
 def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     """React to the end of the order that carried out a plan which still wants something.
 
@@ -391,7 +412,7 @@ def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     if intent is Intent.NONE:
         return
     we_asked = child.cancels > 0
-    if child.status is OrderStatus.REJECTED:
+    if child.status is OrderStatus.REJECTED or (intent is Intent.EXIT and was_ended_unasked(child)):
         _refused(desk, draft, row, child)
     elif child.status is OrderStatus.NEVER_PLACED or we_asked or intent is Intent.EXIT:
         slot.refusals = 0
@@ -400,21 +421,20 @@ def after_child(desk: Desk, draft: Draft, row: int, child: Order) -> None:
 
 
 def _refused(desk: Desk, draft: Draft, row: int, child: Order) -> None:
-    slot, plan = desk.slots[row], desk.plan(row)
-    slot.refusals += 1
+    plan = desk.plan(row)
     if desk.books.intent(row) is Intent.ENTRY:
+        desk.slots[row].refusals += 1
         if child.evidence.startswith(POST_ONLY) and plan.chases_left > 0 and is_fresh(desk, draft.ts_ns, row):
             reprice_now(plan, desk.books.last_bars[row], draft.ts_ns, desk.books.records[row], desk.books.rules)
             return
         give_up(desk, draft, row, Reason.UNFILLED_REFUSED, child.evidence)
         return
-    wait = RETRY_SECONDS[min(slot.refusals, len(RETRY_SECONDS)) - 1]
-    slot.retry_ns = draft.ts_ns + wait * SECOND_NS
-    if slot.refusals >= 3:
+    count = count_refusal(desk, draft, row, child)
+    if count >= 3:
         name = desk.instrument(row).symbol
         desk.alert(
             draft,
             Severity.CRITICAL,
             f"exit:{name}",
-            f"the exit of {name} was refused {slot.refusals} times and is tried again: {child.evidence}",
+            f"the exit of {name} was refused or ended {count} times and is tried again: {child.evidence}",
         )

@@ -13,7 +13,7 @@ from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType
 from novapulse.core.records import Intent, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
-from novapulse.engine.orders import SECOND_NS, amend, cancel, submit
+from novapulse.engine.orders import SECOND_NS, amend, cancel, count_refusal, submit
 
 PATIENCE_S = 5
 """How long a bracket may be on its way before the venue is asked for it."""
@@ -74,7 +74,7 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
 def _arm(desk: Desk, draft: Draft, row: int) -> None:
     slot, position = desk.slots[row], desk.books.positions[row]
     if slot.retry_ns > draft.ts_ns:
-        _explain(desk, draft, row, "the venue refused a bracket; the next try is due")
+        _explain(desk, draft, row, "the venue refused a bracket, or ended it; the next try is due")
         draft.then(SetTimer(f"protect:{row}", slot.retry_ns))
         return
     if desk.has_plan(row) and position.exiting:
@@ -160,14 +160,11 @@ def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:
 
 
 def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
-    """React to a bracket that the venue would not take: try again soon, leave the position if it stays bare."""
-    slot, position = desk.slots[row], desk.books.positions[row]
-    if position.qty_units == 0:
+    """React to a bracket that the venue would not take, or ended: try again, leave the position if it stays bare."""
+    if desk.books.positions[row].qty_units == 0:
         return
-    slot.refusals += 1
-    name = desk.instrument(row).symbol
-    desk.alert(draft, Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
-    if slot.refusals >= desk.settings.bracket_tries and desk.may_leave:
+    count, name = count_refusal(desk, draft, row, bracket), desk.instrument(row).symbol
+    if count >= 3 or bracket.status is OrderStatus.REJECTED:
+        desk.alert(draft, Severity.CRITICAL, f"bare:{name}", f"the position in {name} has no stop: {bracket.evidence}")
+    if count >= desk.settings.bracket_tries and desk.may_leave:
         leave(desk, draft, row, Reason.EXIT_STOP)
-    else:
-        slot.retry_ns = draft.ts_ns + slot.refusals * SECOND_NS

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
-from novapulse.core.orders import OrderStatus, Role
-from novapulse.engine import fills
+from novapulse.core.orders import OrderStatus, Role, VenueState
+from novapulse.engine import doubles, fills
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import SECOND_NS
 from novapulse.engine.resolutions import Resolutions
@@ -124,6 +124,8 @@ class Reconciler:
                 if seen.client_order_id != order.client_order_id:
                     seen = replace(seen, client_order_id=order.client_order_id)
                 desk.learn(draft, seen)
+                if seen.state is VenueState.LIVE and doubles.is_extra(order, seen.venue_order_id):
+                    desk.extras_asked.discard(seen.venue_order_id)
         has_moved = desk.cursor != snapshot.cursor
         if has_moved:
             desk.cursor = snapshot.cursor

@@ -31,7 +31,6 @@ from novapulse.reconciliation.resolve import (
     HaltInstrument,
     ImportFlow,
     LookUp,
-    Rearm,
     Resolution,
     SweepDust,
     WidenFills,
@@ -105,6 +104,8 @@ class Resolutions:
             if order is not None:
                 ask_cancel(desk, draft, order)
             else:
+                body = {"client_order_id": "", "venue_order_id": one.venue_order_id}
+                draft.write("extra_cancel_asked", body)
                 draft.then(Cancel("", one.venue_order_id, one.instrument, 1))
         elif isinstance(one, AdoptExternal):
             self._adopt_external(draft, one)
@@ -117,7 +118,7 @@ class Resolutions:
         elif isinstance(one, SweepDust):
             self._sweep(draft, one)
         else:
-            assert isinstance(one, Rearm), one
+            raise AssertionError(f"nobody carries out {one}")
 
     def _look_up(self, draft: Draft, one: LookUp) -> None:
         order = self.desk.orders.get(one.client_order_id)

@@ -64,8 +64,8 @@ def apply(desk: Desk, draft: Draft, flow: Flow) -> bool:
     if before[0] and not after[0]:
         fills.take_amount(desk, draft, row, sum(after) - sum(before))
     books.split(row, flow.new, flow.old, *after)
-    for decision in {slot.entry, slot.decision} & desk.plans.keys():
-        books.restate_plan(desk.plans[decision], flow.new, flow.old)
+    for decision in {slot.entry, slot.decision}:
+        desk.restate_kept_plan(decision, flow.new, flow.old)
     slot.split_ns, slot.split_new, slot.split_old = desk.ts_close_ns, flow.new, flow.old
     desk.prices_ns[row] = 0
     desk.quotes[row] = (0, 0.0, 0.0)

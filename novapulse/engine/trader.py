@@ -51,7 +51,7 @@ from novapulse.core.orders import (
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, splits, ticks
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync
+from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync, was_ended_unasked
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
 
@@ -107,8 +107,7 @@ class Trader:
             for trade in order.fills if not order.is_intended else ():
                 desk.remember_foreign(trade)
         for order in (*desk.closed.values(), *desk.orders.values()):
-            if order.venue_order_id:
-                desk.venue_ids[order.venue_order_id] = order.client_order_id
+            desk.venue_ids.update(dict.fromkeys(order.venue_order_ids, order.client_order_id))
             # A list that lags behind a placement does so over a restart as well.
             desk.active_ns[order.client_order_id] = order.first_attempt_ns
 
@@ -348,6 +347,8 @@ class Trader:
         doubles.sort_out(desk, draft, row)
         for order in list(desk.open_orders(row)):
             standing = order.undisputed_status
+            if order.disputes:
+                doubles.cancel_extras(desk, draft, order)
             if order.status is OrderStatus.DISPUTED and standing in TERMINAL:
                 doubles.set_aside(desk, draft, row, order)
             if order.is_terminal:
@@ -357,7 +358,7 @@ class Trader:
                 close(desk, draft, row, order)
                 if was_child:
                     after_child(desk, draft, row, order)
-                if was_bracket and order.status is OrderStatus.REJECTED:
+                if was_bracket and (order.status is OrderStatus.REJECTED or was_ended_unasked(order)):
                     protection.refused(desk, draft, row, order)
             elif standing in (OrderStatus.UNKNOWN, OrderStatus.SETTLING):
                 self.resolver.watch(draft, order)

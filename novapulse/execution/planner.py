@@ -1,4 +1,4 @@
-"""From what is wanted to what is sent: target position minus position minus what is in flight, in whole lots.
+"""From what is wanted to what is sent: target position minus position, in whole lots, once nothing alike is in flight.
 
 Invariants:
 - rounding is towards doing less;
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class NotSent(enum.StrEnum):
     """Why there is no order although something is wanted."""
 
-    NOTHING_LEFT = "the position and what is in flight are already what is wanted"
+    NOTHING_LEFT = "the position is already what is wanted"
     BELOW_LOT = "what is left is less than one lot"
     BELOW_MINIMUM = "what is left is less than the venue takes"
     WAITS_FOR_CANCEL = "an earlier order of the instrument has not ended yet"
@@ -41,25 +41,23 @@ class Planned:
 def plan_order(
     target_units: int,
     position_units: int,
-    in_flight_units: int,
     *,
     lot_units: int,
     qty_min_units: int,
     notional_min_units: int,
     notional_of_one_lot_units: int,
 ) -> Planned:
-    """Return the order that leads from here to the target.
+    """Return the order that leads from here to the target: the caller has waited until no order of ours may fill.
 
     Args:
         target_units: Signed position wanted.
         position_units: Signed position held.
-        in_flight_units: Signed quantity that orders of ours may still fill.
         lot_units: Quantity step, > 0.
         qty_min_units: Smallest order.
         notional_min_units: Smallest order in cash units; it does not bind what closes a position.
         notional_of_one_lot_units: Cash units that a lot is worth now; 0 when unknown.
     """
-    wanted = target_units - position_units - in_flight_units
+    wanted = target_units - position_units
     if wanted == 0:
         return Planned(0, NotSent.NOTHING_LEFT)
     side = 1 if wanted > 0 else -1

@@ -41,7 +41,6 @@ GATES = frozenset(
         Reason.GATE_MISSING,
         Reason.GATE_REFUSED,
         Reason.SPREAD_UNKNOWN,
-        Reason.DATA_STALE,
         Reason.ORDER_UNKNOWN,
         Reason.BREAK_OPEN,
         Reason.BREAKER,

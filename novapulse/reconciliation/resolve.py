@@ -78,13 +78,6 @@ class WidenFills:
 
 
 @dataclass(frozen=True, slots=True)
-class Rearm:
-    """Give a position a protective order."""
-
-    instrument: InstrumentKey
-
-
-@dataclass(frozen=True, slots=True)
 class SweepDust:
     """Move what is too small to trade to the DUST book, once a day."""
 
@@ -130,7 +123,6 @@ Resolution = (
     | ImportFlow
     | ApplySplit
     | WidenFills
-    | Rearm
     | SweepDust
     | HaltInstrument
     | HaltAccount
@@ -262,7 +254,8 @@ def _unexplained(found: Break, policy: Policy) -> tuple[Resolution, ...]:
 
 
 def _unprotected(found: Break, policy: Policy) -> tuple[Resolution, ...]:
-    return (*(Rearm(instrument) for instrument in found.instruments), AlertOnly(found.text))
+    # Its stop is armed by who looks after every position at every event; here it is told.
+    return (AlertOnly(found.text),)
 
 
 def _two_live_orders(found: Break, policy: Policy) -> tuple[Resolution, ...]:

@@ -26,7 +26,7 @@ class Durable:
         intents: Client order id -> body of its request.
         legs: Decision id -> client order ids of its orders.
         attempts: (client order id, attempt).
-        cancels: (client order id, attempt).
+        cancels: (client order id, or the venue's where the order is none of ours, attempt).
         amends: (client order id, amendment) -> terms.
         trades: Venue trade id -> body, real executions only.
         provisional: The same for inferred ones.
@@ -80,6 +80,8 @@ class Durable:
             self.attempts.add((body["client_order_id"], body["attempt"]))
         elif kind == "cancel_asked":
             self.cancels.add((body["client_order_id"], body["attempt"]))
+        elif kind == "extra_cancel_asked":
+            self.cancels.add((body["venue_order_id"], 1))
         elif kind == "amend_asked":
             self.amends[body["client_order_id"], body["amendment"]] = body["terms"]
         elif kind == FILLED:

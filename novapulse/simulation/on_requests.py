@@ -53,7 +53,7 @@ def ord_1_written_before(auditor: "Auditor", host: Host, effect: Submit | Cancel
         name = effect.request.client_order_id
         known = (name, effect.attempt) in durable.attempts and name in durable.intents
     elif isinstance(effect, Cancel):
-        name = effect.client_order_id
+        name = effect.client_order_id or effect.venue_order_id
         known = (name, effect.attempt) in durable.cancels
     else:
         name = effect.client_order_id

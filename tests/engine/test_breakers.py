@@ -27,7 +27,6 @@ BOUNDARIES = [
     ("drawdown", math.nextafter(0.8, 0), 0.8, Mode.REDUCE_ONLY),
     ("equity_jump", 10.0, math.nextafter(10, 11), Mode.REDUCE_ONLY),
     ("equity_jump", -10.0, math.nextafter(-10, -11), Mode.REDUCE_ONLY),
-    ("breaks", 0, 1, Mode.REDUCE_ONLY),
     ("fatal_breaks", 0, 1, Mode.HALTED),
     ("stale_bars", 3, math.nextafter(3, 4), Mode.PAUSED),
     ("feed_silent", 2, math.nextafter(2, 3), Mode.PAUSED),

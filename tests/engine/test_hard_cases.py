@@ -13,10 +13,12 @@ from novapulse.core.messages import (
     LookupEnded,
     OrderReported,
     Outcome,
+    Severity,
     SnapshotRead,
     Submit,
     SubmitEnded,
     TimerFired,
+    VenueOrder,
 )
 from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Mode, Reason
@@ -24,7 +26,7 @@ from novapulse.engine import leaving, memory
 from novapulse.engine.desk import Draft
 from novapulse.engine.orders import has_room
 from novapulse.engine.settings import TraderSettings
-from tests.engine.harness import trader_of
+from tests.engine.harness import SECOND_NS, trader_of
 from tests.engine.test_trader import Scene, fill_entry, opened
 
 
@@ -197,3 +199,94 @@ def test_room_that_a_cancelled_entry_filled_after_all_is_no_room_for_the_next_on
     slot.legs = 0
     books.positions[0].qty, books.positions[0].mark_price = 60.0, 100.0
     assert not has_room(scene.desk, 0)
+
+
+def ended_by_the_venue(scene: Scene, submit: Submit, venue_id: str, after_s: float) -> None:
+    scene.accept(submit, venue_id)
+    seen = Seen(submit.request.client_order_id, venue_id, VenueState.CANCELED, 0, scene.wait(after_s))
+    scene.hear(OrderReported(scene.ts_ns, seen))
+
+
+def test_an_exit_that_the_venue_keeps_ending_is_tried_ever_less_often_and_people_hear_of_it():
+    scene = opened()
+    scene.tick(-15.0)
+    waits, told = [], []
+    for number in range(6):
+        (submit,) = scene.sent(Submit)
+        ended_by_the_venue(scene, submit, f"X{number}", 0.1)
+        assert not scene.sent(Submit)
+        told += [alert.key for alert in scene.sent(Alert) if alert.severity is Severity.CRITICAL]
+        waits.append((scene.desk.slots[0].retry_ns - scene.ts_ns) / SECOND_NS)
+        scene.hear(TimerFired(scene.wait(waits[-1]), "retry:0"))
+    assert waits == [1, 2, 5, 10, 30, 60]
+    assert told == ["exit:BTC/USD"]
+
+
+def test_an_exit_that_rested_for_long_and_is_ended_by_the_venue_is_sent_anew_at_once():
+    scene = opened()
+    scene.tick(-15.0)
+    (submit,) = scene.sent(Submit)
+    ended_by_the_venue(scene, submit, "X1", 61)
+    assert [again.request.role for again in scene.sent(Submit)] == [Role.EXIT]
+    assert scene.desk.slots[0].refusals == 0
+
+
+def test_a_stop_that_the_venue_keeps_ending_is_armed_less_often_and_then_the_position_is_left():
+    scene = opened()
+    slot, waits = scene.desk.slots[0], []
+    scene.hear(OrderReported(scene.wait(1), Seen(slot.protect, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+    for number in range(2):
+        assert not scene.sent(Submit)
+        waits.append((slot.retry_ns - scene.ts_ns) / SECOND_NS)
+        scene.hear(TimerFired(scene.wait(waits[-1]), "protect:0"))
+        (stop,) = scene.sent(Submit)
+        assert stop.request.role is Role.PROTECT
+        ended_by_the_venue(scene, stop, f"S{number}", 0.1)
+    assert waits == [1, 2]
+    assert [submit.request.role for submit in scene.sent(Submit)] == [Role.EXIT]
+    assert "bare:BTC/USD" in scene.desk.alerts.open
+
+
+def test_a_stop_that_stood_for_long_and_is_ended_by_the_venue_is_armed_at_once():
+    scene = opened()
+    name = scene.desk.slots[0].protect
+    scene.hear(OrderReported(scene.wait(300), Seen(name, "V2", VenueState.EXPIRED, 0, scene.ts_ns)))
+    (stop,) = scene.sent(Submit)
+    assert stop.request.role is Role.PROTECT
+    assert stop.request.client_order_id != name
+
+
+def test_what_the_venue_has_twice_under_one_id_is_told_once_and_all_but_the_acknowledged_one_is_cancelled():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit, "V1")
+    name, told, cancelled = submit.request.client_order_id, [], []
+    for _ in range(3):
+        scene.hear(OrderReported(scene.wait(1), Seen(name, "V7", VenueState.LIVE, 0, scene.ts_ns)))
+        told += [alert for alert in scene.sent(Alert) if alert.severity is Severity.CRITICAL]
+        cancelled += [cancel.venue_order_id for cancel in scene.sent(Cancel)]
+    assert scene.status(submit) is OrderStatus.DISPUTED
+    assert ["V7" in alert.text for alert in told] == [True]
+    assert cancelled == ["V7"]
+    assert not scene.desk.orders[name].cancels
+    listed = VenueOrder(
+        Seen(name, "V7", VenueState.LIVE, 0, scene.ts_ns), submit.request.instrument, submit.request.side, 1
+    )
+    scene.hear(SnapshotRead(scene.wait(6), replace(scene.snapshot(orders=(listed,)), began_ns=scene.ts_ns)))
+    assert "V7" in [cancel.venue_order_id for cancel in scene.sent(Cancel)]
+
+
+def test_an_execution_beyond_the_quantity_is_booked_and_told_once():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    units = submit.request.terms.qty_units
+    fill_entry(scene, submit, units - 1000)
+    fill_entry(scene, submit, 3000)
+    (alert,) = [alert for alert in scene.sent(Alert) if alert.severity is Severity.CRITICAL]
+    assert f"executed {units + 2000} of {units} units" in alert.text
+    assert scene.desk.books.positions[0].qty_units == units + 2000
+    scene.hear(TimerFired(scene.wait(1), "retry:0"))
+    assert not [alert for alert in scene.sent(Alert) if alert.severity is Severity.CRITICAL]
+    scene.hear(CommandReceived(scene.wait(1), "c", "settle", {"order": submit.request.client_order_id}, "ops"))
+    assert alert.key not in scene.desk.alerts.open

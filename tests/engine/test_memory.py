@@ -3,12 +3,14 @@
 import pytest
 
 from novapulse.core.bars import MINUTE_NS
-from novapulse.core.messages import Commit, OrderReported
+from novapulse.core.messages import CommandReceived, Commit, OrderReported, SnapshotRead, Submit
 from novapulse.core.orders import Seen, VenueState
 from novapulse.engine import memory
 from novapulse.engine.desk import Desk
+from novapulse.engine.gauges import FILLS, SLIPPAGE
 from novapulse.engine.settings import TraderSettings
 from tests.engine.harness import noisy_ticks, trader_of, world_of
+from tests.engine.test_late_evidence import Kept, executed
 from tests.engine.test_trader import Scene, fill_entry
 
 
@@ -48,3 +50,23 @@ def test_a_plan_that_was_completed_is_kept_as_ended(policy):
     memory.unpack(again, commit.state)
     assert kept(again) == kept(scene.desk)
     assert [int(plan.intent) for plan in again.plans.values()] == [0 if policy == "complete" else 1]
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["one life", "a restart in between"])
+def test_what_the_market_took_before_a_restart_is_measured_behind_it(anew):
+    scene = Kept()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    scene.hear(CommandReceived(scene.wait(1), "c", "close", {"symbol": "BTC/USD"}, "ops"))
+    (leaving,) = scene.sent(Submit)
+    executed(scene, leaving, 9_900, "X1")
+    assert len(scene.desk.taken) == 1
+    if anew:
+        scene.start_anew()
+        scene.hear(SnapshotRead(scene.ts_ns, scene.snapshot()))
+    scene.tick()
+    assert scene.desk.books.gauges[FILLS] == 1
+    assert scene.desk.books.gauges[SLIPPAGE] > 0.0
+    scene.start_anew()
+    assert scene.desk.taken == []

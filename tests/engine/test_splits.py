@@ -170,10 +170,15 @@ def test_an_entry_at_work_is_given_up():
 def test_a_split_is_applied_once_and_the_wait_outlives_a_restart():
     scene = opened()
     units = int(scene.desk.books.positions[0].qty_units)
+    (plan,) = scene.desk.plans.values()
+    before = int(plan.units), float(plan.stop_distance)
     split(scene, 2, 1)
     fresh = trader_of(["BTC/USD"])
     memory.unpack(fresh.desk, scene.sent(Commit)[0].state)
     assert fresh.desk.slots[0].split_new == 2
+    for desk in (scene.desk, fresh.desk):
+        (after,) = desk.plans.values()
+        assert (int(after.units), float(after.stop_distance)) == (2 * before[0], before[1] / 2)
     assert fresh.desk.books.positions[0].qty_units == 2 * units
     flow = Flow("F1", "split", "BTC", units, scene.ts_ns, 2, 1)
     scene.hear(SnapshotRead(scene.wait(20), replace(scene.snapshot(), flows=(flow,))))

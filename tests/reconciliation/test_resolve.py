@@ -21,7 +21,6 @@ from novapulse.reconciliation.resolve import (
     ImportFlow,
     LookUp,
     Policy,
-    Rearm,
     Resolution,
     SweepDust,
     WidenFills,
@@ -229,8 +228,8 @@ def test_d13_the_share_of_equity_is_a_setting():
     assert of(BreakClass.UNEXPLAINED, patient, readings=2, worth_units=400) == [HaltInstrument, AlertOnly]
 
 
-def test_d14_arms_at_once():
-    assert resolve(replace(SUBJECT, kind=BreakClass.UNPROTECTED), USUAL)[0] == Rearm(BTC.key)
+def test_d14_is_told_at_once():
+    assert of(BreakClass.UNPROTECTED) == [AlertOnly]
 
 
 def test_d15_cancels_the_newest_after_a_second_reading_and_disputes_it():
