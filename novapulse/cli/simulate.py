@@ -117,6 +117,7 @@ def _list(*, as_json: bool) -> int:
         return EXIT_DONE
     for row in rows:
         print(f"{row['number']:>2}  {row['name']:<20} {row['does']}")
-        if row["wire"]:
-            print(f"    {'':<20} ({row['wire']})")
+        for why in (row["wire"], row["never"]):
+            if why:
+                print(f"    {'':<20} ({why})")
     return EXIT_DONE

@@ -4,7 +4,7 @@ The contract of what is legal here, so that a finding is a finding:
 - a request that left is taken by the venue within `submit_deadline_s`, or never: a venue refuses what comes later, as
   their deadlines and expiry times make them do;
 - a refusal is the truth, but for the one fault that denies what it took;
-- lists and queries may lag behind by up to ten seconds, never show something that was not;
+- lists and queries may lag behind by up to five seconds, never show something that was not;
 - a read is whole or fails; what it repeats, it repeats unchanged;
 - requests are sent twice on the way only where the venue knows a client order id again;
 - a commit that returned is durable; one that did not may be, or may not be;
@@ -81,7 +81,8 @@ class Does:
         rate: Chance per occasion, or times per day where `daily`.
         share: Share of the seeds that have it.
         daily: It is an act at a moment, not an accident of a message.
-        wire: Why it cannot happen here; empty when it does.
+        wire: Why it cannot happen here as itself; empty when it does.
+        never: Why nobody can ask for it: nothing here does it; empty when somebody can.
     """
 
     text: str
@@ -89,6 +90,7 @@ class Does:
     share: float = 0.6
     daily: bool = False
     wire: str = ""
+    never: str = ""
 
 
 TABLE: dict[Fault, Does] = {
@@ -133,7 +135,8 @@ TABLE: dict[Fault, Does] = {
     Fault.OLD_BACKUP: Does("after a crash the ledger is an hour old", 0.6, 0.1, daily=True),
     Fault.SECOND_INSTANCE: Does("another process takes the account's lease", 1.5, 0.3, daily=True),
     Fault.ID_REUSE: Does(
-        "the venue makes a second order of an id whose order has ended: never asked for here", 1.0, 1.0
+        "the venue makes a second order of an id whose order has ended",
+        never="a client order id is minted once, and nothing is resent on the way to a venue that forgets ids",
     ),
     Fault.SENT_TWICE: Does("a client resends an order; the venue answers with the first one", 0.08),
     Fault.SENT_TWICE_REFUSED: Does("a client resends an order; the venue says that it has it: ambiguous", 0.08),
@@ -156,12 +159,16 @@ def chosen(names: str) -> frozenset[Fault]:
     Raises:
         ValueError: One of them there is not.
     """
+    there_are = [fault for fault in Fault if not TABLE[fault].never]
     if names == "all":
-        return frozenset(Fault)
+        return frozenset(there_are)
     if names == "none":
         return frozenset()
     wanted = [name.strip() for name in names.split(",")]
+    never = [fault for fault in Fault if fault.value in wanted and TABLE[fault].never]
+    if never:
+        raise ValueError(f"{never[0]} cannot be asked for: {TABLE[never[0]].never}")
     unknown = sorted(set(wanted) - {fault.value for fault in Fault})
     if unknown:
-        raise ValueError(f"no such fault: {', '.join(unknown)}; there are {', '.join(Fault)}")
+        raise ValueError(f"no such fault: {', '.join(unknown)}; there are {', '.join(there_are)}")
     return frozenset(Fault(name) for name in wanted)

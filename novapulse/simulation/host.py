@@ -14,6 +14,9 @@ from novapulse.simulation.scene import Part, Scene
 from novapulse.simulation.world import Link, Node
 from novapulse.venues.simulated import ClientIds, Levers, SimulatedExchange
 
+FOUND_OUT_NS = 10 * MINUTE_NS
+"""After which a trader has to have found out what its venue keeps quiet: readings come in rhythm."""
+
 
 @dataclass(slots=True)
 class Ghost:
@@ -45,6 +48,7 @@ class Host(Node):
         failures: Restarts in a row that failed.
         wants_restart: Whether a start is scheduled.
         is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
+        untold: Instrument -> when an execution of it was taken back without a word, and no reading told of it yet.
         flat_asked: What its operator asked for who wants nothing held, `flatten` or `kill`; empty when nobody does.
     """
 
@@ -64,11 +68,25 @@ class Host(Node):
     ledger_failed: bool = False
     wants_restart: bool = False
     is_halted_for_good: bool = False
+    untold: dict[InstrumentKey, int] = field(default_factory=dict)
     flat_asked: str = ""
 
-    def is_deceived(self) -> bool:
-        """Tell whether its venue has taken an order that it denied, and the trader has not found out yet."""
-        return self.trader is not None and any(name not in self.trader.desk.orders for name in self._alive())
+    def is_deceived(self, now_ns: int) -> bool:
+        """Tell whether its venue did something that it denied or kept quiet, and the trader cannot know of it yet."""
+        if self.trader is None:
+            return False
+        for key, since_ns in list(self.untold.items()):
+            if now_ns - since_ns > FOUND_OUT_NS or self._has_been_told(key):
+                del self.untold[key]
+        return bool(self.untold) or any(name not in self.trader.desk.orders for name in self._alive())
+
+    def _has_been_told(self, key: InstrumentKey) -> bool:
+        # A comparison shows the holding as different, or somebody has accepted it since.
+        assert self.trader is not None
+        desk, row = self.trader.desk, self.trader.desk.rows[key]
+        slot, base = self.exchange.slots[key], desk.instruments[row].base
+        differs = slot.held_units + slot.stray_units != desk.books.held_units(row) + int(desk.books.foreign_units[row])
+        return not differs or any(found.asset == base for found in desk.breaks.values())
 
     def _alive(self) -> Iterator[str]:
         for name in self.denied:

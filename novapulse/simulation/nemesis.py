@@ -247,7 +247,13 @@ class Nemesis:
         standing = [fill for fill in holdings.trades.values() if fill.venue_trade_id not in holdings.busted]
         if standing:
             self.world.marks.saw(Fault.TRADE_BUST)
-            host.levers.bust(standing[-1].venue_trade_id, self.world.timeline.now_ns)
+            busted, now = standing[-1], self.world.timeline.now_ns
+            host.levers.bust(busted.venue_trade_id, now)
+            if self.world.plan.chance.happens("bust is not told", 0.4):
+                self.world.marks.reached("a bust was not told")
+                host.exchange.take_events()
+                host.untold[busted.instrument] = now
+                self._condition(host, "reconnected", 1.0)
             self.world.stream(host)
 
     def _bracket_gone(self, host: Host) -> None:
@@ -294,7 +300,7 @@ class Nemesis:
 
     def _foreign_activity(self, host: Host) -> None:
         chance, now, exchange = self.world.plan.chance, self.world.timeline.now_ns, host.exchange
-        kind = chance.between("foreign", 0, 4)
+        kind = chance.between("foreign", 0, 5)
         instrument = host.part.instruments[chance.between("foreign in", 0, len(host.part.instruments) - 1)]
         slot = exchange.slots[instrument.key]
         lots = int(slot.record["lot_units"]) * chance.between("foreign lots", 2, 9)
@@ -308,6 +314,10 @@ class Nemesis:
             host.levers.place(instrument.key, Side.BUY, OrderType.LIMIT, Terms(lots, price // 2), now)
         elif kind == 2 and slot.held_units + slot.stray_units >= lots:
             host.levers.trade(instrument.key, Side.SELL, lots, price, now)
+        elif kind == 5:
+            # Money is gone, and no movement tells of it: that needs a person.
+            exchange.holdings.move_cash(-25 * 10**exchange.holdings.cash_scale)
+            self._condition(host, "reconnected", 1.0)
         elif kind == 3:
             host.levers.flow("deposit", exchange.holdings.quote, 25 * 10**scale, now)
         else:

@@ -108,7 +108,7 @@ def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
 def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
     assert host.trader is not None
-    if host.is_deceived():
+    if host.is_deceived(auditor.world.timeline.now_ns):
         return
     desk, risk, exchange = host.trader.desk, auditor.world.scene.decides.risk, host.exchange
     worth: dict[InstrumentKey, float] = {}

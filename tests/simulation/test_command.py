@@ -41,6 +41,7 @@ def test_the_list_names_every_fault_and_what_it_does(capsys: pytest.CaptureFixtu
         ("--seeds 5:5", "expected A:B"),
         ("--seeds x", "expected A:B"),
         ("--seeds 0 --faults thunder", "no such fault: thunder"),
+        ("--seeds 0 --faults id_reuse", "id_reuse cannot be asked for"),
         ("--seeds 0 --days 0", "there is none"),
         ("--seeds 0 --processes 0", "expected 1 to 64"),
     ],
