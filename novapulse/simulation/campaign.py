@@ -29,6 +29,7 @@ MUST_BE_REACHED = (
     "split_applied",
     "healthy in a calm",
     "break_found D2",
+    "break_found D3",
     "break_found D4",
     "break_found D5",
     "break_found D9",

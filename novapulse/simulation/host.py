@@ -48,7 +48,7 @@ class Host(Node):
         failures: Restarts in a row that failed.
         wants_restart: Whether a start is scheduled.
         is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
-        untold: Instrument -> when an execution of it was taken back without a word, and no reading told of it yet.
+        untold: Instrument -> when an execution of it was taken back, while neither a word nor a reading told of it.
         flat_asked: What its operator asked for who wants nothing held, `flatten` or `kill`; empty when nobody does.
     """
 

@@ -249,10 +249,10 @@ class Nemesis:
             self.world.marks.saw(Fault.TRADE_BUST)
             busted, now = standing[-1], self.world.timeline.now_ns
             host.levers.bust(busted.venue_trade_id, now)
+            host.untold[busted.instrument] = now
             if self.world.plan.chance.happens("bust is not told", 0.4):
                 self.world.marks.reached("a bust was not told")
                 host.exchange.take_events()
-                host.untold[busted.instrument] = now
                 self._condition(host, "reconnected", 1.0)
             self.world.stream(host)
 

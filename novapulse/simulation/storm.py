@@ -265,6 +265,9 @@ class StormyWorld(World):
         if isinstance(call.effect, Submit) and call.host.exchange.book.of_client(call.effect.request.client_order_id):
             call.host.denied.add(call.effect.request.client_order_id)
             self.marks.reached("a refusal was wrong")
+            if self.plan.chance.happens("wrong refusal is kept quiet", 0.5):
+                # The stream says nothing of the order either: only a list shows it.
+                call.host.exchange.take_events()
         return _refused(call, "unavailable")
 
     def _answer_of(self, call: Call) -> Event:
