@@ -1,6 +1,5 @@
 """One account of a stormy world: its trader, its venue, and what is wrong with both at present."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from novapulse.backtest.settings import BacktestSettings
@@ -78,7 +77,7 @@ class Host(Node):
         for key, since_ns in list(self.untold.items()):
             if now_ns - since_ns > FOUND_OUT_NS or self._has_been_told(key):
                 del self.untold[key]
-        return bool(self.untold) or any(name not in self.trader.desk.orders for name in self._alive())
+        return bool(self.untold) or any(self._is_hidden(self.trader, name) for name in self.denied)
 
     def _has_been_told(self, key: InstrumentKey) -> bool:
         # A comparison shows the holding as different, or somebody has accepted it since.
@@ -88,10 +87,15 @@ class Host(Node):
         differs = slot.held_units + slot.stray_units != desk.books.held_units(row) + int(desk.books.foreign_units[row])
         return not differs or any(found.asset == base for found in desk.breaks.values())
 
-    def _alive(self) -> Iterator[str]:
-        for name in self.denied:
-            if any(order.is_live for order in self.exchange.book.of_client(name)):
-                yield name
+    def _is_hidden(self, trader: Trader, name: str) -> bool:
+        # An order that was denied lives, or has traded, and its trader has not heard of it.
+        known, trades = trader.desk.order(name), self.exchange.holdings.trades
+        booked = known.fills if known is not None else {}
+        return any(
+            (order.is_live and name not in trader.desk.orders)
+            or any(trades[number].venue_trade_id not in booked for number in order.executions)
+            for order in self.exchange.book.of_client(name)
+        )
 
 
 def trader_of(scene: Scene, part: Part) -> Trader:
