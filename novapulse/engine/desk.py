@@ -6,7 +6,6 @@ Invariants:
 """
 
 import math
-import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, Role
 from novapulse.core.postings import Book, Posting, move, trade
 from novapulse.core.records import Intent, Mode, Record
+from novapulse.engine import disputes
 from novapulse.engine.alerts import Alerts, Telling
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change, Tripped
@@ -352,7 +352,7 @@ class Desk:
         """Add a fact to its order and to the draft; False when it says nothing new, and nothing was written."""
         order = self.order(fact.client_order_id)
         assert order is not None, f"a fact about an order that is not ours: {fact}"
-        disputes = order.disputes
+        before = order.disputes
         if not order.add(fact):
             return False
         for venue_order_id in order.venue_order_ids:
@@ -360,19 +360,10 @@ class Desk:
         self.active_ns[order.client_order_id] = draft.ts_ns
         self.rows_active_ns[self.row_of(order)] = draft.ts_ns
         draft.write(kind_of(fact), to_body(fact), postings)
-        self._tell_of_disputes(draft, order, disputes)
+        disputes.tell(self, draft, order, before)
         if order.client_order_id in self.closed and not order.is_terminal:
             self._reopen(draft, order)
         return True
-
-    def _tell_of_disputes(self, draft: Draft, order: Order, before: tuple[str, ...]) -> None:
-        name = order.client_order_id
-        for text in order.disputes:
-            if text not in before:
-                self.alert(draft, Severity.CRITICAL, _key_of(name, text), f"{order.request.instrument}: {text}")
-        for text in before:
-            if text not in order.disputes:
-                self.alert_over(draft, _key_of(name, text), f"the dispute over order {name} is settled")
 
     def _reopen(self, draft: Draft, order: Order) -> None:
         # What came late says that it has not ended after all: it drains again, and what it may still buy is reserved.
@@ -460,8 +451,3 @@ class Desk:
     def hold_units(self, plan: Record) -> int:
         """Return the cash units that a plan reserves, rounded up."""
         return math.ceil(float(plan.hold) * float(self.books.records[0].cash_factor)) if plan.hold > 0.0 else 0
-
-
-def _key_of(client_order_id: str, dispute: str) -> str:
-    # One alert for each dispute of an order, by a name that is the same after a restart.
-    return f"disputed:{client_order_id}:{zlib.crc32(dispute.encode()):08x}"
