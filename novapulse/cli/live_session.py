@@ -218,6 +218,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             ledger.commit([(plan.key, Commit((opening_record(trader, timeline.now_ns()),)))])
         facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
         try:
+            found.check()
             trader.restore(
                 found.ts_close_ns,
                 found.state,

@@ -38,7 +38,7 @@ class Packer:
         """Return the state after a draft."""
         desk = self._desk
         if desk.keeps != self._keeps:
-            self._kept, self._keeps = _spelled(_kept(desk)), desk.keeps
+            self._kept, self._keeps = kept_state.UNSEALED + _spelled(_kept(desk))[1:], desk.keeps
             self._told = b""
         if draft.entries or draft.told or not self._told:
             # Two halves of one object: what is kept for long, and what changes with every order.

@@ -1,4 +1,4 @@
-"""The proof of a ledger: every event, every hash, every leg, and every table that only follows from them.
+"""The proof of a ledger: every event, every hash, every leg, every table that only follows from them, and the states.
 
 Invariants:
 - an audit reads one state and writes nothing; a trader may go on writing beside it;
@@ -23,8 +23,9 @@ from sqlalchemy.exc import NoResultFound
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
+from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.opening import Place, SchemaError, reader
-from novapulse.ledger.projections import PROJECTIONS, Claims, check_behind_head, check_claims
+from novapulse.ledger.projections import PROJECTIONS, Claims, check_beside, check_claims
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
 from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, snapshot, walk
 
@@ -153,7 +154,7 @@ class _Auditor:
             follows = [
                 *_guarded(self.connection, "head", partial(_check_noted, noted=noted, genesis=genesis)),
                 *_guarded(self.connection, "balance", partial(check_claims, claims=claims)),
-                *_guarded(self.connection, "ledger", partial(check_behind_head, head_seq=self.found.last_seq)),
+                *_guarded(self.connection, "ledger", partial(check_beside, head_seq=self.found.last_seq)),
                 *tables.result(),
             ]
         # What is wrong with the events comes first: whatever follows from them may be wrong because of it.
@@ -169,7 +170,7 @@ class _Auditor:
         )
 
     def _check_tables(self) -> list[Fault]:
-        checks = {**PROJECTIONS, "triggers": _missing_guards, "file": _damage}
+        checks = {**PROJECTIONS, "checkpoint": check_checkpoints, "triggers": _missing_guards, "file": _damage}
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from novapulse.core.instruments import AccountKey
+from novapulse.core.kept_state import sealed
 from novapulse.core.messages import Commit
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.core.postings import Book
@@ -191,14 +192,21 @@ class Ledger(Reads):
             execute(sql.move_head, (rows.seq, rows.hash))
         for account, commit, _ in drafts:
             here = (account.exchange, account.account_id)
-            if commit.state:
-                seq = rows.last_seq.get(account, 0)
-                execute(sql.put_checkpoint, (*here, commit.ts_close_ns, seq, commit.state))
-            elif commit.ts_close_ns:
-                execute(sql.move_checkpoint, (*here, commit.ts_close_ns, b""))
+            if commit.state or commit.ts_close_ns:
+                self._put_checkpoint(account, commit, rows.last_seq.get(account, 0))
             if commit.holds:
                 runs = [(*here, r.instrument.symbol, r.first_ns, r.last_ns, r.reason, r.bars) for r in commit.holds]
                 many(sql.put_hold_run, runs)
+
+    def _put_checkpoint(self, account: AccountKey, commit: Commit, seq: int) -> None:
+        here, state = (account.exchange, account.account_id), commit.state
+        if not (state and seq):
+            # Without records the state follows from those that it followed from before; without a state it is that one.
+            row = self.storage.execute(self._sql.read_checkpoint, here).fetchone()
+            _, seq, before = (0, 0, b"") if row is None else row
+            state = state or bytes(before)
+        state = sealed(state, account, commit.ts_close_ns, seq)
+        self.storage.execute(self._sql.put_checkpoint, (*here, commit.ts_close_ns, seq, state))
 
     def _end(self, rows: Rows) -> None:
         if self._sql.notify and rows.event:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, cas
 from sqlalchemy.dialects.postgresql import JSONB
 
 from novapulse.core.postings import Book
+from novapulse.core.records import Reason
 from novapulse.ledger.drafts import CLOSES
 from novapulse.ledger.schema import (
     asset,
@@ -24,6 +25,8 @@ from novapulse.ledger.schema import (
     dead_letter,
     event,
     fill_key,
+    hold_run,
+    lease,
     order_open,
     order_step,
     posting,
@@ -74,17 +77,34 @@ def check_claims(connection: Connection, claims: Claims) -> Iterator[Fault]:
     there = {row.asset: row.scale for row in connection.execute(select(asset))}
     for name in sorted({key[3] for key in claims.balances} - there.keys()):
         yield Fault(None, "asset", f"{name} is missing, postings move it")
+    for name in sorted(claims.scales.keys() - there.keys() - {key[3] for key in claims.balances}):
+        yield Fault(claims.scales[name][1], "asset", f"{name} is missing, its account counts it")
     for name, (scale, seq) in sorted(claims.scales.items()):
         if name in there and there[name] != scale:
             yield Fault(seq, "asset.scale", f"of {name} is {there[name]}, its account was opened with {scale}")
 
 
-def check_behind_head(connection: Connection, head_seq: int) -> Iterator[Fault]:
-    """Yield marks that point behind the last event."""
+def check_beside(connection: Connection, head_seq: int) -> Iterator[Fault]:
+    """Yield rows that no event gives and that cannot be: marks behind the last event, stretches that end at once."""
     for mark in (dead_letter.c.seq, consumer.c.cursor, checkpoint.c.seq):
         last = connection.execute(select(func.max(mark))).scalar()
         if last is not None and last > head_seq:
             yield Fault(last, str(mark), f"is {last}, the events end at {head_seq}")
+    for table, cannot_be in _CANNOT_BE.items():
+        for row in connection.execute(select(table).where(cannot_be).limit(_TOLD_MAX)):
+            yield Fault(None, table.name, f"cannot be what was written: {', '.join(map(str, row))}")
+
+
+_TOLD_MAX = 20
+_CANNOT_BE: Mapping[Table, ColumnElement[bool]] = {
+    hold_run: or_(
+        hold_run.c.first_ns > hold_run.c.last_ns, hold_run.c.bars < 1, hold_run.c.reason.not_in([*map(int, Reason)])
+    ),
+    consumer: or_(consumer.c.cursor < 0, consumer.c.attempts < 0),
+    dead_letter: or_(dead_letter.c.seq < 1, dead_letter.c.attempts < 1),
+    lease: lease.c.epoch < 1,
+}
+"""Tables that are no facts and follow from none -> what none of their rows can say."""
 
 
 def _same_account(one: Table, other: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

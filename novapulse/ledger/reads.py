@@ -15,6 +15,7 @@ from typing import Any
 
 from novapulse.core.facts import KINDS
 from novapulse.core.instruments import AccountKey
+from novapulse.core.kept_state import check_seal
 from novapulse.core.messages import Record
 from novapulse.core.postings import Book, Posting
 from novapulse.ledger.lease import Lease, Leases
@@ -23,6 +24,12 @@ from novapulse.ledger.statements import Statements
 from novapulse.ledger.storage import Storage
 
 _CHUNK = 1000
+
+STARTED = "session_started"
+"""An account that has one was traded, and has a state since."""
+
+WITHOUT_STATE = frozenset({"session_stopped"})
+"""Kinds of records that are written beside the trader: no state follows from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,25 @@ class RestoredAccount:
     entries: tuple[Entry, ...]
     open_facts: tuple[Entry, ...]
     balances: Mapping[tuple[Book, str], int]
+
+    def check(self) -> None:
+        """Refuse a state that is not the last one that was written here; what was traded must never start from nothing.
+
+        Raises:
+            ValueError: It is missing, damaged, of another account, or older than the records.
+        """
+        told = f"the ledger's state of account {self.account.account_id!r} on {self.account.exchange}"
+        if self.state:
+            try:
+                check_seal(self.state, self.account, self.ts_close_ns, self.seq)
+            except ValueError as wrong:
+                raise ValueError(f"{told} cannot be relied on: {wrong}") from wrong
+            behind = next((entry for entry in self.entries if entry.record.kind not in WITHOUT_STATE), None)
+            if behind is not None:
+                kind = behind.record.kind
+                raise ValueError(f"{told} ends at entry {self.seq}, before entry {behind.seq} ({kind}) was written")
+        elif (started := next((entry for entry in self.entries if entry.record.kind == STARTED), None)) is not None:
+            raise ValueError(f"{told} is missing, and entry {started.seq} says that it was traded")
 
 
 def _joined(events: Sequence[Any], legs: Sequence[Any]) -> Iterator[Entry]:

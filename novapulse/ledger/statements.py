@@ -44,12 +44,8 @@ class Statements:
     move_balance: str = "UPDATE balance SET amount = amount + ? WHERE {here} AND book = ? AND asset = ?"
     put_checkpoint: str = (
         "INSERT INTO checkpoint (exchange, account_id, ts_close_ns, seq, state) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (exchange, account_id) DO UPDATE SET ts_close_ns = excluded.ts_close_ns, state = excluded.state, "
-        "seq = CASE WHEN excluded.seq = 0 THEN checkpoint.seq ELSE excluded.seq END"
-    )
-    move_checkpoint: str = (
-        "INSERT INTO checkpoint (exchange, account_id, ts_close_ns, seq, state) VALUES (?, ?, ?, 0, ?) "
-        "ON CONFLICT (exchange, account_id) DO UPDATE SET ts_close_ns = excluded.ts_close_ns"
+        "ON CONFLICT (exchange, account_id) DO UPDATE SET ts_close_ns = excluded.ts_close_ns, seq = excluded.seq, "
+        "state = excluded.state"
     )
     put_hold_run: str = (
         "INSERT INTO hold_run (exchange, account_id, symbol, first_ns, last_ns, reason, bars) "

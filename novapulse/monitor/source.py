@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
 from novapulse.core.instruments import AccountKey
-from novapulse.core.kept_state import Kept
+from novapulse.core.kept_state import Kept, check_seal
 from novapulse.core.messages import Record
 from novapulse.core.ports import JournalError
 from novapulse.core.postings import Book, Posting
@@ -269,7 +269,9 @@ class Source:
                 continue
             known.state, known.kept, known.problem = state, None, ""
             try:
-                known.kept = Kept.of(state) if state else None
+                if state:
+                    check_seal(state, AccountKey(row.exchange, row.account_id), row.ts_close_ns, row.seq)
+                    known.kept = Kept.of(state)
             except ValueError as wrong:
                 known.problem = f"the trader's state in the ledger cannot be read: {wrong}"
 

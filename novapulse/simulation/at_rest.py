@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sqlalchemy import StaticPool, create_engine
+
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.facts import from_body
 from novapulse.core.instruments import InstrumentKey
@@ -14,7 +16,9 @@ from novapulse.core.postings import Book
 from novapulse.core.records import Mode
 from novapulse.engine.trader import Trader
 from novapulse.ledger import chain
+from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.reads import RestoredAccount
+from novapulse.ledger.storage import SqliteStorage
 from novapulse.simulation.durable import FILLS_KNOWN
 from novapulse.simulation.host import Host, trader_of
 from novapulse.venues.simulated import SimulatedExchange
@@ -220,7 +224,7 @@ def check_replayed(auditor: "Auditor", host: Host) -> None:
 
 
 def check_ledger(auditor: "Auditor") -> None:
-    """Events are numbered and chained, and every one waits in the outbox."""
+    """Events are numbered and chained, who is given them has them all, and the states are what the books came to."""
     host = auditor.world.hosts[0]
     storage = auditor.world.disk.ledger.storage
     events = storage.execute("SELECT seq, ts_ns, exchange, account_id, kind, body, hash FROM event ORDER BY seq")
@@ -229,13 +233,16 @@ def check_ledger(auditor: "Auditor") -> None:
         "SELECT seq, book, asset, amount FROM posting ORDER BY seq, leg"
     ).fetchall():
         legs.setdefault(seq, []).append((book, asset, amount))
-    previous, expected = chain.genesis(auditor.world.disk.ledger.ledger_id), 0
-    for seq, ts_ns, exchange, account_id, kind, body, digest in events.fetchall():
-        expected += 1
+    previous = chain.genesis(auditor.world.disk.ledger.ledger_id)
+    for expected, (seq, ts_ns, exchange, account_id, kind, body, digest) in enumerate(events.fetchall(), 1):
         canonical = chain.canonical_bytes(ts_ns, exchange, account_id, kind, body, tuple(legs.get(seq, ())))
         previous = chain.link(previous, seq, canonical)
         if seq != expected or previous != bytes(digest):
             auditor.broke("SYS-9", host, f"event {seq}, expected {expected}: the chain is broken at {json.dumps(kind)}")
-    waiting = storage.execute("SELECT count(*) FROM outbox").fetchone()[0]
-    if waiting != expected:
-        auditor.broke("SYS-10", host, f"{waiting} of {expected} events wait in the outbox")
+    if wrong := auditor.relay.drain():
+        auditor.broke("SYS-10", host, wrong)
+    assert isinstance(storage, SqliteStorage)
+    engine = create_engine("sqlite://", creator=lambda: storage.connection, poolclass=StaticPool)
+    with engine.connect() as connection:
+        for fault in check_checkpoints(connection):
+            auditor.broke("SYS-13", host, f"{fault.where} {fault.what}")

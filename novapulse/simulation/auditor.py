@@ -17,6 +17,7 @@ from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.simulation import at_rest, on_records, on_requests
 from novapulse.simulation.host import Host
+from novapulse.simulation.relay import Relay
 from novapulse.simulation.tally import OrderTally
 from novapulse.simulation.world import Node
 
@@ -47,7 +48,7 @@ INVARIANTS = {
     "SYS-7": "no entry leaves an account that takes no new risk",
     "SYS-8": "cash moves by executions, fees and flows alone",
     "SYS-9": "events are numbered without a gap and chained",
-    "SYS-10": "every event waits in the outbox",
+    "SYS-10": "a consumer that dies now and then is given every event at least once, and in order",
     "SYS-11": "two minutes after the last fault everything is healthy",
     "SYS-12": "no decision knows more than its close",
     "SYS-13": "restarting twice is restarting once",
@@ -89,6 +90,7 @@ class Auditor:
     Attributes:
         world: What is looked at.
         tallies: Account -> what was seen of its orders.
+        relay: Who is given the events.
         checks: How many looks were taken.
         is_ledger_old: An old copy was put back: what it lacks is not the traders' fault.
     """
@@ -96,6 +98,7 @@ class Auditor:
     def __init__(self, world: "StormyWorld") -> None:
         self.world = world
         self.tallies = {host.key: OrderTally() for host in world.hosts}
+        self.relay = Relay(world.disk)
         self.checks = 0
         self.is_ledger_old = False
 
@@ -148,6 +151,8 @@ class Auditor:
     def closed(self, host: Host) -> None:
         """A bar closed at the venue."""
         on_requests.check_stops(self, host)
+        if wrong := self.relay.look():
+            self.broke("SYS-10", host, wrong)
 
     def overtaken(self, host: Host, effects: Sequence[Effect]) -> None:
         """A trader that was overtaken wants something without having to write."""
@@ -161,6 +166,7 @@ class Auditor:
     def ledger_is_old(self) -> None:
         """An old copy of the ledger was put back."""
         self.is_ledger_old = True
+        self.relay.ledger_is_old()
         for host in self.world.hosts:
             self.tallies[host.key] = OrderTally()
 

@@ -96,6 +96,7 @@ class Process:
         now = world.timeline.now_ns
         world.disk.take_lease(host.key, f"life {self.lives}", now)
         restored = world.disk.restore(host.key)
+        restored.check()
         trader = trader_of(world.scene, host.part)
         facts = [from_body(entry.record.kind, entry.record.body) for entry in restored.open_facts]
         recent = host.durable.recent_facts(FILLS_KNOWN + fills_since_clean(restored.state))

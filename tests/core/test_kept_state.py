@@ -2,7 +2,8 @@
 
 import pytest
 
-from novapulse.core.kept_state import Kept
+from novapulse.core.instruments import AccountKey
+from novapulse.core.kept_state import Kept, check_seal, sealed
 from novapulse.engine import memory
 from tests.engine.harness import SECOND_NS, noisy_ticks, trader_of, world_of
 
@@ -22,7 +23,9 @@ def test_a_reader_sees_the_records_of_the_trader():
     kept, books = Kept.of(state), desk.books
     assert kept.instruments == tuple(one.key for one in desk.instruments)
     assert kept.account.tobytes() == books.account.tobytes()
-    for name in ("positions", "orders", "last_bars"):
+    assert kept.key == desk.key
+    assert kept.holds == desk.holds
+    for name in ("positions", "orders", "last_bars", "foreign_units"):
         assert getattr(kept, name).tobytes() == getattr(books, name).tobytes(), name
     assert any(run is not None for run in kept.runs)
     for found, run in zip(kept.runs, desk.runs, strict=True):
@@ -57,3 +60,25 @@ def test_a_state_of_another_version_is_refused_by_reader_and_trader_and_named(ve
     for read in (Kept.of, lambda bad: memory.unpack(desk, bad)):
         with pytest.raises(ValueError, match=rf"of version {version}, and this NovaPulse reads version 2"):
             read(other)
+
+
+KEY, CLOSE_NS, SEQ = AccountKey("kraken", "main"), 60, 7
+
+
+def test_every_bit_of_a_sealed_state_counts_and_so_does_its_row():
+    state, desk = state_and_desk()
+    lying = sealed(state, KEY, CLOSE_NS, SEQ)
+    check_seal(lying, KEY, CLOSE_NS, SEQ)
+    with pytest.raises(ValueError, match="seal is broken"):
+        check_seal(state, KEY, CLOSE_NS, SEQ)
+    for other in ((AccountKey("krakenmain", ""), CLOSE_NS, SEQ), (KEY, CLOSE_NS + 1, SEQ), (KEY, CLOSE_NS, SEQ + 1)):
+        with pytest.raises(ValueError, match="seal is broken"):
+            check_seal(lying, *other)
+    for at in (*range(8 * 120), *range(8 * 120, 8 * len(lying), 97)):
+        damaged = bytearray(lying)
+        damaged[at // 8] ^= 1 << at % 8
+        with pytest.raises(ValueError, match=r"it (begins|has)|seal"):
+            check_seal(bytes(damaged), KEY, CLOSE_NS, SEQ)
+    again = trader_of(["BTC/USD", "ETH/USD"])
+    memory.unpack(again.desk, lying)
+    assert again.desk.books.packed() == desk.books.packed()

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from novapulse.core import kept_state
+from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Commit, Record
 from novapulse.core.ports import Unwritable
 from novapulse.core.postings import Book, move
@@ -21,7 +23,7 @@ from novapulse.ledger import walk as walk_module
 from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import SchemaError
-from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
+from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, Life, live_on, open_accounts, write_life
 
 PROVEN = {
     "event": ("seq", "ts_ns", "exchange", "account_id", "kind", "body", "hash"),
@@ -30,9 +32,13 @@ PROVEN = {
     "fill_key": ("exchange", "account_id", "venue_trade_id", "seq"),
     "balance": ("exchange", "account_id", "book", "asset", "amount"),
     "asset": ("asset", "scale"),
+    "checkpoint": ("exchange", "account_id", "ts_close_ns", "seq", "state"),
     "ledger": ("ledger_id", "head_seq", "head_hash"),
 }
 """Tables and columns of which an audit proves every byte."""
+
+BESIDE = {"hold_run", "lease", "consumer", "dead_letter", "alembic_version"}
+"""Tables that hold no fact and follow from none: telemetry that is pruned, who may write, how far a consumer is."""
 
 SETTINGS = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -42,7 +48,7 @@ SETTINGS = settings(
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("audit") / "ledger.db"
-    write_life(path, seed=7, rounds=6)
+    write_life(path, seed=7, rounds=6, started=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     return path
@@ -154,7 +160,13 @@ def _keys(connection: sqlite3.Connection, table: str) -> str:
     return ", ".join(row[1] for row in sorted(rows, key=lambda row: row[5]) if row[5])
 
 
-@given(table=st.sampled_from(["event", "posting", "order_step", "fill_key", "balance"]), row=st.integers(0, 10**6))
+def test_every_table_is_proven_or_named_as_what_is_none(whole: Path) -> None:
+    with closing(sqlite3.connect(whole)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert names == PROVEN.keys() | BESIDE
+
+
+@given(table=st.sampled_from(sorted(PROVEN.keys() - {"ledger"})), row=st.integers(0, 10**6))
 @SETTINGS
 def test_any_missing_row_is_found(whole: Path, tmp_path: Path, table: str, row: int) -> None:
     path = Path(shutil.copy(whole, tmp_path / "short.db"))
@@ -169,6 +181,30 @@ def test_any_missing_row_is_found(whole: Path, tmp_path: Path, table: str, row: 
     if table in ("event", "posting"):
         assert found.first_bad is not None
         assert found.first_bad.seq == values[0]
+
+
+@given(
+    table=st.sampled_from(sorted(PROVEN.keys() - {"ledger"})),
+    pair=st.lists(st.integers(0, 10**6), min_size=2, max_size=2, unique=True),
+)
+@SETTINGS
+def test_any_two_swapped_rows_are_found(whole: Path, tmp_path: Path, table: str, pair: list[int]) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "exchanged.db"))
+    with Unguarded(path) as connection:
+        keys = _keys(connection, table).split(", ")
+        rest = [name for name in PROVEN[table] if name not in keys]
+        count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        one, other = (
+            connection.execute(
+                f"SELECT {', '.join(keys + rest)} FROM {table} LIMIT 1 OFFSET ?", (n % count,)
+            ).fetchone()
+            for n in pair
+        )
+        sets, where = ", ".join(f"{name} = ?" for name in rest), " AND ".join(f"{key} = ?" for key in keys)
+        for row, source in ((one, other), (other, one)):
+            connection.execute(f"UPDATE {table} SET {sets} WHERE {where}", source[len(keys) :] + row[: len(keys)])
+    if one[len(keys) :] != other[len(keys) :]:
+        assert not audit(path).ok, (one, other)
 
 
 @given(pair=st.lists(st.integers(0, 10**6), min_size=2, max_size=2, unique=True), hashes=st.booleans())
@@ -228,6 +264,19 @@ PLANTED = {
     "an order closed behind its back": ("UPDATE order_step SET closes = 1 WHERE step = 0", "order_step"),
     "a coarser scale": ("UPDATE asset SET scale = 2 WHERE asset = 'BTC'", "asset.scale"),
     "a state of the future": ("UPDATE checkpoint SET seq = 100000", "checkpoint.seq"),
+    "a state that is gone": ("DELETE FROM checkpoint WHERE exchange = 'coinbase'", "checkpoint"),
+    "a state that is empty": ("UPDATE checkpoint SET state = x'' WHERE exchange = 'coinbase'", "checkpoint"),
+    "a state of another account": (
+        "UPDATE checkpoint SET state = (SELECT state FROM checkpoint WHERE exchange = 'coinbase')",
+        "checkpoint.state",
+    ),
+    "a state of an earlier entry": ("UPDATE checkpoint SET seq = seq - 1", "checkpoint.state"),
+    "a state of a later close": ("UPDATE checkpoint SET ts_close_ns = ts_close_ns + 1", "checkpoint.state"),
+    "a stretch that ends before it begins": (
+        "INSERT INTO hold_run VALUES ('kraken', 'main', 'BTC/USD', 20, 10, 0, 1)",
+        "hold_run",
+    ),
+    "a lease that nobody had": ("UPDATE lease SET epoch = 0", "lease"),
     "a cursor of the future": ("INSERT INTO consumer VALUES ('shipper', 100000, 0, 0)", "consumer.cursor"),
     "another ledger's name": ("UPDATE ledger SET ledger_id = 'mine'", "event.hash"),
 }
@@ -291,6 +340,84 @@ def test_missing_guards_are_a_fault(damaged: Path) -> None:
     assert [fault.where for fault in found.faults] == ["trigger posting_no_update"]
 
 
+def replace_state(path: Path, account: AccountKey, made: Callable[[bytes, int, int], bytes]) -> None:
+    """Put what somebody makes who knows how a state is sealed where an account's state was."""
+    here = "WHERE exchange = ? AND account_id = ?", (account.exchange, account.account_id)
+    with Unguarded(path) as connection:
+        row = connection.execute(f"SELECT state, ts_close_ns, seq FROM checkpoint {here[0]}", here[1]).fetchone()
+        connection.execute(f"UPDATE checkpoint SET state = ? {here[0]}", (made(*row), *here[1]))
+
+
+def resealed(life: Life) -> Callable[[bytes, int, int], bytes]:
+    return lambda _, ts_close_ns, seq: kept_state.sealed(life.state(), life.account, ts_close_ns, seq)
+
+
+@pytest.mark.parametrize(("asset", "book"), [("USD", "cash"), ("BTC", "inventory"), ("ETH", "inventory")])
+def test_a_state_that_holds_other_than_the_books_is_named_even_with_a_right_seal(
+    tmp_path: Path, asset: str, book: str
+) -> None:
+    path = tmp_path / "richer.db"
+    life = write_life(path, seed=3, rounds=2)[MAIN]
+    replace_state(path, MAIN, resealed(life))
+    assert audit(path).ok
+    life.held[asset] += 10**6
+    replace_state(path, MAIN, resealed(life))
+    (fault,) = audit(path).faults
+    assert (fault.where, f"{asset} in {book}" in fault.what) == ("checkpoint.state", True)
+
+
+def test_a_hold_of_the_state_that_the_books_do_not_have_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "reserved.db"
+    life = write_life(path, seed=3, rounds=2)[MAIN]
+    life.reserved += life.finer
+    replace_state(path, MAIN, resealed(life))
+    assert sorted("USD in hold" in fault.what for fault in audit(path).faults) == [False, True]
+
+
+def test_a_state_of_before_there_were_seals_is_still_one(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    life = write_life(path, seed=3, rounds=2)[MAIN]
+
+    def old(*_: object) -> bytes:
+        whole = life.state()
+        magic, told, runs, books = kept_state.HEAD.unpack_from(whole)
+        behind = kept_state.HEAD.size + len(kept_state.UNSEALED)
+        head = kept_state.HEAD.pack(magic, told - len(kept_state.UNSEALED) + 1, runs, books)
+        return head + b"{" + whole[behind:]
+
+    replace_state(path, MAIN, old)
+    assert audit(path).ok
+    life.held["BTC"] += 100
+    replace_state(path, MAIN, old)
+    assert [fault.where for fault in audit(path).faults] == ["checkpoint.state"]
+
+
+def test_an_older_state_put_back_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rolled.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        life = open_accounts(journal, 1, (MAIN,))[MAIN]
+        live_on(journal, life)
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            (older,) = connection.execute("SELECT * FROM checkpoint").fetchall()
+        live_on(journal, life)
+        assert audit(path).ok
+    with Unguarded(path) as connection:
+        connection.execute("DELETE FROM checkpoint")
+        connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?)", older)
+    (fault,) = audit(path).faults
+    assert (fault.where, fault.seq) == ("checkpoint.seq", older[3] + 1)
+
+
+def test_what_is_written_beside_the_trader_needs_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "stopped.db"
+    write_life(path, seed=3, rounds=1, accounts=(MAIN,))
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.take_lease(MAIN, "test", START_NS + 2, LEASE_NS)
+        journal.commit([(MAIN, Commit((Record("session_stopped", START_NS, {}),)))])
+    assert audit(path).ok
+
+
 BAD_BODIES = {
     "blanks": '{"key": 1}',
     "keys out of order": '{"b":1,"a":2}',
@@ -313,6 +440,10 @@ def forge(path: Path, kind: str, body: str, legs: Sequence[chain.Leg] = ()) -> i
         for number, leg in enumerate(legs):
             connection.execute("INSERT INTO posting VALUES (?, ?, ?, ?, ?)", (seq, number, *leg))
         connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq, digest))
+        of_main = "WHERE exchange = 'kraken' AND account_id = 'main'"
+        state, close = connection.execute(f"SELECT state, ts_close_ns FROM checkpoint {of_main}").fetchone()
+        sealed = kept_state.sealed(state, MAIN, close, seq)
+        connection.execute(f"UPDATE checkpoint SET seq = ?, state = ? {of_main}", (seq, sealed))
     return seq
 
 
@@ -344,7 +475,7 @@ def test_a_balance_that_the_venue_showed_and_the_postings_do_not_give_is_named(t
     path = tmp_path / "asserted.db"
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
         journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,))
+        open_accounts(journal, 1, (MAIN,), kept=False)
         held = move("USD", 50, Book.CASH, Book.HOLD)
         right = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12}})
         wrong = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12 - 50}})
@@ -360,7 +491,7 @@ def test_a_hold_of_an_order_that_is_not_open_is_named(tmp_path: Path) -> None:
     path = tmp_path / "held.db"
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
         journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,))
+        open_accounts(journal, 1, (MAIN,), kept=False)
         hold = move("USD", 50, Book.CASH, Book.HOLD)
         records = (
             Record("order_intended", START_NS, {"client_order_id": "C"}, hold),
@@ -378,7 +509,7 @@ def test_a_reopened_order_holds_cash_again_until_it_is_closed_again(tmp_path: Pa
     hold, release = move("USD", 50, Book.CASH, Book.HOLD), move("USD", 50, Book.HOLD, Book.CASH)
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
         journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,))
+        open_accounts(journal, 1, (MAIN,), kept=False)
         intent = Record("order_intended", START_NS, body, hold)
         end = Record("order_closed", START_NS, body, release)
         again = Record("order_reopened", START_NS, body, hold)
@@ -398,7 +529,7 @@ def test_a_hold_below_zero_is_named_where_it_happened(tmp_path: Path) -> None:
     path = tmp_path / "released.db"
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
         journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,))
+        open_accounts(journal, 1, (MAIN,), kept=False)
         records = (
             Record("order_intended", START_NS, {"client_order_id": "A"}, move("USD", 50, Book.CASH, Book.HOLD)),
             Record("order_intended", START_NS, {"client_order_id": "B"}, move("USD", 50, Book.CASH, Book.HOLD)),
@@ -438,7 +569,7 @@ def test_an_event_that_is_missing_between_two_processes_is_missed(
 def test_the_size_of_a_batch_changes_nothing(damaged: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     with Unguarded(damaged) as connection:
         connection.execute("DELETE FROM event WHERE seq IN (7, 8, 14)")
-        connection.execute("UPDATE posting SET amount = amount + 1 WHERE seq > 60")
+        connection.execute("UPDATE posting SET amount = amount + 1 WHERE seq > 120")
     whole = audit(damaged)
     monkeypatch.setattr(walk_module, "BATCH_EVENTS", size)
     assert audit(damaged) == whole

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from novapulse.ledger import chain
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.schema import INT64_MAX
 from tests.ledger.conftest import MAIN, OTHER, closed, contents, fact, filled, intended, noted, opened, write
+from tests.ledger.written import Life
 
 BTC = InstrumentKey("kraken", "BTC/USD")
 
@@ -105,6 +107,28 @@ def test_a_restart_gets_the_last_state_what_came_after_and_the_facts_of_open_ord
     assert (found.state, found.ts_close_ns, found.seq) == (b"late", 30, 4)
     assert [e.record for e in found.entries] == [fact("a"), fact("b"), noted("behind the state")]
     assert [e.record for e in found.open_facts] == [intended("a"), intended("c"), fact("a")]
+
+
+def test_what_was_traded_starts_from_its_last_state_or_not_at_all(ledger: Ledger) -> None:
+    started, stopped = Record("session_started", 5, {}), Record("session_stopped", 9, {})
+    write(ledger, noted("opened"))
+    ledger.restore(MAIN).check()
+    write(ledger, started)
+    with pytest.raises(ValueError, match="main' on kraken is missing, and entry 2 says that it was traded"):
+        ledger.restore(MAIN).check()
+    state = Life(MAIN, random.Random()).state()
+    write(ledger, noted("traded"), state=state, close=10)
+    write(ledger, state=state, close=20)
+    write(ledger, stopped, close=30)
+    found = ledger.restore(MAIN)
+    found.check()
+    assert (found.ts_close_ns, found.seq) == (30, 3)
+    for other in (replace(found, seq=2), replace(found, ts_close_ns=20), replace(found, account=OTHER)):
+        with pytest.raises(ValueError, match="cannot be relied on: its seal is broken"):
+            other.check()
+    write(ledger, noted("traded on"))
+    with pytest.raises(ValueError, match=r"ends at entry 3, before entry 5 \(alert_raised\) was written"):
+        ledger.restore(MAIN).check()
 
 
 def test_an_account_without_a_past_starts_from_nothing(ledger: Ledger) -> None:

@@ -3,11 +3,17 @@
 Everything is drawn from a seed and counted here a second time, in plain integers, so that queries have an oracle.
 """
 
+import json
 import random
+import struct
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from novapulse.core import kept_state
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Commit, Record, client_order_id, decision_id
@@ -29,6 +35,7 @@ from novapulse.core.orders import (
     VenueState,
 )
 from novapulse.core.postings import Book, Posting, move, trade
+from novapulse.core.records import ACCOUNT, BAR, ORDER, POSITION
 from novapulse.ledger.journal import Ledger
 
 DAY_NS = 86_400_000_000_000
@@ -55,6 +62,7 @@ class Life:
     trades: int = 0
     round_trips: list[tuple[str, int, int]] = field(default_factory=list)  # symbol, lead, pnl in ledger units
     held: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # asset -> ledger units
+    reserved: int = 0  # of the quote asset, ledger units
     open_orders: dict[str, str] = field(default_factory=dict)  # client order id -> status
     fills: list[tuple[str, int, int]] = field(default_factory=list)  # trade id, signed base, cash: ledger units
 
@@ -67,13 +75,42 @@ class Life:
         for posting in postings:
             if posting.book in (Book.CASH, Book.HOLD, Book.INVENTORY):
                 self.held[posting.asset] += posting.amount
+            if posting.book is Book.HOLD:
+                self.reserved += posting.amount
         return Record(kind, self.ts_ns, body, postings)
+
+    @property
+    def finer(self) -> int:
+        """Ledger units of a cash unit."""
+        return 10 ** (SCALES[self.quote] - CASH_SCALES[self.quote])
+
+    @property
+    def bases(self) -> list[str]:
+        return [base for base in QTY_SCALES if self.account != OTHER or base != "1INCH"]
+
+    def state(self) -> bytes:
+        """What a trader of this account would keep, as far as an audit looks at it."""
+        count, reserved = len(self.bases), self.reserved // self.finer
+        told = {
+            "version": 1,
+            "account": [self.account.exchange, self.account.account_id],
+            "instruments": [[self.account.exchange, f"{base}/{self.quote}"] for base in self.bases],
+            "holds": {"an order": [reserved, reserved]} if reserved else {},
+        }
+        account, positions, orders = np.zeros(1, ACCOUNT), np.zeros(count, POSITION), np.zeros(count, ORDER)
+        account["cash_units"] = self.held[self.quote] // self.finer
+        positions["qty_units"] = [self.held[base] // 10 ** (SCALES[base] - QTY_SCALES[base]) for base in self.bases]
+        rest = np.zeros(2 * count, np.int64), np.zeros(count, BAR), np.zeros(5)
+        books = b"".join(part.tobytes() for part in (account, positions, orders, *rest))
+        runs = struct.pack(f">{4 * count}q", *[-1, 0, 0, 0] * count)
+        spelled = kept_state.UNSEALED + json.dumps(told, separators=(",", ":")).encode()[1:]
+        head = kept_state.HEAD.pack(kept_state.MAGIC, len(spelled), len(runs), len(books) + 4)
+        return head + spelled + runs + zlib.crc32(books).to_bytes(4) + books
 
     def fact(self, fact: Fact, postings: tuple[Posting, ...] = ()) -> Record:
         return self.record(kind_of(fact), to_body(fact), postings)
 
     def opened(self, capital: int) -> Record:
-        bases = [base for base in QTY_SCALES if self.account != OTHER or base != "1INCH"]
         body: dict[str, object] = {
             "quote": self.quote,
             "settings": "0" * 16,
@@ -87,7 +124,7 @@ class Life:
                     "lot": str(10 ** -QTY_SCALES[base]) if QTY_SCALES[base] == 0 else f"1e-{QTY_SCALES[base]}",
                     "cash_scale": CASH_SCALES[self.quote],
                 }
-                for base in bases
+                for base in self.bases
             ],
         }
         return self.record("account_opened", body, move(self.quote, capital, Book.CAPITAL, Book.CASH))
@@ -95,7 +132,7 @@ class Life:
     def round_trip(self) -> list[Record]:
         """Decide, hold, enter in parts, sometimes lose an execution again, leave at a stop, release."""
         rng, records = self.rng, list[Record]()
-        base = rng.choice([base for base in QTY_SCALES if self.account != OTHER or base != "1INCH"])
+        base = rng.choice(self.bases)
         key = InstrumentKey(self.account.exchange, f"{base}/{self.quote}")
         lead, side = rng.randrange(3), rng.choice((1, 1, -1))
         self.number += 1
@@ -112,7 +149,7 @@ class Life:
         records.append(self.record("decision_taken", body))
         units = rng.randint(2, 5000)
         entry = self._request(key, decision, "entry", Role.ENTRY, side, OrderType.LIMIT, units)
-        hold = rng.randint(1, 10**6)
+        hold = rng.randint(1, 10**4) * self.finer
         records.append(self.fact(Intended(entry.client_order_id, entry), move(self.quote, hold, Book.CASH, Book.HOLD)))
         records.append(self.fact(Attempted(entry.client_order_id, 1, self.ts_ns)))
         if rng.random() < 0.15:
@@ -128,7 +165,7 @@ class Life:
             parts.append(part)
             left -= part
         for number, part in enumerate(parts):
-            release = hold if number == len(parts) - 1 else min(hold, hold * part // units)
+            release = hold if number == len(parts) - 1 else hold * part // units // self.finer * self.finer
             hold -= release
             made, cash = self._filled(entry, part, move(self.quote, release, Book.HOLD, Book.CASH))
             records.append(made)
@@ -178,7 +215,7 @@ class Life:
     def aside(self) -> list[Record]:
         """Things that happen between trades."""
         rng = self.rng
-        amount = rng.randint(1, 10**7)
+        amount = rng.randint(1, 10**5) * self.finer
         asserted: dict[str, object] = {"balances": {asset: units for asset, units in sorted(self.held.items())}}
         makes = (
             lambda: self.record("balance_asserted", asserted),
@@ -246,7 +283,7 @@ class Life:
             liquidity=0,
             ts_event_ns=self.ts_ns,
         )
-        finer = 10 ** (SCALES[self.quote] - CASH_SCALES[self.quote])
+        finer = self.finer
         base_units = units * 10 ** (SCALES[base] - QTY_SCALES[base])
         legs = trade(base, self.quote, side, base_units, cash * finer, fee * finer)
         self.fills.append((fill.venue_trade_id, side * base_units, cash * finer))
@@ -254,12 +291,20 @@ class Life:
 
 
 def write_life(
-    path: Path | str, seed: int = 1, rounds: int = 12, accounts: tuple[AccountKey, ...] = ACCOUNTS
+    path: Path | str,
+    seed: int = 1,
+    rounds: int = 12,
+    accounts: tuple[AccountKey, ...] = ACCOUNTS,
+    *,
+    started: bool = False,
 ) -> dict[AccountKey, Life]:
     """Write a ledger of some accounts, give the leases back, and return what must have come of each."""
     with Ledger.open(path, durable=False, now_ns=START_NS, ledger_id=f"seed-{seed}") as journal:
         journal.register_assets(SCALES)
         lives = open_accounts(journal, seed, accounts)
+        for life in lives.values() if started else ():
+            begun = life.record("session_started", {"settings": "0" * 16, "ts_close_ns": 0})
+            journal.commit([(life.account, Commit((begun,), 0, life.state()))])
         for _ in range(rounds):
             for life in lives.values():
                 live_on(journal, life)
@@ -268,17 +313,21 @@ def write_life(
         return lives
 
 
-def open_accounts(journal: Ledger, seed: int, accounts: tuple[AccountKey, ...] = ACCOUNTS) -> dict[AccountKey, Life]:
-    """Take the leases, open the accounts and return them."""
+def open_accounts(
+    journal: Ledger, seed: int, accounts: tuple[AccountKey, ...] = ACCOUNTS, *, kept: bool = True
+) -> dict[AccountKey, Life]:
+    """Take the leases, open the accounts and return them; with a state that every later commit has to move on."""
     rng = random.Random(seed)
     lives = {account: Life(account, random.Random(rng.random())) for account in accounts}
     for account, life in lives.items():
         journal.take_lease(account, "test", START_NS, LEASE_NS)
-        journal.commit([(account, Commit((life.opened(10**12),), 0, b"state"))])
+        opened = life.opened(10**12)
+        journal.commit([(account, Commit((opened,), 0, life.state() if kept else b""))])
     return lives
 
 
 def live_on(journal: Ledger, life: Life) -> None:
     """Let an account trade once, and something else happen."""
-    for records in (life.round_trip(), life.aside()):
-        journal.commit([(life.account, Commit(tuple(records), life.ts_ns, b"state after"))])
+    for make in (life.round_trip, life.aside):
+        records = make()
+        journal.commit([(life.account, Commit(tuple(records), life.ts_ns, life.state()))])

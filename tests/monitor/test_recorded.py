@@ -167,7 +167,7 @@ def test_lives_with_splits_alerts_and_late_evidence_are_read_as_the_ledger_has_t
                 live_on(journal, life)
                 told = tuple(told_of(life))
                 found |= {one.kind for one in told}
-                journal.commit([(key, Commit(told, life.ts_ns, b"state after"))])
+                journal.commit([(key, Commit(told, life.ts_ns, life.state()))])
             now = going_on.look()
             assert now.accounts == read_home(tmp_path).accounts
             for key in ACCOUNTS:

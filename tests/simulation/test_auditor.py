@@ -1,16 +1,18 @@
 """The auditor can fail: a world that is fine is damaged, and the invariant that says so is the right one."""
 
+import json
 from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
 
+from novapulse.core import kept_state
 from novapulse.core.messages import Commit, Record, Started, Submit
 from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book, Posting
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
-from novapulse.ledger import chain
+from novapulse.ledger import chain, outbox
 from novapulse.simulation import at_rest, on_records, on_requests
 from novapulse.simulation.auditor import INVARIANTS, Broken
 from novapulse.simulation.host import Host
@@ -65,6 +67,36 @@ def a_trader_that_stays_down(world: StormyWorld) -> None:
 def a_chain_that_does_not_fit(world: StormyWorld) -> None:
     with patch.object(chain, "link", lambda previous, seq, canonical: b"x" * 32):
         at_rest.check_ledger(world.auditor)
+
+
+def an_outbox_that_passes_over_an_event(world: StormyWorld) -> None:
+    at_rest.check_ledger(world.auditor)
+    world.disk.ledger.storage.execute("UPDATE consumer SET cursor = 5")
+    world.auditor.relay.ledger_is_old()
+    skips = {**outbox._STATEMENTS, "fetch": outbox._STATEMENTS["fetch"].replace("seq > ?", "seq > 1 + ?")}
+    with patch.object(outbox, "_STATEMENTS", skips):
+        world.auditor.closed(world.hosts[0])
+
+
+def an_outbox_that_ends_too_early(world: StormyWorld) -> None:
+    world.disk.ledger.storage.execute("UPDATE consumer SET cursor = cursor - 5")
+    world.auditor.relay.ledger_is_old()
+    ends = {**outbox._STATEMENTS, "fetch": outbox._STATEMENTS["fetch"].replace("ORDER", "AND 0 ORDER")}
+    with patch.object(outbox, "_STATEMENTS", ends):
+        at_rest.check_ledger(world.auditor)
+
+
+def a_state_of_other_holdings(world: StormyWorld) -> None:
+    execute = world.disk.ledger.storage.execute
+    key = world.hosts[0].key
+    row = execute("SELECT state, ts_close_ns, seq FROM checkpoint WHERE account_id = ?", (key.account_id,)).fetchone()
+    told, runs, books = kept_state.parts(row[0])
+    told["holds"]["nothing"] = [7, 7]
+    spelled = kept_state.UNSEALED + json.dumps({name: told[name] for name in told if name != "seal"}).encode()[1:]
+    head = kept_state.HEAD.pack(kept_state.MAGIC, len(spelled), len(runs), len(books))
+    state = kept_state.sealed(head + spelled + runs + books, key, *row[1:])
+    execute("UPDATE checkpoint SET state = ? WHERE account_id = ?", (state, key.account_id))
+    at_rest.check_ledger(world.auditor)
 
 
 def postings_that_do_not_balance(world: StormyWorld) -> None:
@@ -178,6 +210,9 @@ DAMAGE: dict[str, tuple[str, Damage]] = {
     "a phantom position": ("ORD-6", a_position_that_the_venue_has_not),
     "a dead trader": ("SYS-11", a_trader_that_stays_down),
     "a broken chain": ("SYS-9", a_chain_that_does_not_fit),
+    "a gap in the outbox": ("SYS-10", an_outbox_that_passes_over_an_event),
+    "an outbox that ends": ("SYS-10", an_outbox_that_ends_too_early),
+    "another state": ("SYS-13", a_state_of_other_holdings),
     "an unbalanced entry": ("ORD-8", postings_that_do_not_balance),
     "a wrong price": ("SYS-3", an_execution_at_another_price),
     "a double booking": ("ORD-5", an_execution_booked_again),
@@ -202,6 +237,11 @@ def test_damage_is_told_under_the_right_name(world: StormyWorld, what: str) -> N
         damage(world)
     assert caught.value.violation.invariant == name, caught.value.violation
     assert caught.value.violation.text
+
+
+def test_the_audience_of_the_outbox_is_given_again_what_it_took_before_it_died(world: StormyWorld) -> None:
+    assert world.auditor.relay.again > 0
+    assert world.auditor.relay.last == world.disk.ledger.head()[0]
 
 
 def test_every_invariant_of_both_lists_has_a_sentence() -> None:
