@@ -37,6 +37,10 @@ from novapulse.core.orders import (
     VenueState,
 )
 
+BESIDE_FACTS = frozenset({"own_units", "foreign_units"})
+"""What the record of an execution says beside the venue's fact: by how much our position changed, and what belongs to
+nobody, in signed quantity units."""
+
 Body = Mapping[str, Any]
 """What a record holds: text, integers, truth values, None, lists and mappings of them."""
 
@@ -101,6 +105,7 @@ def _whole(body: Body) -> dict[str, Any]:
     return {
         name: _FROM_PLAIN[name](value) if name in _FROM_PLAIN and value is not None else value
         for name, value in body.items()
+        if name not in BESIDE_FACTS
     }
 
 

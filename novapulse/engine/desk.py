@@ -348,7 +348,9 @@ class Desk:
 
     # ---- facts and money ----
 
-    def learn(self, draft: Draft, fact: Fact, postings: Sequence[Posting] = ()) -> bool:
+    def learn(
+        self, draft: Draft, fact: Fact, postings: Sequence[Posting] = (), beside: Mapping[str, JSON] | None = None
+    ) -> bool:
         """Add a fact to its order and to the draft; False when it says nothing new, and nothing was written."""
         order = self.order(fact.client_order_id)
         assert order is not None, f"a fact about an order that is not ours: {fact}"
@@ -359,7 +361,7 @@ class Desk:
             self.venue_ids[venue_order_id] = order.client_order_id
         self.active_ns[order.client_order_id] = draft.ts_ns
         self.rows_active_ns[self.row_of(order)] = draft.ts_ns
-        draft.write(kind_of(fact), to_body(fact), postings)
+        draft.write(kind_of(fact), {**to_body(fact), **(beside or {})}, postings)
         disputes.tell(self, draft, order, before)
         if order.client_order_id in self.closed and not order.is_terminal:
             self._reopen(draft, order)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from novapulse.core.facts import kind_of, to_body
-from novapulse.core.messages import FillBusted, Severity
+from novapulse.core.messages import JSON, FillBusted, Severity
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
@@ -132,7 +132,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     reason = int(request.reason)
     if request.role is Role.PROTECT:
         reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
-    trip = None
+    trip, before = None, _held(desk, row)
     left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0:
         if request.role is Role.ENTRY and int(position.qty_units) == 0:
@@ -142,7 +142,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     desk.fills_since_clean += 1
     if request.kind is OrderType.MARKET:
         desk.taken.append((row, int(fill.side), fill.price_units / float(desk.books.records[row].price_factor)))
-    desk.learn(draft, fill, (*legs, *released))
+    desk.learn(draft, fill, (*legs, *released), _moved(desk, row, before))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
     if request.role is Role.ENTRY:
@@ -209,10 +209,10 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
     if fill.venue_trade_id in desk.foreign_trades:
         return
     desk.remember_foreign(fill.venue_trade_id)
-    nobody = replace(fill, client_order_id="")
+    nobody, before = replace(fill, client_order_id=""), _held(desk, row)
     trip = _book_nobodys(desk, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
-    draft.write(kind_of(nobody), to_body(nobody), legs)
+    draft.write(kind_of(nobody), {**to_body(nobody), **_moved(desk, row, before)}, legs)
     desk.alert(
         draft,
         Severity.WARNING,
@@ -242,10 +242,23 @@ def _book_nobodys(desk: Desk, row: int, fill: Filled) -> RoundTrip | None:
     return books.book(row, rest, Role.EXIT, None, Reason.EXIT_FOREIGN)
 
 
-def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> None:
+def _held(desk: Desk, row: int) -> tuple[int, int]:
+    return int(desk.books.positions[row].qty_units), int(desk.books.foreign_units[row])
+
+
+def _moved(desk: Desk, row: int, before: tuple[int, int]) -> dict[str, JSON]:
+    # Whose quantity it was is known here alone: who asks the ledger later is told, not left to guess.
+    own, foreign = _held(desk, row)
+    return {"own_units": own - before[0], "foreign_units": foreign - before[1]}
+
+
+def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> dict[str, JSON]:
     """Let the books have a quantity that came (> 0) or went (< 0) without a trade: no cash moves with it.
 
     What goes is nobody's first; what goes of a position of ours closes that much of it at the last price.
+
+    Returns:
+        What its record says of it: instrument, price, what it was worth in cash units, and whose quantity changed.
     """
     books, record = desk.books, desk.books.records[row]
     price = desk.price_units(row, float(books.last_bars[row].close))
@@ -253,10 +266,17 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> None:
     side = Side(1 if units > 0 else -1)
     key = desk.keys[row]
     moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
+    before = _held(desk, row)
     trip = _book_nobodys(desk, row, moved)
     books.move_cash(int(side) * cash)
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
+    return {
+        "instrument": [key.exchange, key.symbol],
+        "price_units": price,
+        "worth_units": cash,
+        **_moved(desk, row, before),
+    }
 
 
 def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
@@ -271,9 +291,12 @@ def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
         desk.learn(draft, fact)
         return row
     legs = desk.trade_legs(row, -int(fill.side), fill.qty_units, fill.cash_units, -fill.fee_units)
-    if desk.learn(draft, fact, legs):
+    if not order.is_busted(event.venue_trade_id):
+        before = _held(desk, row)
         undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
         trip = _book_nobodys(desk, row, undone)
+        is_new = desk.learn(draft, fact, legs, _moved(desk, row, before))
+        assert is_new, f"{fact} was known"
         desk.alert(
             draft,
             Severity.CRITICAL,

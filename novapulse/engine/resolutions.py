@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import Cancel, Flow, Lookup, ReadSnapshot, Severity
+from novapulse.core.messages import JSON, Cancel, Flow, Lookup, ReadSnapshot, Severity
 from novapulse.core.orders import Filled
 from novapulse.core.postings import Book, Posting, move
 from novapulse.engine import fills, splits
@@ -156,7 +156,8 @@ class Resolutions:
         self._remember(flow)
         legs: tuple[Posting, ...] = ()
         is_price = flow.kind == "cash_in_lieu"
-        if self._take_amount(draft, flow.asset, flow.asset_units, own_money=not is_price):
+        taken = self._take_amount(draft, flow.asset, flow.asset_units, own_money=not is_price)
+        if taken is not None:
             source = Book.TRADING if is_price else _SOURCES.get(flow.kind, Book.CAPITAL)
             legs = move(flow.asset, flow.asset_units, source, self._book_of(flow.asset))
         else:
@@ -170,6 +171,7 @@ class Resolutions:
                 "asset": flow.asset,
                 "asset_units": flow.asset_units,
                 "ts_event_ns": flow.ts_event_ns,
+                **(taken or {}),
             },
             legs,
         )
@@ -189,9 +191,10 @@ class Resolutions:
         if desk.dust_days.get(one.asset) == day:
             return
         desk.dust_days[one.asset] = day
-        if self._take_amount(draft, one.asset, one.asset_units, own_money=False):
+        taken = self._take_amount(draft, one.asset, one.asset_units, own_money=False)
+        if taken is not None:
             legs = move(one.asset, one.asset_units, Book.DUST, self._book_of(one.asset))
-            draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units}, legs)
+            draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units, **taken}, legs)
 
     def adopt(self, draft: Draft, found: Break) -> tuple[bool, str]:
         """Book a difference of amounts as it is, against SUSPENSE.
@@ -201,33 +204,33 @@ class Resolutions:
         """
         if not found.asset or not found.diff_units:
             return False, f"{found.key} is no difference of amounts: {found.text}"
-        if not self._take_amount(draft, found.asset, found.diff_units, own_money=True):
+        taken = self._take_amount(draft, found.asset, found.diff_units, own_money=True)
+        if taken is None:
             return False, f"{found.asset} is not an asset of this account, or its difference is finer than it trades"
         legs = move(found.asset, found.diff_units, Book.SUSPENSE, self._book_of(found.asset))
         if found.flow is not None:
             self._remember(found.flow)
-        draft.write("break_adopted", {"key": found.key, "text": found.text}, legs)
+        draft.write("break_adopted", {"key": found.key, "text": found.text, **taken}, legs)
         return True, f"{found.diff_units} units of {found.asset} were booked against suspense"
 
     def _book_of(self, asset: str) -> Book:
         return Book.CASH if asset == self.desk.quote else Book.INVENTORY
 
-    def _take_amount(self, draft: Draft, asset: str, units: int, *, own_money: bool) -> bool:
-        """Let the books have an amount that no trade brought; False when they cannot."""
+    def _take_amount(self, draft: Draft, asset: str, units: int, *, own_money: bool) -> dict[str, JSON] | None:
+        """Let the books have an amount that no trade brought; return what its record says, None when they cannot."""
         desk, books = self.desk, self.desk.books
         if asset == desk.quote:
             step = 10 ** (desk.scales[asset] - desk.instruments[0].cash_scale)
             if units % step:
-                return False
+                return None
             books.move_cash(units // step)
             if own_money:
                 books.shift_marks(units // step)
-            return True
+            return {}
         for row, instrument in enumerate(desk.instruments):
             if instrument.base == asset:
                 step = 10 ** (desk.scales[asset] - instrument.qty_scale)
                 if units % step:
-                    return False
-                fills.take_amount(desk, draft, row, units // step)
-                return True
-        return False
+                    return None
+                return fills.take_amount(desk, draft, row, units // step)
+        return None

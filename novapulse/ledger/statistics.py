@@ -3,7 +3,9 @@
 Invariants:
 - lots are closed first in, first out, fees included in what they cost and bring; nothing is rounded: a part of a lot
   costs its share as a fraction, and the parts of a round trip sum to what moved in the ledger, to the unit;
-- executions that belong to no order of ours have lots of their own: they never enter a strategy's result;
+- what belongs to nobody has lots of its own: it never enters a strategy's result. Whose quantity an execution changed
+  is what its record says: somebody else may close a position of ours, and then that is its end;
+- a quantity that came or went without a trade has the worth that its record says;
 - a split changes how many units a lot has, never what it cost;
 - an execution that was taken back takes its lot away with what it cost, where nothing of it was sold yet.
 """
@@ -12,7 +14,7 @@ import base64
 import binascii
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -27,8 +29,8 @@ from novapulse.ledger.queries import (
     DECISIONS,
     Execution,
     Split,
-    executions,
     listings,
+    movements,
     records,
     scales,
     splits,
@@ -102,7 +104,7 @@ class RoundTrip:
         opened: First execution.
         closed: Last execution.
         executions: How many.
-        pnl_units: Fees paid, ledger units of the quote asset.
+        pnl_units: Fees paid, ledger units of the quote asset; whole where no execution was ours in part.
         fee_units: Of these.
     """
 
@@ -111,8 +113,8 @@ class RoundTrip:
     opened: Execution
     closed: Execution
     executions: int
-    pnl_units: int
-    fee_units: int
+    pnl_units: Fraction
+    fee_units: Fraction
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Inventory:
     def take(self, one: Execution) -> Iterator[Realised]:
         """Take an execution in and yield what it realised."""
         units, money = one.base_units, Fraction(one.cash_units - one.fee_units)
-        if one.fill is None and (lot := self._whole_lot_of(one.venue_trade_id, -units)):
+        if one.fill is None and not one.is_flow and units and (lot := self._whole_lot_of(one.venue_trade_id, -units)):
             self.lots.remove(lot)
             if rest := lot.money + money:
                 yield Realised(self.instrument, lot.execution, one, 0, rest)
@@ -156,7 +158,7 @@ class Inventory:
             if lot.units == 0:
                 self.lots.popleft()
         if units:
-            price = 0 if one.fill is None else one.fill.price_units
+            price = one.price_units if one.fill is None else one.fill.price_units
             self.lots.append(Lot(units, per_unit * abs(units), one, Fraction(abs(units) * price)))
 
     def split(self, ratio: Fraction) -> None:
@@ -181,15 +183,28 @@ class Inventory:
         return next((lot for lot in self.lots if lot.execution.venue_trade_id == trade and lot.units == units), None)
 
 
+def shares(one: Execution) -> Iterator[tuple[bool, Execution]]:
+    """Yield what of an execution is ours (True) and what is nobody's, cash and fee shared out by quantity, exactly."""
+    if one.base_units == 0:
+        yield bool(one.client_order_id), one
+        return
+    for is_ours, units in ((False, one.foreign_units), (True, one.base_units - one.foreign_units)):
+        if units == one.base_units:
+            yield is_ours, one
+        elif units:
+            share = Fraction(units, one.base_units)
+            cash, fee = one.cash_units * share, one.fee_units * share
+            yield is_ours, replace(one, base_units=units, cash_units=cash, fee_units=fee)
+
+
 def _by_instrument(connection: Connection, account: AccountKey) -> Iterator[tuple[Inventory, bool, Execution]]:
     inventories: dict[tuple[InstrumentKey, bool], Inventory] = {}
     due = deque(splits(connection, account))
-    for one in executions(connection, account):
+    for one in movements(connection, account):
         _split_up_to(inventories, due, one.seq)
         if one.instrument is not None:
-            key = one.instrument, bool(one.client_order_id)
-            inventory = inventories.setdefault(key, Inventory(one.instrument))
-            yield inventory, key[1], one
+            for is_ours, part in shares(one):
+                yield inventories.setdefault((one.instrument, is_ours), Inventory(one.instrument)), is_ours, part
     _split_up_to(inventories, due, None)
 
 
@@ -215,15 +230,11 @@ def realised(connection: Connection, account: AccountKey) -> Iterator[Realised]:
 
 
 def positions(connection: Connection, account: AccountKey) -> tuple[Position, ...]:
-    """Return what is open by instrument, ours first; what came without a trade is in the balances only.
+    """Return what is open by instrument, ours first.
 
     Raises:
         UnknownAccountError: The ledger has no such account.
     """
-    kept: dict[tuple[bool, InstrumentKey], Inventory] = {}
-    for inventory, is_ours, one in _by_instrument(connection, account):
-        kept[not is_ours, inventory.instrument] = inventory
-        deque(inventory.take(one), maxlen=0)
     return tuple(
         Position(
             key,
@@ -232,13 +243,25 @@ def positions(connection: Connection, account: AccountKey) -> tuple[Position, ..
             sum((lot.money for lot in held.lots), Fraction(0)),
             held.lots[0].execution.ts_ns,
         )
-        for (foreign, key), held in sorted(kept.items(), key=lambda item: item[0])
-        if held.lots
+        for (foreign, key), held in open_lots(connection, account).items()
     )
 
 
+def open_lots(connection: Connection, account: AccountKey) -> dict[tuple[bool, InstrumentKey], Inventory]:
+    """Return (whether it is nobody's, instrument) -> its open lots, ours first; without what is flat.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    kept: dict[tuple[bool, InstrumentKey], Inventory] = {}
+    for inventory, is_ours, one in _by_instrument(connection, account):
+        kept[not is_ours, inventory.instrument] = inventory
+        deque(inventory.take(one), maxlen=0)
+    return {key: kept[key] for key in sorted(kept) if kept[key].lots}
+
+
 def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTrip]:
-    """Yield the round trips of our orders, from flat to flat, as the executions give them.
+    """Yield the round trips of our positions, from flat to flat, whoever closed them.
 
     Raises:
         UnknownAccountError: The ledger has no such account.
@@ -246,21 +269,22 @@ def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTr
     running: dict[InstrumentKey, list[Execution]] = defaultdict(list)
     held: dict[InstrumentKey, int] = defaultdict(int)
     due = deque(splits(connection, account))
-    for one in executions(connection, account):
+    for one in movements(connection, account):
         while due and due[0].seq < one.seq:
             split = due.popleft()
             held[split.instrument] += split.own[1] - split.own[0]
-        if one.instrument is None or not one.client_order_id:
+        if one.instrument is None:
             continue
-        running[one.instrument].append(one)
-        held[one.instrument] += one.base_units
-        if held[one.instrument] == 0:
-            yield _round_trip(one.instrument, running.pop(one.instrument))
+        for part in [part for is_ours, part in shares(one) if is_ours]:
+            running[one.instrument].append(part)
+            held[one.instrument] += part.base_units
+            if held[one.instrument] == 0:
+                yield _round_trip(one.instrument, running.pop(one.instrument))
 
 
 def _round_trip(instrument: InstrumentKey, parts: Sequence[Execution]) -> RoundTrip:
     opening = next((part.base_units for part in parts if part.base_units), 0)
-    fees = sum(part.fee_units for part in parts)
+    fees = sum((Fraction(part.fee_units) for part in parts), Fraction(0))
     pnl = sum(part.cash_units for part in parts) - fees
     direction = (opening > 0) - (opening < 0)
     return RoundTrip(instrument, direction, parts[0], parts[-1], len(parts), pnl, fees)
@@ -366,7 +390,7 @@ class RiskDay:
         day: Days since 1970-01-01.
         realised: Result of what was closed, fees paid.
         fees: Fees of the day's executions.
-        flows: Cash that came in without a trade; negative for what went out.
+        flows: What came in without a trade, quantities at their worth then; negative for what went out.
         executions: How many.
         trips: Breakers that tripped.
         equity: Cash that came and what was realised of it until the end of the day: open positions at what they cost.
@@ -376,8 +400,8 @@ class RiskDay:
 
     day: int
     realised: Fraction = Fraction(0)
-    fees: int = 0
-    flows: int = 0
+    fees: Fraction = Fraction(0)
+    flows: Fraction = Fraction(0)
     executions: int = 0
     trips: int = 0
     equity: Fraction = Fraction(0)
@@ -401,10 +425,14 @@ def risk_history(connection: Connection, account: AccountKey) -> tuple[RiskDay, 
     def of(ts_ns: int) -> RiskDay:
         return days.setdefault(ts_ns // DAY_NS, RiskDay(ts_ns // DAY_NS))
 
+    last = 0
     for inventory, _, one in _by_instrument(connection, account):
         today = of(one.ts_ns)
-        today.executions += one.fill is not None
+        today.executions += one.fill is not None and one.seq != last
         today.fees += one.fee_units
+        last = one.seq
+        if one.is_flow:
+            today.flows -= one.cash_units
         today.realised += sum((part.pnl for part in inventory.take(one)), Fraction(0))
     quotes = {listing.quote for listing in listings(connection, account).values()}
     for entry in records(connection, account, ("account_opened", "flow_booked", "break_adopted", "dust_swept")):

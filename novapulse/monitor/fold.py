@@ -13,17 +13,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from novapulse.core.facts import KINDS, from_body
+from novapulse.core.facts import KINDS
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Record
-from novapulse.core.orders import Filled
 from novapulse.core.postings import Book
 from novapulse.core.records import Liquidity
 from novapulse.ledger.alerts import KINDS as ALERTS
 from novapulse.ledger.amounts import from_units
-from novapulse.ledger.queries import FILLS, SPLITS, Execution, Listing, listed, moved
+from novapulse.ledger.queries import FILLS, FLOWS, SPLITS, Execution, Listing, Movements, listed
 from novapulse.ledger.reads import Entry
-from novapulse.ledger.statistics import Inventory
+from novapulse.ledger.statistics import Inventory, Realised, shares
 from novapulse.monitor.alert_book import AlertBook
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
 from novapulse.monitor.order_book import ENDS, OrderBook
@@ -34,8 +33,6 @@ RECENT = 50
 POINTS_KEPT = 500
 ENTRIES_KEPT = 256
 """Decisions that are remembered for the positions that they open."""
-TRADES_KEPT = 4096
-"""Executions whose instrument is remembered for a bust."""
 
 InventoryKey = tuple[str, bool]
 """Symbol, and whether orders of ours made it."""
@@ -88,7 +85,7 @@ class AccountFold:
         self.breaks: dict[str, BreakState] = {}
         self.points: deque[tuple[int, Decimal]] = deque(maxlen=POINTS_KEPT)
         self.seqs: dict[str, int] = {}
-        self._trades: OrderedDict[str, InstrumentKey] = OrderedDict()
+        self._movements = Movements()
 
     def take(self, entry: Entry) -> None:
         """Take the next entry in.
@@ -190,26 +187,23 @@ class AccountFold:
             self.entries.popitem(last=False)
 
     def _filled(self, seq: int, record: Record) -> None:
-        body, fill = record.body, None
-        trade = body["venue_trade_id"]
-        if record.kind == "fill_booked":
-            fact = from_body("fill_booked", body)
-            assert isinstance(fact, Filled)
-            fill = fact
-            self._trades[trade] = fill.instrument
-            if len(self._trades) > TRADES_KEPT:
-                self._trades.popitem(last=False)
-        instrument = self._trades.get(trade)
-        brought = moved(record.postings)
-        one = Execution(seq, record.ts_ns, fill, instrument, body["client_order_id"], trade, *brought)
-        realized = None if instrument is None else self._realize(instrument, one)
-        self.fills.append(self._fill_state(one, realized))
+        one = self._movements.of(Entry(seq, record), self._finer)
+        if one is None:
+            return
+        realized = None if one.instrument is None else self._realize(one.instrument, one)
+        if record.kind in FILLS:
+            self.fills.append(self._fill_state(one, realized))
+
+    def _finer(self, key: InstrumentKey) -> int:
+        listing = self.listings[key.symbol]
+        return int(10 ** (self.scales[listing.quote] - listing.cash_scale))
 
     def _realize(self, instrument: InstrumentKey, one: Execution) -> Fraction | None:
-        key = instrument.symbol, bool(one.client_order_id)
-        inventory = self.inventories.setdefault(key, Inventory(instrument))
-        parts = list(inventory.take(one))
-        self._drop_if_empty(*key)
+        parts: list[Realised] = []
+        for is_ours, share in shares(one):
+            inventory = self.inventories.setdefault((instrument.symbol, is_ours), Inventory(instrument))
+            parts += inventory.take(share)
+            self._drop_if_empty(instrument.symbol, is_ours)
         if not parts:
             return None
         realized = sum((part.pnl for part in parts), Fraction(0))
@@ -246,8 +240,8 @@ class AccountFold:
             side="" if fill is None else fill.side.name.lower(),
             qty=from_units(one.base_units if fill is None else abs(one.base_units), base),
             price=None if fill is None or listing is None else from_units(fill.price_units, listing.price_scale),
-            cash=from_units(one.cash_units, quote),
-            fee=from_units(one.fee_units, quote),
+            cash=from_units(int(one.cash_units), quote),
+            fee=from_units(int(one.fee_units), quote),
             liquidity="" if fill is None else Liquidity(fill.liquidity).name.lower(),
             client_order_id=one.client_order_id,
             venue_trade_id=one.venue_trade_id,
@@ -282,6 +276,10 @@ class AccountFold:
         effect = str(body.get("effect", ""))
         self.breakers[key] = BreakerState(seq, record.ts_ns, body["name"], symbol, effect, body.get("text", ""))
 
+    def _adopted(self, seq: int, record: Record) -> None:
+        self._break(seq, record)
+        self._filled(seq, record)
+
     def _break(self, seq: int, record: Record) -> None:
         body = record.body
         if record.kind != "break_found":
@@ -308,6 +306,7 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "calibration_learned": AccountFold._named,
     "decision_taken": AccountFold._decided,
     **dict.fromkeys(FILLS, AccountFold._filled),
+    **dict.fromkeys(FLOWS, AccountFold._filled),
     **dict.fromkeys(SPLITS, AccountFold._split),
     "round_trip_closed": AccountFold._closed_trip,
     "protection_noted": AccountFold._bare,
@@ -317,7 +316,7 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "breaker_cleared": AccountFold._breaker,
     "break_found": AccountFold._break,
     "break_resolved": AccountFold._break,
-    "break_adopted": AccountFold._break,
+    "break_adopted": AccountFold._adopted,
 }
 
 

@@ -25,6 +25,7 @@ from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.ticks import decoded
 from novapulse.execution.rules import instrument_records, rules_record
+from novapulse.ledger.queries import FILLS, FLOWS
 from novapulse.market.lake import Lake
 from novapulse.parity.kept import Entry, Kept, Session
 from novapulse.parity.sessions import bars_of, configuration_of
@@ -293,21 +294,26 @@ def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, in
 
 
 def _held(before: Sequence[Entry]) -> dict[InstrumentKey, int]:
-    """Fold the executions of our own orders into quantities."""
+    """Fold what our positions were changed by into quantities."""
     held: dict[InstrumentKey, int] = {}
     fills: dict[str, Mapping[str, Any]] = {}
     for entry in before:
-        body = entry.record.body
-        if entry.record.kind == "fill_booked" and body["client_order_id"]:
-            key = InstrumentKey(*body["instrument"])
-            held[key] = held.get(key, 0) + int(body["side"]) * int(body["qty_units"])
-            fills[body["venue_trade_id"]] = body
-        elif entry.record.kind == "split_applied":
-            key = InstrumentKey(*body["instrument"])
-            held[key] = held.get(key, 0) + int(body["units"][1]) - int(body["units"][0])
-        elif entry.record.kind == "fill_busted" and body["venue_trade_id"] in fills:
-            fill = fills.pop(body["venue_trade_id"])
-            held[InstrumentKey(*fill["instrument"])] -= int(fill["side"]) * int(fill["qty_units"])
+        kind, body = entry.record.kind, entry.record.body
+        if kind == "split_applied":
+            key, units = InstrumentKey(*body["instrument"]), int(body["units"][1]) - int(body["units"][0])
+        elif kind in FLOWS and "own_units" in body:
+            key, units = InstrumentKey(*body["instrument"]), int(body["own_units"])
+        elif kind in FILLS:
+            sign, fill = (1, body) if kind == "fill_booked" else (-1, fills.pop(body["venue_trade_id"], None))
+            if fill is None:
+                continue
+            if sign > 0:
+                fills[body["venue_trade_id"]] = body
+            whole = sign * int(fill["side"]) * int(fill["qty_units"]) if body["client_order_id"] else 0
+            key, units = InstrumentKey(*fill["instrument"]), int(body.get("own_units", whole))
+        else:
+            continue
+        held[key] = held.get(key, 0) + units
     return held
 
 

@@ -15,13 +15,13 @@ import marimo as mo
 import polars as pl
 
 from novapulse.core.facts import KINDS, from_body
-from novapulse.core.instruments import AccountKey, path_symbol
+from novapulse.core.instruments import AccountKey, InstrumentKey, path_symbol
 from novapulse.core.order_fold import Order
 from novapulse.core.ports import JournalError
 from novapulse.ledger import queries
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit, audit
-from novapulse.ledger.lots import Lot, open_lots
+from novapulse.ledger.statistics import Lot, open_lots
 from novapulse.monitor import entries
 from novapulse.monitor.entries import EntryState
 from novapulse.parity.kept import Kept
@@ -256,10 +256,19 @@ def balances_of(desk: Desk, account: AccountKey) -> tuple[queries.Balance, ...]:
         return queries.balances(connection, account)
 
 
-def lots_of(desk: Desk, account: AccountKey) -> tuple[tuple[Lot, ...], dict[str, int], dict[Any, queries.Listing]]:
-    """Return the open lots of an account, the scales of the ledger's assets, and its instruments."""
+OpenLots = list[tuple[InstrumentKey, bool, Lot]]
+"""Instrument, whether it is ours, and the lot."""
+
+
+def lots_of(desk: Desk, account: AccountKey) -> tuple[OpenLots, dict[str, int], dict[InstrumentKey, queries.Listing]]:
+    """Return the open lots of an account, the oldest first, the scales of the ledger's assets, and its instruments."""
     with queries.reading(desk.place) as connection:
-        lots = open_lots(queries.executions(connection, account))
+        lots = [
+            (key, not is_nobodys, lot)
+            for (is_nobodys, key), held in open_lots(connection, account).items()
+            for lot in held.lots
+        ]
+        lots.sort(key=lambda one: one[2].execution.seq)
         return lots, queries.scales(connection), queries.listings(connection, account)
 
 

@@ -149,18 +149,18 @@ def lots_section(desk: Desk, account: AccountKey) -> Html:
     """Return what is held, by when and at which price it came in."""
     lots, scales, listings = explorer.lots_of(desk, account)
     rows, totals = [], dict[str, Decimal]()
-    for lot in lots:
-        fact = listings[lot.instrument]
-        qty, cost = from_units(lot.units, scales[fact.base]), from_units(lot.cash_units, scales[fact.quote])
+    for key, is_ours, lot in lots:
+        fact = listings[key]
+        qty, cost = from_units(lot.units, scales[fact.base]), from_units(round(-lot.money), scales[fact.quote])
         totals[fact.base] = totals.get(fact.base, Decimal(0)) + qty
         rows.append(
             [
-                path_symbol(lot.instrument.symbol),
+                path_symbol(key.symbol) + ("" if is_ours else " (nobody's)"),
                 f"{qty:+f}",
                 layout.number(float(cost / qty)),
                 f"{cost:f} {fact.quote}",
-                moments_of(lot.ts_ns),
-                str(lot.seq),
+                moments_of(lot.execution.ts_ns),
+                str(lot.execution.seq),
             ]
         )
     held = {one.asset: one.amount for one in explorer.balances_of(desk, account) if one.book.value == "inventory"}
@@ -168,7 +168,7 @@ def lots_section(desk: Desk, account: AccountKey) -> Html:
     told = "The lots sum to what the books hold."
     if not agree:
         told = f"The books hold {_listed(held)}, the lots {_listed(totals)}: what came in otherwise has no lot."
-    table = panels.table(("Market", "Quantity", "Price", "Cost, fee apart", "Since", "Entry"), rows)
+    table = panels.table(("Market", "Quantity", "Price, fees paid", "Cost, fees paid", "Since", "Entry"), rows)
     return layout.card(
         f"Open lots of {ledgers.account_name(account)}",
         table if rows else "<p>Nothing is held.</p>",

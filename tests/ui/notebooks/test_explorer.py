@@ -32,8 +32,8 @@ def test_lots_sum_to_what_the_books_hold(desk: Desk):
         lots, _, listings = explorer.lots_of(desk, account)
         held = {one.asset: one.units for one in explorer.balances_of(desk, account) if one.book.value == "inventory"}
         sums: dict[str, int] = {}
-        for lot in lots:
-            base = listings[lot.instrument].base
+        for key, _, lot in lots:
+            base = listings[key].base
             sums[base] = sums.get(base, 0) + lot.units
         assert sums == held
         assert "np-quiet" in explorer_view.lots_section(desk, account).text
