@@ -248,6 +248,7 @@ def session_rung(found: SessionRun) -> Rung:
     counts = {
         kind: (same, same + differ + only + extra) for kind, (same, differ, only, extra) in compared.by_kind.items()
     }
+    counts["orders of the records"] = int(compared.in_order), 1
     rung = _rung(3, "session = replay", counts, _source(found), explained_records(compared.first, evidence))
     return replace(rung, is_same_in_deed=compared.is_same_in_deed, lake_otherwise=found.changed)
 

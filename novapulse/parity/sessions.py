@@ -18,6 +18,7 @@ import numpy as np
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.confluence import pipeline
 from novapulse.core.bars import BarColumns, timeframe_text
+from novapulse.core.facts import BESIDE_FACTS
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History, parsed
@@ -290,7 +291,7 @@ def compare(session: Iterable[Record], replay: Iterable[Record]) -> Compared:
         if name[0] in NOT_THE_TRADERS:
             continue
         if one is not None and other is not None:
-            same = _content(one) == _content(other) and one.postings == other.postings
+            same = _content(one, other) == _content(other, one) and one.postings == other.postings
             by_kind[name[0]][0 if same else 1] += 1
             moments += same and one == other
         else:
@@ -320,6 +321,7 @@ def _named(records: Iterable[Record]) -> dict[Name, Record]:
     return named
 
 
-def _content(record: Record) -> Mapping[str, Any]:
-    moment = MOMENTS.get(record.kind)
-    return {key: value for key, value in record.body.items() if key != moment}
+def _content(record: Record, other: Record) -> Mapping[str, Any]:
+    # Whose quantity an execution changed is not in the records of older code.
+    without = {MOMENTS.get(record.kind), *(BESIDE_FACTS - other.body.keys())}
+    return {key: value for key, value in record.body.items() if key not in without}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from novapulse.core.facts import BESIDE_FACTS
 from novapulse.core.messages import Record
 from novapulse.parity.ladder import fold_rung, rehearsed, replay_rung, session_kernel_rung, session_rung
 from novapulse.parity.playing import Played, Script
@@ -72,6 +73,7 @@ def test_a_recorded_session_is_run_again_from_ledger_and_lake_alone(small: Small
     assert rung.holds
     assert found.compared.moments_equal == found.compared.session > 500
     assert found.compared.in_order
+    assert not session_rung(replace(found, compared=replace(found.compared, in_order=False))).holds
     assert (len(found.script.late), len(found.script.commands), len(found.script.starts_ns)) == (1, 2, 1)
     assert {"bar_late", "command_answered", "mode_changed", "round_trip_closed"} <= set(rung.counts)
 
@@ -122,6 +124,18 @@ def test_a_posting_that_differs_a_record_that_is_missing_and_one_out_of_order_ar
     assert (missing.is_same, sum(counts[3] for counts in missing.by_kind.values())) == (False, 1)
     swapped = compare([*records[:at], records[at + 1], records[at], *records[at + 2 :]], records)
     assert not swapped.in_order
+
+
+def test_a_session_of_before_it_was_written_whose_quantity_changed_is_still_its_replay(
+    played: Callable[..., Played],
+) -> None:
+    records = played().journal.records
+    old = [
+        replace(one, body={key: value for key, value in one.body.items() if key not in BESIDE_FACTS}) for one in records
+    ]
+    assert old != records
+    assert compare(old, records).is_same
+    assert not compare(_altered(records, "fill_booked", own_units=1), records).is_same
 
 
 def test_when_a_message_came_by_is_told_apart_from_what_was_done(played: Callable[..., Played]) -> None:
