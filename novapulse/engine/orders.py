@@ -330,23 +330,31 @@ def let_go(desk: Desk, draft: Draft, row: int) -> None:
 
 def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:
     """End what is at work for an instrument and keep why: an entry that was not filled, wholly or in part."""
-    plan, slot = desk.plan(row), desk.slots[row]
+    slot = desk.slots[row]
     slot.unfilled = reason.name
     slot.leaving_ns = 0 if desk.books.held_units(row) == 0 else slot.leaving_ns
     if desk.books.intent(row) is Intent.ENTRY:
-        draft.write(
-            "entry_unfilled",
-            {
-                "decision_id": slot.decision,
-                "instrument": [desk.key.exchange, desk.instrument(row).symbol],
-                "reason": reason.name,
-                "left_units": int(plan.units),
-                "text": text,
-            },
-        )
+        write_unfilled(desk, draft, row, reason, text)
     desk.books.end_plan(row)
     slot.not_sent = ""
     let_go(desk, draft, row)
+
+
+def write_unfilled(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:
+    """Keep that an entry was not filled, wholly or in part: an outcome like any other."""
+    slot = desk.slots[row]
+    slot.unfilled = reason.name
+    plan = desk.plans.get(slot.decision)
+    draft.write(
+        "entry_unfilled",
+        {
+            "decision_id": slot.decision,
+            "instrument": [desk.key.exchange, desk.instrument(row).symbol],
+            "reason": reason.name,
+            "wanted_units": int(plan.units) if plan is not None else 0,
+            "text": text,
+        },
+    )
 
 
 def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:

@@ -18,7 +18,7 @@ from novapulse.engine import splits
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft, Run
 from novapulse.engine.gauges import measure_equity, measure_fills
-from novapulse.engine.orders import let_go
+from novapulse.engine.orders import let_go, write_unfilled
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
 
@@ -152,23 +152,6 @@ def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:
     slot.decision = ""
     if slot.leaving_ns == 0:
         begin_to_leave(desk, draft, row)
-
-
-def write_unfilled(desk: Desk, draft: Draft, row: int, reason: Reason) -> None:
-    """Keep that an entry was not filled, wholly or in part: an outcome like any other."""
-    slot = desk.slots[row]
-    slot.unfilled = reason.name
-    plan = desk.plans.get(slot.decision)
-    draft.write(
-        "entry_unfilled",
-        {
-            "decision_id": slot.decision,
-            "instrument": [desk.key.exchange, desk.instruments[row].symbol],
-            "reason": reason.name,
-            "wanted_units": int(plan.units) if plan is not None else 0,
-            "text": "",
-        },
-    )
 
 
 def _write_decision(desk: Desk, draft: Draft, one: Attention, event: BarsClosed, name: str) -> None:
