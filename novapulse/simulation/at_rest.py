@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import StaticPool, create_engine
+from sqlalchemy import Connection, StaticPool, create_engine
 
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.facts import from_body
@@ -18,6 +18,7 @@ from novapulse.engine.trader import Trader
 from novapulse.ledger import chain
 from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.reads import RestoredAccount
+from novapulse.ledger.statistics import positions
 from novapulse.ledger.storage import SqliteStorage
 from novapulse.simulation.durable import FILLS_KNOWN
 from novapulse.simulation.host import Host, trader_of
@@ -246,3 +247,19 @@ def check_ledger(auditor: "Auditor") -> None:
     with engine.connect() as connection:
         for fault in check_checkpoints(connection):
             auditor.broke("SYS-13", host, f"{fault.where} {fault.what}")
+        for host in auditor.world.hosts:
+            if host.trader is not None and not host.is_halted_for_good:
+                ord_6_asked_of_the_ledger(auditor, host, connection)
+
+
+def ord_6_asked_of_the_ledger(auditor: "Auditor", host: Host, connection: Connection) -> None:
+    """Whoever asks the ledger what is held is told what the trader believes: what is ours and what is nobody's."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    told = {(one.instrument, one.is_ours): one.units for one in positions(connection, host.key)}
+    for row, instrument in enumerate(desk.instruments):
+        finer = 10 ** (desk.scales[instrument.base] - instrument.qty_scale)
+        own, nobodys = int(desk.books.positions[row].qty_units) * finer, int(desk.books.foreign_units[row]) * finer
+        found = told.get((instrument.key, True), 0), told.get((instrument.key, False), 0)
+        if found != (own, nobodys):
+            auditor.broke("ORD-6", host, f"{instrument.symbol}: the ledger says {found}, the trader {(own, nobodys)}")

@@ -12,7 +12,7 @@ from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book, Posting
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
-from novapulse.ledger import chain, outbox
+from novapulse.ledger import chain, outbox, statistics
 from novapulse.simulation import at_rest, on_records, on_requests
 from novapulse.simulation.auditor import INVARIANTS, Broken
 from novapulse.simulation.host import Host
@@ -97,6 +97,11 @@ def a_state_of_other_holdings(world: StormyWorld) -> None:
     state = kept_state.sealed(head + spelled + runs + books, key, *row[1:])
     execute("UPDATE checkpoint SET state = ? WHERE account_id = ?", (state, key.account_id))
     at_rest.check_ledger(world.auditor)
+
+
+def a_query_that_takes_what_nobody_did_for_ours(world: StormyWorld) -> None:
+    with patch.object(statistics, "shares", lambda one: iter([(False, one)])):
+        at_rest.check_ledger(world.auditor)
 
 
 def postings_that_do_not_balance(world: StormyWorld) -> None:
@@ -212,6 +217,7 @@ DAMAGE: dict[str, tuple[str, Damage]] = {
     "a broken chain": ("SYS-9", a_chain_that_does_not_fit),
     "a gap in the outbox": ("SYS-10", an_outbox_that_passes_over_an_event),
     "an outbox that ends": ("SYS-10", an_outbox_that_ends_too_early),
+    "somebody else's position": ("ORD-6", a_query_that_takes_what_nobody_did_for_ours),
     "another state": ("SYS-13", a_state_of_other_holdings),
     "an unbalanced entry": ("ORD-8", postings_that_do_not_balance),
     "a wrong price": ("SYS-3", an_execution_at_another_price),
