@@ -65,7 +65,7 @@ def _check(connection: Connection, row: Row[tuple[str, str, int, int, bytes]]) -
         theirs = books.get((book, asset), 0)
         if ours != theirs:
             what = f"{whose} has {ours} {asset} in {book.value}, the books had {theirs} at event {row.seq}"
-            yield Fault(row.seq, "checkpoint.state", what)
+            yield Fault(None, "checkpoint.state", what)
 
 
 def _counted(connection: Connection, kept: Kept) -> _Amounts:

@@ -14,7 +14,7 @@ import base64
 import binascii
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -24,10 +24,10 @@ from sqlalchemy import Connection
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.postings import Book
 from novapulse.core.records import ACCOUNT
+from novapulse.ledger.movements import Execution, shares
 from novapulse.ledger.queries import (
     BREAKERS,
     DECISIONS,
-    Execution,
     Split,
     listings,
     movements,
@@ -181,20 +181,6 @@ class Inventory:
 
     def _whole_lot_of(self, trade: str, units: int) -> Lot | None:
         return next((lot for lot in self.lots if lot.execution.venue_trade_id == trade and lot.units == units), None)
-
-
-def shares(one: Execution) -> Iterator[tuple[bool, Execution]]:
-    """Yield what of an execution is ours (True) and what is nobody's, cash and fee shared out by quantity, exactly."""
-    if one.base_units == 0:
-        yield bool(one.client_order_id), one
-        return
-    for is_ours, units in ((False, one.foreign_units), (True, one.base_units - one.foreign_units)):
-        if units == one.base_units:
-            yield is_ours, one
-        elif units:
-            share = Fraction(units, one.base_units)
-            cash, fee = one.cash_units * share, one.fee_units * share
-            yield is_ours, replace(one, base_units=units, cash_units=cash, fee_units=fee)
 
 
 def _by_instrument(connection: Connection, account: AccountKey) -> Iterator[tuple[Inventory, bool, Execution]]:

@@ -25,7 +25,8 @@ from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.ticks import decoded
 from novapulse.execution.rules import instrument_records, rules_record
-from novapulse.ledger.queries import FILLS, FLOWS
+from novapulse.ledger.movements import FLOWS
+from novapulse.ledger.queries import FILLS
 from novapulse.market.lake import Lake
 from novapulse.parity.kept import Entry, Kept, Session
 from novapulse.parity.sessions import bars_of, configuration_of

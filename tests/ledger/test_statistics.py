@@ -15,7 +15,7 @@ from novapulse.engine.opening import opening_record
 from novapulse.ledger import queries, statistics
 from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
-from novapulse.ledger.queries import FLOWS
+from novapulse.ledger.movements import FLOWS
 from novapulse.parity.kept import Kept as KeptLedger
 from novapulse.parity.rederive import _held
 from tests.engine.harness import ACCOUNT, ORIGIN_NS
