@@ -28,7 +28,7 @@ _CHUNK = 1000
 STARTED = "session_started"
 """An account that has one was traded, and has a state since."""
 
-WITHOUT_STATE = frozenset({"session_stopped"})
+WITHOUT_STATE = frozenset({"session_stopped", "account_ended", "calibration_learned"})
 """Kinds of records that are written beside the trader: no state follows from them."""
 
 

@@ -414,7 +414,9 @@ def test_what_is_written_beside_the_trader_needs_no_state(tmp_path: Path) -> Non
     write_life(path, seed=3, rounds=1, accounts=(MAIN,))
     with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
         journal.take_lease(MAIN, "test", START_NS + 2, LEASE_NS)
-        journal.commit([(MAIN, Commit((Record("session_stopped", START_NS, {}),)))])
+        for kind in ("session_stopped", "account_ended", "calibration_learned"):
+            journal.commit([(MAIN, Commit((Record(kind, START_NS, {}),)))])
+        journal.restore(MAIN).check()
     assert audit(path).ok
 
 
