@@ -12,8 +12,9 @@ from collections import defaultdict
 from novapulse.core.messages import Cancel
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, DisputeRaised, DisputeSettled, OrderStatus, Role
-from novapulse.engine.desk import Desk, Draft, Slot
+from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import cancel
+from novapulse.engine.slots import Slot
 from novapulse.reconciliation.orders import age, doubled_text, is_doubling
 
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.REPLACE_PENDING})

@@ -18,7 +18,8 @@ import numpy as np
 from novapulse.core import kept_state
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import ORDER
-from novapulse.engine.desk import Desk, Draft, Run, Slot
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.slots import Run, Slot
 
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
 _slot_values = operator.attrgetter(*_SLOT_FIELDS)

@@ -16,9 +16,10 @@ from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode, Reason, Record, Verb
 from novapulse.engine import splits
 from novapulse.engine.books import Attention
-from novapulse.engine.desk import Desk, Draft, Run
+from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.gauges import measure_equity, measure_fills
 from novapulse.engine.orders import let_go, write_unfilled
+from novapulse.engine.slots import Run
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
 

@@ -1,0 +1,58 @@
+"""What is at work for one instrument, and the run of bars on which nothing was."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is at work for one instrument.
+
+    Attributes:
+        decision: The decision that the working order carries out; empty for none.
+        legs: Orders minted for it.
+        child: Client order id of the one that is out; empty for none.
+        exit_reason: Code of the exit at work.
+        entry: The decision that made the position, or is about to.
+        protect: Client order id of its bracket; empty for none.
+        brackets: Brackets minted for it.
+        why_bare: Why an open position has no bracket; empty when it has one or needs none.
+        drains: Orders of earlier plans that may still fill.
+        refusals: Refusals in a row of what is wanted now.
+        retry_ns: When the next try is due.
+        leaving_ns: Since when the position is to be closed; 0 when it is not.
+        not_sent: Why nothing is sent although something is wanted; empty otherwise.
+        unfilled: Why the last entry ended before it was filled.
+        gate: Why the instrument takes no new risk until a break is cleared; empty for none.
+        split_ns: Last close before the last split: brackets decided up to then have the prices before it.
+        split_new: New shares of a split behind which no price has been seen; 0 for none.
+        split_old: Its old ones.
+    """
+
+    decision: str = ""
+    legs: int = 0
+    child: str = ""
+    exit_reason: int = 0
+    entry: str = ""
+    protect: str = ""
+    brackets: int = 0
+    why_bare: str = ""
+    drains: list[str] = field(default_factory=list)
+    refusals: int = 0
+    retry_ns: int = 0
+    leaving_ns: int = 0
+    not_sent: str = ""
+    unfilled: str = ""
+    gate: str = ""
+    split_ns: int = 0
+    split_new: int = 0
+    split_old: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """Bars in a row on which nothing was done, for one reason."""
+
+    reason: int
+    first_ns: int
+    last_ns: int
+    bars: int
