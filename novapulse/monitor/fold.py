@@ -25,6 +25,7 @@ from novapulse.ledger.queries import FILLS, SPLITS, Listing, listed
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.statistics import Inventory, Realised
 from novapulse.monitor.alert_book import AlertBook
+from novapulse.monitor.days import Days
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
 from novapulse.monitor.order_book import ENDS, OrderBook
 from novapulse.monitor.rows import BreakerState, BreakState, DecisionState, FillState, RoundTripState
@@ -53,6 +54,9 @@ class AccountFold:
         entries: (symbol, decision id) -> strategy that led it, and the distance of its stop in today's prices.
         alerts: Of this account.
         mode: A name of `core.records.Mode`.
+        start: The first moment at which the equity was known, and that equity; None before it.
+        days: What each brought.
+        compared_ns: When books and venue were compared last, as far as it was written down; None for never.
         seqs: Name of a value -> last entry that changed it.
     """
 
@@ -85,6 +89,9 @@ class AccountFold:
         self.breakers: dict[tuple[str, str], BreakerState] = {}
         self.breaks: dict[str, BreakState] = {}
         self.points: deque[tuple[int, Decimal]] = deque(maxlen=POINTS_KEPT)
+        self.start: tuple[int, Decimal] | None = None
+        self.days = Days()
+        self.compared_ns: int | None = None
         self.seqs: dict[str, int] = {}
         self._movements = Movements()
 
@@ -129,6 +136,8 @@ class AccountFold:
         if self.points and self.points[-1][0] >= ts_ns:
             ts_ns, _ = self.points.pop()
         self.points.append((ts_ns, equity))
+        self.start = self.start or (ts_ns, equity)
+        self.days.take_equity(ts_ns, equity)
 
     # ---- one method for each kind ----
 
@@ -252,7 +261,9 @@ class AccountFold:
 
     def _closed_trip(self, seq: int, record: Record) -> None:
         listing = self.listings[record.body["instrument"][1]]
-        self.round_trips.append(round_trip_state(seq, record.body, listing, self.strategies))
+        trip = round_trip_state(seq, record.body, listing, self.strategies)
+        self.round_trips.append(trip)
+        self.days.take_trip(trip)
         self.trades += 1
         self.seqs["trades"] = seq
 
@@ -281,8 +292,13 @@ class AccountFold:
         self._break(seq, record)
         self._filled(seq, record)
 
+    def _compared(self, seq: int, record: Record) -> None:
+        self.compared_ns = record.ts_ns
+        self.seqs["compared"] = seq
+
     def _break(self, seq: int, record: Record) -> None:
         body = record.body
+        self._compared(seq, record)
         if record.kind != "break_found":
             self.breaks.pop(body["key"], None)
             return
@@ -315,6 +331,7 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "mode_changed": AccountFold._mode,
     "breaker_tripped": AccountFold._breaker,
     "breaker_cleared": AccountFold._breaker,
+    "balance_asserted": AccountFold._compared,
     "break_found": AccountFold._break,
     "break_resolved": AccountFold._break,
     "break_adopted": AccountFold._adopted,

@@ -1,26 +1,24 @@
 """What is over: orders that ended, stretches of bars on which nothing was done, and what each day brought."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import and_, select
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import Listing, check_account, hold_runs, listings, reading
 from novapulse.ledger.schema import event, order_step
-from novapulse.monitor.fold import RECENT
 from novapulse.monitor.home import LEDGER_FILE
+from novapulse.monitor.rows import DayState
 from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import Value
-
-_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +71,6 @@ class HoldState(Value):
     first_ns: int
     last_ns: int
     bars: int
-
-
-@dataclass(frozen=True, slots=True)
-class DayState(Value):
-    """A day, UTC, in the account's own time. Amounts are in its quote asset, fees paid.
-
-    Attributes:
-        day_ns: When it began.
-        trades: Round trips that closed on it.
-        wins: Those with a result above 0.
-        pnl: What they brought.
-        fees: What they cost.
-        equity: At the last close of the day that is kept; None without one.
-        equity_ns: That close.
-        seqs: Entries of the round trips.
-    """
-
-    day_ns: int
-    trades: int
-    wins: int
-    pnl: Decimal
-    fees: Decimal
-    equity: Decimal | None
-    equity_ns: int | None
-    seqs: tuple[int, ...]
 
 
 def ended_orders(
@@ -158,28 +131,15 @@ def holds(home: Path, account: AccountKey, *, last: int = 100) -> tuple[HoldStat
 
 
 def days_of(account: AccountState) -> tuple[DayState, ...]:
-    """Return the days that the reading knows whole, and today so far, newest first."""
-    trips = account.recent_round_trips
-    # Of the oldest day some round trips may have been forgotten.
-    oldest = trips[-1].exit_ns // _DAY_NS if len(trips) == RECENT else -1
-    by_day = defaultdict(list)
-    for trip in trips:
-        by_day[trip.exit_ns // _DAY_NS].append(trip)
-    closes = {ts_ns // _DAY_NS: (equity, ts_ns) for ts_ns, equity in account.equity_points}
-    return tuple(
-        DayState(
-            day_ns=day * _DAY_NS,
-            trades=len(by_day[day]),
-            wins=sum(trip.pnl > 0 for trip in by_day[day]),
-            pnl=sum((trip.pnl for trip in by_day[day]), Decimal(0)),
-            fees=sum((trip.fees for trip in by_day[day]), Decimal(0)),
-            equity=closes[day][0] if day in closes else None,
-            equity_ns=closes[day][1] if day in closes else None,
-            seqs=tuple(trip.seq for trip in by_day[day]),
-        )
-        for day in sorted({*by_day, *closes}, reverse=True)
-        if day > oldest
-    )
+    """Return the last days and today so far, newest first, with the equity of the last close."""
+    if not account.equity_points:
+        return account.days
+    ts_ns, equity = account.equity_points[-1]
+    day_ns = ts_ns // DAY_NS * DAY_NS
+    known = {one.day_ns: one for one in account.days}
+    today = known.get(day_ns) or DayState(day_ns, 0, 0, Decimal(0), Decimal(0), None, None, ())
+    known[day_ns] = replace(today, equity=equity, equity_ns=ts_ns)
+    return tuple(sorted(known.values(), key=lambda one: -one.day_ns))
 
 
 def _ended(

@@ -6,14 +6,21 @@ from decimal import Decimal
 from fractions import Fraction
 
 from novapulse.core.kept_state import Kept
+from novapulse.core.orders import OrderStatus
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.statistics import Inventory
 from novapulse.monitor.fold import AccountFold
-from novapulse.monitor.order_book import RESTING, Known, price_of
+from novapulse.monitor.order_book import IN_FORCE, Known, price_of
 from novapulse.monitor.rows import PositionState
 from novapulse.monitor.values import average, exact
 
 _SEQS_KEPT = 50
+_NOT_GUARDING = {
+    OrderStatus.INTENT: "it was not sent yet",
+    OrderStatus.SENDING: "it is on its way",
+    OrderStatus.UNKNOWN: "nobody knows yet whether the venue has it",
+    OrderStatus.CANCEL_PENDING: "it is being cancelled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +94,12 @@ def _position(fold: AccountFold, is_ours: bool, inventory: Inventory, mark: Mark
 
 
 def _why_bare(fold: AccountFold, symbol: str, is_ours: bool, bracket: Known | None) -> str:
-    if bracket is not None and bracket.order.status in RESTING:
+    if bracket is not None and bracket.order.status in IN_FORCE:
         return ""
     if not is_ours:
         return "it came from elsewhere: no order of ours protects it"
-    noted = fold.why_bare.get(symbol)
-    if noted:
-        return noted
+    noted = fold.why_bare.get(symbol, "")
     if bracket is None:
-        return "the ledger has no protective order for it, and no reason why"
-    return f"the protective order is {bracket.order.status.value}"
+        return noted or "the ledger has no protective order for it, and no reason why"
+    status = bracket.order.status
+    return "; ".join(filter(None, (_NOT_GUARDING.get(status, f"the order is {status.value}"), noted)))

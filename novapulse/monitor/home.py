@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor.build import account_state
 from novapulse.monitor.market import market_state
@@ -21,6 +22,7 @@ from novapulse.monitor.trader import Word, word_of
 from novapulse.monitor.votes import with_signal
 
 LEDGER_FILE = "ledger.db"
+NOT_RUN = "the trader that runs does not run this account"
 
 
 class Home:
@@ -136,6 +138,7 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
     bar_age = said.get("last_bar_age_s")
     last_bar_age_s = None if bar_age is None else float(bar_age) + age_s
     own_ns = state.as_of_ns if last_bar_age_s is None else (state.last_close_ns or 0) + round(last_bar_age_s * 1e9)
+    is_its_day = _is_its_day(state, own_ns)
     calendars = {} if known is None else known.fold.calendars
     signals = said.get("more", {}).get("signals", {})
     votes = tuple(
@@ -148,6 +151,8 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
     )
     return replace(
         state,
+        day_pnl=state.day_pnl if is_its_day else None,
+        day_pnl_fraction=state.day_pnl_fraction if is_its_day else None,
         healthy=state.proven and trader.running and bool(said.get("healthy")) and not problems,
         reasons=tuple(reasons),
         notes=tuple(map(str, said.get("notes", ()))),
@@ -159,10 +164,15 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
     )
 
 
+def _is_its_day(state: AccountState, own_ns: int) -> bool:
+    """Tell whether it is still the day of the last close, which the trader counts to the day that it ends."""
+    return state.last_close_ns is not None and (state.last_close_ns - 1) // DAY_NS == (own_ns - 1) // DAY_NS
+
+
 def _of_trader(trader: TraderState, is_named: bool) -> list[str]:
     if not trader.running:
         return list(trader.reasons[:1])
-    return [] if is_named else ["the trader that runs does not run this account"]
+    return [] if is_named else [NOT_RUN]
 
 
 def _with_market(one: InstrumentState, calendar: str, own_ns: int) -> InstrumentState:
@@ -172,6 +182,8 @@ def _with_market(one: InstrumentState, calendar: str, own_ns: int) -> Instrument
 
 def _of_all(votes: tuple[InstrumentState, ...]) -> str:
     states = {one.market_state for one in votes}
+    if "closed" in states and states != {"closed"}:
+        return "some closed"
     return next((state for state in ("half-day", "open", "closed", "24/7") if state in states), "")
 
 

@@ -6,7 +6,7 @@ Invariants:
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -97,11 +97,14 @@ def _groups(account: AccountState, risk: Mapping[str, Any]) -> list[Meter]:
             continue
         before = worth[group]
         worth[group] = None if before is None or one.notional is None else before + one.notional
+    for group, notional in _pending(account):
+        before = worth[group]
+        worth[group] = None if before is None or notional is None else before + notional
     limit, equity = risk.get("limits", {}).get("group_exposure_max_fraction"), account.equity
     return [
         _told(
             "group_exposure_max_fraction",
-            f"exposure of group {group}",
+            f"exposure of group {group}, open entries included",
             None if used is None or not equity else float(used / equity),
             limit,
             "fraction",
@@ -109,6 +112,16 @@ def _groups(account: AccountState, risk: Mapping[str, Any]) -> list[Meter]:
         )
         for group, used in sorted(worth.items())
     ]
+
+
+def _pending(account: AccountState) -> Iterator[tuple[str, Decimal | None]]:
+    """Yield the group of every open entry and what it may still add to it: None where it has no price."""
+    prices = {one.symbol: one.price for one in account.votes}
+    for one in account.orders:
+        group = account.groups.get(one.symbol)
+        if group is not None and one.role == "entry":
+            price = one.limit_price or prices.get(one.symbol)
+            yield group, None if price is None else one.leaves_qty * price
 
 
 def _day_loss(account: AccountState, _: Mapping[str, Any]) -> float | None:

@@ -28,6 +28,8 @@ CLOSED_KEPT = 512
 FACTS_KEPT = 100
 RESTING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 """Where the venue is known to have an order at work."""
+IN_FORCE = RESTING | {OrderStatus.REPLACE_PENDING}
+"""Where a stop is in force: while it is being changed, the old or the new one is."""
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class OrderBook:
             and int(known.order.request.side) == side
             and not known.order.is_terminal
         ]
-        return max(found, key=lambda known: (known.order.status in RESTING, known.seq), default=None)
+        return max(found, key=lambda known: (known.order.status in IN_FORCE, known.seq), default=None)
 
 
 def order_state(known: Known, listing: Listing) -> OrderState:

@@ -27,10 +27,11 @@ class PositionState(Value):
         notional: `abs(qty)` at the mark, quote.
         unrealized_pnl: What it is worth at the mark, less what it cost, fees paid so far included; quote.
         unrealized_r: The same in units of what was risked at the entry, fees included; None where that is unknown.
-        stop_price: Trigger of its protective order; None where there is none.
+        stop_price: Trigger of its protective order, whether the venue has it or not; None where there is none.
         stop_order: Client order id of that order.
-        stop_status: How that order stands; a stop rests at the venue only where this says so.
-        stop_missing_reason: Why no protective order is known to rest at the venue; empty where one is.
+        stop_status: How that order stands, a name of `core.orders.OrderStatus`.
+        stop_missing_reason: Why no protective order is known to be in force at the venue, also where there is a price;
+            empty where one is: one that is being changed counts.
         target_price: Take-profit price of the same order; None where it has none.
         opened_ns: When its oldest part was booked.
         opened_seq: Entry of that execution.
@@ -236,6 +237,31 @@ class RoundTripState(Value):
     r_multiple: float
     exit_reason: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayState(Value):
+    """A day, UTC, in the account's own time. Amounts are in its quote asset, fees paid.
+
+    Attributes:
+        day_ns: When it began.
+        trades: Round trips that closed on it.
+        wins: Those with a result above 0.
+        pnl: What they brought.
+        fees: What they cost.
+        equity: At the last close of the day that is kept; None without one.
+        equity_ns: That close.
+        seqs: Entries of the last round trips, newest first, at most 20.
+    """
+
+    day_ns: int
+    trades: int
+    wins: int
+    pnl: Decimal
+    fees: Decimal
+    equity: Decimal | None
+    equity_ns: int | None
+    seqs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

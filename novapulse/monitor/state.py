@@ -19,6 +19,7 @@ from novapulse.monitor.rows import (
     AlertState,
     BreakerState,
     BreakState,
+    DayState,
     DecisionState,
     FillState,
     OrderState,
@@ -32,6 +33,7 @@ __all__ = [
     "AlertState",
     "BreakState",
     "BreakerState",
+    "DayState",
     "DecisionState",
     "FillState",
     "InstrumentState",
@@ -178,7 +180,8 @@ class AccountState(Value):
         equity_said: What the trader itself said last, with its sign of life; None while unknown.
         cash: Free.
         hold: Reserved by open entries.
-        day_pnl: Equity less what the day (UTC, of the account's own time) began with; None while unknown.
+        day_pnl: Equity less what the day (UTC, of the account's own time) began with; None while unknown, and from the
+            end of the last close's day to the first close of the next.
         day_pnl_fraction: The same over what the day began with.
         drawdown_fraction: `1 - equity / peak`, >= 0; None while unknown.
         gross_exposure: Holdings at their marks, sizes added.
@@ -204,11 +207,17 @@ class AccountState(Value):
         breaks: Open.
         equity_points: (ts_ns, equity) at closes, ascending, at most 500: at decisions, whenever the account is flat,
             and at the last close.
+        start: (ts_ns, equity) of the first moment at which the equity was known; None before it.
+        equity_peak: What `drawdown_fraction` is counted from; None while unknown.
+        days: What each of the last days brought, newest first, at most 31.
+        compared_ns: When books and venue were compared last, as far as it was written down; None for never.
         as_of_seq: Last entry of this account that is counted in.
         as_of_ns: When that was written, in the account's own time.
-        market_state: `open`, `closed`, `half-day` or `24/7`, from the calendars, at the account's own time.
+        market_state: `open`, `closed`, `some closed`, `half-day` or `24/7`, from the calendars, at the account's own
+            time.
         votes: One for every instrument, sorted by symbol.
-        seqs: Name of a value -> the last entry that changed it: `mode`, `cash`, `fees`, `realized_pnl`, `session`.
+        seqs: Name of a value -> the last entry that changed it: `mode`, `cash`, `fees`, `realized_pnl`, `session`,
+            `compared`.
         risk: Limits the account runs with, as its session recorded them: `risk` of the settings, with `breakers` and
             `timeframe_ns` beside it; empty while unknown.
         groups: Symbol -> correlated group whose exposure is capped together; without those that are in none.
@@ -253,6 +262,10 @@ class AccountState(Value):
     breakers: tuple[BreakerState, ...]
     breaks: tuple[BreakState, ...]
     equity_points: tuple[tuple[int, Decimal], ...]
+    start: tuple[int, Decimal] | None
+    equity_peak: Decimal | None
+    days: tuple[DayState, ...]
+    compared_ns: int | None
     as_of_seq: int
     as_of_ns: int
     market_state: str

@@ -19,6 +19,7 @@ from novapulse.market.recorder import ARRIVAL
 from novapulse.monitor import entries, read_home, scan, strategies
 from novapulse.monitor.bars import NoBarsError, bars_of
 from novapulse.monitor.limits import Level, limits_of
+from novapulse.monitor.rows import OrderState
 from tests.monitor.conftest import BARS, beat, bodies
 
 MAIN, SECOND = AccountKey("kraken", "main"), AccountKey("kraken", "second")
@@ -96,12 +97,26 @@ def test_limits_say_how_near_they_are_and_what_they_do_not_know(left_home: Path)
     assert {one.name: one.level for one in limits_of(account, tighter)}["gross_exposure_max_fraction"] is Level.OVER
 
 
+def test_the_exposure_of_a_group_counts_open_entries_as_its_cap_does(left_home: Path) -> None:
+    account = read_home(left_home).account("kraken", "main")
+    symbol = account.votes[0].symbol
+    entry = OrderState(
+        *("a", "", symbol, "buy", "entry", "limit", "ACCEPTED", Decimal(2), Decimal(1), Decimal(1), Decimal(250)),
+        *(None, None, None, 0, None, "d", 1, "", ()),
+    )
+    shown = replace(account, positions=(), orders=(entry,), groups={symbol: "coins"}, equity=Decimal(1000))
+    assert limits_of(shown)[-1].used == 0.25
+    unpriced = replace(entry, limit_price=None)
+    votes = tuple(replace(one, price=None) for one in account.votes)
+    assert limits_of(replace(shown, orders=(unpriced,), votes=votes))[-1].level is Level.UNKNOWN
+
+
 def test_exposure_of_a_group_is_that_of_its_positions(left_home: Path) -> None:
     account = read_home(left_home).account("coinbase", "main")
     assert account.positions, "nothing is held: choose another length of the session"
     grouped = replace(account, groups={one.symbol: "coins" for one in account.positions})
     meter = limits_of(grouped)[-1]
-    assert meter.title == "exposure of group coins"
+    assert meter.title == "exposure of group coins, open entries included"
     assert meter.used == pytest.approx(account.exposure_fraction)
     unknown = replace(grouped, positions=tuple(replace(one, notional=None) for one in account.positions))
     assert limits_of(unknown)[-1].level is Level.UNKNOWN

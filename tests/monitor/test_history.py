@@ -13,7 +13,7 @@ import pytest
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.queries import UnknownAccountError
 from novapulse.monitor import read_home
-from novapulse.monitor.fold import RECENT
+from novapulse.monitor.days import DAYS_KEPT, Days
 from novapulse.monitor.history import days_of, ended_orders, holds
 from tests.monitor.conftest import bodies
 
@@ -53,24 +53,36 @@ def test_holds_are_the_ledgers_runs_newest_first(left_home: Path) -> None:
     assert all(one.why and one.reason for one in found)
 
 
-def test_days_sum_up_what_closed_on_them(left_home: Path) -> None:
+def test_days_sum_up_all_that_closed_on_them(left_home: Path) -> None:
     account = read_home(left_home).account("kraken", "main")
     sums: dict[int, Fraction] = defaultdict(Fraction)
     for body in bodies(left_home, MAIN, "round_trip_closed"):
         sums[body["exit_ns"] // DAY_NS * DAY_NS] += Fraction(body["pnl_units"], 10**8)
     days = days_of(account)
-    told = {one.day_ns: Fraction(one.pnl) for one in days if one.trades}
-    assert told == {day: pnl for day, pnl in sums.items() if day in told}
-    assert set(sums) - set(told) <= {min(sums)}
-    assert days[0].equity == account.equity_points[-1][1]
-    assert sum(one.trades for one in days) == sum(len(one.seqs) for one in days)
+    assert {one.day_ns: Fraction(one.pnl) for one in days if one.trades} == dict(sums)
+    assert (days[0].equity, days[0].equity_ns) == account.equity_points[-1][::-1]
+    assert sum(one.trades for one in days) == account.trades
+    assert [one.day_ns for one in days] == sorted((one.day_ns for one in days), reverse=True)
 
 
-def test_a_day_of_which_trades_may_be_forgotten_is_left_out(left_home: Path) -> None:
-    account = read_home(left_home).account("kraken", "main")
-    trip = account.recent_round_trips[0]
-    old, new = replace(trip, exit_ns=5 * DAY_NS), replace(trip, exit_ns=6 * DAY_NS, pnl=Decimal(2))
-    full = replace(account, recent_round_trips=(new, *[old] * (RECENT - 1)), equity_points=())
-    assert [(one.day_ns // DAY_NS, one.pnl) for one in days_of(full)] == [(6, Decimal(2))]
-    short = replace(account, recent_round_trips=(new, old), equity_points=())
-    assert [one.day_ns // DAY_NS for one in days_of(short)] == [6, 5]
+def test_a_busy_day_takes_nothing_from_the_days_before_it(left_home: Path) -> None:
+    """A bug: the table was made of the last 50 round trips, so a day of 60 emptied it."""
+    trip = read_home(left_home).account("kraken", "main").recent_round_trips[0]
+    days = Days()
+    days.take_trip(replace(trip, exit_ns=5 * DAY_NS, pnl=Decimal(-3)))
+    for seq in range(60):
+        days.take_trip(replace(trip, seq=seq, exit_ns=6 * DAY_NS + seq, pnl=Decimal(2)))
+    days.take_equity(6 * DAY_NS + 7, Decimal(1000))
+    assert [(one.day_ns // DAY_NS, one.trades, one.wins, one.pnl) for one in days.rows] == [
+        (6, 60, 60, Decimal(120)),
+        (5, 1, 0, Decimal(-3)),
+    ]
+    assert days.rows[0].seqs == tuple(range(59, 39, -1))
+    assert (days.rows[0].equity, days.rows[1].equity) == (Decimal(1000), None)
+
+
+def test_only_the_last_days_are_kept() -> None:
+    days = Days()
+    for number in range(DAYS_KEPT + 5):
+        days.take_equity(number * DAY_NS, Decimal(number))
+    assert [one.equity for one in days.rows] == [Decimal(number) for number in range(DAYS_KEPT + 4, 4, -1)]

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Commit, Record
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.queries import orders, reading
 from novapulse.market.lake import Lake
 from novapulse.monitor import UnknownAccountError, read_home
-from novapulse.monitor.home import Home
+from novapulse.monitor.home import Home, _of_all
 from novapulse.monitor.state import AccountState, LedgerHealth, Life, Overview
+from novapulse.ops import health
 from tests.engine.harness import ACCOUNT
 from tests.monitor.conftest import beat, bodies
 
@@ -39,6 +41,57 @@ def test_reading_on_is_reading_from_the_beginning_at_every_commit(growing: Any, 
     going_on.close()
     assert looked > 40
     assert held > 10, "nothing was ever held: the comparison shows nothing"
+
+
+def test_a_stop_is_in_force_or_there_is_a_reason(growing: Any, lived: Any) -> None:
+    home, ledger, where = growing
+    going_on, seen = Home(home, where), defaultdict(set)
+    for commit in lived[1]:
+        ledger.commit([(ACCOUNT, commit)])
+        for one in going_on.look().accounts[0].positions:
+            seen[one.stop_status].add((one.stop_price is not None, bool(one.stop_missing_reason)))
+    going_on.close()
+    assert seen.pop("ACCEPTED") == {(True, False)}
+    assert seen.pop("REPLACE_PENDING") == {(True, False)}
+    seen.pop("PARTIALLY_FILLED", None)
+    without = seen.pop("", {(False, True)})
+    assert without == {(False, True)}
+    assert seen, "every stop was in force at once: this shows nothing"
+    assert all(is_told for kinds in seen.values() for _, is_told in kinds), dict(seen)
+
+
+def test_what_the_day_brought_is_unknown_once_it_is_over(paper_home: Path) -> None:
+    account = read_home(paper_home).account("kraken", "main")
+    assert account.day_pnl is not None
+    assert account.last_close_ns is not None
+    left_s = (DAY_NS - account.last_close_ns % DAY_NS) / 1e9
+    for age_s, is_known in ((left_s - 60, True), (left_s + 60, False)):
+        told = json.loads((paper_home / health.FILE).read_text())["accounts"]
+        beat(paper_home, accounts=[{**one, "last_bar_age_s": age_s} for one in told])
+        now = read_home(paper_home).account("kraken", "main")
+        assert (now.day_pnl is not None, now.day_pnl_fraction is not None) == (is_known, is_known)
+        assert now.equity == account.equity
+
+
+def test_the_start_and_the_peak_are_those_of_the_account(left_home: Path) -> None:
+    for account in read_home(left_home).accounts:
+        assert account.start is not None
+        assert account.start[1] == capital(left_home, account.key)
+        assert account.equity_peak is not None
+        assert account.equity is not None
+        assert account.drawdown_fraction == pytest.approx(1 - float(account.equity / account.equity_peak))
+        assert account.compared_ns is not None
+
+
+@pytest.mark.parametrize(
+    ("states", "all_"),
+    [(("24/7", "closed"), "some closed"), (("closed", "closed"), "closed"), (("24/7", "open"), "open"), ((), "")],
+)
+def test_one_market_that_trades_does_not_hide_another_that_is_closed(
+    left_home: Path, states: tuple[str, ...], all_: str
+) -> None:
+    vote = read_home(left_home).accounts[0].votes[0]
+    assert _of_all(tuple(replace(vote, market_state=one) for one in states)) == all_
 
 
 def facts(one: Overview) -> Any:
@@ -322,7 +375,7 @@ def test_orders_are_those_of_the_ledger_and_a_position_has_a_resting_stop_or_a_r
         }
         for one in account.positions:
             resting = [order for order in account.orders if order.client_order_id == one.stop_order]
-            is_guarded = bool(resting) and resting[0].status in ("ACCEPTED", "PARTIALLY_FILLED")
+            is_guarded = bool(resting) and resting[0].status in ("ACCEPTED", "PARTIALLY_FILLED", "REPLACE_PENDING")
             assert is_guarded != bool(one.stop_missing_reason)
             assert not resting or resting[0].stop_price == one.stop_price
             bare, guarded = bare + (not is_guarded), guarded + is_guarded

@@ -83,6 +83,7 @@ class Chart:
         except (NoBarsError, DataError):
             # The recording is being moved; the next reading asks again.
             return
+        self._first_ns = int(bars.ts_close_ns[0])
         rows = [row for row in _rows(bars) if row[0] > self._last_ns]
         if len(rows) > _ONE_BY_ONE_MAX:
             self._begin(bars)
@@ -101,6 +102,8 @@ class Chart:
             if one.symbol == self._symbol and one.consensus is not None:
                 self._seen.setdefault(one.ts_ns, (one.regime, one.consensus))
         instrument = _instrument(account, self._symbol)
+        for ts_ns in [one for one in self._seen if one < self._first_ns]:
+            del self._seen[ts_ns]
         if instrument is None or instrument.votes_ns is None or instrument.consensus is None:
             return None
         if instrument.votes_ns in self._seen:
@@ -138,8 +141,18 @@ def lines_of(account: AccountState, symbol: str) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for held in account.positions:
         if held.symbol == symbol:
+            is_armed = not held.stop_missing_reason
+            words = {"stop": "stop, being changed" if held.stop_status == "REPLACE_PENDING" else "stop"}
+            if not is_armed:
+                # The target is of the same order: neither is at the venue.
+                words = {"stop": "stop NOT at the venue", "target": "target NOT at the venue"}
+            kinds = {"entry": "entry", **{kind: kind if is_armed else "absent" for kind in ("stop", "target")}}
             levels = (("entry", held.entry_price), ("stop", held.stop_price), ("target", held.target_price))
-            lines += [{"kind": kind, "price": str(price)} for kind, price in levels if price is not None]
+            lines += [
+                {"kind": kinds[kind], "price": str(price), "text": words.get(kind, kind)}
+                for kind, price in levels
+                if price is not None
+            ]
     lines += [
         {"kind": "order", "price": str(one.limit_price), "text": f"{one.side} order"}
         for one in account.orders

@@ -14,27 +14,43 @@ from novapulse.monitor.rows import AlertState
 from novapulse.ui.apps.frame import Page, html, note
 from novapulse.ui.widgets import Hold
 
+DOES = {
+    "pause": "No new risk; exits go on.",
+    "resume": "Entries are allowed again.",
+    "halt": "Nothing is sent but cancels; stops stay.",
+    "resume_from_halt": "The account trades again.",
+    "close": "Close what is held of it, at the market; the mode stays.",
+    "cancel": "Stops and exits stay.",
+    "flatten": "Close every position; then the account only reduces until it is resumed.",
+    "kill": "Close every position, then halt.",
+    "reconcile": "Ask the venue and compare it with the ledger.",
+    "adopt": "Book it as it is:",
+    "ignore": "Live with it:",
+    "acknowledge": "Say that it was seen.",
+}
+"""What a command does, in the words of its button."""
+
 _BREAKS_MAX = 4
 _ALERTS_MAX = 8
 
 
 def urgent_commands(page: Page, symbol: str) -> str:
     """Return what cannot wait: no new risk, out of one instrument, out of everything."""
-    pause = page.button("pause", "Hold to pause", "No new risk; exits go on.", calm=True)
-    close = page.button("close", f"Hold to close {symbol}", "Sell what is held of it, at the market.", symbol=symbol)
-    kill = page.button("kill", "Hold to kill", "Close every position, then halt.")
+    pause = page.button("pause", "Hold to pause", DOES["pause"], calm=True)
+    close = page.button("close", f"Hold to close {symbol}", DOES["close"], symbol=symbol)
+    kill = page.button("kill", "Hold to kill", DOES["kill"])
     return _card(f"{page_account(page)}: act now", (pause, close, kill), wide=True)
 
 
 def account_commands(page: Page) -> str:
     """Return the other commands of an account."""
-    resume = page.button("resume", "Hold to resume", "Entries are allowed again.", calm=True)
-    wake = page.button("resume_from_halt", "Hold to end the halt", "The account trades again.", calm=True)
+    resume = page.button("resume", "Hold to resume", DOES["resume"], calm=True)
+    wake = page.button("resume_from_halt", "Hold to end the halt", DOES["resume_from_halt"], calm=True)
     buttons = (
-        page.button("reconcile", "Hold to compare", "Ask the venue and compare it with the ledger.", calm=True),
-        page.button("cancel", "Hold to cancel entries", "Stops and exits stay.", calm=True),
-        page.button("flatten", "Hold to flatten", "Close every position; the mode stays."),
-        page.button("halt", "Hold to halt", "Nothing is sent but cancels; stops stay."),
+        page.button("reconcile", "Hold to compare", DOES["reconcile"], calm=True),
+        page.button("cancel", "Hold to cancel entries", DOES["cancel"], calm=True),
+        page.button("flatten", "Hold to flatten", DOES["flatten"]),
+        page.button("halt", "Hold to halt", DOES["halt"]),
         resume,
         wake,
     )
@@ -49,9 +65,9 @@ def break_commands(page: Page) -> str:
     if account is None or not account.breaks:
         return ""
     buttons = [
-        page.button(verb, f"Hold to {verb} {one.kind}", f"{words} {one.text}", order=one.key)
+        page.button(verb, f"Hold to {verb} {one.kind}", f"{DOES[verb]} {one.text}", order=one.key)
         for one in account.breaks[:_BREAKS_MAX]
-        for verb, words in (("adopt", "Book it as it is:"), ("ignore", "Live with it:"))
+        for verb in ("adopt", "ignore")
     ]
     more = len(account.breaks) - _BREAKS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []

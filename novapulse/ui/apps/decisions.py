@@ -62,7 +62,7 @@ def page() -> mo.Html:
     shown = Page("decisions")
     if shown.problem or shown.account is None:
         return shown.shown()
-    own = scope().own
+    own = shown.own
     now, done = own(Rows(label="Now")), own(Rows(label="Decisions", height=460))
     runs = own(Rows(label="Bars on which nothing was done", height=460))
     shown.on_account(lambda one: now.show_state(now_of(one, shown)))
@@ -154,7 +154,7 @@ class Explanation:
         entry = self._page.entry(found.seq)
         tiles = explained.verdict_tiles(found)
         about = f"bar {moment(found.record.body['ts_close_ns'])} UTC"
-        tiles.append({"label": "entry", "value": str(found.seq), "digits": 0, "note": about, "href": entry})
+        tiles.append({"label": "entry", "value": str(found.seq), "plain": True, "note": about, "href": entry})
         self._tiles.show_state({"tiles": tiles})
         self._limits.show_state({"meters": explained.limit_meters(found)})
         self._put("votes", _VOTES, explained.vote_rows(found), "No bar decided this, so nothing was voted.")

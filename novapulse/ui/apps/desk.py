@@ -6,12 +6,12 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.bars import timeframe_text
-from novapulse.monitor import AccountState
+from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.limits import Level, Meter, limits_of
 from novapulse.ui.apps.chart import Chart
 from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
-from novapulse.ui.apps.frame import Page, chips, columns, note, stack
-from novapulse.ui.apps.overview import positions_of
+from novapulse.ui.apps.frame import Page, chips, columns, not_of_now, note, stack
+from novapulse.ui.apps.overview import positions_of, show_curve
 from novapulse.ui.apps.tables import (
     SHORT_DECISIONS,
     alerts_of,
@@ -22,7 +22,6 @@ from novapulse.ui.apps.tables import (
     orders_of,
     percent,
 )
-from novapulse.ui.session import scope
 from novapulse.ui.widgets import Candles, Equity, Orders, Positions, Rows, Tiles
 
 
@@ -38,13 +37,13 @@ def page() -> mo.Html:
         whose = f"{account.account_id} on {account.exchange}"
         shown.problem = f"{whose} does not trade {shown.asked('symbol')}: it trades {there}"
         return shown.shown()
-    own = scope().own
+    own = shown.own
     tiles, positions = own(Tiles()), own(Positions(label="Positions"))
     orders, fills = own(Orders(label="Working orders")), own(Rows(label="Fills", height=320))
     decisions, alerts = own(Rows(label="Decisions", height=320)), own(Rows(label="Alerts", height=240))
     instruments, breaks = own(Tiles(label="Instruments")), own(Rows(label="Books and venue", height=240))
     equity = own(Equity(label="Equity", quote=account.quote, height=170))
-    shown.on_account(lambda one: tiles.show_state({"tiles": tiles_of(one, shown)}))
+    shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     chart = _chart(shown, account, symbol)
     shown.on_account(lambda one: positions.show_state({"positions": positions_of((one,), shown)}))
     shown.on_account(lambda one: orders.show(orders_of(one, shown)))
@@ -52,8 +51,8 @@ def page() -> mo.Html:
     shown.on_account(lambda one: decisions.show_state(decisions_of(one, shown, SHORT_DECISIONS)))
     shown.on_account(lambda one: alerts.show_state(alerts_of(one, shown)))
     shown.on_account(lambda one: instruments.show_state({"tiles": instrument_tiles(one, shown)}))
-    shown.on_account(lambda one: breaks.show_state(breaks_of((one,), shown)))
-    shown.on_account(lambda one: equity.show(one.equity_points))
+    shown.on_accounts(lambda now: breaks.show_state(breaks_of(now, shown)))
+    shown.on_account(lambda one: show_curve(equity, one))
     acts = shown.who.may_act
     urgent = [urgent_commands(shown, symbol), alert_commands(shown)] if acts else []
     beside = [*urgent, instruments, equity, alerts, breaks]
@@ -76,8 +75,9 @@ def symbol_of(account: AccountState, asked: str) -> str | None:
     return next(iter([*held, *there]), None)
 
 
-def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
-    """Return the key figures of an account, each with the way to what stands behind it."""
+def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
+    """Return the key figures of the account of a reading, each with the way to what stands behind it."""
+    account, old = reading.accounts[0], not_of_now(reading, reading.accounts)
     meters = {one.name: one for one in limits_of(account)}
     drawdown, exposure = meters["drawdown_max_fraction"], meters["gross_exposure_max_fraction"]
     stops = sum(one.role == "protect" for one in account.orders)
@@ -98,7 +98,7 @@ def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
             "unit": account.quote,
             "digits": 2,
             "signed": True,
-            "note": None if today is None else f"{today * 100:+.3f} % since 0:00 UTC",
+            "note": "no close today" if today is None else f"{today * 100:+.3f} % since 0:00 UTC",
             "href": page.link("risk"),
         },
         _share("exposure", account.exposure_fraction, exposure, page, "entries are cut at"),
@@ -107,7 +107,7 @@ def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
             "label": "open orders",
             "value": str(account.open_orders),
             "note": f"{unknown} with an unknown outcome" if unknown else f"{stops} protecting",
-            "level": "over" if unknown else "ok",
+            "level": "over" if unknown else "unknown" if old else "ok",
             "href": page.link("orders"),
         },
         {
@@ -162,7 +162,7 @@ def _text(value: Any) -> str | None:
 
 
 def _chart(page: Page, account: AccountState, symbol: str) -> Any:
-    widget = scope().own(Candles(label=f"{symbol} on {account.exchange}", height=430))
+    widget = page.own(Candles(label=f"{symbol} on {account.exchange}", height=430))
     chart = Chart(page.home, account, symbol, widget)
     if chart.problem:
         return f'<section class="np-card"><h2>{escape(symbol)}</h2>{note(chart.problem)}</section>'

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import marimo as mo
@@ -13,10 +14,17 @@ import marimo as mo
 from novapulse.brand import WORDMARK
 from novapulse.config import home_folder
 from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
+from novapulse.monitor.home import NOT_RUN
 from novapulse.ui.session import scope
-from novapulse.ui.widgets import Hold, StatusStrip
+from novapulse.ui.widgets import Hold, Live, StatusStrip
 
 CONTROL = "/api/v1/control"
+SESSION = "/api/v1/session"
+CLOSING = frozenset({"flatten", "kill"})
+"""Verbs after which accounts are to be flat; the button waits for the proof."""
+PROVE_S = 120.0
+SEQS_MAX = 100
+"""Entries that one address names."""
 OPERATORS = frozenset({"operator", "admin"})
 
 PAGES = (
@@ -32,6 +40,9 @@ PAGES = (
 OF_ONE_ACCOUNT = frozenset({"desk", "risk", "orders", "decisions"})
 OF_ALL_ACCOUNTS = frozenset({"overview"})
 _MONEY_UNKNOWN = "paper or live?"
+
+
+_Figures = TypeVar("_Figures", bound=Live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,9 @@ class Page:
         self.first: Overview = self.hub.now()
         self.account: AccountState | None = None
         self.problem = ""
-        self._strip = scope().own(StatusStrip(label="Trader and accounts"))
+        session_url = SESSION if self.who.is_served else ""
+        self._strip = scope().own(StatusStrip(label="Trader and accounts", session_url=session_url))
+        self._figures: list[Live] = []
         self._deliver: list[Callable[[Overview], object]] = [self._show_strip]
         exchange, account_id = self.asked("exchange"), self.asked("account_id")
         if exchange or account_id:
@@ -113,6 +126,18 @@ class Page:
             self.account = self.first.accounts[0]
         if not self.problem and not self.first.accounts:
             self.problem = self.first.ledger_problem or "no trader has opened an account here yet"
+
+    def own(self, widget: _Figures) -> _Figures:
+        """Own a widget that shows figures of accounts: while they are not of now, it says since when and why."""
+        self._figures.append(widget)
+        widget.mark_old(self._not_of_now(self.first))
+        return scope().own(widget)
+
+    def _not_of_now(self, reading: Overview) -> str:
+        account = self.current(reading)
+        if self.account is not None:
+            return not_of_now(reading, () if account is None else (account,))
+        return not_of_now(reading, reading.accounts)
 
     def asked(self, name: str) -> str:
         """Return what the address asks for under a name; empty where it does not."""
@@ -139,6 +164,12 @@ class Page:
         query = self._query(account, more)
         return f"/apps/{self.name}/{query}" if self.who.is_served else query or "?"
 
+    def alone(self, **more: object) -> str:
+        """Return the address of this page with other questions, about no account."""
+        query = urlencode(more)
+        asked = f"?{query}" if query else ""
+        return f"/apps/{self.name}/{asked}" if self.who.is_served else asked or "?"
+
     def _query(self, account: AccountState | None, more: Mapping[str, object]) -> str:
         about = account or self.account
         named = {"exchange": about.exchange, "account_id": about.account_id} if about else {}
@@ -148,6 +179,13 @@ class Page:
     def entry(self, seq: int | None) -> str:
         """Return the address of a ledger entry; empty where there is none, or nowhere to go."""
         return f"/apps/journal/?seq={seq}" if seq and self.who.is_served else ""
+
+    def entries(self, seqs: Iterable[int | None]) -> str:
+        """Return the address of the entries behind a figure; empty where there are none, or nowhere to go."""
+        found = list(dict.fromkeys(seq for seq in seqs if seq))[:SEQS_MAX]
+        if len(found) < 2:
+            return self.entry(next(iter(found), None))
+        return f"/apps/journal/?seqs={','.join(map(str, found))}" if self.who.is_served else ""
 
     def on_reading(self, deliver: Callable[[Overview], object]) -> None:
         """Hand every reading to a widget, the first one now."""
@@ -187,8 +225,10 @@ class Page:
         about = of or self.account
         whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}
         body = {**whom, **more}
+        prove_s = PROVE_S if verb in CLOSING else 0.0
+        url = f"{CONTROL}/{verb}"
         return scope().own(
-            Hold(label=label, detail=detail, url=f"{CONTROL}/{verb}", body=body, csrf=self.who.csrf, calm=calm)
+            Hold(label=label, detail=detail, url=url, body=body, csrf=self.who.csrf, calm=calm, prove_s=prove_s)
         )
 
     def shown(self, *parts: mo.Html | str) -> mo.Html:
@@ -197,6 +237,9 @@ class Page:
         delivers = tuple(self._deliver)
 
         def deliver(reading: Overview) -> None:
+            old = self._not_of_now(reading)
+            for figure in self._figures:
+                figure.mark_old(old)
             for one in delivers:
                 one(reading)
 
@@ -258,6 +301,26 @@ class Page:
                 "ledger_place": reading.ledger_place,
             }
         )
+
+
+def not_of_now(reading: Overview, accounts: Iterable[AccountState]) -> str:
+    """Return since when and why what is shown of accounts is not of now; empty where all of it is.
+
+    The time is that of the oldest of them, in the account's own time.
+    """
+    old = [(max(one.as_of_ns, one.last_close_ns or 0), why) for one in accounts if (why := _why_old(reading, one))]
+    if not old:
+        return ""
+    at_ns, why = min(old)
+    return f"as proven {datetime.fromtimestamp(at_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC: {why}"
+
+
+def _why_old(reading: Overview, account: AccountState) -> str:
+    if not account.proven:
+        return "the ledger cannot be read"
+    if not reading.trader.running:
+        return "the trader does not run"
+    return f"the trader does not run {account.account_id} on {account.exchange}" if NOT_RUN in account.reasons else ""
 
 
 def chips(label: str, links: Iterable[tuple[str, str, bool]]) -> str:

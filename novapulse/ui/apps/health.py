@@ -24,7 +24,7 @@ _ACCOUNTS: Columns = (
     {"key": "unknown_orders", "label": "unknown orders", "kind": "figure", "digits": 0},
     {"key": "open_breaks", "label": "differences", "kind": "figure", "digits": 0},
     {"key": "books", "label": "books", "kind": "status"},
-    {"key": "as_of_seq", "label": "entry", "kind": "figure", "digits": 0},
+    {"key": "as_of_seq", "label": "entry"},
     {"key": "why", "label": "why", "wide": True},
 )
 _MARKETS: Columns = (
@@ -48,13 +48,14 @@ def page() -> mo.Html:
     shown = Page("health")
     if shown.problem:
         return shown.shown()
-    own = scope().own
-    tiles, accounts = own(Tiles()), own(Rows(label="Accounts"))
+    # How trader and ledger are is of now whatever they say.
+    tiles, own = scope().own(Tiles()), shown.own
+    accounts = own(Rows(label="Accounts"))
     markets, alerts = own(Rows(label="Markets, by the exchange's calendar")), own(Rows(label="Alerts", height=420))
     breaks, breakers = own(Rows(label="Differences between books and venue")), own(Rows(label="Breakers"))
     shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     shown.on_accounts(lambda now: accounts.show_state(accounts_of(now, shown)))
-    shown.on_accounts(lambda now: breaks.show_state(breaks_of(now.accounts, shown, (*_WHOSE, *BREAKS))))
+    shown.on_accounts(lambda now: breaks.show_state(breaks_of(now, shown, (*_WHOSE, *BREAKS))))
     shown.on_accounts(lambda now: breakers.show_state(breakers_of(now.accounts, shown, (*_WHOSE, *BREAKERS))))
     shown.on_accounts(lambda now: markets.show_state(markets_of(now, shown)))
     shown.on_accounts(lambda now: alerts.show_state(alerts_of(now, shown)))
@@ -81,7 +82,12 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "note": f"{moment(trader.heartbeat_ns)} UTC",
             "level": "ok" if trader.running else "over",
         },
-        {"label": "process", "value": None if trader.pid is None else str(trader.pid), "note": trader.session},
+        {
+            "label": "process",
+            "value": None if trader.pid is None else str(trader.pid),
+            "plain": True,
+            "note": trader.session,
+        },
         {
             "label": "ledger",
             "value": "read well" if ledger == "ok" else ledger,

@@ -15,7 +15,7 @@ from novapulse.core.ports import JournalError
 from novapulse.monitor import Overview, entries
 from novapulse.monitor.entries import EntryState, UnknownEntryError
 from novapulse.monitor.state import LedgerHealth
-from novapulse.ui.apps.frame import Page, chips, columns, stack
+from novapulse.ui.apps.frame import SEQS_MAX, Page, chips, columns, stack
 from novapulse.ui.apps.proof import Proof
 from novapulse.ui.apps.tables import Columns, moment
 from novapulse.ui.session import scope
@@ -33,10 +33,13 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "commands": ("command_answered",),
     "sessions": ("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
     "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
-    "alerts": ("alert_raised", "breaker_tripped", "breaker_cleared", "mode_changed"),
+    "alerts": (
+        *("alert_raised", "alert_acknowledged", "alert_cleared"),
+        *("breaker_tripped", "breaker_cleared", "mode_changed"),
+    ),
 }
 _ENTRIES: Columns = (
-    {"key": "seq", "label": "entry", "kind": "figure", "digits": 0},
+    {"key": "seq", "label": "entry"},
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "exchange", "label": "exchange"},
     {"key": "account_id", "label": "account"},
@@ -53,8 +56,8 @@ _AUDIT: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "actor", "label": "who"},
     {"key": "action", "label": "what", "kind": "status"},
-    {"key": "exchange", "label": "exchange"},
-    {"key": "account_id", "label": "account"},
+    {"key": "exchange", "label": "exchange", "none": True},
+    {"key": "account_id", "label": "account", "none": True},
     {"key": "outcome", "label": "outcome", "kind": "status"},
     {"key": "text", "label": "why not", "wide": True},
     {"key": "command_id", "label": "command"},
@@ -71,13 +74,16 @@ def page() -> mo.Html:
     tiles = scope().own(Tiles())
     shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now)}))
     proof = [Proof(shown).shown()] if shown.who.may_act else []
-    seq = shown.asked("seq")
+    seq, seqs, kind = shown.asked("seq"), shown.asked("seqs"), shown.asked("kind")
+    if kind and kind not in _KINDS:
+        shown.problem = f"no kind {kind}: entries are {', '.join(_KINDS)}"
+        return shown.shown()
     try:
-        body = [_one(shown, seq)] if seq else [_listed(shown)]
+        body = [_one(shown, seq) if seq else _some(shown, seqs) if seqs else _listed(shown)]
     except (JournalError, UnknownEntryError) as wrong:
         shown.problem = str(wrong)
         return shown.shown()
-    audit = [_audit(shown)] if shown.who.role == "admin" and not seq else []
+    audit = [_audit(shown)] if shown.who.role == "admin" and not (seq or seqs) else []
     return shown.shown(tiles, *body, *proof, *audit)
 
 
@@ -87,10 +93,10 @@ def tiles_of(reading: Overview) -> list[dict[str, Any]]:
         {
             "label": "entries",
             "value": str(reading.head_seq),
-            "digits": 0,
+            "plain": True,
             "note": f"the last one {moment(reading.head_ns)}",
         },
-        {"label": "ledger", "value": reading.ledger_id[:8], "note": reading.ledger_place},
+        {"label": "ledger", "value": reading.ledger_id[:8], "plain": True, "note": reading.ledger_place},
         {
             "label": "read",
             "value": "well" if reading.ledger.value == "ok" else reading.ledger.value,
@@ -137,10 +143,32 @@ def about_of(one: EntryState) -> str:
     return ", ".join(words)
 
 
-def _one(page: Page, text: str) -> str:
+def _number(text: str) -> int:
     if not text.isdecimal() or len(text) > 18:
         raise UnknownEntryError(f"an entry has a number, not {text}")
-    found = entries.one(page.home, int(text))
+    return int(text)
+
+
+def _some(page: Page, text: str) -> str:
+    """Return the entries behind a figure, each whole a click away; they may be those of several accounts."""
+    wanted = [_number(one) for one in text.split(",")][:SEQS_MAX]
+    found = entries.some(page.home, wanted)
+    missing = sorted(set(wanted) - {one.seq for one in found})
+    if missing:
+        raise UnknownEntryError(f"the ledger has no entry {', '.join(map(str, missing))}")
+    rows = scope().own(Rows(label="Entries behind the figure", stale_s=0))
+    rows.show_state(
+        {"columns": _ENTRIES, "rows": [{**row, "href": page.alone(seq=row["seq"])} for row in entry_rows(found, page)]}
+    )
+    return stack([chips("Go to", [("all entries", page.alone(), False)]), rows])
+
+
+def _one(page: Page, text: str) -> str:
+    found = entries.one(page.home, _number(text))
+    about = page.account
+    if about is not None and (found.exchange, found.account_id) != (about.exchange, about.account_id):
+        whose = f"{found.account_id} on {found.exchange}"
+        raise UnknownEntryError(f"entry {found.seq} is of {whose}, not of {about.account_id} on {about.exchange}")
     legs = scope().own(Rows(label="What it moved", stale_s=0))
     rows = [{**leg.json(), "key": str(at)} for at, leg in enumerate(found.legs)]
     legs.show_state({"columns": _LEGS, "rows": rows, "none": "It moved nothing."})
@@ -155,7 +183,8 @@ def _one(page: Page, text: str) -> str:
     told = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     body = escape(json.dumps(found.body, indent=2, ensure_ascii=False, sort_keys=True))
     links = [("all entries", page.here(), False)]
-    links += [(f"entry {seq}", page.here(seq=seq), False) for seq in (found.seq - 1, found.seq + 1) if seq > 0]
+    # A neighbour may be of another account.
+    links += [(f"entry {seq}", page.alone(seq=seq), False) for seq in (found.seq - 1, found.seq + 1) if seq > 0]
     order = found.body.get("client_order_id")
     if isinstance(order, str) and order:
         links.append((f"all of order {order[:8]}", page.here(order=order), False))
@@ -168,7 +197,7 @@ def _listed(page: Page) -> str:
     kind, order, before = page.asked("kind"), page.asked("order"), page.asked("before")
     account = page.account.key if page.account else None
     before_seq = int(before) if before.isdecimal() and len(before) <= 18 else None
-    chosen = _KINDS.get(kind, ())
+    chosen = _KINDS[kind] if kind else ()
     rows = scope().own(Rows(label=f"Entries of order {order[:12]}" if order else "Entries"))
 
     def read() -> tuple[EntryState, ...]:

@@ -7,11 +7,10 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.ports import JournalError
-from novapulse.monitor import AccountState, UnknownAccountError
+from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import ended_orders
-from novapulse.ui.apps.frame import Page, stack
+from novapulse.ui.apps.frame import Page, not_of_now, stack
 from novapulse.ui.apps.tables import Columns, fills_of, order_link
-from novapulse.ui.session import scope
 from novapulse.ui.widgets import Rows, Tiles
 from novapulse.ui.widgets.boards import ORDER_COLUMNS
 
@@ -50,11 +49,11 @@ def page() -> mo.Html:
     shown = Page("orders")
     if shown.problem or shown.account is None:
         return shown.shown()
-    own = scope().own
+    own = shown.own
     tiles, working = own(Tiles()), own(Rows(label="Working orders"))
     ended, fills = own(Rows(label="Ended orders", height=420)), own(Rows(label="Fills", height=420))
     trips = own(Rows(label="Round trips", height=420))
-    shown.on_account(lambda one: tiles.show_state({"tiles": tiles_of(one, shown)}))
+    shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     shown.on_account(lambda one: working.show_state(working_of(one, shown)))
     shown.on_account(lambda one: fills.show_state(fills_of(one, shown)))
     shown.on_account(lambda one: trips.show_state(trips_of(one, shown)))
@@ -62,8 +61,10 @@ def page() -> mo.Html:
     return shown.shown(shown.switch(), tiles, stack([working, fills, ended, trips]))
 
 
-def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
-    """Return how the orders of an account stand."""
+def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
+    """Return how the orders of the account of a reading stand."""
+    account, old = reading.accounts[0], not_of_now(reading, reading.accounts)
+    known = "not known now" if old else "every outcome is known"
     unknown, working = account.unknown_orders, account.orders
     roles = {role: sum(one.role == role for one in working) for role in ("entry", "exit", "protect")}
     return [
@@ -75,8 +76,8 @@ def tiles_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
         {
             "label": "unknown outcome",
             "value": str(unknown),
-            "note": "look at the venue before anything else" if unknown else "every outcome is known",
-            "level": "over" if unknown else "ok",
+            "note": "look at the venue before anything else" if unknown else known,
+            "level": "over" if unknown else "unknown" if old else "ok",
         },
         {
             "label": "closed trades",

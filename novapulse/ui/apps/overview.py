@@ -7,16 +7,20 @@ from typing import Any
 
 import marimo as mo
 
+from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
-from novapulse.ui.apps.frame import Page, actions, columns, stack
-from novapulse.ui.session import scope
+from novapulse.ui.apps.commands import DOES
+from novapulse.ui.apps.frame import Page, actions, columns, not_of_now, note, stack
+from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, moment, unproven
 from novapulse.ui.widgets import Equity, Positions, Rows, Tiles
 
 CURVES_MAX = 6
+ALERTS_MAX = 100
 
 _ACCOUNTS: tuple[dict[str, Any], ...] = (
     {"key": "exchange", "label": "exchange"},
     {"key": "account_id", "label": "account"},
+    {"key": "health", "label": "health", "kind": "status"},
     {"key": "mode", "label": "mode", "kind": "status"},
     {"key": "equity", "label": "equity", "kind": "figure", "digits": 2},
     {"key": "day_pnl", "label": "today", "kind": "signed", "digits": 2},
@@ -26,12 +30,11 @@ _ACCOUNTS: tuple[dict[str, Any], ...] = (
     {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
     {"key": "market_state", "label": "market", "kind": "status"},
 )
-_ALERTS: tuple[dict[str, Any], ...] = (
+_SHOWN = tuple(column["key"] for column in _ACCOUNTS)
+_ALERTS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "account", "label": "account"},
-    {"key": "severity", "label": "severity", "kind": "status"},
-    {"key": "text", "label": "what", "wide": True},
-    {"key": "acknowledged_by", "label": "seen by"},
+    *ALERTS[1:],
 )
 
 
@@ -40,13 +43,11 @@ def page() -> mo.Html:
     shown = Page("overview")
     if shown.problem:
         return shown.shown()
-    own = scope().own
+    own = shown.own
     tiles, accounts = own(Tiles()), own(Rows(label="Accounts"))
     positions, alerts = own(Positions(label="Open positions")), own(Rows(label="Alerts", height=300))
     curves = {
-        (one.exchange, one.account_id): own(
-            Equity(label=f"Equity · {one.account_id} on {one.exchange}", quote=one.quote, height=190)
-        )
+        one.key: own(Equity(label=f"Equity · {one.account_id} on {one.exchange}", quote=one.quote, height=190))
         for one in shown.first.accounts[:CURVES_MAX]
     }
     shown.on_reading(lambda reading: tiles.show_state({"tiles": tiles_of(reading, shown)}))
@@ -57,14 +58,15 @@ def page() -> mo.Html:
     beside: list[object] = [alerts]
     if shown.who.may_act:
         buttons = (
-            shown.button("pause", "Hold to pause all", "no new risk; exits go on", calm=True),
-            shown.button("kill", "Hold to kill all", "close every position, then halt"),
+            shown.button("pause", "Hold to pause all", DOES["pause"], calm=True),
+            shown.button("kill", "Hold to kill all", DOES["kill"]),
         )
         beside.insert(0, actions("Every account", buttons))
     return shown.shown(
         tiles,
         columns(stack([accounts, positions]), stack(beside), widths="np-two-one"),
         columns(*curves.values()),
+        *([note(_hidden(len(shown.first.accounts)))] if len(shown.first.accounts) > CURVES_MAX else []),
     )
 
 
@@ -73,50 +75,85 @@ def tiles_of(reading: Overview, shown: Page) -> list[dict[str, Any]]:
     by_quote: dict[str, list[AccountState]] = defaultdict(list)
     for one in reading.accounts:
         by_quote[one.quote].append(one)
-    tiles: list[dict[str, Any]] = []
-    for quote, accounts in sorted(by_quote.items()):
-        note = f"{len(accounts)} account{'s' if len(accounts) > 1 else ''}"
-        equity = total(one.equity for one in accounts)
-        tiles.append({"label": "equity", "value": _text(equity), "unit": quote, "digits": 2, "note": note})
-        today = total(one.day_pnl for one in accounts)
-        tiles.append({"label": "today", "value": _text(today), "unit": quote, "digits": 2, "signed": True})
-        held = total(one.gross_exposure for one in accounts)
-        share = None if held is None or not equity else f"{float(held / equity) * 100:.1f} % of equity"
-        tiles.append({"label": "exposure", "value": _text(held), "unit": quote, "digits": 2, "note": share})
+    tiles = [tile for quote, accounts in sorted(by_quote.items()) for tile in _worth(quote, accounts, shown)]
+    return [*tiles, _orders(reading, shown), _books(reading, shown)]
+
+
+def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[str, Any]]:
+    equity, today = total(one.equity for one in accounts), total(one.day_pnl for one in accounts)
+    held = total(one.gross_exposure for one in accounts)
+    share = None if held is None or not equity else f"{float(held / equity) * 100:.1f} % of equity"
+    cash = [one.seqs.get("cash") for one in accounts]
+    trips = [seq for one in accounts for day in one.days[:1] for seq in day.seqs]
+    lots = [seq for one in accounts for each in one.positions for seq in each.seqs]
+    common = {"unit": quote, "digits": 2}
+    return [
+        {
+            **common,
+            "key": f"equity {quote}",
+            "label": "equity",
+            "value": _text(equity),
+            "note": f"{len(accounts)} account{'s' if len(accounts) > 1 else ''}",
+            "href": shown.entries(cash),
+        },
+        {
+            **common,
+            "key": f"today {quote}",
+            "label": "today",
+            "value": _text(today),
+            "signed": True,
+            "note": "since 0:00 UTC" if today is not None else "no close today of every account",
+            "href": shown.entries(trips or cash),
+        },
+        {
+            **common,
+            "key": f"exposure {quote}",
+            "label": "exposure",
+            "value": _text(held),
+            "note": share,
+            "href": shown.entries(lots or cash),
+        },
+    ]
+
+
+def _orders(reading: Overview, shown: Page) -> dict[str, Any]:
     unknown = sum(one.unknown_orders for one in reading.accounts)
-    orders = sum(one.open_orders for one in reading.accounts)
-    tiles.append(
-        {
-            "label": "open orders",
-            "value": str(orders),
-            "digits": 0,
-            "note": f"{unknown} with an unknown outcome" if unknown else "every outcome known",
-            "level": "over" if unknown else "ok",
-            "href": shown.link("orders", reading.accounts[0]),
-        }
-    )
+    old = not_of_now(reading, reading.accounts)
+    known = "not known now" if old else "every outcome known"
+    return {
+        "label": "open orders",
+        "value": str(sum(one.open_orders for one in reading.accounts)),
+        "digits": 0,
+        "note": f"{unknown} with an unknown outcome" if unknown else known,
+        "level": "over" if unknown else "unknown" if old else "ok",
+        "href": shown.link("orders", reading.accounts[0]),
+    }
+
+
+def _books(reading: Overview, shown: Page) -> dict[str, Any]:
     breaks = sum(one.open_breaks for one in reading.accounts)
-    tiles.append(
-        {
-            "label": "books and venue",
-            "value": "agree" if breaks == 0 else f"{breaks} open",
-            "note": f"entry {reading.head_seq} of ledger {reading.ledger_id[:8]}",
-            "level": "over" if breaks else "ok",
-            "href": shown.link("health"),
-        }
-    )
-    return tiles
+    why = unproven(reading)
+    return {
+        "label": "books and venue",
+        "value": f"{breaks} open" if breaks else "not known" if why else "agree",
+        "note": why or f"compared {moment(min(one.compared_ns or 0 for one in reading.accounts))}",
+        "level": "over" if breaks else "unknown" if why else "ok",
+        "href": shown.link("health"),
+    }
 
 
 def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
     """Return the accounts as rows of a table."""
     rows = []
     for one in reading.accounts:
-        values = one.json()
-        row = {column["key"]: values[column["key"]] for column in _ACCOUNTS}
-        href = shown.link("desk", one)
-        level = "" if one.healthy else "over"
-        rows.append({**row, "key": f"{one.exchange} {one.account_id}", "href": href, "level": level})
+        row = {
+            **one.json(),
+            "key": f"{one.exchange} {one.account_id}",
+            "health": "healthy" if one.healthy else "not healthy",
+            "href": shown.link("desk", one),
+            "level": "" if one.healthy else "over",
+        }
+        rows.append({name: row[name] for name in (*_SHOWN, "key", "href", "level")})
     return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}
 
 
@@ -129,7 +166,7 @@ def positions_of(accounts: Iterable[AccountState], shown: Page) -> list[dict[str
             "account_id": one.account_id,
             "quote": one.quote,
             "lead_strategy": position.lead,
-            "href": shown.entry(position.opened_seq),
+            "href": shown.entries(position.seqs or (position.opened_seq,)),
         }
         for one in accounts
         for position in one.positions
@@ -141,19 +178,10 @@ def alerts_of(reading: Overview, shown: Page) -> dict[str, Any]:
     found = [(alert, one) for one in reading.accounts for alert in one.alerts]
     found.sort(key=lambda pair: (not pair[0].is_open, -pair[0].ts_ns))
     rows = [
-        {
-            "key": str(alert.seq),
-            "ts_ns": alert.ts_ns,
-            "account": f"{one.account_id} on {one.exchange}",
-            "severity": alert.severity,
-            "text": alert.text,
-            "acknowledged_by": alert.acknowledged_by,
-            "href": shown.entry(alert.seq),
-            "level": "over" if alert.is_open else "",
-        }
-        for alert, one in found[:100]
+        {**alert_row(alert, shown), "account": f"{one.account_id} on {one.exchange}"}
+        for alert, one in found[:ALERTS_MAX]
     ]
-    return {"columns": _ALERTS, "rows": rows, "none": "Nothing to worry about."}
+    return {"columns": _ALERTS, "rows": rows, "none": NO_ALERTS}
 
 
 def total(values: Any) -> Decimal | None:
@@ -166,8 +194,17 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _show_curves(reading: Overview, curves: dict[tuple[str, str], Equity]) -> None:
+def show_curve(curve: Equity, account: AccountState) -> None:
+    """Show an account's equity, under the peak and since the start that the account itself has."""
+    curve.show(account.equity_points, account.start, account.equity_peak)
+
+
+def _hidden(count: int) -> str:
+    return f"The curves of {count - CURVES_MAX} more accounts are not drawn here: each stands on its account's desk."
+
+
+def _show_curves(reading: Overview, curves: dict[AccountKey, Equity]) -> None:
     for one in reading.accounts:
-        curve = curves.get((one.exchange, one.account_id))
+        curve = curves.get(one.key)
         if curve is not None:
-            curve.show(one.equity_points)
+            show_curve(curve, one)

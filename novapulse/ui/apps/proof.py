@@ -63,7 +63,12 @@ def proof_tiles(result: tuple[Audit, float] | None, problem: str | None) -> list
             "level": "ok" if found.ok else "over",
         },
         {"label": "entries proven", "value": str(found.entries), "digits": 0},
-        {"label": "head", "value": found.head_hash[:12], "note": "write it down to find a cut at the end"},
+        {
+            "label": "head",
+            "value": found.head_hash[:12],
+            "plain": True,
+            "note": "write it down to find a cut at the end",
+        },
     ]
 
 

@@ -9,10 +9,11 @@ import marimo as mo
 from novapulse.monitor import AccountState
 from novapulse.monitor.history import days_of
 from novapulse.monitor.limits import Level, Meter, limits_of
+from novapulse.monitor.rows import PositionState
 from novapulse.ui.apps.desk import tiles_of
 from novapulse.ui.apps.frame import Page, columns, stack
+from novapulse.ui.apps.overview import show_curve
 from novapulse.ui.apps.tables import Columns, breakers_of, moment, percent
-from novapulse.ui.session import scope
 from novapulse.ui.widgets import Equity, Meters, Rows, Tiles
 
 _HELD: Columns = (
@@ -22,8 +23,9 @@ _HELD: Columns = (
     {"key": "direction", "label": "side", "kind": "side"},
     {"key": "notional", "label": "worth", "kind": "figure", "digits": 2},
     {"key": "share", "label": "of equity", "kind": "percent", "digits": 1},
-    {"key": "at_stop", "label": "lost at the stop", "kind": "signed", "digits": 2},
-    {"key": "stop_price", "label": "stop", "kind": "figure"},
+    {"key": "at_stop", "label": "change at the stop", "kind": "signed", "digits": 2},
+    {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
+    {"key": "stop_missing_reason", "label": "why it is not at the venue", "wide": True},
 )
 _GROUPED: Columns = (
     {"key": "what", "label": "group"},
@@ -50,20 +52,22 @@ def page() -> mo.Html:
     shown = Page("risk")
     if shown.problem or shown.account is None:
         return shown.shown()
-    own = scope().own
+    own = shown.own
     tiles, meters = own(Tiles()), own(Meters(label="Limits and how near"))
     breakers, off = own(Rows(label="Breakers")), own(Rows(label="Limits that are off"))
     held, grouped = own(Rows(label="Exposure by asset")), own(Rows(label="Exposure by group"))
     days = own(Rows(label="Day by day", height=360))
     equity = own(Equity(label="Equity and how far it is under its peak", quote=shown.account.quote, height=210))
-    shown.on_account(lambda one: tiles.show_state({"tiles": tiles_of(one, shown)}))
-    shown.on_account(lambda one: meters.show_state({"meters": meters_of(one)}))
+    shown.on_accounts(
+        lambda now: tiles.show_state({"tiles": [*tiles_of(now, shown), stops_tile(now.accounts[0], shown)]})
+    )
+    shown.on_account(lambda one: meters.show_state({"meters": meters_of(one, shown)}))
     shown.on_account(lambda one: off.show_state(off_of(one)))
     shown.on_account(lambda one: breakers.show_state(breakers_of((one,), shown)))
     shown.on_account(lambda one: held.show_state(held_of(one, shown)))
     shown.on_account(lambda one: grouped.show_state(grouped_of(one)))
     shown.on_account(lambda one: days.show_state(day_rows(one, shown)))
-    shown.on_account(lambda one: equity.show(one.equity_points))
+    shown.on_account(lambda one: show_curve(equity, one))
     return shown.shown(
         shown.switch(),
         tiles,
@@ -71,11 +75,57 @@ def page() -> mo.Html:
     )
 
 
-def meters_of(account: AccountState) -> list[dict[str, Any]]:
-    """Return the limits that are on, those that are reached first."""
+def stops_tile(account: AccountState, page: Page) -> dict[str, Any]:
+    """Return what the equity would change by if every stop were hit; unknown where one is not in force."""
+    parts = [at_stop(one) for one in account.positions]
+    bare = sum(bool(one.stop_missing_reason) for one in account.positions)
+    known = [one for one in parts if one is not None]
+    whole = sum(known, Decimal(0)) if account.proven and len(known) == len(parts) else None
+    note = f"{bare} of {len(parts)} without a stop at the venue" if bare else "from the last close, costs apart"
+    return {
+        "label": "if every stop is hit",
+        "value": None if whole is None else str(whole),
+        "unit": account.quote,
+        "digits": 2,
+        "signed": True,
+        "note": note if parts else "nothing is held",
+        "level": "over" if bare else "unknown" if whole is None else "ok",
+        "href": page.entries(seq for one in account.positions for seq in one.seqs),
+    }
+
+
+def at_stop(held: PositionState) -> Decimal | None:
+    """Return what the equity would change by if the stop were hit now, quote; None without a stop or a mark."""
+    if held.stop_missing_reason or held.stop_price is None or held.mark_price is None:
+        return None
+    return (held.stop_price - held.mark_price) * held.qty
+
+
+def meters_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
+    """Return the limits that are on, those that are reached first; each leads to what stands behind it."""
     order = [Level.OVER, Level.NEAR, Level.UNKNOWN, Level.OK]
     found = [one for one in limits_of(account) if one.level is not Level.OFF]
-    return [_meter(one) for one in sorted(found, key=lambda one: order.index(one.level))]
+    return [
+        {**_meter(one), "href": _behind(one, account, page)}
+        for one in sorted(found, key=lambda one: order.index(one.level))
+    ]
+
+
+def _behind(meter: Meter, account: AccountState, page: Page) -> str:
+    if meter.name == "bar_age_bars_max":
+        return page.link("health")
+    trips = [one.seq for one in account.recent_round_trips]
+    if meter.name == "loss_streak_max":
+        return page.entries(trips[: account.loss_streak or 1])
+    if meter.name.startswith("daily_loss"):
+        today = [seq for day in account.days[:1] for seq in day.seqs]
+        return page.entries(today or (account.seqs.get("cash"),))
+    if meter.name.startswith("drawdown"):
+        return page.entry(account.seqs.get("cash"))
+    lots = [seq for one in account.positions for seq in one.seqs]
+    return page.entries(
+        [*lots, *(one.seq for one in account.orders if one.role == "entry")] or (account.seqs.get("cash"),)
+    )
 
 
 def off_of(account: AccountState) -> dict[str, Any]:
@@ -85,16 +135,16 @@ def off_of(account: AccountState) -> dict[str, Any]:
 
 
 def held_of(account: AccountState, page: Page) -> dict[str, Any]:
-    """Return what is held, with what it would lose if its stop were hit at its price."""
+    """Return what is held, with what the equity would change by if its stop were hit at its price."""
     rows = [
         {
             **one.json(),
-            "key": one.symbol,
+            "key": f"{one.symbol} {one.is_ours}",
             "group": account.groups.get(one.symbol, ""),
             "direction": "long" if one.direction > 0 else "short",
             "share": _share(one.notional, account.equity),
-            "at_stop": None if one.stop_price is None else str((one.stop_price - one.entry_price) * one.qty),
-            "href": page.entry(one.opened_seq),
+            "at_stop": None if (lost := at_stop(one)) is None else str(lost),
+            "href": page.entries(one.seqs or (one.opened_seq,)),
             "level": "over" if one.stop_missing_reason else "",
         }
         for one in account.positions
@@ -121,9 +171,9 @@ def grouped_of(account: AccountState) -> dict[str, Any]:
 
 
 def day_rows(account: AccountState, page: Page) -> dict[str, Any]:
-    """Return the days that the reading knows whole, newest first; each leads to its last closed trade."""
+    """Return the last days, newest first; each leads to its last closed trades."""
     rows = [
-        {**one.json(), "key": str(one.day_ns), "day": _day(one.day_ns), "href": page.entry(next(iter(one.seqs), None))}
+        {**one.json(), "key": str(one.day_ns), "day": _day(one.day_ns), "href": page.entries(one.seqs)}
         for one in days_of(account)
     ]
     return {"columns": _DAYS, "rows": rows, "none": "No day has passed yet."}

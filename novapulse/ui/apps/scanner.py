@@ -9,7 +9,6 @@ from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
 from novapulse.monitor.strategies import StrategyRow
 from novapulse.ui.apps.frame import Page, chips, stack
 from novapulse.ui.apps.tables import Columns
-from novapulse.ui.session import scope
 from novapulse.ui.widgets import Rows, Tiles
 
 _STATES = {"held": ("long", "short"), "working": ("working",), "flat": ("flat",)}
@@ -35,7 +34,7 @@ _STRATEGIES: Columns = (
     {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
     {"key": "win_rate", "label": "won", "kind": "percent", "digits": 0},
     {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 4},
-    {"key": "profit_factor", "label": "profit factor", "kind": "figure", "digits": 2},
+    {"key": "profit_factor", "label": "profit factor", "kind": "figure", "digits": 2, "none": True},
     {"key": "average_r", "label": "average R", "kind": "signed", "digits": 2},
     {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
     {"key": "fees", "label": "fees", "kind": "figure", "digits": 2},
@@ -52,7 +51,7 @@ def page() -> mo.Html:
     if state not in ("", *_STATES):
         shown.problem = f"no state {state}: an instrument is {', '.join(_STATES)}"
         return shown.shown()
-    own = scope().own
+    own = shown.own
     tiles, scanned = own(Tiles()), own(Rows(label="Instruments"))
     earned = own(Rows(label="Strategies, round trips closed so far"))
     shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
@@ -108,12 +107,12 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
 
 
 def strategies_of(rows: tuple[StrategyRow, ...], page: Page) -> dict[str, Any]:
-    """Return what each strategy has earned, the best first; each leads to its last round trip."""
+    """Return what each strategy has earned, the best first; each leads to its last round trips."""
     shown = [
         {
             **one.json(),
             "key": f"{one.exchange} {one.account_id} {one.strategy}",
-            "href": page.entry(next(iter(one.seqs), None)),
+            "href": page.entries(one.seqs),
         }
         for one in sorted(rows, key=lambda one: -one.pnl)
     ]

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from novapulse.monitor import AccountState
-from novapulse.ui.apps.frame import Page
+from novapulse.monitor import AccountState, Overview
+from novapulse.monitor.rows import AlertState
+from novapulse.ui.apps.frame import Page, not_of_now
 
 Columns = tuple[Mapping[str, Any], ...]
 
@@ -14,9 +15,9 @@ FILLS: Columns = (
     {"key": "symbol", "label": "instrument"},
     {"key": "side", "label": "side", "kind": "side"},
     {"key": "qty", "label": "qty", "kind": "figure"},
-    {"key": "price", "label": "price", "kind": "figure"},
+    {"key": "price", "label": "price", "kind": "figure", "none": True},
     {"key": "fee", "label": "fee", "kind": "figure", "digits": 4},
-    {"key": "realized_pnl", "label": "brought", "kind": "signed", "digits": 2},
+    {"key": "realized_pnl", "label": "brought", "kind": "signed", "digits": 2, "none": True},
     {"key": "liquidity", "label": "as", "kind": "status"},
 )
 DECISIONS: Columns = (
@@ -49,9 +50,10 @@ BREAKS: Columns = (
 ALERTS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "severity", "label": "severity", "kind": "status"},
+    {"key": "state", "label": "state"},
     {"key": "text", "label": "what", "wide": True},
-    {"key": "acknowledged_by", "label": "seen by"},
 )
+NO_ALERTS = "Nothing to worry about."
 
 
 def order_link(page: Page, account: AccountState, client_order_id: str) -> str:
@@ -90,11 +92,23 @@ def decisions_of(account: AccountState, page: Page, columns: Columns = DECISIONS
 
 def alerts_of(account: AccountState, page: Page) -> dict[str, Any]:
     """Return alerts, open ones first."""
-    rows = [
-        {**one.json(), "key": str(one.seq), "href": page.entry(one.seq), "level": "over" if one.is_open else ""}
-        for one in account.alerts
-    ]
-    return {"columns": ALERTS, "rows": rows, "none": "Nothing to worry about."}
+    rows = [alert_row(one, page) for one in account.alerts]
+    return {"columns": ALERTS, "rows": rows, "none": NO_ALERTS}
+
+
+def alert_row(alert: AlertState, page: Page) -> dict[str, Any]:
+    """Return an alert with its state in words: open, seen by somebody, or over and why."""
+    seen = f"seen by {alert.acknowledged_by}" if alert.acknowledged_by else ""
+    parts = ("open", seen) if alert.is_open else (f"over: {alert.over_text}" if alert.over_text else "over", seen)
+    return {
+        "key": str(alert.seq),
+        "ts_ns": alert.ts_ns,
+        "severity": alert.severity,
+        "state": ", ".join(filter(None, parts)),
+        "text": alert.text,
+        "href": page.entry(alert.seq),
+        "level": "over" if alert.is_open else "",
+    }
 
 
 def breakers_of(accounts: Iterable[AccountState], page: Page, columns: Columns = BREAKERS) -> dict[str, Any]:
@@ -107,14 +121,22 @@ def breakers_of(accounts: Iterable[AccountState], page: Page, columns: Columns =
     return {"columns": columns, "rows": rows, "none": "No breaker has tripped."}
 
 
-def breaks_of(accounts: Iterable[AccountState], page: Page, columns: Columns = BREAKS) -> dict[str, Any]:
-    """Return the open differences between books and venue."""
+def breaks_of(reading: Overview, page: Page, columns: Columns = BREAKS) -> dict[str, Any]:
+    """Return the open differences between books and venue; that there are none is said only where it is known."""
     rows = [
         {**_whose(account), **one.json(), "key": str(one.seq), "href": page.entry(one.seq), "level": "over"}
-        for account in accounts
+        for account in reading.accounts
         for one in account.breaks
     ]
-    return {"columns": columns, "rows": rows, "none": "Books and venue agree."}
+    why = unproven(reading)
+    return {"columns": columns, "rows": rows, "none": f"Not known: {why}." if why else "Books and venue agree."}
+
+
+def unproven(reading: Overview) -> str:
+    """Return why it is not known now whether the books of all accounts and their venues agree; empty where it is."""
+    never = [f"{one.account_id} on {one.exchange}" for one in reading.accounts if one.compared_ns is None]
+    old = not_of_now(reading, reading.accounts)
+    return old or (f"never compared: {', '.join(never)}" if never else "")
 
 
 def percent(fraction: float | None, digits: int = 2) -> str | None:

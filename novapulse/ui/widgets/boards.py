@@ -19,7 +19,8 @@ class Tiles(Live):
     """Key figures.
 
     State: `tiles`, each with `label`, `value`, and where wanted `unit`, `digits`, `signed` (sign and colour), `delta`,
-    `delta_unit`, `note`, `level`, `href`.
+    `delta_unit`, `note`, `level`, `href`, `key` (the label unless given) and `plain` (an identifier: not read as a
+    number).
     """
 
     _esm, _css = asset("tiles.js"), asset("tiles.css")
@@ -29,7 +30,8 @@ class Tiles(Live):
 class Meters(Live):
     """Limits and how near each one is.
 
-    State: `meters`, each with `name`, `used`, `limit`, `unit`, `level`, `explanation`, and where wanted `digits`.
+    State: `meters`, each with `name`, `used`, `limit`, `unit`, `level`, `explanation`, and where wanted `digits` and
+    `href`.
     """
 
     _esm, _css = asset("meters.js"), asset("meters.css")
@@ -41,18 +43,24 @@ class StatusStrip(Live):
     State: `trader` (`running`, `healthy`, `reasons`, `heartbeat_age_s`), `accounts`, each with `exchange`,
     `account_id`, `money` ("paper" or "live"), `mode`, `healthy`, `reasons`, `last_bar_age_s`, `href`; `ledger_id`,
     `ledger_place`.
+
+    Attributes:
+        session_url: Where to ask, once nothing is heard any more, whether the person is still signed in (401: no);
+            empty for nowhere.
     """
 
     _esm, _css = asset("strip.js"), asset("strip.css")
     framed = traitlets.Bool(False).tag(sync=True)
+    session_url = traitlets.Unicode("").tag(sync=True)
 
 
 class Positions(Live):
     """Open positions: what they make, and where the price stands between stop and target.
 
-    State: `positions`, each with `exchange`, `account_id`, `symbol`, `direction` (-1, 1 or a word), `qty`,
-    `entry_price`, `mark_price`, `unrealized_pnl`, `unrealized_r`, `stop_price`, `stop_missing_reason`, `target_price`,
-    `opened_ns`, `lead_strategy`, `quote`, `href`.
+    State: `positions`, each with `exchange`, `account_id`, `symbol`, `is_ours`, `direction` (-1, 1 or a word), `qty`,
+    `entry_price`, `mark_price`, `mark_ns`, `unrealized_pnl`, `unrealized_r`, `stop_price`, `stop_status`,
+    `stop_missing_reason`, `target_price`, `opened_ns`, `lead_strategy`, `quote`, `href`. A stop with a reason why it is
+    missing is not in force, whatever its price.
     """
 
     _esm, _css = asset("positions.js"), asset("positions.css")
@@ -63,7 +71,8 @@ class Rows(Live):
 
     State: `columns`, `rows` and, where wanted, `key_field` ("key" unless given) and `none` (said of no rows). A column
     has `key`, `label`, `kind` (text, figure, signed, percent of a fraction, time in ns, age in s, side, status),
-    `digits`, `wide`. A row has the columns' keys, and where wanted `href` and `level`.
+    `digits`, `wide`, and `none` where a row may be without one: everywhere else None is unknown, and says so. A row has
+    the columns' keys, and where wanted `href` and `level`.
 
     Attributes:
         height: Pixels before it scrolls; 0 for as tall as its rows.
@@ -98,9 +107,9 @@ ORDER_COLUMNS: tuple[Row, ...] = (
     {"key": "status", "label": "status", "kind": "status"},
     {"key": "qty", "label": "qty", "kind": "figure"},
     {"key": "filled_qty", "label": "filled", "kind": "figure"},
-    {"key": "limit_price", "label": "limit", "kind": "figure"},
-    {"key": "stop_price", "label": "stop", "kind": "figure"},
-    {"key": "avg_fill_price", "label": "avg fill", "kind": "figure"},
+    {"key": "limit_price", "label": "limit", "kind": "figure", "none": True},
+    {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
+    {"key": "avg_fill_price", "label": "avg fill", "kind": "figure", "none": True},
     {"key": "decided_ns", "label": "decided", "kind": "time"},
     {"key": "why", "label": "why", "wide": True},
 )

@@ -13,14 +13,18 @@ Point = tuple[int, Any]
 
 
 class Equity(Streamed):
-    """Equity, and under it how far it stands below the highest point shown.
+    """Equity, and under it how far it stands below its peak.
 
     Attributes:
         quote: Asset that equity is counted in.
+        start: `{"time": seconds UTC, "equity": number}` that changes are counted from; empty for the oldest point.
+        peak: What the last point is under; None for the highest point shown. Either says which it is.
     """
 
     _esm, _css = asset("equity.js"), asset("equity.css")
     quote = traitlets.Unicode("").tag(sync=True)
+    start = traitlets.Dict().tag(sync=True)
+    peak = traitlets.Float(None, allow_none=True).tag(sync=True)
 
     def __init__(self, points: Sequence[Point] = (), **shown: Any) -> None:
         super().__init__(**shown)
@@ -28,13 +32,17 @@ class Equity(Streamed):
         if points:
             self.show(points)
 
-    def show(self, points: Sequence[Point]) -> None:
+    def show(self, points: Sequence[Point], start: Point | None = None, peak: Any = None) -> None:
         """Show a curve; where it continues the one that is shown, only what is new is sent.
 
         Args:
             points: Time in ns UTC and equity as number or decimal text, ascending.
+            start: What the account began with, where that is known; it may be older than the points.
+            peak: The account's own peak, where that is known; it may stand between the points.
         """
         with self._one_at_a_time:
+            self.start = {} if start is None else dict(zip(("time", "equity"), _row(start), strict=True))
+            self.peak = None if peak is None else float(peak)
             at = next((n for n in range(len(points) - 1, -1, -1) if points[n] == self._last), None)
             if at is None:
                 self.send_rows(np.array([_row(point) for point in points], dtype=np.float64).reshape(-1, 2))

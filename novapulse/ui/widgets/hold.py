@@ -20,6 +20,10 @@ class Hold(Live):
     `exchange`, `account_id`, `outcome` ("done", "refused"; anything else is unknown) and `text`. An explicit no is 4xx
     with `{"refused": "a sentence", "href": "/where/to/confirm"}`. No answer within 4 s is unknown.
 
+    What closes positions (`prove_s` above 0) is not done when it was obeyed: it reads "Sent: being closed" while
+    `results_url` + `/proof` is asked, which answers `{"flat": bool, "accounts": [{"exchange", "account_id", "flat",
+    "reasons": [...]}]}`, and ends as "Proven flat" or, when the time is over, as "NOT proven flat" with the reasons.
+
     State: where wanted `label`, `detail`, `body` (laid over the trait), `allowed` and, when it is false, `why`.
 
     Attributes:
@@ -29,7 +33,9 @@ class Hold(Live):
         hold_s: Seconds to hold.
         detail: What it does, under the button.
         calm: Whether it looks like a thing that does no harm.
-        outcome: `{"kind": "yes", "no" or "doubt", "text": ...}` of the last press; for display alone.
+        prove_s: Seconds to go on asking whether the accounts are flat; 0 for a command that closes nothing.
+        outcome: `{"kind": ..., "text": ...}` of the last press, for display alone; the kind is "yes", "no", "doubt",
+            "closing", "flat" or "open".
     """
 
     _esm, _css = asset("hold.js"), asset("hold.css")
@@ -41,4 +47,5 @@ class Hold(Live):
     hold_s = traitlets.Float(1.2).tag(sync=True)
     detail = traitlets.Unicode("").tag(sync=True)
     calm = traitlets.Bool(False).tag(sync=True)
+    prove_s = traitlets.Float(0.0).tag(sync=True)
     outcome = traitlets.Dict().tag(sync=True)

@@ -4,7 +4,8 @@ Invariants:
 - nothing that the page writes back is trusted: whoever has the page can write every trait, so traits only say how a
   thing looks and what was clicked;
 - a page that comes late, or comes back, asks with `ready` and gets the latest state again, with its age;
-- a state that says nothing new is sent as a word without content: the widget learns that somebody is still there.
+- a state that says nothing new is sent as a word without content: the widget learns that somebody is still there;
+- what is not of now is marked so for as long as it is not, whatever is sent meanwhile.
 """
 
 import threading
@@ -39,6 +40,7 @@ class Live(anywidget.AnyWidget):
         self._state: dict[str, Any] = {}
         self._seq = 0
         self._as_of_ns = 0
+        self._old = ""
         super().__init__(**shown)
         self.on_msg(self._heard)
 
@@ -62,11 +64,28 @@ class Live(anywidget.AnyWidget):
             self._seq += 1
             self._send_whole()
 
+    @property
+    def old(self) -> str:
+        """Return why what is shown is not of now; empty where it is."""
+        return self._old
+
+    def mark_old(self, why: str) -> None:
+        """Say why what is shown now and later is not of now, until this is called again.
+
+        Args:
+            why: In words, such as "as proven 12:03:07 UTC: the trader does not run"; empty for what is of now.
+        """
+        with self._one_at_a_time:
+            if why != self._old:
+                self._old = why
+                self.send({"type": "word", "seq": self._seq, "as_of_ms": self._as_of_ns // 1_000_000, "old": why})
+
     def word(self) -> None:
         """Tell the page that what it shows still holds."""
         with self._one_at_a_time:
             self._as_of_ns = time.time_ns()
-            self.send({"type": "word", "seq": self._seq, "as_of_ms": self._as_of_ns // 1_000_000})
+            as_of_ms = self._as_of_ns // 1_000_000
+            self.send({"type": "word", "seq": self._seq, "as_of_ms": as_of_ms, "old": self._old})
 
     def _send_whole(self) -> None:
         now_ns = time.time_ns()
@@ -76,6 +95,7 @@ class Live(anywidget.AnyWidget):
                 "seq": self._seq,
                 "as_of_ms": self._as_of_ns // 1_000_000,
                 "age_ms": max(0, (now_ns - self._as_of_ns) // 1_000_000),
+                "old": self._old,
                 "state": self._state,
             }
         )

@@ -6,6 +6,7 @@ import { list, plain, text, type Plain } from "./live";
 export const ANSWER_MS_MAX = 4000;
 const RESULTS_MS_MAX = 10_000;
 const LOOK_AGAIN_MS = 400;
+const PROVE_AGAIN_MS = 1000;
 
 export interface AccountResult {
   account: string;
@@ -13,17 +14,20 @@ export interface AccountResult {
   text: string;
 }
 
+/** What came of a press. After `closing`, which only says that positions are being closed, comes `flat` or `open`. */
 export interface Outcome {
-  kind: "yes" | "no" | "doubt" | "waiting";
+  kind: "yes" | "no" | "doubt" | "waiting" | "closing" | "flat" | "open";
   text: string;
   accounts: AccountResult[];
   href: string | null;
+  /** Where its results are read; null where nothing was taken. */
+  results: string | null;
 }
 
 const KINDS: Record<string, AccountResult["kind"]> = { done: "yes", refused: "no" };
 
 function doubt(reason: string): Outcome {
-  return { kind: "doubt", text: reason, accounts: [], href: null };
+  return { kind: "doubt", text: reason, accounts: [], href: null, results: null };
 }
 
 function results(answer: Plain): AccountResult[] {
@@ -45,14 +49,14 @@ function reasonOf(error: unknown): string {
   return error instanceof SyntaxError ? "the answer could not be read" : "the server could not be reached";
 }
 
-function concluded(answer: Plain): Outcome {
+function concluded(answer: Plain, results_url: string | null): Outcome {
   const accounts = results(answer);
   const open = accounts.filter((one) => one.kind === "doubt").length;
   if (answer["done"] !== true) return { ...doubt(`no result within ${RESULTS_MS_MAX / 1000} s`), accounts };
   if (open > 0) return { ...doubt(`${open} of ${accounts.length} accounts did not say what they did`), accounts };
   const refused = accounts.filter((one) => one.kind === "no").length;
   const words = refused > 0 ? `${refused} of ${accounts.length} accounts refused` : text(answer["text"]);
-  return { kind: refused > 0 ? "no" : "yes", text: words, accounts, href: null };
+  return { kind: refused > 0 ? "no" : "yes", text: words, accounts, href: null, results: results_url };
 }
 
 async function followed(first: Plain, said: (outcome: Outcome) => void): Promise<Outcome> {
@@ -60,13 +64,13 @@ async function followed(first: Plain, said: (outcome: Outcome) => void): Promise
   const until = performance.now() + RESULTS_MS_MAX;
   let answer = first;
   while (answer["done"] !== true && url !== null && performance.now() < until) {
-    said({ kind: "waiting", text: "taken; waiting for the accounts", accounts: results(answer), href: null });
+    said({ kind: "waiting", text: "taken; waiting for the accounts", accounts: results(answer), href: null, results: url });
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     const [response, later] = await answerOf(url, {}, ANSWER_MS_MAX);
     if (!response.ok) return { ...doubt(`its result could not be read (${response.status})`), accounts: results(answer) };
     answer = later;
   }
-  return concluded(answer);
+  return concluded(answer, url);
 }
 
 /** 128 random bits: a page that is not served by TLS has no `randomUUID`. */
@@ -85,10 +89,40 @@ export async function asked(url: string, csrf: string, body: unknown, said: (out
       return await followed(answer, said);
     }
     if (response.status >= 400 && response.status < 500 && typeof answer["refused"] === "string") {
-      return { kind: "no", text: answer["refused"], accounts: [], href: text(answer["href"]) || null };
+      return { kind: "no", text: answer["refused"], accounts: [], href: text(answer["href"]) || null, results: null };
     }
     return doubt(`the server answered ${response.status} without a yes`);
   } catch (error) {
     return doubt(reasonOf(error));
+  }
+}
+
+function proofOf(answer: Plain, results_url: string): Outcome {
+  const accounts = list(answer["accounts"]).map((one): AccountResult => {
+    const reasons = Array.isArray(one["reasons"]) ? one["reasons"].map(text).join("; ") : "";
+    const flat = one["flat"] === true;
+    return { account: `${text(one["exchange"])} · ${text(one["account_id"])}`, kind: flat ? "yes" : "doubt", text: flat ? "flat" : reasons || "not proven" };
+  });
+  const open = accounts.filter((one) => one.kind !== "yes").length;
+  const isFlat = answer["flat"] === true && open === 0;
+  const words = isFlat ? "ledger and trader agree" : `${open} of ${accounts.length} accounts are not proven flat`;
+  return { kind: isFlat ? "flat" : "open", text: words, accounts, href: null, results: results_url };
+}
+
+/** Asks for the proof that the accounts of an order are flat, until there is one, `limit_ms` are over, or nobody waits. */
+export async function proven(results_url: string, limit_ms: number, waits: () => boolean, said: (outcome: Outcome) => void): Promise<Outcome> {
+  const until = performance.now() + limit_ms;
+  for (;;) {
+    let found: Outcome;
+    try {
+      const [response, answer] = await answerOf(`${results_url}/proof`, {}, ANSWER_MS_MAX);
+      const unread: Outcome = { ...doubt(`the proof could not be read (${response.status})`), kind: "open", results: results_url };
+      found = response.ok ? proofOf(answer, results_url) : unread;
+    } catch (error) {
+      found = { ...doubt(reasonOf(error)), kind: "open", results: results_url };
+    }
+    if (found.kind === "flat" || !waits() || performance.now() + PROVE_AGAIN_MS > until) return found;
+    said({ ...found, kind: "closing" });
+    await new Promise((resolve) => setTimeout(resolve, PROVE_AGAIN_MS));
   }
 }

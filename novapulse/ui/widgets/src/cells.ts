@@ -9,6 +9,8 @@ export interface Column {
   kind: string;
   digits: number | undefined;
   wide: boolean;
+  /** Whether a row may be without one: then nothing is no unknown. */
+  none: boolean;
 }
 
 const LEFT = new Set(["text", "side", "status", "time"]);
@@ -17,7 +19,7 @@ const WAYS: Record<string, string> = { buy: "gain", long: "gain", sell: "loss", 
 export function columnOf(given: Plain): Column {
   const key = text(given["key"]);
   const digits = number(given["digits"]) ?? undefined;
-  return { key, label: text(given["label"]) || key, kind: text(given["kind"]) || "text", digits, wide: given["wide"] === true };
+  return { key, label: text(given["label"]) || key, kind: text(given["kind"]) || "text", digits, wide: given["wide"] === true, none: given["none"] === true };
 }
 
 export function classOf(column: Column): string {
@@ -26,7 +28,8 @@ export function classOf(column: Column): string {
 
 /** The text of a cell, and the class that colours it. */
 export function cell(column: Column, value: unknown): [string, string] {
-  if (value === null || value === undefined || value === "") return [UNKNOWN, "dash"];
+  if (value === "" || (column.none && (value === null || value === undefined))) return [UNKNOWN, "dash"];
+  if (value === null || value === undefined) return ["unknown", "unknown"];
   switch (column.kind) {
     case "figure":
       return [figure(value, column.digits), ""];

@@ -38,6 +38,16 @@ export function linked(address: unknown, names: string, ...children: Child[]): H
   return link;
 }
 
+/** Items by key; one whose key was there before gets a key of its own: nothing that is to be shown is dropped. */
+function apart<T>(items: readonly (readonly [string, T])[]): [string, T][] {
+  const seen = new Map<string, number>();
+  return items.map(([key, item]) => {
+    const times = seen.get(key) ?? 0;
+    seen.set(key, times + 1);
+    return [times > 0 ? `${key}\u0000${times}` : key, item];
+  });
+}
+
 /** Children of a parent by key: those that stay keep their element, and with it focus and selection. */
 export class Keyed<T> {
   private readonly known = new Map<string, { element: HTMLElement; update: (item: T) => void }>();
@@ -47,7 +57,8 @@ export class Keyed<T> {
     private readonly make: (key: string) => { element: HTMLElement; update: (item: T) => void },
   ) {}
 
-  show(items: readonly (readonly [string, T])[]): void {
+  show(given: readonly (readonly [string, T])[]): void {
+    const items = apart(given);
     const root = this.parent.getRootNode() as Document | ShadowRoot;
     const focused = root.activeElement;
     const wanted = new Set(items.map(([key]) => key));

@@ -29,6 +29,8 @@ export interface Place {
   root: HTMLElement;
   head: HTMLElement;
   body: HTMLElement;
+  /** Called when nothing is heard any more, and when something is again. */
+  onSilence?: (silent: boolean) => void;
 }
 
 export const plain = (value: unknown): Plain => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Plain) : {});
@@ -45,10 +47,12 @@ function frame(model: Model, kind: string): Place {
   return { model, root, head, body };
 }
 
-/** Greys a widget that has heard nothing for as long as its page allows. */
+/** Greys a widget that has heard nothing for as long as its page allows, or that shows what is not of now. */
 class Silence {
   private heard = performance.now();
   private ever = false;
+  private old = "";
+  private silent = false;
   private readonly words = h("div", "silence");
   private readonly announced = h("div", "said");
   private readonly timer = setInterval(() => this.look(), 500);
@@ -59,10 +63,11 @@ class Silence {
     place.root.append(this.announced);
   }
 
-  /** Something was heard that was `age_ms` old when it was sent. */
-  hear(age_ms: number): void {
+  /** Something was heard that was `age_ms` old when it was sent; `old` says why it is not of now: null for no word of that. */
+  hear(age_ms: number, old: string | null): void {
     this.ever = true;
     this.heard = performance.now() - age_ms;
+    this.old = old ?? this.old;
     this.look();
   }
 
@@ -71,13 +76,13 @@ class Silence {
     const silent_s = (performance.now() - this.heard) / 1000;
     const silent = allowed > 0 && silent_s >= allowed;
     this.place.root.classList.toggle("silent", silent);
-    if (!silent) {
-      if (this.announced.textContent) tell(this.announced, "");
-      return;
-    }
+    this.place.root.classList.toggle("old", !silent && this.old !== "");
+    if (silent !== this.silent) this.place.onSilence?.((this.silent = silent));
     const for_s = `${Math.floor(silent_s)} s`;
-    tell(this.words, this.ever ? `no word for ${for_s}: these figures are old` : `no word yet, for ${for_s}`);
-    if (!this.announced.textContent) tell(this.announced, this.words.textContent ?? "");
+    const words = !silent ? this.old : this.ever ? `no word for ${for_s}: these figures are old` : `no word yet, for ${for_s}`;
+    tell(this.words, words);
+    if (words === "") tell(this.announced, "");
+    else if (!this.announced.textContent) tell(this.announced, words);
   }
 
   close(): void {
@@ -96,7 +101,7 @@ export function widget(kind: string, build: (place: Place) => View): { render(pa
       let last = -1;
       const hear = (content: unknown): void => {
         const message = plain(content);
-        silence.hear(Number(message["age_ms"] ?? 0));
+        silence.hear(Number(message["age_ms"] ?? 0), "old" in message ? text(message["old"]) : null);
         if (message["type"] === "state") {
           const seq = Number(message["seq"] ?? 0);
           if (seq < last) return;

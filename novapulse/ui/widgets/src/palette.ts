@@ -22,6 +22,23 @@ export function categories(dark: boolean): string[] {
   return dark ? ["#2dd4bf", "#a78bfa", "#facc15", "#f472b6", "#94a3b8"] : ["#0f766e", "#7c3aed", "#a16207", "#be185d", "#64748b"];
 }
 
+const REGIMES: Record<string, [string, string]> = {
+  "range-low": ["#5eb5a9", "#2b7a72"],
+  "range-normal": ["#0f766e", "#2dd4bf"],
+  "range-high": ["#134e4a", "#99f6e4"],
+  "trend-low": ["#b794f6", "#6d4fb3"],
+  "trend-normal": ["#7c3aed", "#a78bfa"],
+  "trend-high": ["#4c1d95", "#ddd6fe"],
+};
+
+/** The colour of a regime, the same wherever it is shown: ranges teal, trends violet, stronger the more it moves. */
+export function regimeColor(name: string, others: readonly string[], dark: boolean): string {
+  const known = REGIMES[name];
+  if (known) return known[dark ? 1 : 0];
+  const colors = categories(dark);
+  return colors[others.filter((other) => !(other in REGIMES)).indexOf(name) % colors.length] ?? "#64748b";
+}
+
 export function isDark(palette: Palette): boolean {
   const hex = /^#(..)(..)(..)$/.exec(palette.panel);
   return hex !== null && parseInt(hex[1] ?? "ff", 16) + parseInt(hex[2] ?? "ff", 16) + parseInt(hex[3] ?? "ff", 16) < 384;

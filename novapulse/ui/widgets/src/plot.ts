@@ -88,7 +88,7 @@ export class Plot {
     const colors: Record<string, string> = { stop: this.palette.loss, target: this.palette.gain };
     this.lines = lines.map(({ price, kind, text }) => {
       const color = colors[kind] ?? this.palette.muted;
-      const lineStyle = kind === "entry" ? LineStyle.Solid : LineStyle.Dashed;
+      const lineStyle = kind === "entry" ? LineStyle.Solid : kind === "absent" ? LineStyle.SparseDotted : LineStyle.Dashed;
       return this.candles.createPriceLine({ price, color, lineWidth: 1, lineStyle, axisLabelVisible: true, title: text || kind });
     });
   }

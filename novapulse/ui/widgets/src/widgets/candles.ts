@@ -6,7 +6,7 @@ import { h, tell } from "../dom";
 import { digitsOf, figure, number, percent, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, text, widget, type Place, type Plain } from "../live";
-import { categories, isDark, paletteOf, whenRecoloured } from "../palette";
+import { isDark, paletteOf, regimeColor, whenRecoloured } from "../palette";
 import { Plot, stamp } from "../plot";
 import { Stream, placeOf, type Row } from "../stream";
 
@@ -153,8 +153,8 @@ class Candles {
   private regimes(): void {
     const given = list(this.given["regimes"]);
     const names = [...new Set(given.map((one) => text(one["name"])))].sort();
-    const colors = categories(isDark(this.palette));
-    const colorOf = (name: string): string => colors[names.indexOf(name) % colors.length] ?? "#64748b";
+    const dark = isDark(this.palette);
+    const colorOf = (name: string): string => regimeColor(name, names, dark);
     this.bands.bands = given.map((one) => ({
       from: placeOf(this.rows, number(one["from"]) ?? 0),
       to: placeOf(this.rows, number(one["to"]) ?? Infinity) - 1,

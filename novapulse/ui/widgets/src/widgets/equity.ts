@@ -1,9 +1,10 @@
-// Equity and how far it stands under its peak. The peak is that of what is shown.
+// Equity and how far it stands under its peak. Start and peak are the account's where they are told; what is counted from
+// the points alone says so, as they are not all there ever were.
 
 import { Scene, type Curve } from "../curve";
 import { h, tell } from "../dom";
-import { figure, percent, signed, tone } from "../figures";
-import { text, widget, type Place, type Plain } from "../live";
+import { figure, number, percent, signed, tone } from "../figures";
+import { plain, text, widget, type Place, type Plain } from "../live";
 import { paletteOf, whenRecoloured } from "../palette";
 import { Stream } from "../stream";
 
@@ -19,6 +20,8 @@ function curveOf(rows: readonly (readonly number[])[]): Curve {
   }
   return curve;
 }
+
+const TOLD = ["change:start", "change:peak"];
 
 class Equity {
   private readonly facts = h("div", "facts");
@@ -40,6 +43,7 @@ class Equity {
     this.spoken.setAttribute("aria-live", "polite");
     body.append(this.facts, this.canvas, this.none, this.spoken);
     this.stream = new Stream(model, () => this.load());
+    for (const name of TOLD) model.on(name, this.tellFacts);
     this.resized = new ResizeObserver(() => this.soon());
     this.resized.observe(this.canvas);
     this.forgetColors = whenRecoloured(() => this.soon());
@@ -55,6 +59,7 @@ class Equity {
   }
 
   close(): void {
+    for (const name of TOLD) this.place.model.off(name, this.tellFacts);
     this.stream.close();
     this.resized.disconnect();
     this.forgetColors();
@@ -98,22 +103,34 @@ class Equity {
     tell(this.spoken, this.facts.textContent ?? "");
   }
 
-  private tellFacts(): void {
+  private readonly tellFacts = (): void => {
     const { time, equity, drawdown } = this.curve;
-    const at = this.at === null ? time.length - 1 : Math.min(this.at, time.length - 1);
-    const [first, now, under] = [equity[0], equity[at], drawdown[at]];
-    if (first === undefined || now === undefined || under === undefined) return this.facts.replaceChildren();
+    const last = time.length - 1;
+    const at = this.at === null ? last : Math.min(this.at, last);
+    const [now, under] = [equity[at], drawdown[at]];
+    if (now === undefined || under === undefined) return this.facts.replaceChildren();
     const unit = text(this.place.model.get("quote"));
     const deepest = drawdown.reduce((most, value) => Math.max(most, value), 0);
+    const peak = at === last ? number(this.place.model.get("peak")) : null;
     const fact = (name: string, value: string, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, value));
+    const [since, first] = this.began();
     this.facts.replaceChildren(
       h("span", "", `${new Date((time[at] ?? 0) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`),
       fact("equity", `${figure(now.toFixed(2))}${unit ? ` ${unit}` : ""}`),
-      fact("since start", `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, tone(now - first)),
-      fact("under the peak", percent(under)),
-      fact("deepest", percent(deepest)),
+      fact(since, `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, tone(now - first)),
+      peak === null || peak <= 0 ? fact("under the peak shown", percent(under)) : fact("under the peak", percent(Math.max(0, 1 - now / peak))),
+      fact("deepest shown", percent(deepest)),
     );
     this.canvas.setAttribute("aria-label", `equity curve. ${this.facts.textContent ?? ""}`);
+  };
+
+  /** Since when a change is counted, in words, and what the equity was then. */
+  private began(): [string, number] {
+    const day = (time_s: number): string => new Date(time_s * 1000).toISOString().slice(0, 10);
+    const start = plain(this.place.model.get("start"));
+    const [time, equity] = [number(start["time"]), number(start["equity"])];
+    if (time !== null && equity !== null) return [`since the start, ${day(time)},`, equity];
+    return [`since ${day(this.curve.time[0] ?? 0)}, the oldest shown,`, this.curve.equity[0] ?? 0];
   }
 }
 

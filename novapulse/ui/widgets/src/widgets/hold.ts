@@ -1,6 +1,6 @@
 // A button that must be held: display and request only. The server decides, and nothing goes through the kernel.
 
-import { asked, type Outcome } from "../asking";
+import { asked, proven, type Outcome } from "../asking";
 import { h, linked, tell } from "../dom";
 import { holdable } from "../holding";
 import { plain, text, widget, type Place, type Plain } from "../live";
@@ -9,6 +9,9 @@ const HEADS: Record<Outcome["kind"], string> = {
   yes: "Done",
   no: "Refused",
   waiting: "Sent",
+  closing: "Sent: being closed",
+  flat: "Proven flat",
+  open: "NOT proven flat: look before you press again",
   doubt: "STATE UNKNOWN: look before you press again",
 };
 
@@ -21,6 +24,7 @@ class Button {
   private readonly forget: () => void;
   private given: Plain = {};
   private busy = false;
+  private presses = 0;
   private told = "";
 
   constructor(private readonly place: Place) {
@@ -55,6 +59,7 @@ class Button {
   }
 
   close(): void {
+    this.presses = -1;
     this.forget();
   }
 
@@ -81,6 +86,7 @@ class Button {
 
   private async send(): Promise<void> {
     const model = this.place.model;
+    const press = ++this.presses;
     this.busy = true;
     this.rest();
     tell(this.words, "Sending …");
@@ -90,6 +96,19 @@ class Button {
     const came = await asked(text(model.get("url")), text(model.get("csrf")), body, (known) => this.tellOutcome(known));
     this.busy = false;
     this.rest();
+    const prove_ms = 1000 * Number(model.get("prove_s") ?? 0);
+    const closes = prove_ms > 0 && came.kind !== "doubt" && came.accounts.some((one) => one.kind === "yes");
+    if (closes && came.results !== null) {
+      this.conclude({ ...came, kind: "closing" });
+      // Meanwhile the button can be pressed again; then that press is the one that counts.
+      const isLast = (): boolean => press === this.presses;
+      const proof = await proven(came.results, prove_ms, isLast, (known) => isLast() && this.tellOutcome(known));
+      if (isLast()) this.conclude(proof);
+    } else this.conclude(came);
+  }
+
+  private conclude(came: Outcome): void {
+    const model = this.place.model;
     this.tellOutcome(came);
     model.set("outcome", { kind: came.kind, text: came.text });
     model.save_changes();
@@ -97,7 +116,7 @@ class Button {
 
   private tellOutcome(came: Outcome): void {
     const told = JSON.stringify(came);
-    if (came.kind === "waiting" && told === this.told) return;
+    if ((came.kind === "waiting" || came.kind === "closing") && told === this.told) return;
     this.told = told;
     const rows = came.accounts.map((one) => h("li", one.kind, h("span", "", one.account), h("span", "", one.text)));
     const at = `${new Date().toISOString().slice(11, 19)} UTC`;

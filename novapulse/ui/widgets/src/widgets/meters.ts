@@ -1,6 +1,6 @@
 // Limits and how near each one is. The thin line on the track stands at 80 %.
 
-import { Keyed, h, tell } from "../dom";
+import { Keyed, h, linked, tell } from "../dom";
 import { figure, number } from "../figures";
 import { LEVELS } from "../level";
 import { list, text, widget, type Plain } from "../live";
@@ -22,7 +22,8 @@ function makeMeter(): { element: HTMLElement; update: (meter: Plain) => void } {
     const level = now === null || most === null ? "unknown" : text(meter["level"]) || "ok";
     const digits = number(meter["digits"]) ?? undefined;
     const unit = meter["unit"] ? ` ${text(meter["unit"])}` : "";
-    tell(name, text(meter["name"]));
+    const named = linked(meter["href"], "", text(meter["name"]));
+    if (!name.firstElementChild?.isEqualNode(named)) name.replaceChildren(named);
     tell(used, now === null ? "not known" : figure(meter["used"], digits));
     tell(limit, most === null ? `${unit}, no limit known` : ` / ${figure(meter["limit"], digits)}${unit}`);
     const share = now === null || most === null ? 0 : most > 0 ? Math.min(1, Math.max(0, now / most)) : now > 0 ? 1 : 0;

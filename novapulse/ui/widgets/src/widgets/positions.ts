@@ -1,7 +1,7 @@
 // Open positions: what is held, what it makes now, and where the price stands between stop and target.
 
 import { Keyed, h, linked, tell } from "../dom";
-import { figure, fully, number, percent, signed, tone } from "../figures";
+import { figure, fully, moment, number, percent, signed, tone } from "../figures";
 import { list, text, widget, type Plain } from "../live";
 
 function wayOf(position: Plain): [string, string, string] {
@@ -30,6 +30,7 @@ class Rail {
       if (price !== null && price !== undefined) element.style.left = `${place(price).toFixed(2)}%`;
     };
     for (const [at, tick] of this.ticks.entries()) put(tick, prices[at]);
+    this.ticks[0]?.classList.toggle("absent", text(position["stop_missing_reason"]) !== "");
     put(this.dot, mark);
     const entry = prices[1] ?? null;
     this.run.hidden = entry === null || mark === null;
@@ -50,14 +51,15 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
 
   const update = (position: Plain): void => {
     const [mark, word, color] = wayOf(position);
-    const name = linked(position["href"], "symbol", text(position["symbol"]), h("span", `way ${color}`, `${mark} ${word}`));
+    const foreign = position["is_ours"] === false ? h("span", "chip near", "not ours") : null;
+    const name = linked(position["href"], "symbol", text(position["symbol"]), h("span", `way ${color}`, `${mark} ${word}`), foreign);
     const account = [position["exchange"], position["account_id"]].filter(Boolean).map(text).join(" · ");
     const lead = text(position["lead_strategy"] ?? position["strategy"]);
     const whose = h("span", "small", [account, lead].filter(Boolean).join(", "));
     if (who.textContent !== `${name.textContent ?? ""}${whose.textContent ?? ""}`) who.replaceChildren(name, whose);
     who.title = position["opened_ns"] ? `opened ${fully(position["opened_ns"])}` : "";
     tell(qty, `${figure(position["qty"])} at ${figure(position["entry_price"])}`);
-    tell(entry, position["mark_price"] === null ? "no price known now" : `now ${figure(position["mark_price"])}`);
+    tell(entry, lastOf(position));
     const known = number(position["unrealized_pnl"]) !== null;
     const unit = position["quote"] ? ` ${text(position["quote"])}` : "";
     tell(pnl, known ? signed(position["unrealized_pnl"], 2) : "not known", `pnl ${known ? tone(position["unrealized_pnl"]) : "unknown"}`);
@@ -70,21 +72,33 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
   return { element, update };
 }
 
+function lastOf(position: Plain): string {
+  if (number(position["mark_price"]) === null) return "no price known";
+  const at = number(position["mark_ns"]) === null ? "at an unknown time" : `at ${moment(position["mark_ns"])}`;
+  return `last ${figure(position["mark_price"])} ${at}`;
+}
+
 function sayStop(element: HTMLElement, position: Plain): void {
   const [price, mark] = [number(position["stop_price"]), number(position["mark_price"])];
+  const [missing, status] = [text(position["stop_missing_reason"]), text(position["stop_status"]).toUpperCase()];
   if (price === null) {
-    tell(element, `■ no stop: ${text(position["stop_missing_reason"]) || "reason not known"}`, "bare");
+    tell(element, `■ no stop: ${missing || "reason not known"}`, "bare");
+    return;
+  }
+  const stop = `stop ${figure(position["stop_price"])}`;
+  if (missing) {
+    tell(element, `■ ${stop} NOT ${status === "UNKNOWN" ? "known to be " : ""}at the venue: ${missing}`, "bare");
     return;
   }
   const far = mark === null || mark === 0 ? "" : `, ${percent(Math.abs(mark - price) / mark)} away`;
-  tell(element, `stop ${figure(position["stop_price"])}${far}`, "");
+  tell(element, `${stop}${far}${status === "REPLACE_PENDING" ? ", being changed" : ""}`, "");
 }
 
 export default widget("positions", ({ body, head }) => {
   const count = head.appendChild(h("span", "small"));
   const positions = new Keyed<Plain>(body.appendChild(h("ul")), makePosition);
   const none = body.appendChild(h("p", "none", "No open position."));
-  const keyOf = (one: Plain): string => JSON.stringify([one["exchange"], one["account_id"], one["symbol"]]);
+  const keyOf = (one: Plain): string => JSON.stringify([one["exchange"], one["account_id"], one["symbol"], one["is_ours"]]);
   return {
     state: (state) => {
       const all = list(state["positions"]);

@@ -2,6 +2,7 @@
 
 import { cell, classOf, columnOf, compared, tooltip, type Column } from "../cells";
 import { Keyed, h, ownAddress, tell } from "../dom";
+import { levelMark } from "../level";
 import { list, text, widget, type Place, type Plain } from "../live";
 
 const DRAWN_MAX = 200;
@@ -95,12 +96,9 @@ class Table {
 
   private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean, key: string): void {
     const [shown, color] = cell(column, row[column.key]);
-    const href = first ? ownAddress(row["href"]) : null;
     const names = [classOf(column), color].filter(Boolean).join(" ");
-    const changed = target.textContent !== shown;
-    if (first && href !== null) this.inner(target, "a", shown, (link) => ((link as HTMLAnchorElement).href = href));
-    else if (first && this.pick) this.inner(target, "button", shown, (button) => (button.onclick = () => this.choose(key)));
-    else tell(target, shown);
+    const changed = first ? this.fillFirst(target, shown, row, key) : target.textContent !== shown;
+    if (!first) tell(target, shown);
     if (target.className !== names) target.className = names;
     const hint = tooltip(column, row[column.key]);
     if (target.title !== hint) target.title = hint;
@@ -110,14 +108,30 @@ class Table {
     }
   }
 
-  private inner(target: HTMLElement, tag: "a" | "button", shown: string, set: (element: HTMLElement) => void): void {
-    let element = target.firstElementChild;
-    if (!(element instanceof HTMLElement) || element.localName !== tag) {
-      element = h(tag);
-      target.replaceChildren(element);
+  /** The first cell leads on or lets the row be chosen, and its mark says how the row is; tells whether its text changed. */
+  private fillFirst(target: HTMLElement, shown: string, row: Plain, key: string): boolean {
+    const href = ownAddress(row["href"]);
+    const level = text(row["level"]);
+    const tag = href !== null ? "a" : this.pick ? "button" : "span";
+    let inner = target.lastElementChild;
+    if (!(inner instanceof HTMLElement) || inner.localName !== tag) {
+      inner = h(tag);
+      target.replaceChildren(inner);
     }
-    tell(element as HTMLElement, shown);
-    set(element as HTMLElement);
+    const mark = inner.previousElementSibling;
+    if ((mark?.getAttribute("data-level") ?? "") !== level) {
+      mark?.remove();
+      if (level) {
+        const sign = levelMark(level);
+        sign.dataset["level"] = level;
+        target.prepend(sign);
+      }
+    }
+    const changed = inner.textContent !== shown;
+    tell(inner as HTMLElement, shown);
+    if (inner instanceof HTMLAnchorElement && href !== null) inner.href = href;
+    if (inner instanceof HTMLButtonElement) inner.onclick = () => this.choose(key);
+    return changed;
   }
 
   private choose(key: string): void {
@@ -134,15 +148,7 @@ class Table {
     const sorted = this.sorted;
     if (sorted) rows = [...rows].sort((a, b) => compared(a[sorted.key], b[sorted.key], sorted.down));
     const drawn = rows.slice(0, DRAWN_MAX);
-    const seen = new Map<string, number>();
-    this.table?.show(
-      drawn.map((row) => {
-        const key = text(row[this.keyField]);
-        const times = seen.get(key) ?? 0;
-        seen.set(key, times + 1);
-        return [times ? `${key} ${times}` : key, row];
-      }),
-    );
+    this.table?.show(drawn.map((row) => [text(row[this.keyField]), row]));
     const all = this.rows.length;
     this.none.hidden = rows.length > 0;
     if (all > 0 && rows.length === 0) tell(this.none, "No row holds these words.");

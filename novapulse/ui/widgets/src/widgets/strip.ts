@@ -2,7 +2,10 @@
 
 import { Keyed, h, ownAddress, tell } from "../dom";
 import { lasting, number } from "../figures";
-import { list, plain, text, widget, type Plain } from "../live";
+import { list, plain, text, widget, type Place, type Plain } from "../live";
+
+const ASK_AGAIN_MS = 5000;
+const ANSWER_MS_MAX = 4000;
 
 const MARKS: Record<string, string> = { good: "●", wary: "▲", bad: "■" };
 
@@ -37,19 +40,52 @@ function makeChip(): { element: HTMLElement; update: (one: Plain) => void } {
     tell(mode, usual ? "" : text(one["mode"]).replaceAll("_", " "), "chip held");
     tell(state, `${MARKS[kind] ?? ""} ${word}`);
     const seconds = one["trader"] ? one["heartbeat_age_s"] : one["last_bar_age_s"];
-    const told = number(seconds) === null ? "no bar yet" : `bar ${lasting(seconds)} ago`;
+    const told = number(seconds) === null ? "bar age not known" : `bar ${lasting(seconds)} ago`;
     tell(age, one["trader"] ? (number(seconds) === null ? "" : `beat ${lasting(seconds)} ago`) : told);
   };
   return { element, update };
 }
 
-export default widget("strip", ({ body }) => {
+/** Asks whether the person is still signed in while nothing is heard, and leads to where one signs in again. */
+function watchSession({ model, root }: Place): { silent: (silent: boolean) => void; close: () => void } {
+  const link = h("a", "", "Sign in again");
+  const words = root.insertBefore(h("p", "out", "You are signed out: nothing here is current. ", link), root.firstChild);
+  words.setAttribute("role", "alert");
+  words.hidden = true;
+  let timer = 0;
+  const ask = async (): Promise<void> => {
+    const url = ownAddress(model.get("session_url"));
+    if (url === null) return;
+    const answer = await fetch(url, { credentials: "same-origin", signal: AbortSignal.timeout(ANSWER_MS_MAX) }).catch(() => null);
+    if (answer?.status !== 401 || timer === 0) return;
+    link.href = `/login?next=${encodeURIComponent(`${location.pathname}${location.search}`)}`;
+    words.hidden = false;
+  };
+  const close = (): void => {
+    clearInterval(timer);
+    timer = 0;
+    words.hidden = true;
+  };
+  const silent = (silent: boolean): void => {
+    close();
+    if (!silent) return;
+    timer = window.setInterval(() => void ask(), ASK_AGAIN_MS);
+    void ask();
+  };
+  return { silent, close };
+}
+
+export default widget("strip", (place) => {
+  const { body } = place;
+  const session = watchSession(place);
+  place.onSilence = session.silent;
   const all = body.appendChild(h("ul", "all"));
   const chips = new Keyed<Plain>(all, makeChip);
   const code = h("code");
   const ledger = h("li", "ledger", h("div", "one", h("span", "", "ledger"), code));
   const reasons = body.appendChild(h("ul", "reasons"));
   return {
+    close: session.close,
     state: (state) => {
       const trader = plain(state["trader"]);
       const accounts = list(state["accounts"]);

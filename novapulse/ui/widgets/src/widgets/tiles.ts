@@ -30,7 +30,8 @@ function makeTile(): { element: HTMLElement; update: (tile: Plain) => void } {
     level.replaceChildren(...(state === "ok" ? [] : [levelMark(state)]));
     const digits = number(tile["digits"]) ?? undefined;
     const known = tile["value"] !== null && tile["value"] !== undefined && tile["value"] !== "";
-    const shown = tile["signed"] ? signed(tile["value"], digits) : figure(tile["value"], digits);
+    const amount = tile["signed"] ? signed(tile["value"], digits) : figure(tile["value"], digits);
+    const shown = tile["plain"] ? text(tile["value"]) : amount;
     const color = tile["signed"] ? tone(tile["value"]) : text(tile["tone"]);
     tell(value, known ? shown : "not known", known ? `value ${color}` : "value unknown");
     if (known && tile["unit"]) value.append(h("small", "", text(tile["unit"])));

@@ -1,0 +1,222 @@
+"""What looks alike and is not the same: a stop and one that is not there, old figures and new, being closed and flat."""
+
+from typing import Any
+
+import pytest
+
+from novapulse.ui.widgets import Equity, Hold, Meters, Positions, Rows, StatusStrip, Tiles
+from tests.ui.widgets import samples
+from tests.ui.widgets.page import ORIGIN, WidgetPage
+from tests.ui.widgets.test_hold import Server, outcome, press
+
+FLAT = {"exchange": "kraken", "account_id": "main", "flat": True, "reasons": []}
+HELD = {**FLAT, "flat": False, "reasons": ["the ledger holds 0.5 BTC"]}
+OBEYED = {
+    "accepted": True,
+    "done": True,
+    "results_url": "/results/7",
+    "accounts": [
+        {"exchange": "kraken", "account_id": "main", "outcome": "done", "text": "1 positions are being closed"}
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "said", "is_bare"),
+    [
+        ("ACCEPTED", "", "stop 63,010.0, 3.24 % away", False),
+        ("REPLACE_PENDING", "", "stop 63,010.0, 3.24 % away, being changed", False),
+        ("SENDING", "it is on its way", "■ stop 63,010.0 NOT at the venue: it is on its way", True),
+        ("INTENT", "it was not sent yet", "■ stop 63,010.0 NOT at the venue: it was not sent yet", True),
+        ("UNKNOWN", "nobody knows", "■ stop 63,010.0 NOT known to be at the venue: nobody knows", True),
+    ],
+)
+def test_a_stop_with_a_price_is_in_force_only_where_the_venue_has_it(
+    page: WidgetPage, status: str, reason: str, said: str, is_bare: bool
+):
+    """A bug: the reason was looked at only where there was no price."""
+    shown = {**samples.POSITIONS["positions"][0], "stop_status": status, "stop_missing_reason": reason}
+    page.add("positions", Positions())
+    page.tell("positions", {"positions": [shown]})
+    stop = page.page.locator("#positions .levels > span").first
+    assert stop.inner_text() == said
+    assert (stop.get_attribute("class") == "bare") == is_bare
+    assert (page.page.locator("#positions .tick.stop.absent").count() == 1) == is_bare
+
+
+def test_what_is_ours_and_what_is_not_stand_beside_each_other(page: WidgetPage):
+    """A bug: of two positions in one instrument one was not drawn."""
+    ours = samples.POSITIONS["positions"][0]
+    page.add("positions", Positions())
+    page.tell("positions", {"positions": [{**ours, "is_ours": True}, {**ours, "is_ours": False, "qty": "7"}]})
+    words = page.page.locator("#positions li.one").all_inner_texts()
+    assert ["not ours" in one for one in words] == [False, True]
+    page.tell("positions", {"positions": [ours, ours, ours]}, seq=2)
+    assert page.page.locator("#positions li.one").count() == 3, "nothing is dropped, whatever its key"
+
+
+def test_a_price_says_when_it_was_one(page: WidgetPage):
+    page.add("positions", Positions())
+    first = samples.POSITIONS["positions"][0]
+    page.tell("positions", {"positions": [{**first, "mark_ns": samples.NOW_NS}, first]})
+    held = page.page.locator("#positions .held .small")
+    assert held.all_inner_texts() == ["last 65,120.0 at 03-23 12:10", "last 65,120.0 at an unknown time"]
+
+
+def test_two_currencies_have_tiles_of_their_own(page: WidgetPage):
+    """A bug: tiles were kept by their label, and the last currency of the overview was the only one."""
+    page.add("tiles", Tiles())
+    tiles = [{"label": "equity", "value": value, "unit": unit} for value, unit in (("1", "USD"), ("2", "EUR"))]
+    for seq, keyed in enumerate((tiles, [{**one, "key": f"equity {one['unit']}"} for one in tiles]), 1):
+        page.tell("tiles", {"tiles": keyed}, seq=seq)
+        assert page.page.locator("#tiles .value").all_inner_texts() == ["1USD", "2EUR"]
+
+
+def test_an_identifier_is_no_number(page: WidgetPage):
+    page.add("tiles", Tiles())
+    page.tell("tiles", {"tiles": [{"label": "process", "value": "12345", "plain": True}]})
+    assert page.page.locator("#tiles .value").inner_text() == "12345"
+
+
+def test_what_is_not_of_now_says_so_until_it_is(page: WidgetPage):
+    page.add("tiles", Tiles(), stale_s=60)
+    why = "as proven 2026-03-23 12:03:07 UTC: the trader does not run"
+    state = {"type": "state", "seq": 1, "age_ms": 0, "state": samples.TILES}
+    page.send("tiles", {**state, "old": why})
+    old = page.page.locator("#tiles .npw.old")
+    assert old.count() == 1
+    assert page.page.locator("#tiles .silence").inner_text() == why
+    assert page.page.locator("#tiles [aria-live=polite]").inner_text() == why
+    page.send("tiles", {"type": "row", "count": 1})
+    assert old.count() == 1, "a message that says nothing of it changes nothing"
+    page.send("tiles", {"type": "word", "seq": 1, "old": ""})
+    assert old.count() == 0
+    assert not page.page.locator("#tiles .silence").is_visible()
+
+
+def test_a_row_says_how_it_is_without_its_colour(page: WidgetPage):
+    page.add("rows", Rows(label="things"))
+    rows = [{"key": n, "name": n, "level": level} for n, level in (("a", "over"), ("b", ""), ("c", "near"))]
+    for seq, shown in enumerate((rows, [{**one, "href": "/x"} for one in rows]), 1):
+        page.tell("rows", {"columns": [{"key": "name", "label": "name"}], "rows": shown}, seq=seq)
+        assert page.page.locator("#rows td:first-child").all_text_contents() == ["■overa", "b", "▲nearc"]
+    page.tell("rows", {"columns": [{"key": "name", "label": "name"}], "rows": [{"key": "a", "name": "a"}]}, seq=3)
+    assert page.page.locator("#rows td:first-child").all_text_contents() == ["a"]
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_a_cell_that_is_not_known_says_so_on_every_screen(page: WidgetPage, size: tuple[int, int]):
+    page.look(*size, "light")
+    page.add("rows", Rows(label="things"))
+    columns = [
+        {"key": "name", "label": "name"},
+        {"key": "worth", "label": "worth", "kind": "figure"},
+        {"key": "limit", "label": "limit", "kind": "figure", "none": True},
+    ]
+    page.tell("rows", {"columns": columns, "rows": [{"key": "a", "name": "a", "worth": None, "limit": None}]})
+    cells = page.page.locator("#rows tbody td")
+    assert cells.nth(1).is_visible()
+    assert cells.nth(1).inner_text() == "unknown"
+    assert cells.nth(2).text_content() == "—"
+
+
+def test_the_bar_of_an_account_without_a_word_is_not_called_none(page: WidgetPage):
+    page.add("strip", StatusStrip())
+    page.tell("strip", samples.STRIP)
+    assert "bar age not known" in page.page.locator("#strip ul.all > li").nth(3).inner_text()
+
+
+def test_a_limit_leads_to_what_stands_behind_it(page: WidgetPage):
+    page.add("meters", Meters())
+    page.tell("meters", {"meters": [{**samples.METERS["meters"][0], "href": "/apps/journal/?seqs=3,2"}]})
+    link = page.page.locator("#meters .name a")
+    assert link.evaluate("(one) => one.href") == f"{ORIGIN}/apps/journal/?seqs=3,2"
+    assert link.inner_text() == "Gross exposure"
+
+
+@pytest.mark.parametrize(("status", "is_out"), [(401, True), (200, False), (503, False)])
+def test_a_strip_that_hears_nothing_asks_whether_one_is_still_signed_in(page: WidgetPage, status: int, is_out: bool):
+    asked: list[Any] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request)
+        route.fulfill(status=status, body="{}", content_type="application/json")
+
+    page.answers["/api/v1/session"] = answer
+    page.add("strip", StatusStrip(session_url="/api/v1/session"), stale_s=0.5)
+    page.tell("strip", samples.STRIP)
+    page.page.locator("#strip .npw.silent").wait_for(state="attached")
+    page.page.wait_for_function("() => performance.getEntriesByName(location.origin + '/api/v1/session').length > 0")
+    words = page.page.locator("#strip .out")
+    if is_out:
+        words.wait_for()
+        assert words.inner_text().startswith("You are signed out")
+        assert words.locator("a").evaluate("(one) => one.href") == f"{ORIGIN}/login?next=%2F"
+    assert words.is_visible() == is_out
+    page.send("strip", {"type": "word", "seq": 1})
+    assert not words.is_visible()
+    assert asked[0].method == "GET"
+    page.page.evaluate("() => performance.clearResourceTimings()")
+    page.problems = [problem for problem in page.problems if "Failed to load resource" not in problem]
+
+
+def test_a_strip_of_a_page_without_a_server_asks_nobody(page: WidgetPage):
+    page.add("strip", StatusStrip(), stale_s=0.5)
+    page.page.locator("#strip .npw.silent").wait_for(state="attached")
+    page.page.wait_for_timeout(300)
+
+
+def closing(page: WidgetPage, *proofs: Any, prove_s: float = 30.0) -> Any:
+    """A button that closes positions, and a server whose proofs come one by one."""
+    page.add("hold", Hold(label="Hold to kill", url="/halt", csrf="t", hold_s=0.3, prove_s=prove_s))
+    server = Server(page, OBEYED)
+    proof = Server(page, *proofs)
+    page.answers |= {"/halt": server._answer, "/results/7/proof": proof._answer}
+    press(page, page.page.locator("#hold button"))
+    return proof
+
+
+def test_a_kill_is_done_when_it_is_proven(page: WidgetPage):
+    """A bug: it read "Done" while positions were open."""
+    proof = closing(page, {"flat": False, "accounts": [HELD]}, {"flat": True, "accounts": [FLAT]})
+    said = outcome(page, "closing")
+    assert said.startswith("Sent: being closed")
+    assert page.page.locator("#hold button").get_attribute("aria-disabled") == "false", "it can be pressed again"
+    assert outcome(page, "flat").startswith("Proven flat")
+    assert len(proof.asked) == 2
+    assert page.page.evaluate("() => models.hold.written.outcome.kind") == "flat"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"flat": False, "accounts": [HELD]}, "the ledger holds 0.5 BTC"),
+        ({"flat": True, "accounts": [HELD]}, "the ledger holds 0.5 BTC"),
+        (lambda route: route.fulfill(status=503, body="{}"), "the proof could not be read (503)"),
+        (lambda route: route.abort(), "the server could not be reached"),
+    ],
+)
+def test_what_is_not_proven_is_not_called_flat(page: WidgetPage, answer: Any, reason: str):
+    closing(page, answer, prove_s=1.5)
+    said = outcome(page, "open")
+    assert said.startswith("NOT proven flat")
+    assert reason in said
+    page.problems = [problem for problem in page.problems if "Failed to load resource" not in problem]
+
+
+def test_the_curve_counts_from_the_accounts_own_start_and_peak(page: WidgetPage):
+    """A bug: both were those of the last 500 points, and no word said so."""
+    points = [(samples.NOW_NS + n * 60_000_000_000, equity) for n, equity in enumerate(("100", "120", "110"))]
+    curve = Equity(points)
+    page.add("equity", curve, stale_s=0)
+    facts = page.page.locator("#equity .facts")
+    facts.get_by_text("since 2026-03-23, the oldest shown, +10.00").wait_for()
+    assert "under the peak shown 8.33 %" in facts.inner_text()
+    curve.show(points, (1_000_000_000_000_000_000, "88"), "137.5")
+    page.page.evaluate(
+        "([start, peak]) => { models.equity.change('start', start); models.equity.change('peak', peak); }",
+        [curve.start, curve.peak],
+    )
+    facts.get_by_text("since the start, 2001-09-09, +22.00 (+25.00 %)").wait_for()
+    assert "under the peak 20.00 %" in facts.inner_text()
+    assert "deepest shown 8.33 %" in facts.inner_text()
