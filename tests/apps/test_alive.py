@@ -1,5 +1,6 @@
 """Dashboards of a trader that trades: what an operator does with them, what a viewer cannot, and who outlives whom."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.killing import make_home
 
 MAIN = "exchange=kraken&account_id=main"
 BARS_A_SECOND = 5.0
+SEEN_S = 5.0
+"""Within this the page says that the trader was killed."""
 
 
 @pytest.fixture
@@ -81,9 +84,15 @@ def test_the_dashboards_say_that_the_trader_was_killed_and_show_what_was_proven_
         looked.wait_drawn()
         strip, tiles = looked.widget("Trader and accounts"), looked.page.locator(".npw-tiles").first
         strip.locator(".one.good").first.wait_for()
+        assert looked.page.locator(".npw.old").count() == 0
         process.kill()
+        began_s = time.monotonic()
         process.wait()
+        tiles.locator(".silence", has_text="the trader does not run").wait_for(timeout=SEEN_S * 1000)
+        strip.get_by_text("not running").wait_for(timeout=SEEN_S * 1000)
+        seen_s = time.monotonic() - began_s
+        assert seen_s <= SEEN_S, f"old figures looked new for {seen_s:.1f} s"
         strip.get_by_text("no sign of life for").first.wait_for()
-        strip.get_by_text("not running").wait_for()
+        looked.widget("Positions").locator(".silence", has_text="as proven").wait_for(state="attached")
         equity = read_home(home).account("kraken", "main").equity
         tiles.get_by_text(f"{equity:,.2f}").wait_for()

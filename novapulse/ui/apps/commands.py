@@ -5,14 +5,16 @@ Invariants:
 - a button says one thing for as long as the page is open: nothing changes under a finger.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from html import escape
 
+from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.rows import AlertState
 from novapulse.ui.apps.frame import Page, html, note
-from novapulse.ui.widgets import Hold
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Hold, Tiles
 
 DOES = {
     "pause": "No new risk; exits go on.",
@@ -60,10 +62,16 @@ def account_commands(page: Page) -> str:
 
 
 def break_commands(page: Page) -> str:
-    """Return what can be done about the differences that are open as the page is drawn; empty without any."""
+    """Return what can be done about the differences that are open as the page is drawn, and say how many came since."""
     account = page.account
-    if account is None or not account.breaks:
+    if account is None:
         return ""
+    known = {one.key for one in account.breaks}
+    since = _since(
+        page, "differences since", lambda reading: {key for _, key in _open_breaks(page.accounts(reading))} - known
+    )
+    if not account.breaks:
+        return since
     buttons = [
         page.button(verb, f"Hold to {verb} {one.kind}", f"{DOES[verb]} {one.text}", order=one.key)
         for one in account.breaks[:_BREAKS_MAX]
@@ -71,15 +79,26 @@ def break_commands(page: Page) -> str:
     ]
     more = len(account.breaks) - _BREAKS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
-    return _card(f"{page_account(page)}: open differences", buttons, rest)
+    return _card(f"{page_account(page)}: open differences", buttons, [*rest, since])
 
 
 def alert_commands(page: Page) -> str:
-    """Return a button for every critical alert that is open, and that nobody has seen, as the page is drawn."""
-    accounts = page.first.accounts if page.account is None else (page.account,)
-    unseen = [(one, alert) for one in accounts for alert in one.alerts if _is_unseen(alert)]
+    """Return a button for every critical alert that is open, and that nobody has seen, as the page is drawn.
+
+    What came since is counted: its button is there when the page is loaded again.
+    """
+    unseen = [(one, alert) for one in page.accounts(page.first) for alert in one.alerts if _is_unseen(alert)]
+    known = {(one.key, alert.key) for one, alert in unseen}
+    since = _since(
+        page,
+        "alerts since",
+        lambda reading: (
+            {(one.key, alert.key) for one in page.accounts(reading) for alert in one.alerts if _is_unseen(alert)}
+            - known
+        ),
+    )
     if not unseen:
-        return ""
+        return since
     buttons = []
     for one, alert in unseen[:_ALERTS_MAX]:
         detail = f"{one.exchange} · {one.account_id}: {alert.text}"
@@ -88,7 +107,31 @@ def alert_commands(page: Page) -> str:
         buttons.append(button)
     more = len(unseen) - _ALERTS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
-    return _card(f"{page_account(page)}: nobody has seen these", buttons, rest)
+    return _card(f"{page_account(page)}: nobody has seen these", buttons, [*rest, since])
+
+
+def _since(page: Page, label: str, came: Callable[[Overview], Collection[object]]) -> str:
+    """Return a place that counts what came after the page was drawn and so has no button on it."""
+    tiles = scope().own(Tiles())
+
+    def tell(reading: Overview) -> None:
+        count = len(came(reading))
+        tile = {
+            "label": label,
+            "value": str(count),
+            "digits": 0,
+            "note": "load the page again for their buttons",
+            "level": "over",
+            "href": page.here(),
+        }
+        tiles.show_state({"tiles": [tile] if count else []})
+
+    page.on_reading(tell)
+    return f'<div class="np-since">{html(tiles)}</div>'
+
+
+def _open_breaks(accounts: Iterable[AccountState]) -> set[tuple[AccountKey, str]]:
+    return {(one.key, each.key) for one in accounts for each in one.breaks}
 
 
 def _is_unseen(alert: AlertState) -> bool:

@@ -134,10 +134,7 @@ class Page:
         return scope().own(widget)
 
     def _not_of_now(self, reading: Overview) -> str:
-        account = self.current(reading)
-        if self.account is not None:
-            return not_of_now(reading, () if account is None else (account,))
-        return not_of_now(reading, reading.accounts)
+        return not_of_now(reading, self.accounts(reading))
 
     def asked(self, name: str) -> str:
         """Return what the address asks for under a name; empty where it does not."""
@@ -151,6 +148,11 @@ class Page:
             return reading.account(self.account.exchange, self.account.account_id)
         except UnknownAccountError:
             return None
+
+    def accounts(self, reading: Overview) -> tuple[AccountState, ...]:
+        """Return the accounts of a reading that the page is about."""
+        account = self.current(reading)
+        return reading.accounts if self.account is None else () if account is None else (account,)
 
     def link(self, page: str, account: AccountState | None = None, **more: object) -> str:
         """Return the address of another page, about the same account unless another is named.

@@ -155,9 +155,18 @@ def header(desk: Desk, session: Session, came: Came[Compared]) -> Html:
     assert desk.problem is None
     chips = [(ledgers.account_name(session.account), ""), (f"session {session.first_seq}", "")]
     if came.result is not None:
-        holds = all(rung.holds or rung.is_same_in_deed for rung in came.result.rungs)
-        chips.append(("live = backtest, to the bit", "np-real") if holds else ("they differ", "np-warn"))
+        chips.append(verdict(came.result.rungs))
     return Html(panels.head("Parity", chips) + panels.remarks([came.problem] if came.problem else [], "np-wrong"))
+
+
+def verdict(rungs: Sequence[Rung]) -> tuple[str, str]:
+    """Return what all rungs together say, and how it looks: which of them are the same in their deeds alone is said."""
+    if all(rung.holds for rung in rungs):
+        return "live = backtest, to the bit", "np-real"
+    if not all(rung.holds or rung.is_same_in_deed for rung in rungs):
+        return "they differ", "np-warn"
+    alone = ", ".join(str(rung.number) for rung in rungs if not rung.holds)
+    return f"live = backtest in every deed; {alone} not to the bit in what was noticed when", "np-real"
 
 
 def settings_panel(session: Any, button: Any) -> Html:
@@ -173,10 +182,12 @@ def figures(session: Session, came: Came[Compared]) -> Html:
         ("Last bar decided", *_day_and_time(session.until_ns), ""),
     ]
     if came.result is not None:
-        found, trips = came.result.run.compared, came.result.rungs[-1].counts["round trips"]
+        found, last = came.result.run.compared, came.result.rungs[-1]
+        trips = last.counts["round trips"]
+        same = "to the bit" if last.holds else "in deed" if last.is_same_in_deed else "and the rest differs"
         shown += [
             ("Records", f"{found.session:,}", f"{found.moments_equal:,} of them at the same nanosecond", ""),
-            ("Round trips", f"{trips[0]:,} of {trips[1]:,}", "the same as in its backtest, to the bit", ""),
+            ("Round trips", f"{trips[0]:,} of {trips[1]:,}", f"the same as in its backtest, {same}", ""),
         ]
     return layout.tiles(shown)
 

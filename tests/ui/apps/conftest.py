@@ -51,9 +51,11 @@ class Drawn:
         return list(self.state(label)["rows"])
 
     def tiles(self, label: str = "") -> dict[str, dict[str, Any]]:
-        """The tiles of a page, by their labels."""
+        """The tiles of a page, by their keys, which are their labels unless they have others."""
         found = [one.state["tiles"] for one in self.widgets if "tiles" in one.state and one.label.startswith(label)]
-        return {tile["label"]: tile for tile in found[0]}
+        keyed = {tile.get("key", tile["label"]): tile for tile in found[0]}
+        assert len(keyed) == len(found[0]), "two tiles of one key: one of them could not be told from the other"
+        return keyed
 
     @property
     def holds(self) -> list[Hold]:
@@ -103,6 +105,7 @@ class Look:
             if hasattr(module, "scope"):
                 patch(module, "scope", lambda: session)
         patch("novapulse.ui.apps.proof.scope", lambda: session)
+        patch("novapulse.ui.apps.commands.scope", lambda: session)
         change = self.change or (lambda reading: reading)
         patch(Hub, "now", lambda hub: change(_NOW(hub)))
         text = VIEWS[name].page().text
@@ -123,8 +126,8 @@ def changed(reading: Overview, **changes: Any) -> Overview:
     return replace(reading, accounts=tuple(replace(one, **changes) for one in reading.accounts))
 
 
-def position(symbol: str, worth: Decimal | None) -> PositionState:
-    """A long position that is worth so much, and of which little else is known."""
+def position(symbol: str, worth: Decimal | None, **known: Any) -> PositionState:
+    """A long position that is worth so much, and of which little else is known than what is given."""
     unknown = dict.fromkeys(("mark_ns", "mark_price", "unrealized_pnl", "unrealized_r", "stop_price", "target_price"))
     texts = dict.fromkeys(("stop_order", "stop_status", "stop_missing_reason", "lead", "decision_id"), "")
     return PositionState(
@@ -137,8 +140,7 @@ def position(symbol: str, worth: Decimal | None) -> PositionState:
         notional=worth,
         opened_ns=1,
         opened_seq=1,
-        **unknown,
-        **texts,
+        **{**unknown, **texts, **known},
     )
 
 

@@ -129,7 +129,7 @@ def test_a_critical_alert_that_nobody_has_seen_can_be_acknowledged_at_its_own_ac
     assert button.state["allowed"] is True, "an account that is not read says nothing of its alerts"
     drawn.deliver(told(reading, replace(halt, is_open=False)))
     assert button.state == {"allowed": False, "why": "It is over."}
-    assert [row["acknowledged_by"] for row in drawn.rows("Alerts")] == [""]
+    assert [row["state"] for row in drawn.rows("Alerts")] == ["over"]
 
 
 def test_an_account_that_is_gone_is_not_shown_as_flat(left_home: Path, look: Look) -> None:

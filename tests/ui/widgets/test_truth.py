@@ -1,4 +1,4 @@
-"""What looks alike and is not the same: a stop and one that is not there, old figures and new, being closed and flat."""
+"""What looks alike and is not: a stop and one that is not there, old figures and new, being closed and being flat."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 // One line for the trader and every account: who, with what money, how it is, how old its last bar is, and which ledger.
 
-import { Keyed, h, ownAddress, tell } from "../dom";
+import { Keyed, h, linked, ownAddress, tell } from "../dom";
 import { lasting, number } from "../figures";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 
@@ -48,8 +48,7 @@ function makeChip(): { element: HTMLElement; update: (one: Plain) => void } {
 
 /** Asks whether the person is still signed in while nothing is heard, and leads to where one signs in again. */
 function watchSession({ model, root }: Place): { silent: (silent: boolean) => void; close: () => void } {
-  const link = h("a", "", "Sign in again");
-  const words = root.insertBefore(h("p", "out", "You are signed out: nothing here is current. ", link), root.firstChild);
+  const words = root.insertBefore(h("p", "out"), root.firstChild);
   words.setAttribute("role", "alert");
   words.hidden = true;
   let timer = 0;
@@ -58,7 +57,8 @@ function watchSession({ model, root }: Place): { silent: (silent: boolean) => vo
     if (url === null) return;
     const answer = await fetch(url, { credentials: "same-origin", signal: AbortSignal.timeout(ANSWER_MS_MAX) }).catch(() => null);
     if (answer?.status !== 401 || timer === 0) return;
-    link.href = `/login?next=${encodeURIComponent(`${location.pathname}${location.search}`)}`;
+    const login = `/login?next=${encodeURIComponent(`${location.pathname}${location.search}`)}`;
+    words.replaceChildren("You are signed out: nothing here is current. ", linked(login, "", "Sign in again"));
     words.hidden = false;
   };
   const close = (): void => {

@@ -1,0 +1,308 @@
+"""The apps say nothing that nobody knows: old figures, differences nobody looked for, stops that are not in force."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from novapulse.core.messages import CommandReceived, Submit
+from novapulse.core.orders import Role
+from novapulse.core.records import Mode
+from novapulse.engine.commands import VERBS
+from novapulse.monitor import AccountState, Overview, read_home
+from novapulse.monitor.rows import AlertState, BreakState
+from novapulse.monitor.state import LedgerHealth, Life
+from novapulse.ui.apps.chart import Chart, lines_of
+from novapulse.ui.apps.commands import DOES
+from novapulse.ui.apps.overview import CURVES_MAX
+from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip
+from tests.engine.test_trader import opened
+from tests.monitor.conftest import beat, bodies
+from tests.ui.apps.conftest import VIEWS, Look, changed, position
+
+MAIN = {"exchange": "kraken", "account_id": "main"}
+
+
+def running(reading: Overview) -> Overview:
+    """The reading as if the trader ran and said that all is well."""
+    trader = replace(reading.trader, life=Life.RUNNING, running=True, healthy=True, reasons=())
+    return replace(changed(reading, healthy=True, reasons=()), trader=trader)
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_figures_of_a_trader_that_does_not_run_are_marked_old(left_home: Path, look: Look, name: str) -> None:
+    look.change = running
+    drawn = look(name, left_home, "viewer")
+    assert {one.old for one in drawn.widgets} == {""}
+    drawn.deliver(read_home(left_home))
+    marked = [one for one in drawn.widgets if one.old]
+    assert all("as proven" in one.old and "the trader does not run" in one.old for one in marked)
+    if name != "journal":
+        # Entries do not grow old.
+        assert {"Positions", "Open positions", "Accounts", "Ended orders", "Now", "Instruments", "Breakers"} & {
+            one.label for one in marked
+        }
+    assert not [one for one in marked if isinstance(one, StatusStrip | Hold)]
+    drawn.deliver(running(read_home(left_home)))
+    assert {one.old for one in drawn.widgets} == {""}
+
+
+def test_a_page_that_is_opened_late_is_marked_from_its_first_message(left_home: Path, look: Look) -> None:
+    main = read_home(left_home).account("kraken", "main")
+    drawn = look("desk", left_home, "viewer", **MAIN)
+    (tiles,) = [one for one in drawn.widgets if "tiles" in one.state and not one.label]
+    at = max(main.as_of_ns, main.last_close_ns or 0) // 10**9
+    assert str(tiles.old).endswith("UTC: the trader does not run")
+    assert f"{at % 86_400 // 3600:02}:{at % 3600 // 60:02}:{at % 60:02}" in tiles.old
+
+
+def test_an_unread_ledger_is_said_before_anything_else(left_home: Path, look: Look) -> None:
+    drawn = look("overview", left_home, "viewer")
+    reading = replace(changed(read_home(left_home), proven=False), ledger=LedgerHealth.LOCKED)
+    drawn.deliver(reading)
+    (table,) = [one for one in drawn.widgets if one.label == "Accounts"]
+    assert table.old.endswith("the ledger cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "level", "said"),
+    [
+        (lambda reading: running(reading), "agree", "ok", "compared"),
+        (lambda reading: reading, "not known", "unknown", "the trader does not run"),
+        (lambda reading: changed(running(reading), compared_ns=None), "not known", "unknown", "never compared"),
+        (lambda reading: changed(running(reading), proven=False), "not known", "unknown", "cannot be read"),
+        (lambda reading: changed(reading, open_breaks=1), "3 open", "over", ""),
+    ],
+)
+def test_books_and_venue_agree_only_where_that_is_known(
+    left_home: Path, look: Look, change: object, value: str, level: str, said: str
+) -> None:
+    """A bug: no difference was known, so it read "agree", also when nobody had compared anything."""
+    look.change = change
+    drawn = look("overview", left_home, "viewer")
+    tile = drawn.tiles()["books and venue"]
+    assert (tile["value"], tile["level"]) == (value, level)
+    assert said in tile["note"]
+    orders = drawn.tiles()["open orders"]
+    assert (orders["note"] == "every outcome known") == (orders["level"] == "ok")
+    none = look("health", left_home, "viewer").state("Differences")["none"]
+    assert (none == "Books and venue agree.") == (level == "ok")
+
+
+def test_two_currencies_have_tiles_of_their_own(left_home: Path, look: Look) -> None:
+    def two(reading: Overview) -> Overview:
+        first, *others = reading.accounts
+        return replace(reading, accounts=(replace(first, quote="EUR", equity=Decimal(7)), *others))
+
+    look.change = two
+    tiles = look("overview", left_home, "viewer").tiles()
+    assert (tiles["equity EUR"]["value"], tiles["equity EUR"]["unit"]) == ("7", "EUR")
+    assert tiles["equity USD"]["note"] == "2 accounts"
+
+
+def test_the_start_and_the_peak_of_a_curve_are_the_accounts(left_home: Path, look: Look) -> None:
+    main = read_home(left_home).account("kraken", "main")
+    for name in ("desk", "risk"):
+        (curve,) = [one for one in look(name, left_home, "viewer", **MAIN).widgets if isinstance(one, Equity)]
+        assert main.start is not None
+        assert main.equity_peak is not None
+        assert curve.start == {"time": main.start[0] / 1e9, "equity": float(main.start[1])}
+        assert curve.peak == float(main.equity_peak)
+
+
+@pytest.mark.parametrize(
+    ("verb", "mode", "roles", "words"),
+    [
+        ("pause", Mode.PAUSED, [], "No new risk"),
+        ("halt", Mode.HALTED, [], "Nothing is sent but cancels; stops stay."),
+        ("close", Mode.NORMAL, [Role.EXIT], "Close what is held of it, at the market; the mode stays."),
+        ("cancel", Mode.NORMAL, [], "Stops and exits stay."),
+        ("flatten", Mode.REDUCE_ONLY, [Role.EXIT], "Close every position; then the account only reduces"),
+        ("kill", Mode.REDUCE_ONLY, [Role.EXIT], "Close every position, then halt."),
+        ("reconcile", Mode.NORMAL, [], "Ask the venue and compare"),
+        ("resume", Mode.NORMAL, [], "Entries are allowed again."),
+    ],
+)
+def test_a_button_says_what_its_verb_does(verb: str, mode: Mode, roles: list[Role], words: str) -> None:
+    """A bug: flatten was said to leave the mode as it is."""
+    scene = opened()
+    if verb == "resume":
+        scene.hear(CommandReceived(scene.wait(1), "c0", "pause", {}, "ops"))
+    scene.hear(CommandReceived(scene.wait(1), "c1", verb, {"symbol": "BTC/USD"}, "ops"))
+    assert scene.desk.books.mode is mode
+    assert [one.request.role for one in scene.sent(Submit)] == roles
+    assert DOES[verb].startswith(words)
+
+
+def test_every_button_has_words_and_what_closes_waits_for_the_proof(left_home: Path, look: Look) -> None:
+    drawn = [look(name, left_home, "operator") for name in ("desk", "overview")]
+    holds = {one.url.rpartition("/")[2]: one for page in drawn for one in page.holds}
+    assert set(holds) <= set(DOES) <= set(VERBS)
+    assert all(one.detail == DOES[verb] for verb, one in holds.items())
+    assert {verb for verb, one in holds.items() if one.prove_s > 0} == {"flatten", "kill"}
+
+
+def test_a_stop_that_is_not_at_the_venue_is_drawn_as_absent(left_home: Path) -> None:
+    main = read_home(left_home).account("kraken", "main")
+    prices = {"stop_price": Decimal(90), "target_price": Decimal(120)}
+    told = {
+        "": [("entry", "entry"), ("stop", "stop"), ("target", "target")],
+        "it is on its way": [
+            ("entry", "entry"),
+            ("absent", "stop NOT at the venue"),
+            ("absent", "target NOT at the venue"),
+        ],
+    }
+    for reason, lines in told.items():
+        held = position("BTC/USD", Decimal(100), stop_missing_reason=reason, **prices)
+        found = lines_of(replace(main, positions=(held,), orders=()), "BTC/USD")
+        assert [(one["kind"], one["text"]) for one in found] == lines
+    moved = position("BTC/USD", Decimal(100), stop_status="REPLACE_PENDING", **prices)
+    assert lines_of(replace(main, positions=(moved,), orders=()), "BTC/USD")[1]["text"] == "stop, being changed"
+
+
+@pytest.mark.parametrize(
+    ("second", "value", "level"),
+    [
+        ({"stop_price": Decimal(80), "mark_price": Decimal(90)}, "-15", "ok"),
+        ({"stop_price": Decimal(80), "mark_price": None}, None, "unknown"),
+        ({"stop_price": None, "stop_missing_reason": "none", "mark_price": Decimal(90)}, None, "over"),
+        ({"stop_price": Decimal(80), "stop_missing_reason": "on its way", "mark_price": Decimal(90)}, None, "over"),
+    ],
+)
+def test_what_is_lost_if_every_stop_is_hit_is_unknown_where_a_stop_is_not_in_force(
+    left_home: Path, look: Look, second: dict[str, object], value: str | None, level: str
+) -> None:
+    one = position("BTC/USD", Decimal(100), stop_price=Decimal(95), mark_price=Decimal(100))
+    look.change = lambda reading: changed(reading, positions=(one, position("ETH/USD", Decimal(90), **second)))
+    drawn = look("risk", left_home, "viewer", **MAIN)
+    tile = drawn.tiles()["if every stop is hit"]
+    assert (tile["value"], tile["level"]) == (value, level)
+    assert drawn.rows("Exposure by asset")[0]["at_stop"] == "-5"
+    assert (drawn.rows("Exposure by asset")[1]["at_stop"] is None) == (value is None)
+
+
+def test_an_alert_says_in_words_how_it_stands(left_home: Path, look: Look) -> None:
+    new = AlertState(9, 9, "critical", "a", "it is halted", True)
+    seen = replace(new, seq=8, key="b", acknowledged_by="web:ann")
+    over = replace(seen, seq=7, key="c", is_open=False, over_text="the operator ended it")
+    look.change = lambda reading: changed(reading, alerts=(new, seen, over))
+    for name in ("desk", "health", "overview"):
+        rows = look(name, left_home, "viewer").rows("Alerts")
+        assert list(dict.fromkeys(row["state"] for row in rows)) == [
+            "open",
+            "open, seen by web:ann",
+            "over: the operator ended it, seen by web:ann",
+        ]
+    assert {row["health"] for row in look("overview", left_home, "viewer").rows("Accounts")} == {"not healthy"}
+
+
+def test_an_entry_is_shown_under_its_own_accounts_name_alone(left_home: Path, look: Look) -> None:
+    """A bug: the page of one account showed the entry of another."""
+    seq = read_home(left_home).account("kraken", "second").as_of_seq
+    drawn = look("journal", left_home, "viewer", **MAIN, seq=str(seq))
+    assert drawn.problem == f"entry {seq} is of second on kraken, not of main on kraken"
+    fine = look("journal", left_home, "viewer", exchange="kraken", account_id="second", seq=str(seq))
+    assert not fine.problem
+    neighbours = [
+        one for one in fine.links if parse_qs(urlsplit(one).query).get("seq") in ([str(seq - 1)], [str(seq + 1)])
+    ]
+    assert neighbours
+    assert all("account_id" not in one for one in neighbours)
+
+
+def test_an_unknown_kind_is_an_error_and_alerts_have_their_ends(left_home: Path, look: Look) -> None:
+    assert look("journal", left_home, "viewer", kind="filz").problem.startswith("no kind filz: entries are fills,")
+    kinds = {one for kind in ("alert_raised", "alert_cleared") for one in bodies_of(left_home, kind)}
+    rows = look("journal", left_home, "viewer", kind="alerts").rows("Entries")
+    assert kinds <= {row["kind"] for row in rows}
+
+
+def bodies_of(home: Path, kind: str) -> list[str]:
+    """The kind, if any account's ledger has it."""
+    return [kind for one in read_home(home).accounts if bodies(home, one.key, kind)]
+
+
+def test_a_figure_leads_to_all_the_entries_behind_it(left_home: Path, look: Look) -> None:
+    reading = read_home(left_home)
+    tiles = look("overview", left_home, "viewer").tiles()
+    seqs = _seqs(tiles["equity USD"]["href"])
+    assert seqs == [one.seqs["cash"] for one in reading.accounts]
+    assert all(tiles[f"{name} USD"]["href"] for name in ("today", "exposure"))
+    drawn = look("journal", left_home, "viewer", seqs=",".join(map(str, seqs)))
+    assert [row["seq"] for row in drawn.rows("Entries behind")] == sorted(seqs, reverse=True)
+    assert look("journal", left_home, "viewer", seqs="1,99999999").problem == "the ledger has no entry 99999999"
+    assert look("journal", left_home, "viewer", seqs="1,x").problem == "an entry has a number, not x"
+    risk = look("risk", left_home, "viewer", **MAIN)
+    assert all(one["href"] for one in risk.state("Limits and how near")["meters"])
+    days = {one.day_ns: one for one in reading.account("kraken", "main").days}
+    for row in risk.rows("Day by day"):
+        assert _seqs(row["href"]) == list(days[row["day_ns"]].seqs)
+    for row in look("scanner", left_home, "viewer").rows("Strategies"):
+        assert _seqs(row["href"]) == list(row["seqs"])
+
+
+def _seqs(href: str) -> list[int]:
+    asked = parse_qs(urlsplit(href).query)
+    return [int(one) for one in ",".join([*asked.get("seqs", []), *asked.get("seq", [])]).split(",") if one]
+
+
+def test_curves_that_are_not_drawn_are_spoken_of(left_home: Path, look: Look) -> None:
+    def many(reading: Overview) -> Overview:
+        first = reading.accounts[0]
+        return replace(reading, accounts=tuple(replace(first, account_id=f"a{n}") for n in range(CURVES_MAX + 2)))
+
+    look.change = many
+    drawn = look("overview", left_home, "viewer")
+    assert "The curves of 2 more accounts are not drawn here" in drawn.html
+
+
+def test_a_chart_forgets_the_votes_of_bars_that_it_does_not_show(left_home: Path) -> None:
+    main = read_home(left_home).account("kraken", "main")
+    chart = Chart(left_home, main, "BTC/USD", Candles())
+    first_ns = chart._first_ns
+    for number in range(1, 50):
+        votes = tuple(replace(one, votes_ns=first_ns - number, consensus=1.0) for one in main.votes)
+        chart.show(_voted(main, votes))
+    assert min(chart._seen, default=first_ns) >= first_ns - 49
+    chart.show(_voted(main, tuple(replace(one, votes_ns=first_ns, consensus=1.0) for one in main.votes)))
+    assert min(chart._seen) >= first_ns
+
+
+def _voted(account: AccountState, votes: object) -> AccountState:
+    return replace(account, recent_decisions=(), votes=votes)
+
+
+def test_the_strip_asks_for_the_session_only_behind_our_server(left_home: Path, look: Look) -> None:
+    for role, url in (("viewer", "/api/v1/session"), ("", "")):
+        (strip,) = [one for one in look("desk", left_home, role).widgets if isinstance(one, StatusStrip)]
+        assert strip.session_url == url
+
+
+def test_a_dead_trader_is_seen_on_a_home_that_was_copied(paper_home: Path, look: Look) -> None:
+    beat(paper_home, accounts=json.loads((paper_home / "health.json").read_text())["accounts"])
+    drawn = look("desk", paper_home, "viewer", **MAIN)
+    assert {one.old for one in drawn.widgets} == {""}
+    beat(paper_home, age_s=60.0)
+    drawn.deliver(read_home(paper_home))
+    assert any("the trader does not run" in one.old for one in drawn.widgets)
+
+
+def test_what_came_after_the_page_was_drawn_is_counted(left_home: Path, look: Look) -> None:
+    """A bug: an alert or a difference that came later had no button, and nothing said so."""
+    look.change = lambda reading: changed(reading, alerts=(), breaks=())
+    drawn = look("desk", left_home, "operator", **MAIN)
+    since = [one for one in drawn.widgets if one.state.get("tiles") == []]
+    assert len(since) == 2
+    alert = AlertState(9, 9, "critical", "a", "it is halted", True)
+    wrong = BreakState(8, 8, "order:foreign", "D4", "an order of nobody", "text", "", "", (), "")
+    drawn.deliver(changed(read_home(left_home), alerts=(alert,), breaks=(wrong,)))
+    told = [tile for one in since for tile in one.state["tiles"]]
+    assert sorted((tile["label"], tile["value"]) for tile in told) == [
+        ("alerts since", "1"),
+        ("differences since", "1"),
+    ]
+    assert all("account_id=main" in tile["href"] for tile in told)
