@@ -66,6 +66,10 @@ def test_an_operator_pauses_an_account_a_viewer_cannot_and_the_trader_outlives_t
             pause.get_by_role("alert").get_by_text("Done").wait_for()
             wait_until(lambda: mode_of(home, "main") == "paused", "the account is paused", process, PATIENCE_S)
             looked.widget("Trader and accounts").get_by_text("paused").wait_for()
+            kill = looked.widget("Hold to kill")
+            hold(kill.get_by_role("button"))
+            kill.get_by_role("alert").get_by_text("Proven flat").wait_for()
+            assert read_home(home).account("kraken", "main").is_flat
         assert mode_of(home, "second") == "normal"
         house.process.kill()
         house.process.wait()

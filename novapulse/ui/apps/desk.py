@@ -106,7 +106,9 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         {
             "label": "open orders",
             "value": str(account.open_orders),
-            "note": f"{unknown} with an unknown outcome" if unknown else f"{stops} protecting",
+            "note": f"{unknown} with an unknown outcome"
+            if unknown
+            else f"{stops} protecting{', as proven last' if old else ''}",
             "level": "over" if unknown else "unknown" if old else "ok",
             "href": page.link("orders"),
         },

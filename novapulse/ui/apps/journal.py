@@ -138,9 +138,13 @@ def about_of(one: EntryState) -> str:
     instrument = body.get("instrument")
     words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
     words += [str(body[name]).lower().replace("_", " ") for name in _NAMES if isinstance(body.get(name), str)]
-    words += [str(body[name]) for name in _WORDS if body.get(name)]
+    words += [_told(body[name]) for name in _WORDS if body.get(name)]
     words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
     return ", ".join(words)
+
+
+def _told(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _number(text: str) -> int:

@@ -136,7 +136,7 @@ def _books(reading: Overview, shown: Page) -> dict[str, Any]:
     return {
         "label": "books and venue",
         "value": f"{breaks} open" if breaks else "not known" if why else "agree",
-        "note": why or f"compared {moment(min(one.compared_ns or 0 for one in reading.accounts))}",
+        "note": why or f"compared {moment(min(one.compared_ns or 0 for one in reading.accounts))} UTC",
         "level": "over" if breaks else "unknown" if why else "ok",
         "href": shown.link("health"),
     }

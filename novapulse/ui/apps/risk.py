@@ -25,7 +25,7 @@ _HELD: Columns = (
     {"key": "share", "label": "of equity", "kind": "percent", "digits": 1},
     {"key": "at_stop", "label": "change at the stop", "kind": "signed", "digits": 2},
     {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
-    {"key": "stop_missing_reason", "label": "why it is not at the venue", "wide": True},
+    {"key": "stop_missing_reason", "label": "why no stop is in force", "wide": True},
 )
 _GROUPED: Columns = (
     {"key": "what", "label": "group"},
@@ -130,7 +130,7 @@ def _behind(meter: Meter, account: AccountState, page: Page) -> str:
 
 def off_of(account: AccountState) -> dict[str, Any]:
     """Return the limits that are off."""
-    found = [{**one.json(), "key": one.name} for one in limits_of(account) if one.level is Level.OFF]
+    found = [{**one.json(), "key": one.name, "level": ""} for one in limits_of(account) if one.level is Level.OFF]
     return {"columns": _OFF, "rows": found, "none": "Every limit is on."}
 
 

@@ -50,8 +50,8 @@ BREAKS: Columns = (
 ALERTS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "severity", "label": "severity", "kind": "status"},
-    {"key": "state", "label": "state"},
     {"key": "text", "label": "what", "wide": True},
+    {"key": "state", "label": "state", "wide": True},
 )
 NO_ALERTS = "Nothing to worry about."
 

@@ -12,9 +12,10 @@ from novapulse.core.messages import CommandReceived, Submit
 from novapulse.core.orders import Role
 from novapulse.core.records import Mode
 from novapulse.engine.commands import VERBS
-from novapulse.monitor import AccountState, Overview, read_home
+from novapulse.monitor import AccountState, Overview, entries, read_home
 from novapulse.monitor.rows import AlertState, BreakState
 from novapulse.monitor.state import LedgerHealth, Life
+from novapulse.ui.apps import journal
 from novapulse.ui.apps.chart import Chart, lines_of
 from novapulse.ui.apps.commands import DOES
 from novapulse.ui.apps.overview import CURVES_MAX
@@ -219,6 +220,11 @@ def test_an_unknown_kind_is_an_error_and_alerts_have_their_ends(left_home: Path,
     kinds = {one for kind in ("alert_raised", "alert_cleared") for one in bodies_of(left_home, kind)}
     rows = look("journal", left_home, "viewer", kind="alerts").rows("Entries")
     assert kinds <= {row["kind"] for row in rows}
+
+
+def test_reasons_are_told_as_words(left_home: Path) -> None:
+    entry = entries.page(left_home, limit=1)[0]
+    assert journal.about_of(replace(entry, body={"why": ["it is old", "it is late"]})) == "it is old; it is late"
 
 
 def bodies_of(home: Path, kind: str) -> list[str]:

@@ -110,15 +110,16 @@ class Equity {
     const [now, under] = [equity[at], drawdown[at]];
     if (now === undefined || under === undefined) return this.facts.replaceChildren();
     const unit = text(this.place.model.get("quote"));
-    const deepest = drawdown.reduce((most, value) => Math.max(most, value), 0);
     const peak = at === last ? number(this.place.model.get("peak")) : null;
+    const low = peak === null || peak <= 0 ? under : Math.max(0, 1 - now / peak);
+    const deepest = drawdown.reduce((most, value) => Math.max(most, value), low);
     const fact = (name: string, value: string, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, value));
     const [since, first] = this.began();
     this.facts.replaceChildren(
       h("span", "", `${new Date((time[at] ?? 0) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`),
       fact("equity", `${figure(now.toFixed(2))}${unit ? ` ${unit}` : ""}`),
       fact(since, `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, tone(now - first)),
-      peak === null || peak <= 0 ? fact("under the peak shown", percent(under)) : fact("under the peak", percent(Math.max(0, 1 - now / peak))),
+      peak === null || peak <= 0 ? fact("under the peak shown", percent(low)) : fact("under the peak", percent(low)),
       fact("deepest shown", percent(deepest)),
     );
     this.canvas.setAttribute("aria-label", `equity curve. ${this.facts.textContent ?? ""}`);

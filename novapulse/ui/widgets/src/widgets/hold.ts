@@ -81,7 +81,8 @@ class Button {
     this.button.setAttribute("aria-disabled", String(this.busy || !this.allowed()));
     const usual = `Hold ${this.seconds} s: finger, mouse or space key.`;
     const detail = text(this.given["detail"]) || text(this.place.model.get("detail"));
-    this.sayHint(this.allowed() ? [detail, usual].filter(Boolean).join(" ") : text(this.given["why"]) || "You may look, not act.");
+    this.button.title = usual;
+    this.sayHint(this.allowed() ? detail || usual : text(this.given["why"]) || "You may look, not act.");
   }
 
   private async send(): Promise<void> {
