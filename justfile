@@ -43,11 +43,12 @@ campaign *arguments: kernels
 soak *arguments: kernels
     @python -m tests.simulation.soaking "$@"
 
-# Draw the pictures of the README anew, from recorded bars: what the demo prints, and the notebook in Chromium
+# Draw the pictures of the docs anew, from recorded bars: what the demo prints, and notebook and dashboards in Chromium
 [no-exit-message]
 picture: kernels
     @python docs/images/make_picture.py
     @python -m docs.images.make_notebook_picture
+    @python -m docs.images.make_dashboard_pictures
 
 # Open a notebook in the browser, on this machine only: backtest unless another is named; arguments go to marimo
 [no-exit-message]
@@ -74,10 +75,10 @@ notebook *arguments: kernels
 bench-notebook: kernels
     @python -m tests.benchmarks.notebook
 
-# Look at every page of the dashboards in Chromium: both roles, desk and phone, light and dark; arguments go to pytest
+# Look at every dashboard and notebook in Chromium: both roles, desk and phone, light and dark; arguments go to pytest
 [no-exit-message]
 pages *arguments: kernels
-    @PAGES=all python -m pytest -o faulthandler_timeout=0 tests/apps/test_pages.py "$@"
+    @PAGES=all python -m pytest -o faulthandler_timeout=0 tests/apps/test_pages.py tests/notebooks/test_workbench_pages.py "$@"
 
 # Measure the dashboards in Chromium: pages, a commit to the screen, memory, the trader beside them; --write keeps it
 [no-exit-message]

@@ -160,6 +160,7 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
         equity_said=_decimal(said.get("equity")),
         last_bar_age_s=last_bar_age_s,
         market_state=_of_all(votes),
+        measured=said.get("more", {}).get("measured", {}) if trader.running else {},
         votes=votes,
     )
 

@@ -222,6 +222,8 @@ class AccountState(Value):
             `timeframe_ns` beside it; empty while unknown.
         groups: Symbol -> correlated group whose exposure is capped together; without those that are in none.
         settings_hash: Of what decides.
+        measured: What the trader measured last besides: `feed_silence` (heartbeats of the feed), `clock_skew` (ms) and
+            `disk_free` (fraction), each None while it could not be measured; empty without a trader that runs.
     """
 
     exchange: str
@@ -274,6 +276,7 @@ class AccountState(Value):
     risk: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     settings_hash: str = ""
+    measured: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def key(self) -> AccountKey:

@@ -1,7 +1,13 @@
-"""The notebooks beside the backtest in Chromium: one page each, a control that works, nothing that overflows."""
+"""The notebooks beside the backtest in Chromium: a control that works, nothing that overflows, on desk and phone.
 
+The test run takes a choice in which every two of notebook, size and mode meet; `just pages` takes them all.
+"""
+
+import itertools
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +31,15 @@ def kept_home(small: Small, recorded: Path, tmp_path_factory: pytest.TempPathFac
     return home
 
 
+def unfold(page: Any) -> None:
+    """Open the settings, which a phone folds away."""
+    if page.viewport_size["width"] < 1000:
+        page.locator(".np-settings > summary").first.click()
+
+
 def travel(page: Any) -> None:
     page.locator(".np-check .gain").first.wait_for()
+    unfold(page)
     page.get_by_label("Mode").last.select_option("paused")
     page.locator(".np-changed", has_text="the account is paused").wait_for()
 
@@ -40,6 +53,7 @@ def explore(page: Any) -> None:
 
 
 def compare(page: Any) -> None:
+    unfold(page)
     page.get_by_role("button", name="Run it again and compare").click()
     page.locator(".np-progress").wait_for()
     page.get_by_role("button", name="Cancel").click()
@@ -49,6 +63,7 @@ def compare(page: Any) -> None:
 def prove(page: Any) -> None:
     page.locator(".np-pairs").first.wait_for()
     before = page.locator(".np-tile .np-value").first.inner_text()
+    unfold(page)
     slider = page.locator(".np-group", has_text="Parameters").get_by_role("slider").first
     slider.focus()
     for _ in range(12):
@@ -64,36 +79,78 @@ def walk(page: Any) -> None:
     page.locator(".np-play-at", has_text=before).wait_for(state="detached")
 
 
-@pytest.mark.parametrize(
-    ("name", "use", "size", "mode"),
-    [
-        ("replay", travel, (1440, 900), "dark"),
-        ("ledger_explorer", explore, (390, 844), "light"),
-        ("parity", compare, (1440, 900), "light"),
-        ("strategy_lab", prove, (1440, 900), "light"),
-        ("order_book", walk, (390, 844), "dark"),
-    ],
-)
-def test_it_answers_and_fits(
-    name: str,
-    use: Callable[[Any], None],
-    size: tuple[int, int],
-    mode: str,
-    chromium: Any,
-    kept_home: Path,
-    tmp_path: Path,
-):
+USES: dict[str, Callable[[Any], None]] = {
+    "replay": travel,
+    "ledger_explorer": explore,
+    "parity": compare,
+    "strategy_lab": prove,
+    "order_book": walk,
+}
+SIZES = ((1440, 900), (390, 844))
+MODES = ("light", "dark")
+
+Way = tuple[str, tuple[int, int], str]
+
+
+def chosen() -> list[Way]:
+    """Two looks at every notebook, each the other's opposite: every two of notebook, size and mode meet."""
+    ways: list[Way] = []
+    for number, name in enumerate(USES):
+        size, mode = number & 1, number >> 1 & 1
+        ways += [(name, SIZES[size ^ other], MODES[mode ^ other]) for other in (0, 1)]
+    return ways
+
+
+def all_ways() -> list[Way]:
+    return list(itertools.product(USES, SIZES, MODES))
+
+
+def name_of(way: Way) -> str:
+    name, size, mode = way
+    return f"{name}-{'x'.join(map(str, size))}-{mode}"
+
+
+WAYS = all_ways() if os.environ.get("PAGES") == "all" else chosen()
+
+
+@pytest.fixture(scope="module")
+def address_of(
+    kept_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], tuple[str, Path]]]:
+    """Serves a notebook when it is first asked for, until all have been looked at; tells its address and its log."""
+    logs = tmp_path_factory.mktemp("logs")
+    known: dict[str, str] = {}
+    with ExitStack() as stack:
+
+        def asked(name: str) -> tuple[str, Path]:
+            log = logs / name
+            if name not in known:
+                known[name] = stack.enter_context(served(kept_home, log, notebook=FOLDER / f"{name}.py"))
+            return known[name], log
+
+        yield asked
+
+
+@pytest.mark.parametrize("way", WAYS, ids=name_of)
+def test_it_answers_and_fits(way: Way, chromium: Any, address_of: Callable[[str], tuple[str, Path]]):
+    name, (width, height), mode = way
     folder = recordings_folder({})
     if name == "order_book" and (folder is None or not list(folder.glob("*_l2.parquet"))):
         pytest.skip("no recorded order book on this machine")
-    notebook = FOLDER / f"{name}.py"
-    with (
-        served(kept_home, tmp_path / "server.log", notebook=notebook) as url,
-        opened(chromium, url, width=size[0], height=size[1], mode=mode) as page,
-    ):
-        use(page)
+    url, log = address_of(name)
+    with opened(chromium, url, width=width, height=height, mode=mode) as page:
+        USES[name](page)
         wide = page.evaluate(
             "[document.documentElement, document.querySelector('#App')].map(e => e.scrollWidth - e.clientWidth)"
         )
         assert wide == [0, 0]
-    assert "Traceback" not in (tmp_path / "server.log").read_text()
+        assert page.evaluate("() => document.body.classList.contains('dark')") == (mode == "dark")
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_choice_lets_every_two_meet() -> None:
+    def pairs(ways: list[Way]) -> set[Any]:
+        return {((a, way[a]), (b, way[b])) for way in ways for a, b in itertools.combinations(range(3), 2)}
+
+    assert pairs(chosen()) == pairs(all_ways())
+    assert len(chosen()) == 10

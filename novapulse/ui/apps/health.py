@@ -27,6 +27,12 @@ _ACCOUNTS: Columns = (
     {"key": "as_of_seq", "label": "entry"},
     {"key": "why", "label": "why", "wide": True},
 )
+_MEASURED: Columns = (
+    *_WHOSE,
+    {"key": "feed_silence", "label": "silence of the feed, heartbeats", "kind": "figure", "digits": 1},
+    {"key": "clock_skew", "label": "clock's skew, ms", "kind": "figure", "digits": 1},
+    {"key": "disk_free", "label": "free disk", "kind": "percent", "digits": 0},
+)
 _MARKETS: Columns = (
     {"key": "symbol", "label": "instrument"},
     *_WHOSE,
@@ -58,10 +64,15 @@ def page() -> mo.Html:
     shown.on_accounts(lambda now: breaks.show_state(breaks_of(now, shown, (*_WHOSE, *BREAKS))))
     shown.on_accounts(lambda now: breakers.show_state(breakers_of(now.accounts, shown, (*_WHOSE, *BREAKERS))))
     shown.on_accounts(lambda now: markets.show_state(markets_of(now, shown)))
+    measured = own(Rows(label="Measured by the trader"))
+    shown.on_accounts(lambda now: measured.show_state(measured_of(now)))
     shown.on_accounts(lambda now: alerts.show_state(alerts_of(now, shown)))
     beside = [*([alert_commands(shown)] if shown.who.may_act else []), alerts]
     return shown.shown(
-        shown.switch(with_all=True), tiles, accounts, columns(stack([breaks, breakers, markets]), stack(beside))
+        shown.switch(with_all=True),
+        tiles,
+        accounts,
+        columns(stack([breaks, breakers, measured, markets]), stack(beside)),
     )
 
 
@@ -138,6 +149,22 @@ def markets_of(reading: Overview, page: Page) -> dict[str, Any]:
         for each in one.votes
     ]
     return {"columns": _MARKETS, "rows": rows, "none": "Nothing is traded."}
+
+
+def measured_of(reading: Overview) -> dict[str, Any]:
+    """Return what the trader measured last of each account; nothing while none runs."""
+    rows = [
+        {
+            **dict.fromkeys(column["key"] for column in _MEASURED),
+            **one.measured,
+            "exchange": one.exchange,
+            "account_id": one.account_id,
+            "key": f"{one.exchange} {one.account_id}",
+        }
+        for one in reading.accounts
+        if one.measured
+    ]
+    return {"columns": _MEASURED, "rows": rows, "none": "Not known: the trader says nothing."}
 
 
 def _why(account: AccountState, reading: Overview) -> str:

@@ -312,3 +312,22 @@ def test_what_came_after_the_page_was_drawn_is_counted(left_home: Path, look: Lo
         ("differences since", "1"),
     ]
     assert all("account_id=main" in tile["href"] for tile in told)
+
+
+def test_health_shows_what_the_trader_measured_and_unknown_is_not_zero(left_home: Path, look: Look) -> None:
+    measured = {"feed_silence": 0.5, "clock_skew": None, "disk_free": 0.25}
+    look.change = lambda reading: changed(reading, measured=measured)
+    rows = look("health", left_home, "viewer").rows("Measured")
+    assert [{name: row[name] for name in measured} for row in rows] == [measured] * 3
+    look.change = lambda reading: changed(reading, measured={})
+    assert look("health", left_home, "viewer").state("Measured")["none"].startswith("Not known")
+
+
+def test_what_was_measured_is_the_word_of_a_trader_that_runs(paper_home: Path) -> None:
+    told = json.loads((paper_home / "health.json").read_text())["accounts"]
+    beat(paper_home)
+    for one in told:
+        now = read_home(paper_home).account(one["exchange"], one["account_id"])
+        assert dict(now.measured) == one["more"]["measured"]
+    beat(paper_home, age_s=60.0)
+    assert not any(one.measured for one in read_home(paper_home).accounts)
