@@ -107,7 +107,8 @@ def test_equity_tells_its_change_and_its_depth(page: WidgetPage):
     points = [(start + n * 60_000_000_000, value) for n, value in enumerate(("100", "120", "90", "108"))]
     page.add("equity", Equity(points, quote="USD"))
     facts = " ".join(page.page.locator("#equity .facts").inner_text().split())
-    assert "equity 108.00 USD since start +8.00 (+8.00 %) under the peak 10.00 % deepest 25.00 %" in facts
+    assert "equity 108.00 USD since 2026-03-23, the oldest shown, +8.00 (+8.00 %)" in facts
+    assert "under the peak shown 10.00 % deepest shown 25.00 %" in facts
     page.page.locator("#equity canvas").focus()
     for _ in range(2):
         page.page.keyboard.press("ArrowLeft")

@@ -49,6 +49,18 @@ def test_a_late_page_gets_the_latest_state_with_its_age():
     assert sent[0]["age_ms"] < 60_000
 
 
+def test_what_is_not_of_now_is_marked_in_every_message_until_it_is():
+    tiles = Tiles()
+    sent = listened(tiles)
+    tiles.mark_old("as proven 12:03:07 UTC: the trader does not run")
+    tiles.show_state({"tiles": []})
+    tiles.word()
+    comes(tiles)
+    tiles.mark_old(tiles.old)
+    tiles.mark_old("")
+    assert [bool(message["old"]) for message in sent] == [True, True, True, True, False]
+
+
 @pytest.mark.parametrize("message", [None, "ready", {"type": "resume"}, {}])
 def test_other_words_of_a_page_are_passed_over(message: Any):
     tiles = Tiles()

@@ -1,10 +1,12 @@
 """What looks alike and is not: a stop and one that is not there, old figures and new, being closed and being flat."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from novapulse.ui.widgets import Equity, Hold, Meters, Positions, Rows, StatusStrip, Tiles
+from novapulse.ui.widgets import Candles, Equity, Hold, Ladder, Meters, Positions, Rows, StatusStrip, Tiles
 from tests.ui.widgets import samples
 from tests.ui.widgets.page import ORIGIN, WidgetPage
 from tests.ui.widgets.test_hold import Server, outcome, press
@@ -220,3 +222,42 @@ def test_the_curve_counts_from_the_accounts_own_start_and_peak(page: WidgetPage)
     facts.get_by_text("since the start, 2001-09-09, +22.00 (+25.00 %)").wait_for()
     assert "under the peak 20.00 %" in facts.inner_text()
     assert "deepest shown 20.00 %" in facts.inner_text()
+
+
+def test_a_price_has_the_digits_of_its_market_and_not_those_of_a_float(page: WidgetPage):
+    """A bug: one close of 398.53000000000003 gave every price eight digits."""
+    bars = samples.bars(3)
+    noisy = replace(
+        bars, close=np.array([398.5, 0.1 + 398.43, 398.53000000000003]), high=bars.high + 1e6, low=bars.low * 0
+    )
+    page.add("candles", Candles(noisy), stale_s=0)
+    page.page.locator("#candles .legend b", has_text="398.53").wait_for()
+    assert "398.530" not in page.page.locator("#candles .legend").inner_text()
+
+
+def test_a_regime_has_one_colour_whatever_stands_beside_it(page: WidgetPage):
+    """A bug: the colour was that of its place among the names shown, and six names shared five colours."""
+    names = ["range-low", "range-normal", "range-high", "trend-low", "trend-normal", "trend-high"]
+    bars = samples.bars(12)
+    colors: dict[str, set[str]] = {}
+    for number, shown in enumerate((names, names[3:], ["calm", "trend-high"])):
+        chart = Candles(bars)
+        ends = [int(bars.ts_close_ns[2 * n]) for n in range(len(shown))]
+        chart.show_regimes({"name": one, "from_ns": end, "to_ns": end} for one, end in zip(shown, ends, strict=True))
+        page.add(f"chart{number}", chart, stale_s=0)
+        page.tell(f"chart{number}", chart.state)
+        for key in page.page.locator(f"#chart{number} .keys span").all():
+            color = key.locator("i").evaluate("(one) => one.style.background")
+            colors.setdefault(key.inner_text(), set()).add(color)
+    assert all(len(found) == 1 for found in colors.values()), colors
+    assert len(set.union(*(colors[name] for name in names))) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"), [("61824.01", "spread 0.01, 0.0016 bps"), ("61886", "spread 62.00, 10.02 bps")]
+)
+def test_a_tight_spread_is_not_none(page: WidgetPage, ask: str, said: str):
+    page.add("ladder", Ladder())
+    page.tell("ladder", {"asks": [[ask, "1"]], "bids": [["61824.00", "1"]], "price_digits": 2})
+    words = page.page.locator("#ladder .middle").inner_text().split("\n")
+    assert words[1] == said

@@ -92,7 +92,9 @@ class Candles {
   private reload(anew: boolean): void {
     const range = this.plot.chart.timeScale().getVisibleLogicalRange();
     this.empty.hidden = this.rows.length > 0;
-    this.digits = digitsOf(this.rows.slice(-300).flatMap((row) => [row[1], row[4]]));
+    // What floats add behind the tenth figure is no digit of the price.
+    const price = (value: number | undefined): number => Number((value ?? NaN).toPrecision(10));
+    this.digits = digitsOf(this.rows.slice(-300).flatMap((row) => [price(row[1]), price(row[4])]));
     this.plot.show(this.rows, this.step_s(), this.digits);
     const count = this.rows.length;
     if (!anew && range) this.plot.chart.timeScale().setVisibleLogicalRange(range);

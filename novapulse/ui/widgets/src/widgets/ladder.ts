@@ -12,6 +12,9 @@ interface Level {
   sumShare: number;
 }
 
+/** Two figures of what is small: a spread of 0.0016 is not 0. */
+const bpsText = (bps: number): string => (bps > 0 && bps < 0.1 ? Number(bps.toPrecision(2)).toFixed(-Math.floor(Math.log10(bps)) + 1) : bps.toFixed(2));
+
 function makeRow(side: string): { element: HTMLElement; update: (level: Level & { priceDigits: number; qtyDigits: number }) => void } {
   const [bar, sumBar] = [h("i"), h("i", "total")];
   const [price, qty, sum] = [h("span", "price"), h("span", "qty"), h("span", "sum")];
@@ -81,7 +84,7 @@ export default widget("ladder", ({ model, head, body }) => {
     tell(middle, both ? figure(((ask + bid) / 2).toFixed(priceDigits + 1), priceDigits + 1) : "one side only");
     const bps = both ? ((ask - bid) / ((ask + bid) / 2)) * 1e4 : null;
     const crossed = both && bid >= ask;
-    tell(spread, crossed ? "crossed" : both ? `spread ${figure((ask - bid).toFixed(priceDigits))}, ${(bps ?? 0).toFixed(2)} bps` : UNKNOWN);
+    tell(spread, crossed ? "crossed" : both ? `spread ${figure((ask - bid).toFixed(priceDigits))}, ${bpsText(bps ?? 0)} bps` : UNKNOWN);
     const [sold, bought] = [sells.at(-1)?.sum ?? 0, buys.at(-1)?.sum ?? 0];
     const imbalance = number(given["imbalance"]) ?? (sold + bought > 0 ? (bought - sold) / (bought + sold) : null);
     leaning.hidden = imbalance === null;
