@@ -20,9 +20,9 @@ from tests.killing import configuration
 FOLDER = Path(__file__).parent
 ACCOUNT = "exchange=coinbase&account_id=main"
 SYMBOLS = ["BTC/USD", "ETH/USD", "SOL/USD"]
-PICTURES = {"desk": (f"desk/?{ACCOUNT}", "dark"), "overview": ("overview/", "light")}
-_BARS_A_SECOND = 12.0
-_TRADES_MIN, _PATIENCE_S, _SETTLED_MS = 25, 240.0, 2_000
+MODES = {"desk": "dark", "overview": "light"}
+_BARS_A_SECOND = 5.0
+_TRADES_MIN, _PATIENCE_S, _SETTLED_MS = 6, 300.0, 400
 
 
 def take() -> None:
@@ -42,20 +42,24 @@ def take() -> None:
         (home / "config.yaml").write_text(yaml.safe_dump(settings))
         with trader(home), serving(home) as house:
             context = welcomed(browser, house)
-            _wait_for_trades(house)
-            for name, (path, mode) in PICTURES.items():
-                with looking(context, house.address, f"/apps/{path}", mode=mode) as looked:
+            symbol = _held(house)
+            for name, mode in MODES.items():
+                path = f"/apps/{name}/" + (f"?{ACCOUNT}&symbol={symbol}" if name == "desk" else "")
+                with looking(context, house.address, path, mode=mode) as looked:
                     looked.wait_drawn()
+                    one = looked.page.locator(".npw-positions li.one", has_text=symbol).first
+                    one.wait_for(timeout=_PATIENCE_S * 1000)
                     looked.page.wait_for_timeout(_SETTLED_MS)
                     looked.page.screenshot(path=FOLDER / f"{name}.png")
 
 
-def _wait_for_trades(house: House) -> None:
+def _held(house: House) -> str:
+    """Wait until the account has traded for a while and holds something; return what."""
     until_s = time.monotonic() + _PATIENCE_S
     while True:
         account = read_home(house.home).account("coinbase", "main")
         if account.trades >= _TRADES_MIN and account.positions:
-            return
+            return account.positions[0].symbol
         if time.monotonic() > until_s:
             sys.exit(f"after {_PATIENCE_S:g} s {account.trades} trades are closed: nothing worth a picture")
         time.sleep(0.2)
@@ -63,5 +67,5 @@ def _wait_for_trades(house: House) -> None:
 
 if __name__ == "__main__":
     take()
-    for taken in PICTURES:
+    for taken in MODES:
         print(f"{FOLDER / taken}.png: {(FOLDER / f'{taken}.png').stat().st_size / 1000:,.0f} kB")
