@@ -23,6 +23,7 @@ _ACCOUNTS: Columns = (
     {"key": "market_state", "label": "market", "kind": "status"},
     {"key": "unknown_orders", "label": "unknown orders", "kind": "figure", "digits": 0},
     {"key": "open_breaks", "label": "differences", "kind": "figure", "digits": 0},
+    {"key": "compared_ns", "label": "compared", "kind": "time"},
     {"key": "books", "label": "books", "kind": "status"},
     {"key": "as_of_seq", "label": "entry"},
     {"key": "why", "label": "why", "wide": True},

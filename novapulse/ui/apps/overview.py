@@ -11,7 +11,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
 from novapulse.ui.apps.commands import DOES
 from novapulse.ui.apps.frame import Page, actions, columns, not_of_now, note, stack
-from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, moment, unproven
+from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, unproven
 from novapulse.ui.widgets import Equity, Positions, Rows, Tiles
 
 CURVES_MAX = 6
@@ -136,7 +136,7 @@ def _books(reading: Overview, shown: Page) -> dict[str, Any]:
     return {
         "label": "books and venue",
         "value": f"{breaks} open" if breaks else "not known" if why else "agree",
-        "note": why or f"compared {moment(min(one.compared_ns or 0 for one in reading.accounts))} UTC",
+        "note": why or f"entry {reading.head_seq} of ledger {reading.ledger_id[:8]}",
         "level": "over" if breaks else "unknown" if why else "ok",
         "href": shown.link("health"),
     }

@@ -71,7 +71,7 @@ def test_an_unread_ledger_is_said_before_anything_else(left_home: Path, look: Lo
 @pytest.mark.parametrize(
     ("change", "value", "level", "said"),
     [
-        (lambda reading: running(reading), "agree", "ok", "compared"),
+        (lambda reading: running(reading), "agree", "ok", "entry "),
         (lambda reading: reading, "not known", "unknown", "the trader does not run"),
         (lambda reading: changed(running(reading), compared_ns=None), "not known", "unknown", "never compared"),
         (lambda reading: changed(running(reading), proven=False), "not known", "unknown", "cannot be read"),
