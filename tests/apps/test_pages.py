@@ -7,12 +7,14 @@ import itertools
 import os
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from novapulse.monitor import read_home
 from novapulse.ui.apps.frame import OF_ONE_ACCOUNT, PAGES
 from tests.apps.conftest import Visited
+from tests.apps.house import signed_in
 from tests.apps.page import looking
 
 ROLES = ("viewer", "operator")
@@ -93,6 +95,25 @@ def test_the_figures_of_an_account_are_its_own(visited: Visited) -> None:
         tiles.get_by_text("equity", exact=True).wait_for()
         shown = [f"{one.account_id} on {one.exchange}" for one in accounts if _cents(one.equity) in tiles.inner_text()]
     assert shown == ["second on kraken"]
+
+
+def test_a_page_whose_session_has_ended_leads_to_where_one_signs_in(chromium: Any, visited: Visited) -> None:
+    """A bug: it turned grey and led nowhere."""
+    address = visited.house.address
+    context = signed_in(chromium, visited.house, "vera")
+    with looking(context, address, f"/apps/desk/?{SECOND}") as looked:
+        looked.wait_drawn()
+        csrf = context.request.get(f"{address}/api/v1/session").json()["csrf"]
+        ended = context.request.delete(
+            f"{address}/api/v1/session", headers={"Origin": address, "X-CSRF": csrf, "Sec-Fetch-Site": "same-origin"}
+        )
+        assert ended.status == 204
+        link = looked.widget("Trader and accounts").get_by_role("link", name="Sign in again")
+        link.wait_for()
+        assert unquote(link.get_attribute("href") or "").endswith(f"/login?next=/apps/desk/?{SECOND}")
+        # What a browser says of a closed socket and of a 401.
+        looked.complaints = [one for one in looked.complaints if "401" not in one and "WebSocket" not in one]
+    context.close()
 
 
 def test_an_account_that_is_not_there_is_an_error_that_names_those_that_are(visited: Visited) -> None:
