@@ -3,6 +3,7 @@
 Run by `just picture`, from the root of the repository.
 """
 
+import signal
 import sys
 import tempfile
 import time
@@ -21,8 +22,8 @@ FOLDER = Path(__file__).parent
 ACCOUNT = "exchange=coinbase&account_id=main"
 SYMBOLS = ["BTC/USD", "ETH/USD", "SOL/USD"]
 MODES = {"desk": "dark", "overview": "light"}
-_BARS_A_SECOND = 5.0
-_TRADES_MIN, _PATIENCE_S, _SETTLED_MS = 6, 300.0, 400
+_BARS_A_SECOND = 12.0
+_TRADES_MIN, _PATIENCE_S, _SETTLED_MS = 10, 300.0, 900
 
 
 def take() -> None:
@@ -40,28 +41,27 @@ def take() -> None:
         settings |= {"accounts": accounts, "data": {**settings["data"], "exchange": "coinbase"}}
         settings["feed"] = {"source": "recorded", "speed": _BARS_A_SECOND}
         (home / "config.yaml").write_text(yaml.safe_dump(settings))
-        with trader(home), serving(home) as house:
+        with trader(home) as process, serving(home) as house:
             context = welcomed(browser, house)
-            symbol = _held(house)
+            _wait_for_trades(house)
             for name, mode in MODES.items():
-                path = f"/apps/{name}/" + (f"?{ACCOUNT}&symbol={symbol}" if name == "desk" else "")
+                path = f"/apps/{name}/" + (f"?{ACCOUNT}&symbol={SYMBOLS[0]}" if name == "desk" else "")
                 with looking(context, house.address, path, mode=mode) as looked:
                     looked.wait_drawn()
-                    one = looked.page.locator(".npw-positions li.one", has_text=symbol).first
-                    one.wait_for(timeout=_PATIENCE_S * 1000)
+                    held = looked.page.locator(".npw-positions li.one", has_text=SYMBOLS[0]).first
+                    held.wait_for(timeout=_PATIENCE_S * 1000)
+                    # Time stands still while the page draws what is held; it counts as silent only later.
+                    process.send_signal(signal.SIGSTOP)
                     looked.page.wait_for_timeout(_SETTLED_MS)
                     looked.page.screenshot(path=FOLDER / f"{name}.png")
+                    process.send_signal(signal.SIGCONT)
 
 
-def _held(house: House) -> str:
-    """Wait until the account has traded for a while and holds something; return what."""
+def _wait_for_trades(house: House) -> None:
     until_s = time.monotonic() + _PATIENCE_S
-    while True:
-        account = read_home(house.home).account("coinbase", "main")
-        if account.trades >= _TRADES_MIN and account.positions:
-            return account.positions[0].symbol
+    while (trades := read_home(house.home).account("coinbase", "main").trades) < _TRADES_MIN:
         if time.monotonic() > until_s:
-            sys.exit(f"after {_PATIENCE_S:g} s {account.trades} trades are closed: nothing worth a picture")
+            sys.exit(f"after {_PATIENCE_S:g} s {trades} trades are closed: nothing worth a picture")
         time.sleep(0.2)
 
 
