@@ -22,6 +22,7 @@ from novapulse.monitor.rows import (
     AlertState,
     BreakerState,
     BreakState,
+    DayState,
     DecisionState,
     FillState,
     OrderState,
@@ -140,7 +141,7 @@ def equity(exchange: str, account_id: str, caller: Reader, format: Format = "jso
     return answers.rows(points, f"equity-{exchange}-{account_id}", format)
 
 
-@router.get("/accounts/{exchange}/{account_id}/days", responses=many(ended.DayState))
+@router.get("/accounts/{exchange}/{account_id}/days", responses=many(DayState))
 def days(exchange: str, account_id: str, caller: Reader, format: Format = "json") -> Response:
     """List what each day of UTC brought, newest first."""
     found = ended.days_of(known(caller, exchange, account_id))
