@@ -89,8 +89,8 @@ def answer(draft: Draft, event: CommandReceived, done: bool, text: str) -> None:
 def _flatten(desk: Desk, draft: Draft, rows: list[int], verb: str) -> tuple[bool, str]:
     if desk.books.mode == Mode.HALTED and is_flat(desk):
         return True, "the account is halted and flat already"
-    if not desk.may_leave:
-        return False, "the account is halted, its positions are left to their stops: resume-from-halt comes first"
+    if verb == "flatten" and not desk.may_leave:
+        return False, "the account is halted, its positions are left to their stops: kill closes them all the same"
     _cancel(desk, draft, rows)
     desk.want_flat("kill" if "kill" in (verb, desk.flat_wanted) else verb)
     stay_flat(desk, draft)

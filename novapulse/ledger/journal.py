@@ -41,6 +41,7 @@ class Ledger(Reads):
         self.notices = tuple(notice for notice in notices if notice)
         self._doubt: tuple[int, bytes] | None = None
         self._known_balances: set[tuple[str, str, str, str]] = set()
+        self._written_states: dict[AccountKey, tuple[int, bytes]] = {}
 
     @classmethod
     def open(
@@ -144,7 +145,7 @@ class Ledger(Reads):
                 if self._doubt is not None:
                     self._settle_doubt()
                 rows = rows_of(drafts, head_seq, head_hash)
-                self._write(rows, drafts)
+                states = self._write(rows, drafts)
                 self._end(rows)
             except storage.errors as error:
                 failure = storage.failure(error)
@@ -157,6 +158,8 @@ class Ledger(Reads):
                 storage.rollback()
                 raise
             self._known_balances.update(rows.deltas)
+            if self.storage.exclusive:
+                self._written_states.update(states)
 
     def _head_of_ours(self, commits: Sequence[tuple[AccountKey, Commit]]) -> tuple[int, bytes]:
         """Lock and read the head, and refuse where one of the accounts is not ours."""
@@ -174,7 +177,8 @@ class Ledger(Reads):
                 raise self.leases.overtaken(account, self.leases.read(account))
         return head or self.head()
 
-    def _write(self, rows: Rows, drafts: Drafts) -> None:
+    def _write(self, rows: Rows, drafts: Drafts) -> dict[AccountKey, tuple[int, bytes]]:
+        """Write everything, and return the states of accounts with their entries."""
         sql, execute, many = self._sql, self.storage.execute, self.storage.many
         if rows.event:
             if rows.posting:
@@ -190,23 +194,32 @@ class Ledger(Reads):
                     many(sql.add_balance, sorted(unknown))
                 many(sql.move_balance, [(amount, *key) for key, amount in rows.deltas.items()])
             execute(sql.move_head, (rows.seq, rows.hash))
+        states: dict[AccountKey, tuple[int, bytes]] = {}
         for account, commit, _ in drafts:
             here = (account.exchange, account.account_id)
             if commit.state or commit.ts_close_ns:
-                self._put_checkpoint(account, commit, rows.last_seq.get(account, 0))
+                before = states.get(account) or self._written_states.get(account)
+                states[account] = self._put_checkpoint(account, commit, rows.last_seq.get(account, 0), before)
             if commit.holds:
                 runs = [(*here, r.instrument.symbol, r.first_ns, r.last_ns, r.reason, r.bars) for r in commit.holds]
                 many(sql.put_hold_run, runs)
+        return states
 
-    def _put_checkpoint(self, account: AccountKey, commit: Commit, seq: int) -> None:
+    def _put_checkpoint(
+        self, account: AccountKey, commit: Commit, seq: int, before: tuple[int, bytes] | None
+    ) -> tuple[int, bytes]:
         here, state = (account.exchange, account.account_id), commit.state
         if not (state and seq):
             # Without records the state follows from those that it followed from before; without a state it is that one.
-            row = self.storage.execute(self._sql.read_checkpoint, here).fetchone()
-            _, seq, before = (0, 0, b"") if row is None else row
-            state = state or bytes(before)
+            seq, last = before or self._read_state(account)
+            state = state or last
         state = sealed(state, account, commit.ts_close_ns, seq)
         self.storage.execute(self._sql.put_checkpoint, (*here, commit.ts_close_ns, seq, state))
+        return seq, state
+
+    def _read_state(self, account: AccountKey) -> tuple[int, bytes]:
+        row = self.storage.execute(self._sql.read_checkpoint, (account.exchange, account.account_id)).fetchone()
+        return (0, b"") if row is None else (row[1], bytes(row[2]))
 
     def _end(self, rows: Rows) -> None:
         if self._sql.notify and rows.event:

@@ -163,13 +163,31 @@ def test_a_second_kill_of_an_account_that_is_halted_and_flat_is_done_already(ver
     assert (answer.done, answer.text) == (True, "the account is halted and flat already")
 
 
-def test_a_kill_of_a_halted_account_whose_entry_may_still_fill_is_refused():
+def test_a_halted_account_is_flattened_by_a_kill_alone():
     scene = Kept()
-    resting(scene)
+    held(scene)
     say(scene, "halt")
-    answer = say(scene, "kill")
-    assert not answer.done
-    assert "resume-from-halt" in answer.text
+    refused = say(scene, "flatten")
+    assert not refused.done
+    assert "kill" in refused.text
+    assert not exits(scene)
+    assert say(scene, "kill").done
+    (leaving,) = exits(scene)
+    executed(scene, leaving, 10_000, "X1")
+    assert is_flat(scene.desk)
+    assert scene.desk.books.mode is Mode.HALTED
+
+
+def test_what_a_halted_account_may_still_be_given_is_left_behind_a_kill():
+    scene = Kept()
+    submit = resting(scene)
+    say(scene, "halt")
+    assert say(scene, "kill").done
+    assert not is_flat(scene.desk)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    (leaving,) = exits(scene)
+    executed(scene, leaving, 10_000, "X1")
+    assert is_flat(scene.desk)
 
 
 def test_a_flatten_behind_a_kill_is_still_a_kill():
