@@ -92,7 +92,7 @@ class Life:
         """What a trader of this account would keep, as far as an audit looks at it."""
         count, reserved = len(self.bases), self.reserved // self.finer
         told = {
-            "version": 1,
+            "version": kept_state.VERSION,
             "account": [self.account.exchange, self.account.account_id],
             "instruments": [[self.account.exchange, f"{base}/{self.quote}"] for base in self.bases],
             "holds": {"an order": [reserved, reserved]} if reserved else {},

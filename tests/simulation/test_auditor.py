@@ -16,6 +16,7 @@ from novapulse.ledger import chain, outbox, statistics
 from novapulse.simulation import at_rest, on_records, on_requests
 from novapulse.simulation.auditor import INVARIANTS, Broken
 from novapulse.simulation.host import Host
+from novapulse.simulation.relay import LOOKS_EVERY
 from novapulse.simulation.scene import scene_of
 from novapulse.simulation.seeds import world_of
 from novapulse.simulation.storm import StormyWorld
@@ -75,7 +76,8 @@ def an_outbox_that_passes_over_an_event(world: StormyWorld) -> None:
     world.auditor.relay.ledger_is_old()
     skips = {**outbox._STATEMENTS, "fetch": outbox._STATEMENTS["fetch"].replace("seq > ?", "seq > 1 + ?")}
     with patch.object(outbox, "_STATEMENTS", skips):
-        world.auditor.closed(world.hosts[0])
+        for _ in range(LOOKS_EVERY):
+            world.auditor.closed(world.hosts[0])
 
 
 def an_outbox_that_ends_too_early(world: StormyWorld) -> None:
