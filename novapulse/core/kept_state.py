@@ -33,8 +33,6 @@ _BEFORE_SEAL = b'{"seal":"'
 _SEAL_AT = HEAD.size + len(_BEFORE_SEAL)
 UNSEALED = _BEFORE_SEAL + b"0" * _SEAL_SIZE + b'",'
 """How the mapping of a state begins that is not sealed yet."""
-_BEFORE_SEALS = b'{"version":1,'
-"""How it began before there were seals."""
 
 _RUN = struct.Struct(">4q")
 _COUNTERS = 2
@@ -82,13 +80,11 @@ def check_seal(state: bytes, account: AccountKey, ts_close_ns: int, seq: int) ->
     Raises:
         ValueError: It is damaged, or of another row.
     """
-    if _has_seal(state):
-        if state[_SEAL_AT : _SEAL_AT + _SEAL_SIZE] != _seal(state, account, ts_close_ns, seq):
-            raise ValueError("its seal is broken: it is damaged, or of another account, close or entry")
-    elif not state.startswith(_BEFORE_SEALS, HEAD.size):
-        raise ValueError(f"it begins with {state[: HEAD.size + 12]!r}: its seal is not where it should be")
-    else:
+    if not _has_seal(state):
         parts(state)
+        raise ValueError(f"it begins with {state[: HEAD.size + 12]!r}: its seal is not where it should be")
+    if state[_SEAL_AT : _SEAL_AT + _SEAL_SIZE] != _seal(state, account, ts_close_ns, seq):
+        raise ValueError("its seal is broken: it is damaged, or of another account, close or entry")
 
 
 def _has_seal(state: bytes) -> bool:

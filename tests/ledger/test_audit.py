@@ -1,5 +1,6 @@
 """An audit names the first entry that is not as it was written, whatever was done behind the journal's back."""
 
+import json
 import shutil
 import sqlite3
 import threading
@@ -374,22 +375,20 @@ def test_a_hold_of_the_state_that_the_books_do_not_have_is_named(tmp_path: Path)
     assert sorted("USD in hold" in fault.what for fault in audit(path).faults) == [False, True]
 
 
-def test_a_state_of_before_there_were_seals_is_still_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "said"), [(kept_state.VERSION, "its seal is not where"), (1, "of version 1")])
+def test_a_state_without_a_seal_is_named(tmp_path: Path, version: int, said: str) -> None:
     path = tmp_path / "old.db"
     life = write_life(path, seed=3, rounds=2)[MAIN]
 
-    def old(*_: object) -> bytes:
-        whole = life.state()
-        magic, told, runs, books = kept_state.HEAD.unpack_from(whole)
-        behind = kept_state.HEAD.size + len(kept_state.UNSEALED)
-        head = kept_state.HEAD.pack(magic, told - len(kept_state.UNSEALED) + 1, runs, books)
-        return head + b"{" + whole[behind:]
+    def unsealed(*_: object) -> bytes:
+        told, runs, books = kept_state.parts(life.state())
+        spelled = json.dumps({**{name: told[name] for name in told if name != "seal"}, "version": version}).encode()
+        return kept_state.HEAD.pack(kept_state.MAGIC, len(spelled), len(runs), len(books)) + spelled + runs + books
 
-    replace_state(path, MAIN, old)
-    assert audit(path).ok
-    life.held["BTC"] += 100
-    replace_state(path, MAIN, old)
-    assert [fault.where for fault in audit(path).faults] == ["checkpoint.state"]
+    replace_state(path, MAIN, unsealed)
+    (fault,) = audit(path).faults
+    assert fault.where == "checkpoint.state"
+    assert said in fault.what
 
 
 def test_an_older_state_put_back_is_named(tmp_path: Path) -> None:
@@ -683,7 +682,7 @@ def test_guards_that_are_missing_on_a_server_are_a_fault(postgresql: str) -> Non
 
 
 def test_a_ledger_on_a_server_is_proven_the_same(postgresql: str, whole: Path) -> None:
-    write_life(postgresql, seed=7, rounds=6)
+    write_life(postgresql, seed=7, rounds=6, started=True)
     found, in_a_file = audit(postgresql), audit(whole)
     assert found.ok, found.faults
     assert (found.entries, found.head_hash) == (in_a_file.entries, in_a_file.head_hash)
