@@ -51,7 +51,10 @@ def parts(state: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     if len(state) != HEAD.size + told_size + runs_size + books_size:
         raise ValueError(f"it has {len(state)} bytes and says otherwise")
     runs_at = HEAD.size + told_size
-    told: dict[str, Any] = json.loads(state[HEAD.size : runs_at])
+    try:
+        told: dict[str, Any] = json.loads(state[HEAD.size : runs_at])
+    except ValueError as wrong:
+        raise ValueError(f"it is damaged: its mapping cannot be read ({wrong})") from wrong
     if told.get("version") != VERSION:
         raise ValueError(
             f"it is of version {told.get('version')}, and this NovaPulse reads version {VERSION}: "
