@@ -32,14 +32,14 @@ class Disk:
         copy: An older state of it; empty for none.
     """
 
-    def __init__(self, scene: Scene, plan: FaultPlan, marks: Marks) -> None:
-        """Make an empty ledger that knows the scene's assets."""
+    def __init__(self, scene: Scene, plan: FaultPlan, marks: Marks, place: str = ":memory:") -> None:
+        """Make an empty ledger that knows the scene's assets, in memory or in a file."""
         self.plan = plan
         self.marks = marks
         self.full_until_ns = 0
         self.copy = b""
         self.now_ns = plan.begin_ns
-        self.ledger = Ledger.open(":memory:", durable=False, now_ns=plan.begin_ns, ledger_id=f"seed {plan.seed}")
+        self.ledger = Ledger.open(place, durable=False, now_ns=plan.begin_ns, ledger_id=f"seed {plan.seed}")
         self.ledger.register_assets(scene.scales)
 
     def commit(self, commits: Sequence[tuple[AccountKey, Commit]]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from novapulse.ledger.journal import Ledger
 from novapulse.simulation.auditor import Broken, Violation
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.plan import plan_of
@@ -75,10 +74,7 @@ def soak(
     """
     path = folder / "soak.db"
     plan = plan_of(seed, faults - {Fault.OLD_BACKUP}, scene.begin_ns, scene.stormy_until_ns, scene.end_ns)
-    world = StormyWorld(scene, plan)
-    world.disk.ledger.close()
-    world.disk.ledger = Ledger.open(path, durable=False, now_ns=scene.begin_ns, ledger_id=f"soak {seed}")
-    world.disk.ledger.register_assets(scene.scales)
+    world = StormyWorld(scene, plan, place=str(path))
     samples: list[Sample] = []
 
     def measure() -> None:

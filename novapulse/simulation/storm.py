@@ -89,9 +89,11 @@ class StormyWorld(World):
         last_close_ns: The market's last close.
     """
 
-    def __init__(self, scene: Scene, plan: FaultPlan, crash_points: frozenset[int] | None = None) -> None:
+    def __init__(
+        self, scene: Scene, plan: FaultPlan, crash_points: frozenset[int] | None = None, place: str = ":memory:"
+    ) -> None:
         self.marks = Marks()
-        self.disk = Disk(scene, plan, self.marks)
+        self.disk = Disk(scene, plan, self.marks, place)
         super().__init__(Timeline(scene.begin_ns), self.disk)
         self.scene = scene
         self.plan = plan
