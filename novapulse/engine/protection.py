@@ -30,6 +30,8 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
         return
     if bracket is None:
         _arm(desk, draft, row)
+    elif bracket.status in _AT_WORK and _holds_more(desk, row, bracket):
+        _let_it_go(desk, draft, row, bracket)
     elif bracket.status in _AT_WORK:
         _explain(desk, draft, row, "")
         _follow_stop(desk, draft, row, bracket)
@@ -69,6 +71,27 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
         return
     target = desk.price_units(row, float(position.target_price))
     amend(desk, draft, bracket, Terms(qty_units, 0, wanted if moves else known, target))
+
+
+def _holds_more(desk: Desk, row: int, bracket: Order) -> bool:
+    """Tell whether another order filled as well, such as one that was refused: a bracket grows with its own alone."""
+    held = abs(desk.books.held_units(row))
+    if not bracket.request.attached_to or held <= bracket.terms.qty_units - bracket.filled_units:
+        return False
+    own = sum(
+        order.filled_units
+        for order in (*desk.orders.values(), *desk.closed.values())
+        if order.request.role is Role.ENTRY and order.request.decision_id == bracket.request.decision_id
+    )
+    return held > own
+
+
+def _let_it_go(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
+    # One that covers everything follows it: the venue ends no more than a bracket's own quantity.
+    desk.slots[row].drains.append(bracket.client_order_id)
+    desk.slots[row].protect = ""
+    cancel(desk, draft, bracket)
+    _explain(desk, draft, row, "a bracket over all that is held follows one that covers a part")
 
 
 def _arm(desk: Desk, draft: Draft, row: int) -> None:

@@ -23,7 +23,7 @@ from novapulse.core.messages import (
     TimerFired,
     VenueOrder,
 )
-from novapulse.core.orders import Filled, OrderRequest, OrderStatus, OrderType, Role, Seen, VenueState
+from novapulse.core.orders import Filled, OrderRequest, OrderStatus, OrderType, Role, Seen, Terms, VenueState
 from novapulse.core.postings import Book
 from novapulse.core.records import Intent
 from novapulse.simulation import on_requests
@@ -319,3 +319,25 @@ def test_positions_that_late_executions_opened_have_stops_by_names_that_no_other
     auditor = SimpleNamespace(tallies={ACCOUNT: OrderTally()}, broke=lambda *told: pytest.fail(str(told)))
     for stop in stops:
         on_requests.sys_6_never_loosened(auditor, SimpleNamespace(key=ACCOUNT), stop, stop.terms.stop_units)
+
+
+def test_a_bracket_that_covers_one_of_two_entries_gives_way_to_one_over_all_that_is_held():
+    scene = Kept()
+    first = refused(scene)
+    later = scene.enter()
+    scene.accept(later, "V3")
+    executed(scene, first, first.request.terms.limit_units, "L1")
+    price, units = later.request.terms.limit_units, later.request.terms.qty_units // 2
+    name, attached = later.request.client_order_id, later.request.protection.client_order_id
+    ids = name, "V3", "L2", later.request.instrument, later.request.side
+    scene.hear(FillReported(scene.wait(0.1), Filled(*ids, units, price, price * units * 100, 0, 0, scene.ts_ns)))
+    scene.hear(OrderReported(scene.wait(0.1), Seen(name, "V3", VenueState.CANCELED, units, scene.ts_ns)))
+    covers = Terms(units, 0, price - 500, price + 500)
+    scene.hear(OrderReported(scene.wait(0.1), Seen(attached, "S1", VenueState.LIVE, 0, scene.ts_ns, covers)))
+    assert attached in [one.client_order_id for one in scene.sent(Cancel)]
+    assert not scene.sent(Submit)
+    scene.hear(OrderReported(scene.wait(0.1), Seen(attached, "S1", VenueState.CANCELED, 0, scene.ts_ns, covers)))
+    (stop,) = scene.sent(Submit)
+    held = first.request.terms.qty_units + units
+    assert (stop.request.kind, stop.request.terms.qty_units) == (OrderType.BRACKET, held)
+    assert scene.desk.books.positions[0].qty_units == held
