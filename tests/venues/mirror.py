@@ -12,6 +12,7 @@ from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.orders import OrderRequest, OrderType, Protection, Role, Side, Terms
 from novapulse.core.records import Intent, OrderKind, Reason, Record
+from novapulse.execution.tactics import last_moment_ns
 from novapulse.parity.plain import PlainFold
 from novapulse.venues.simulated import SimulatedExchange
 from tests.backtest.builders import Book
@@ -54,10 +55,6 @@ class Mirror(PlainFold):
         self.sent: list[Sent | None] = [None] * len(bars)
         self.cursor = self.count = 0
         self.keeps_exits = keeps_exits
-        self.closes = [
-            {int(bar.ts_close_ns) for row in range(len(columns)) for bar in self._bars_inside(j, row)}
-            for j, columns in enumerate(bars)
-        ]
         self.amended = 0
 
     def _trade(self, j: int, bar: Record) -> None:
@@ -125,7 +122,7 @@ class Mirror(PlainFold):
         ):
             if sent.active_ns == order.active_ns:
                 return
-            if self.expiry(j) == 0 and self.is_live(sent) and sent.request.expires_ns == 0:
+            if self.is_live(sent):
                 self.chase(j, sent)
                 return
         if sent is not None:
@@ -175,11 +172,9 @@ class Mirror(PlainFold):
         self.sent[j] = Sent(request, int(order.decision_ts_ns), rests, float(order.limit_price), int(order.active_ns))
 
     def expiry(self, j: int) -> int:
-        """The venue ends what no bar comes in time for; what a bar closes on may yet be amended, and has no end."""
+        """The venue ends an entry at its last moment, and an exit never."""
         order = self._state.orders[j]
-        if order.kind == OrderKind.MARKET:
-            return int(order.expires_ns)
-        return 0 if order.expires_ns in self.closes[j] else int(order.expires_ns)
+        return int(last_moment_ns(order, self._rules)) if order.intent == Intent.ENTRY else 0
 
     def withdraw(self, sent: Sent, ts_ns: int) -> None:
         if self.is_live(sent):
