@@ -7,7 +7,6 @@ Invariants:
 """
 
 import base64
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -200,8 +199,3 @@ def decoded(text: str, dtype: "np.dtype[np.void]") -> Record:
     if len(raw) != dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes where a record has {dtype.itemsize}")
     return np.frombuffer(raw, dtype).copy()[0]
-
-
-def rows_with_brackets(desk: Desk) -> Iterable[int]:
-    """Yield the rows that hold a position."""
-    return np.flatnonzero(desk.books.positions["qty_units"]).tolist()

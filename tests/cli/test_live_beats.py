@@ -9,6 +9,7 @@ import pytest
 
 from novapulse.cli.live_beats import Beats
 from novapulse.engine.life import Life, Told
+from tests.ops.test_watchdog import heard
 
 
 @dataclass
@@ -36,15 +37,6 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("WATCHDOG_USEC", "60000000")
         monkeypatch.delenv("WATCHDOG_PID", raising=False)
         yield line
-
-
-def heard(line: socket.socket) -> list[str]:
-    messages = []
-    while True:
-        try:
-            messages.append(line.recv(4096).decode())
-        except BlockingIOError:
-            return messages
 
 
 def test_it_lives_while_its_ledger_takes_what_it_writes_and_one_account_runs(line: socket.socket) -> None:

@@ -14,6 +14,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Alert, Answer, Commit, Record
 from novapulse.core.orders import Fact
 from novapulse.core.ports import Fenced, Unwritable
+from novapulse.core.records import Mode
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import Feed, Listener, RecordedSignals, RecordedSource
 from novapulse.engine.gather import Gather
@@ -218,3 +219,10 @@ def trips(records: Sequence[Record]) -> list[tuple[Any, ...]]:
         "bars_held",
     )
     return [tuple(str(one.body[name]) for name in names) for one in records if one.kind == "round_trip_closed"]
+
+
+def mode_of(house: House, account: AccountKey) -> Mode:
+    """Return what an account of a house may do."""
+    trader = house.runners[account].trader
+    assert trader is not None
+    return trader.desk.books.mode

@@ -12,17 +12,11 @@ from novapulse.core.records import Mode
 from novapulse.engine.life import Life
 from novapulse.engine.orderly import Orderly
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
-from tests.engine.shell import House, failing, in_virtual_time
+from tests.engine.shell import House, failing, in_virtual_time, mode_of
 
 OTHER = AccountKey("kraken", "second")
 MINUTE_NS = 60 * SECOND_NS
 TICKS = noisy_ticks(bars=200)
-
-
-def mode_of(house: House, account: AccountKey) -> Mode:
-    trader = house.runners[account].trader
-    assert trader is not None
-    return trader.desk.books.mode
 
 
 @dataclass

@@ -17,17 +17,11 @@ from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.supervisor import Chore, Supervisor
 from novapulse.ops.health import AccountHealth
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks
-from tests.engine.shell import PATIENT, House, Leases, in_virtual_time, trips
+from tests.engine.shell import PATIENT, House, Leases, in_virtual_time, mode_of, trips
 
 OTHER = AccountKey("kraken", "second")
 MINUTE_NS = 60 * SECOND_NS
 TICKS = noisy_ticks(bars=200)
-
-
-def mode_of(house: House, account: AccountKey) -> Mode:
-    trader = house.runners[account].trader
-    assert trader is not None
-    return trader.desk.books.mode
 
 
 # ---- Tasks ----
