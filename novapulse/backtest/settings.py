@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +21,7 @@ class BacktestSettings(BaseModel):
     risk: RiskSettings = RiskSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Return the sha256 of the canonical JSON of these settings (16 hex digits): the name that decisions carry."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -8,6 +8,7 @@ Invariants:
 """
 
 import enum
+import functools
 import re
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
@@ -131,6 +132,7 @@ class Instrument:
         return replace(self, maker_fee_bps=maker_bps, taker_fee_bps=taker_bps)
 
 
+@functools.lru_cache(maxsize=1024)
 def digits(step: Decimal) -> int:
     """Return how many decimal digits are needed to write a step exactly, e.g. 2 for 0.05."""
     exponent = step.normalize().as_tuple().exponent

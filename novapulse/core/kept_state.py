@@ -9,6 +9,7 @@ Invariants:
   changed bit makes a sealed state look like one.
 """
 
+import functools
 import hashlib
 import json
 import struct
@@ -74,7 +75,8 @@ def sealed(state: bytes, account: AccountKey, ts_close_ns: int, seq: int) -> byt
     """
     if not _has_seal(state):
         return state
-    return state[:_SEAL_AT] + _seal(state, account, ts_close_ns, seq) + state[_SEAL_AT + _SEAL_SIZE :]
+    whole = memoryview(state)
+    return b"".join((whole[:_SEAL_AT], _seal(state, account, ts_close_ns, seq), whole[_SEAL_AT + _SEAL_SIZE :]))
 
 
 def check_seal(state: bytes, account: AccountKey, ts_close_ns: int, seq: int) -> None:
@@ -95,12 +97,18 @@ def _has_seal(state: bytes) -> bool:
 
 
 def _seal(state: bytes, account: AccountKey, ts_close_ns: int, seq: int) -> bytes:
-    row = json.dumps([account.exchange, account.account_id, ts_close_ns, seq]).encode()
+    row = f"{_spelled(account)}, {ts_close_ns}, {seq}]".encode()
     whole = memoryview(state)
     made = hashlib.sha256(len(row).to_bytes(4) + row)
     made.update(whole[:_SEAL_AT])
     made.update(whole[_SEAL_AT + _SEAL_SIZE :])
     return made.hexdigest().encode()
+
+
+@functools.lru_cache(maxsize=256)
+def _spelled(account: AccountKey) -> str:
+    # A JSON list that is not closed yet.
+    return json.dumps([account.exchange, account.account_id])[:-1]
 
 
 @dataclass(frozen=True, slots=True)

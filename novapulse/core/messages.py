@@ -406,7 +406,12 @@ class ReadSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Let `TimerFired` come at a moment; a timer of the same name is replaced."""
+    """Let `TimerFired` come at a moment; a timer of the same name is replaced.
+
+    Attributes:
+        name: Which timer.
+        at_ns: When, ns UTC; 0 takes the timer of that name back.
+    """
 
     name: str
     at_ns: int

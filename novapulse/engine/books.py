@@ -38,6 +38,9 @@ from novapulse.execution.rules import instrument_records
 EQUITY = 2
 """Place of the last equity among the gauges."""
 
+GAUGES = 5
+"""How many there are."""
+
 _MODES = tuple(Mode)
 _INTENTS = tuple(Intent)
 
@@ -115,22 +118,17 @@ class Books:
         self.instruments = tuple(instruments)
         self.records = instrument_records(self.instruments)
         self.rules = rules
-        self.account = np.zeros(1, ACCOUNT)
+        self._whole, parts = _side_by_side(count)
+        self.account, self.positions, self.orders, self.foreign_units, self.inside, self.last_bars, self.gauges = parts
         self._mode: NDArray[np.int32] = self.account["mode"]
-        self.positions = np.zeros(count, POSITION)
         self._held: NDArray[np.int64] = self.positions["qty_units"]
-        self.orders = np.zeros(count, ORDER)
         self._intents: NDArray[np.int32] = self.orders["intent"]
-        self.foreign_units = np.zeros(count, np.int64)
-        self.inside = np.zeros(count, np.int64)
         self.actions = np.zeros(count, ACTION)
         self._action_bytes = self.actions.view(np.uint8)
         self.seen_account = np.zeros(count, ACCOUNT)
         self.seen_positions = np.zeros(count, POSITION)
         self.groups = np.zeros(count)
-        self.last_bars = np.zeros(count, BAR_RECORD)
         self.last_signals = np.zeros(count, SIGNAL)
-        self.gauges = np.zeros(5)
         self.losses = np.zeros(2)
         self._steps = np.zeros(count, np.int64)
         self._denial = np.zeros(1, DENIAL)
@@ -198,7 +196,7 @@ class Books:
             self.losses,
         )
         here = present != 0
-        if here.all():
+        if 0 not in present.tolist():
             self.inside[:], self.last_bars[:], self.last_signals[:] = 0, bars, signals
         else:
             self.inside[here] = 0
@@ -383,13 +381,9 @@ class Books:
         order.notional = plan.notional * units / plan.units
         self.positions[row].pending_units = order.side * units
 
-    def _parts(self) -> tuple[Record, ...]:
-        books = (self.account, self.positions, self.orders, self.foreign_units)
-        return (*books, self.inside, self.last_bars, self.gauges)
-
     def packed(self) -> bytes:
         """Return every bit of the books."""
-        whole = b"".join(part.tobytes() for part in self._parts())
+        whole = self._whole.tobytes()
         return zlib.crc32(whole).to_bytes(4, "big") + whole
 
     def restore(self, packed: bytes) -> None:
@@ -398,17 +392,25 @@ class Books:
         Raises:
             ValueError: The bytes are of other instruments, or damaged.
         """
-        parts = self._parts()
-        size = sum(part.nbytes for part in parts)
-        whole = packed[4:]
+        whole, size = packed[4:], self._whole.nbytes
         if len(whole) != size:
             raise ValueError(f"books of {len(whole)} bytes for {len(self.positions)} instruments: expected {size}")
         if zlib.crc32(whole) != int.from_bytes(packed[:4], "big"):
             raise ValueError("the books' checksum is wrong: the state is damaged")
-        start = 0
-        for part in parts:
-            part[:] = np.frombuffer(whole[start : start + part.nbytes], part.dtype)
-            start += part.nbytes
+        self._whole[:] = np.frombuffer(whole, np.uint8)
+
+
+def _side_by_side(count: int) -> tuple[NDArray[np.uint8], list[Record]]:
+    # What is kept lies in one piece, so that it is packed in one piece: `core.kept_state` reads it in this order.
+    of_each = (POSITION, ORDER, np.dtype(np.int64), np.dtype(np.int64), BAR_RECORD)
+    shapes = [(ACCOUNT, 1), *((dtype, count) for dtype in of_each), (np.dtype(np.float64), GAUGES)]
+    whole = np.zeros(sum(dtype.itemsize * size for dtype, size in shapes), np.uint8)
+    parts, start = [], 0
+    for dtype, size in shapes:
+        end = start + dtype.itemsize * size
+        parts.append(whole[start:end].view(dtype))
+        start = end
+    return whole, parts
 
 
 def _reference(position: Record, order: Record, reason: int) -> float:

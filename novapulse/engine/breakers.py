@@ -182,6 +182,9 @@ class Breakers:
 
     def tick(self, ts_ns: int) -> list[Change]:
         """Let time pass: counts fall, and what is good again clears when its minimum time is over."""
+        nothing_is_on = not (self._seen or self._trips or self._excused)
+        if nothing_is_on and all(self.measured.get(name) == 0.0 for name in self._windows_ns):
+            return []
         changes = [change for name in self._windows_ns for change in self._counted(ts_ns, name)]
         for (name, instrument), trip in list(self._trips.items()):
             breaker = self._breakers[name]

@@ -95,9 +95,13 @@ class Reconciler:
                 wait_s = settings.fills_interval_s
         return round(wait_s * SECOND_NS)
 
+    def _answered(self, draft: Draft) -> None:
+        self.asked_ns = 0
+        draft.then(SetTimer("reconcile:answer", 0))
+
     def failed(self, draft: Draft, text: str) -> None:
         """Read again later; what was believed stays believed, and ages."""
-        self.asked_ns = 0
+        self._answered(draft)
         self.failures += 1
         wait = RETRY_S[min(self.failures, len(RETRY_S)) - 1]
         draft.then(SetTimer("reconcile:retry", draft.ts_ns + wait * SECOND_NS))
@@ -113,7 +117,8 @@ class Reconciler:
     def take(self, draft: Draft, snapshot: Snapshot) -> None:
         """Compare with a snapshot and do what follows."""
         desk = self.desk
-        self.asked_ns = self.failures = 0
+        self._answered(draft)
+        self.failures = 0
         desk.alert_over(draft, "reconcile", "the account can be read again")
         self._measure_clock(draft, snapshot)
         fills.take_all(desk, draft, snapshot.fills)

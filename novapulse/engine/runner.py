@@ -400,6 +400,8 @@ class AccountRunner:
         before = self._timers.pop(effect.name, None)
         if before is not None:
             before.cancel()
+        if not effect.at_ns:
+            return
 
         def fire() -> None:
             self._timers.pop(effect.name, None)

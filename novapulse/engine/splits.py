@@ -122,6 +122,8 @@ def is_behind(desk: Desk, draft: Draft, row: int, *prices: float) -> bool:
 
 def seen_bars(desk: Desk, draft: Draft, event: BarsClosed) -> BarsClosed:
     """Return a close without the bars of an instrument whose prices are not behind its split."""
+    if not any(slot.split_new for slot in desk.slots):
+        return event
     hidden = [row for row in np.flatnonzero(event.present).tolist() if not _has_seen(desk, draft, row, event.bars[row])]
     if not hidden:
         return event

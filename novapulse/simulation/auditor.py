@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from novapulse.core.messages import Amend, BarsClosed, Cancel, Commit, Effect, Event, Submit
+from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Submit
 from novapulse.core.orders import Fact
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
@@ -91,7 +91,6 @@ class Auditor:
         world: What is looked at.
         tallies: Account -> what was seen of its orders.
         relay: Who is given the events.
-        checks: How many looks were taken.
         is_ledger_old: An old copy was put back: what it lacks is not the traders' fault.
     """
 
@@ -99,7 +98,6 @@ class Auditor:
         self.world = world
         self.tallies = {host.key: OrderTally() for host in world.hosts}
         self.relay = Relay(world.disk)
-        self.checks = 0
         self.is_ledger_old = False
 
     def broke(self, invariant: str, node: Node, text: str) -> None:
@@ -134,19 +132,12 @@ class Auditor:
     def sent(self, host: Host, effect: Effect) -> None:
         """A request leaves."""
         if isinstance(effect, Submit | Cancel | Amend):
-            self.checks += 1
             on_requests.check(self, host, effect)
 
     def taken(self, host: Host, effect: Effect) -> None:
         """The venue took a request, and answers."""
         if isinstance(effect, Submit):
             on_requests.check_taken(self, host, effect)
-
-    def heard(self, host: Host, event: Event) -> None:
-        """A trader has dealt with an event."""
-        on_records.check_trader(self, host)
-        if isinstance(event, BarsClosed):
-            self.checks += 1
 
     def closed(self, host: Host) -> None:
         """A bar closed at the venue."""
@@ -175,7 +166,6 @@ class Auditor:
     def rested(self) -> None:
         """Two minutes of a calm are over."""
         for host in self.world.hosts:
-            self.checks += 1
             at_rest.check(self, host)
         self.world.marks.reached("healthy in a calm")
 

@@ -8,6 +8,7 @@ Invariants:
 import hashlib
 
 _MASK = (1 << 64) - 1
+_ROLLS = 2.0**53
 
 
 class Chance:
@@ -27,24 +28,20 @@ class Chance:
         if name is None:
             digest = hashlib.blake2b(f"{self.seed}\0{site}".encode(), digest_size=8).digest()
             name = self._names[site] = int.from_bytes(digest, "big")
-        return _mixed(name + count * 0x9E3779B97F4A7C15)
+        # The finalizer of splitmix64: every bit of the input reaches every bit of the output.
+        value = (name + count * 0x9E3779B97F4A7C15) & _MASK
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+        return value ^ (value >> 31)
 
     def roll(self, site: str) -> float:
         """Return the next number of a site in [0, 1)."""
-        return (self.bits(site) >> 11) / 9007199254740992.0
+        return (self.bits(site) >> 11) / _ROLLS
 
     def happens(self, site: str, probability: float) -> bool:
         """Tell whether something of a probability happens this time."""
-        return probability > 0.0 and self.roll(site) < probability
+        return probability > 0.0 and self.bits(site) >> 11 < probability * _ROLLS
 
     def between(self, site: str, low: int, high: int) -> int:
         """Return a whole number in [low, high]."""
         return low + self.bits(site) % (high - low + 1)
-
-
-def _mixed(value: int) -> int:
-    # The finalizer of splitmix64: every bit of the input reaches every bit of the output.
-    value &= _MASK
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
-    return value ^ (value >> 31)

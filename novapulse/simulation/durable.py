@@ -4,8 +4,10 @@ Invariants:
 - it holds what commits that succeeded said, nothing else; it can be made anew from the ledger and is then the same.
 """
 
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from novapulse.core.facts import KINDS, from_body
@@ -17,6 +19,22 @@ FILLS_KNOWN = 32
 
 FILLS_KEPT = 1000
 FILLED = "fill_booked"
+
+
+@dataclass(slots=True)
+class _Told:
+    """A record of an order's fact, and the fact once somebody asked for it."""
+
+    number: int
+    kind: str
+    body: Mapping[str, Any]
+    _fact: Fact | None = None
+
+    def fact(self) -> Fact:
+        """Return the fact: it does not change."""
+        if self._fact is None:
+            self._fact = from_body(self.kind, self.body)
+        return self._fact
 
 
 class Durable:
@@ -37,7 +55,6 @@ class Durable:
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
         records: How many.
-        recent: The records of the last facts of orders, ended ones included.
     """
 
     def __init__(self) -> None:
@@ -55,8 +72,9 @@ class Durable:
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
-        self.recent: deque[Record] = deque()
-        self._recent_fills = 0
+        self._recent: deque[_Told] = deque()
+        self._recent_of: defaultdict[str, deque[_Told]] = defaultdict(deque)
+        self._recent_fills: deque[_Told] = deque()
 
     def add_all(self, records: Iterable[Record]) -> None:
         """Take in records in their order."""
@@ -104,23 +122,31 @@ class Durable:
         Newest by the venue's time: what was heard late is booked behind what happened after it, and a venue tells
         again what happened last.
         """
-        booked = [(number, record) for number, record in enumerate(self.recent) if record.kind == FILLED]
-        happened = sorted(record.body["ts_event_ns"] for _, record in booked)[-fills:]
-        first = next((number for number, record in booked if record.body["ts_event_ns"] >= happened[0]), 0)
-        first = min([first, *(number for number, _ in booked[-fills:])])
-        recent = list(self.recent)
-        touched = {record.body["client_order_id"] for record in recent[first:]}
-        return [
-            from_body(record.kind, record.body)
-            for number, record in enumerate(recent)
-            if number >= first or record.body["client_order_id"] in touched
-        ]
+        booked = list(self._recent_fills)
+        happened = sorted(one.body["ts_event_ns"] for one in booked)[-fills:]
+        first = next((one.number for one in booked if one.body["ts_event_ns"] >= happened[0]), 0)
+        first = min([first, *(one.number for one in booked[-fills:])])
+        since = itertools.takewhile(lambda one: one.number >= first, reversed(self._recent))
+        touched = {one.body["client_order_id"] for one in since}
+        told = [one for name in touched for one in self._recent_of[name]]
+        return [one.fact() for one in sorted(told, key=lambda one: one.number)]
 
     def _remember(self, record: Record) -> None:
-        self.recent.append(record)
-        self._recent_fills += record.kind == FILLED
-        while self._recent_fills > FILLS_KEPT:
-            self._recent_fills -= self.recent.popleft().kind == FILLED
+        told = _Told(self.records, record.kind, record.body)
+        self._recent.append(told)
+        self._recent_of[record.body["client_order_id"]].append(told)
+        if record.kind == FILLED:
+            self._recent_fills.append(told)
+        while len(self._recent_fills) > FILLS_KEPT:
+            self._forget(self._recent.popleft())
+
+    def _forget(self, told: "_Told") -> None:
+        name = told.body["client_order_id"]
+        self._recent_of[name].popleft()
+        if not self._recent_of[name]:
+            del self._recent_of[name]
+        if told.kind == FILLED:
+            self._recent_fills.popleft()
 
     def _bust(self, client_order_id: str, venue_trade_id: str) -> None:
         fill = self.trades.get(venue_trade_id)

@@ -1,4 +1,4 @@
-"""Invariants of what is written, record by record, and of a trader between two events."""
+"""Invariants of what is written, record by record, and of a trader that has written."""
 
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         host.durable.add(record)
         if record.kind == "order_closed" and not _is_denied(host, record):
             ord_3_fills_are_cum(auditor, host, record)
+    ord_4_monotone(auditor, host)
     if commit.state:
         ord_11_cursor(auditor, host)
         ord_7_holds(auditor, host)
@@ -53,11 +54,6 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
 def _is_denied(host: Host, record: Record) -> bool:
     # The venue refused it and took it all the same: nobody can know that yet.
     return record.body["status"] == OrderStatus.REJECTED.value and record.body["client_order_id"] in host.denied
-
-
-def check_trader(auditor: "Auditor", host: Host) -> None:
-    """Look at a trader between two events."""
-    ord_4_monotone(auditor, host)
 
 
 def ord_8_sys_4_balanced(auditor: "Auditor", host: Host, record: Record) -> None:

@@ -34,6 +34,7 @@ from novapulse.core.messages import (
     SnapshotRead,
     Submit,
     SubmitEnded,
+    TimerFired,
 )
 from novapulse.core.orders import Filled, OrderType
 from novapulse.core.ports import Fenced, JournalError, Unwritable
@@ -150,8 +151,6 @@ class StormyWorld(World):
             self.process.rebuild(node)
             return
         self.perform(node, effects)
-        if node.trader is trader:
-            self.auditor.heard(node, event)
 
     def perform(self, node: Node, effects: Sequence[Effect]) -> None:
         """Carry effects out in order, unless the process ends in between."""
@@ -383,7 +382,9 @@ class StormyWorld(World):
         self.later(node, self.plan.chance.between("feed", 20, 600) * MILLISECOND_NS, lambda: self._feed(node, event))
 
     def _feed(self, host: Host, event: BarsClosed) -> None:
-        arrived = replace(event, ts_ns=self.now(host))
+        arrived = type(event)(
+            self.now(host), event.ts_close_ns, event.bars, event.signals, event.present, event.calibration
+        )
         if not self.is_stormy() or Fault.STALE_FEED not in self.plan.faults:
             self.deliver(host, arrived)
             return
@@ -414,6 +415,8 @@ def _told(event: Event) -> str:
     name = type(event).__name__
     if isinstance(event, BarsClosed):
         return f"{name} {event.ts_close_ns}"
+    if isinstance(event, TimerFired):
+        return f"{name} {event.name}"
     if isinstance(event, SnapshotRead):
         return f"{name} {event.snapshot.cursor} {len(event.snapshot.fills)}"
     return repr(event)

@@ -180,6 +180,9 @@ class World:
         self.timeline.at(self.timeline.now_ns + wait_ns, if_alive)
 
     def _set_timer(self, node: Node, effect: SetTimer) -> None:
+        if not effect.at_ns:
+            node.timers.pop(effect.name, None)
+            return
         number = next(self._numbers)
         node.timers[effect.name] = number
 
