@@ -319,7 +319,9 @@ def _add_simulate(commands: "Subparsers") -> None:
     parser.add_argument("--days", metavar="N", type=float, default=1.0, help="virtual days of each (1)")
     parser.add_argument("--faults", metavar="F", default="all", help="all, none, or names with commas between (all)")
     parser.add_argument("--pairs", metavar="N", type=int, default=4, help="instruments over both exchanges (4)")
-    parser.add_argument("--accounts", metavar="N", type=int, default=3, help="accounts, the third shares a pair (3)")
+    parser.add_argument(
+        "--accounts", metavar="N", type=int, default=3, help="accounts at most, some seeds have fewer (3)"
+    )
     parser.add_argument("--processes", metavar="N", type=int, default=1, help="how many seeds live at a time (1)")
     parser.add_argument("--list", action="store_true", help="print the faults and what each does, and do nothing")
     _add_json(parser)

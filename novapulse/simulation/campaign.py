@@ -16,7 +16,7 @@ from functools import partial
 
 from novapulse.simulation.faults import TABLE, Fault
 from novapulse.simulation.scene import scene_of
-from novapulse.simulation.seeds import SeedReport, run_seed
+from novapulse.simulation.seeds import SeedReport, cast_of, run_seed
 
 MUST_BE_REACHED = (
     *(f"fault {fault.value}" for fault in Fault if not TABLE[fault].never),
@@ -58,7 +58,7 @@ MUST_BE_REACHED = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Size of the worlds of a campaign."""
+    """Size of the worlds of a campaign, at most: a seed has all accounts or some of them."""
 
     days: float = 1.0
     pairs: int = 4
@@ -159,7 +159,7 @@ def _reports(seeds: Iterable[int], faults: frozenset[Fault], size: Size, process
 
 
 def _lived(seed: int, faults: frozenset[Fault], size: Size) -> SeedReport:
-    return run_seed(scene_of(size.days, size.pairs, size.accounts), seed, faults)
+    return run_seed(cast_of(scene_of(size.days, size.pairs, size.accounts), seed), seed, faults)
 
 
 def table_of_faults() -> list[dict[str, object]]:

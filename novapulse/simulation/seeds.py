@@ -4,9 +4,10 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from novapulse.simulation.auditor import Broken, Violation
+from novapulse.simulation.chance import Chance
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.plan import plan_of
 from novapulse.simulation.scene import Scene
@@ -49,6 +50,18 @@ class SeedReport:
     def ok(self) -> bool:
         """Whether nothing broke."""
         return self.violation is None
+
+
+def cast_of(scene: Scene, seed: int) -> Scene:
+    """Return a scene with the accounts of a seed: all of them in more than half of the seeds, else two or a single one.
+
+    What goes wrong beside others is not what goes wrong alone: one account and several are one code path, and both
+    are lived.
+    """
+    chance, count = Chance(seed), len(scene.parts)
+    wanted = count if chance.roll("all accounts") < 1 / 3 else chance.between("accounts", 1, count)
+    keys = sorted((part.key for part in scene.parts), key=lambda key: chance.roll(f"account {key}"))[:wanted]
+    return replace(scene, parts=tuple(part for part in scene.parts if part.key in keys))
 
 
 def world_of(

@@ -1,13 +1,15 @@
 """A hundred seeds with all faults: nothing breaks, everything is reached, and the same seed is the same world."""
 
 import os
+from collections import Counter
+from itertools import combinations
 
 import pytest
 
 from novapulse.simulation.campaign import MUST_BE_REACHED, Campaign, Size, run_campaign
 from novapulse.simulation.faults import TABLE, Fault, chosen
 from novapulse.simulation.scene import scene_of
-from novapulse.simulation.seeds import run_seed
+from novapulse.simulation.seeds import cast_of, run_seed
 
 SEEDS = range(100, 200)
 SIZE = Size(days=0.25)
@@ -49,8 +51,17 @@ def test_another_seed_is_another_event_log() -> None:
 
 
 def test_a_seed_does_not_depend_on_the_process_it_runs_in(campaign: Campaign) -> None:
-    alone = run_seed(scene_of(SIZE.days), SEEDS[-1], chosen("all"))
+    alone = run_seed(cast_of(scene_of(SIZE.days), SEEDS[-1]), SEEDS[-1], chosen("all"))
     assert alone.digest == campaign.reports[-1].digest
+
+
+def test_seeds_are_lived_with_one_account_with_some_and_with_all_in_every_mixture() -> None:
+    scene = scene_of(0.1)
+    casts = Counter(tuple(part.key for part in cast_of(scene, seed).parts) for seed in range(300))
+    everybody = tuple(part.key for part in scene.parts)
+    assert set(casts) == {some for size in (1, 2, 3) for some in combinations(everybody, size)}
+    assert 140 < casts[everybody] < 200
+    assert cast_of(scene_of(0.1, accounts=1), 7) == scene_of(0.1, accounts=1)
 
 
 def test_without_faults_nothing_unusual_is_reached() -> None:
