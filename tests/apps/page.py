@@ -62,6 +62,14 @@ class Looked:
         """The widget of a label."""
         return self.page.locator(f'.npw[aria-label="{label}"]')
 
+    def account(self, name: str) -> Any:
+        """An account of the strip, such as "kraken · main"; or the "Trader"."""
+        return self.widget("Trader and accounts").locator(".one", has=self.page.get_by_text(name, exact=True))
+
+    def tile(self, label: str) -> Any:
+        """The key figure of a label."""
+        return self.page.locator(".npw-tiles .tile", has=self.page.locator(".label").get_by_text(label, exact=True))
+
     def holds(self) -> Any:
         """Every button that acts."""
         return self.page.locator(".npw-hold button")

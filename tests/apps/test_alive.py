@@ -63,12 +63,12 @@ def test_an_operator_pauses_an_account_a_viewer_cannot_and_the_trader_outlives_t
             looked.wait_drawn()
             pause = looked.widget("Hold to pause")
             hold(pause.get_by_role("button"))
-            pause.get_by_role("alert").get_by_text("Done").wait_for()
+            pause.locator(".outcome.yes").get_by_text("Done", exact=True).wait_for()
             wait_until(lambda: mode_of(home, "main") == "paused", "the account is paused", process, PATIENCE_S)
-            looked.widget("Trader and accounts").get_by_text("paused").wait_for()
+            looked.account("kraken · main").locator(".held", has_text="paused").wait_for()
             kill = looked.widget("Hold to kill")
             hold(kill.get_by_role("button"))
-            kill.get_by_role("alert").get_by_text("Proven flat").wait_for()
+            kill.locator(".outcome.flat").get_by_text("Proven flat", exact=True).wait_for()
             assert read_home(home).account("kraken", "main").is_flat
         assert mode_of(home, "second") == "normal"
         house.process.kill()
@@ -93,10 +93,10 @@ def test_the_dashboards_say_that_the_trader_was_killed_and_show_what_was_proven_
         began_s = time.monotonic()
         process.wait()
         tiles.locator(".silence", has_text="the trader does not run").wait_for(timeout=SEEN_S * 1000)
-        strip.get_by_text("not running").wait_for(timeout=SEEN_S * 1000)
+        looked.account("Trader").get_by_text("■ not running", exact=True).wait_for(timeout=SEEN_S * 1000)
         seen_s = time.monotonic() - began_s
         assert seen_s <= SEEN_S, f"old figures looked new for {seen_s:.1f} s"
         strip.get_by_text("no sign of life for").first.wait_for()
         looked.widget("Positions").locator(".silence", has_text="as proven").wait_for(state="attached")
         equity = read_home(home).account("kraken", "main").equity
-        tiles.get_by_text(f"{equity:,.2f}").wait_for()
+        looked.tile("equity").locator(".value", has_text=f"{equity:,.2f}").wait_for()

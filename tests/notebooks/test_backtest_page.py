@@ -223,7 +223,7 @@ def test_a_long_run_shows_its_progress_blocks_nothing_and_can_be_cancelled(
         page.get_by_role("tab", name="Data").click()
         page.get_by_text("Quiet bars made").wait_for(timeout=2_000)
         assert page.locator(".np-progress").is_visible(), "the page answered only after the run"
-        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Cancel", exact=True).click()
         page.locator(".np-settings .np-wrong", has_text="cancelled").wait_for(timeout=2_000)
         page.locator(".np-progress").wait_for(state="hidden", timeout=2_000)
         assert figure(page, EQUITY) == before

@@ -5,6 +5,7 @@ The test run takes a choice in which every two of notebook, size and mode meet; 
 
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -41,13 +42,14 @@ def travel(page: Any) -> None:
     page.locator(".np-check .gain").first.wait_for()
     unfold(page)
     page.get_by_label("Mode").last.select_option("paused")
-    page.locator(".np-changed", has_text="the account is paused").wait_for()
+    because = page.locator(".np-changed", has_text=re.compile("^Because"))
+    because.locator("td", has_text="the account is paused").wait_for()
 
 
 def explore(page: Any) -> None:
-    page.get_by_role("tab", name="Orders").click()
+    page.get_by_role("tab", name="Orders", exact=True).click()
     page.get_by_text("State after it").wait_for()
-    page.get_by_role("tab", name="Proof").click()
+    page.get_by_role("tab", name="Proof", exact=True).click()
     page.get_by_role("button", name="Prove every entry").click()
     page.get_by_text("every one as it was written").wait_for()
 
@@ -56,8 +58,8 @@ def compare(page: Any) -> None:
     unfold(page)
     page.get_by_role("button", name="Run it again and compare").click()
     page.locator(".np-progress").wait_for()
-    page.get_by_role("button", name="Cancel").click()
-    page.locator(".np-wrong", has_text="cancelled").wait_for()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_text("cancelled", exact=True).wait_for()
 
 
 def prove(page: Any) -> None:
@@ -76,7 +78,7 @@ def walk(page: Any) -> None:
     label.wait_for()
     before = label.inner_text()
     page.get_by_role("button", name="Play").click()
-    page.locator(".np-play-at", has_text=before).wait_for(state="detached")
+    page.locator(".np-play-at", has_text=re.compile(f"^{re.escape(before)}$")).wait_for(state="detached")
 
 
 USES: dict[str, Callable[[Any], None]] = {
