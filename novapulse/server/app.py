@@ -79,6 +79,9 @@ def apps_of(folder: Path) -> ASGIApp:
     # marimo takes a second to load, and only the server wants it.
     from marimo import create_asgi_app
 
+    from novapulse.ui import apps
+
+    apps.load()
     served = create_asgi_app(quiet=True, include_code=False, session_ttl=PAGE_LINGERS_S)
     for file in sorted(folder.glob("*.py")):
         served = served.with_app(path=f"/{file.stem}", root=str(file))

@@ -1,5 +1,7 @@
 """marimo's own routes behind our gate: whoever is signed in looks at apps, and edits, runs and reads no code."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,11 @@ from typing import Any
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from novapulse.cli.serve import APPS_FOLDER
 from novapulse.control.roles import Role
 from novapulse.server.app import apps_of
 from novapulse.server.gate import CLOSED_BY_POLICY
+from novapulse.ui.apps.frame import PAGES
 from tests.server.conftest import House, Visitor
 
 CODE = """import marimo
@@ -78,6 +82,14 @@ def apps_house(home: Path, tmp_path: Path) -> Iterator[House]:
         yield made
     assert (folder / "x.py").read_text() == CODE
     assert [one.name for one in folder.iterdir() if one.suffix == ".py"] == ["x.py"]
+
+
+def test_no_kernel_imports_what_another_may_import_at_once() -> None:
+    """A bug: of two pages that were opened at once after a start, both ended in a deadlock of their imports."""
+    told = f"import pathlib, sys; from novapulse.server.app import apps_of; apps_of(pathlib.Path({str(APPS_FOLDER)!r}))"
+    command = [sys.executable, "-c", f"{told}; print(*sys.modules)"]
+    loaded = set(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+    assert {"IPython.display", "anywidget", *(f"novapulse.ui.apps.{name}" for name, _ in PAGES)} <= loaded
 
 
 @pytest.mark.parametrize("role", ROLES)
