@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from novapulse.server.parts import Parts
 
 APPS_FOLDER = Path(__file__).resolve().parents[2] / "apps"
-STOP_S = 3
-"""How long requests may take to end after the server was told to, s."""
 
 _BACKLOG = 128
 _PORT_MAX = 65_535
@@ -120,6 +118,7 @@ def server_of(parts: "Parts") -> "uvicorn.Server":
 
     from novapulse.server.app import apps_of, create_app
     from novapulse.server.lanes import SWITCH_S
+    from novapulse.server.stopping import STOP_S, Server
 
     # Whatever computes here lets a command go first, soon.
     sys.setswitchinterval(SWITCH_S)
@@ -135,7 +134,7 @@ def server_of(parts: "Parts") -> "uvicorn.Server":
         ws_max_size=1 << 20,
         timeout_graceful_shutdown=STOP_S,
     )
-    return uvicorn.Server(config)
+    return Server(config, apps)
 
 
 def first_link(parts: "Parts", address: str) -> str | None:

@@ -160,6 +160,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
         process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
+    finally:
         process.kill()
         process.wait()

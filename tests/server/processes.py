@@ -12,12 +12,16 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import KEY_SCOPES, SCOPES, Principal, Role, Via
 from novapulse.ops import health
 from tests.killing import ROOT, configuration, environment, make_home, start
 
 PATIENCE_S = 240
+PASSWORD = "violet kettle seven"
 _SERVING = re.compile(r"serving .* at http://([\d.]+):(\d+);")
 _SHELL = Principal("root", Role.ADMIN, SCOPES[Role.ADMIN], Via.CLI)
 
@@ -61,6 +65,22 @@ class Served:
     def live(self) -> str:
         return f"ws://{self.host}:{self.port}/api/v1/live"
 
+    @contextmanager
+    def page(self, app: str, kernel: str) -> Iterator[ClientConnection]:
+        """Open an app's page as a browser would: sign in, and let marimo start a kernel."""
+        origin = f"http://{self.host}:{self.port}"
+        connection = HTTPConnection(self.host, self.port, timeout=60)
+        words = {"name": "scripts", "password": PASSWORD}
+        sent = {"content-type": "application/json", "origin": origin, "sec-fetch-site": "same-origin"}
+        connection.request("POST", "/api/v1/session", json.dumps(words), sent)
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+        connection.close()
+        place = f"ws://{self.host}:{self.port}/apps/{app}/ws?session_id={kernel}"
+        with connect(place, origin=Origin(origin), additional_headers={"cookie": cookie}) as wire:
+            yield wire
+
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         connection = HTTPConnection(self.host, self.port, timeout=60)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -78,7 +98,7 @@ def serving(home: Path) -> Iterator[Served]:
     """Run a server at a free port; what it says is kept in the home folder."""
     plane = ControlPlane(home)
     if plane.people.get("scripts") is None:
-        plane.people.add(_SHELL, "scripts", Role.OPERATOR, password="violet kettle seven")
+        plane.people.add(_SHELL, "scripts", Role.OPERATOR, password=PASSWORD)
     key = plane.keys.make(_SHELL, "a test", tuple(KEY_SCOPES), 1, person="scripts").result
     said = home / "server.txt"
     words = ["serve", "--config", str(home / "config.yaml"), "--port", "0"]

@@ -89,6 +89,27 @@ def test_a_trader_does_not_notice_that_its_server_dies(home: Path) -> None:
         assert [one["mode"] for one in health["accounts"]] != ["normal"] * 3
 
 
+ENDS_S = 15
+"""Much longer than it takes; for ever is what it took."""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_open_pages_keep_no_server_from_ending(home: Path, times: int) -> None:
+    """A bug: Python waited for the threads of marimo's kernels, so it had to be killed."""
+    with serving(home) as served, served.page("desk", "s_abc123") as desk, served.page("risk", "s_abc124") as risk:
+        for page in (desk, risk):
+            assert json.loads(page.recv())["op"] == "kernel-ready"
+        for _ in range(times):
+            served.process.send_signal(signal.SIGINT)
+        for page in (desk, risk):
+            closed = read_to_the_end(page)
+            # Whatever else it said, a page would not look for the server again.
+            assert closed.rcvd is not None
+            assert (closed.rcvd.code, closed.rcvd.reason) == (1012, "")
+        assert served.process.wait(timeout=ENDS_S) == 0
+        assert "Traceback" not in (home / "server.txt").read_text()
+
+
 def test_told_to_stop_it_closes_its_sockets_and_ends_by_itself(home: Path) -> None:
     with serving(home) as served, connect(served.live, additional_headers=served.bearer) as wire:
         wire.recv()
