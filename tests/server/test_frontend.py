@@ -53,5 +53,6 @@ def test_every_file_that_a_page_of_marimo_names_is_there() -> None:
     client = TestClient(Starlette(routes=[Mount("/apps/assets", frontend_of_marimo())]))
     named = [part.split(b'"')[0].decode() for part in pointed.split(b'"/apps/assets/')[1:]]
     assert b"./assets/" not in pointed
+    assert not [name for name in named if name.endswith((".woff2", ".png"))], "a megabyte that no page of ours shows"
     assert len(named) > 20
     assert {client.get(f"/apps/assets/{name}").status_code for name in named} == {200}
