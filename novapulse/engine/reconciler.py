@@ -10,7 +10,7 @@ Invariants:
 - the venue's clock is read with its account: a slow reading makes no skew, and hides none that it proves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
@@ -194,13 +194,23 @@ class Reconciler:
     def _passed_over(self, snapshot: Snapshot, breaks: Sequence[Break]) -> list[Break]:
         # Balances that something has just happened to are not compared: what differed in them before still does.
         compared = {found.asset for found in breaks}
+        known = (*self.desk.breaks.values(), *self._of_an_earlier_life())
         return [
             found
-            for found in self.desk.breaks.values()
+            for found in known
             if found.subject == found.asset
             and found.asset not in compared
             and still_differs(self.desk, snapshot, found.asset)
         ]
+
+    def _of_an_earlier_life(self) -> Iterator[Break]:
+        # A restart remembers which differences were found, not what they were.
+        desk = self.desk
+        for key in sorted(desk.breaks_recorded - desk.breaks.keys()):
+            kind, _, asset = key.partition(":")
+            touched = tuple(desk.keys[row] for row, one in enumerate(desk.instruments) if one.base == asset)
+            text = f"{asset} differed before the trader was started anew"
+            yield Break(BreakClass(kind), asset, text, instruments=touched, asset=asset)
 
     def _forget_ignored(self, draft: Draft) -> None:
         # What was lived with was a difference of its size: another one in the same place is news.

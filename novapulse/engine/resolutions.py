@@ -188,13 +188,23 @@ class Resolutions:
     def _sweep(self, draft: Draft, one: SweepDust) -> None:
         desk = self.desk
         day = draft.ts_ns // DAY_NS
-        if desk.dust_days.get(one.asset) == day:
+        if desk.dust_days.get(one.asset) == day and not self._is_all_there_is(one):
             return
         desk.dust_days[one.asset] = day
         taken = self._take_amount(draft, one.asset, one.asset_units, own_money=False)
         if taken is not None:
             legs = move(one.asset, one.asset_units, Book.DUST, self._book_of(one.asset))
             draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units, **taken}, legs)
+
+    def _is_all_there_is(self, one: SweepDust) -> bool:
+        # A position that is nothing but dust cannot be left: its exit would be refused until the day is over.
+        desk = self.desk
+        held = [
+            desk.base_amount(row, desk.books.held_units(row))
+            for row, instrument in enumerate(desk.instruments)
+            if instrument.base == one.asset
+        ]
+        return any(0 < abs(units) <= abs(one.asset_units) and units * one.asset_units < 0 for units in held)
 
     def adopt(self, draft: Draft, found: Break) -> tuple[bool, str]:
         """Book a difference of amounts as it is, against SUSPENSE.

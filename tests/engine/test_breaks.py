@@ -5,8 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from novapulse.core.messages import CommandReceived, OrderReported, ReadSnapshot, SetTimer, SnapshotRead, TimerFired
-from novapulse.core.orders import Seen, VenueState
+from novapulse.core.messages import (
+    CommandReceived,
+    FillReported,
+    OrderReported,
+    ReadSnapshot,
+    SetTimer,
+    SnapshotRead,
+    Submit,
+    TimerFired,
+)
+from novapulse.core.orders import Filled, Seen, Side, VenueState
 from novapulse.core.records import Mode
 from novapulse.engine.report import health_of
 from novapulse.engine.runner import Life
@@ -15,6 +24,15 @@ from tests.engine.test_late_evidence import Kept
 from tests.engine.test_trader import fill_entry
 
 CENT = 10**6
+
+
+def sell_by_stop(scene: Kept, submit: Submit, units: int) -> None:
+    """Let the bracket of an entry sell some of it."""
+    name, price = submit.request.protection.client_order_id, submit.request.terms.limit_units - 10
+    ids = (name, "V2", f"T-stop-{units}", submit.request.instrument, Side.SELL)
+    scene.hear(OrderReported(scene.wait(1), Seen(name, "V2", VenueState.LIVE, 0, scene.ts_ns)))
+    scene.hear(FillReported(scene.wait(1), Filled(*ids, units, price, price * units * 10**2, 0, 0, scene.ts_ns)))
+    scene.hear(OrderReported(scene.wait(1), Seen(name, "V2", VenueState.CANCELED, units, scene.ts_ns)))
 
 
 class Short(Kept):
@@ -113,18 +131,41 @@ def test_what_blocks_nothing_or_is_ignored_is_read_in_the_rhythm_alone():
     assert scene.next_retry_s() is None
 
 
-def test_missing_cash_goes_on_freezing_the_account_while_it_cannot_be_compared():
+@pytest.mark.parametrize("anew", [False, True], ids=["one life", "a restart in between"])
+def test_missing_cash_goes_on_freezing_the_account_while_it_cannot_be_compared(anew):
     scene = Short()
     submit = scene.enter()
     scene.accept(submit)
     for _ in range(3):
         scene.read(USD=-500 * CENT, wait_s=20)
     assert not scene.desk.ready
+    if anew:
+        scene.start_anew()
     fill_entry(scene, submit, 5000)
     scene.read(USD=-500 * CENT, wait_s=1)
     assert not scene.desk.ready
     assert "D13:USD" in scene.desk.breaks
     assert "D13:USD" not in [record.body["key"] for record in scene.journal.records("break_resolved")]
+
+
+def test_what_is_left_of_a_position_that_the_venue_has_not_is_swept_at_once_although_its_day_was_swept():
+    """Found by a seed: an exit of one unit was sent again and again, and refused as often."""
+    scene = Short()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, 5000)
+    for _ in range(2):
+        scene.read(BTC=-1, wait_s=20)
+    assert scene.desk.books.held_units(0) == 4999
+    sell_by_stop(scene, submit, 4998)
+    assert scene.desk.books.held_units(0) == 1
+    scene.read(BTC=-1, wait_s=20)
+    assert scene.desk.books.held_units(0) == 0
+    assert [record.body["asset_units"] for record in scene.journal.records("dust_swept")] == [-1, -1]
+    assert len(scene.journal.records("round_trip_closed")) == 1
+    scene.wait(600)
+    scene.hear(TimerFired(scene.ts_ns, "exit:0"))
+    assert not scene.sent(Submit)
 
 
 def test_a_reading_that_is_too_old_resolves_nothing():
