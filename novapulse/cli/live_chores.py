@@ -9,6 +9,7 @@ import structlog
 from novapulse import __version__
 from novapulse.cli.live_beats import HEALTH_EVERY_S, Beats
 from novapulse.cli.live_session import Session, listed
+from novapulse.cli.live_votes import LastVotes
 from novapulse.core.bars import DAY_NS
 from novapulse.engine.report import health_of
 from novapulse.engine.supervisor import Chore, Supervisor
@@ -26,8 +27,9 @@ HOLD_RUNS_KEPT_NS = 90 * DAY_NS
 
 def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tuple[Chore, ...]:
     """Return what is done beside the trading: health, measurements, the ledger's end, signs of life, tidying up."""
+    votes = LastVotes(supervisor.feeds)
     return (
-        Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, running=True)),
+        Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, votes, running=True)),
         Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
         Chore("ledger", HEALTH_EVERY_S, partial(_stop_without_ledger, session, supervisor)),
         Chore("watchdog", HEALTH_EVERY_S, Beats(supervisor)),
@@ -41,25 +43,34 @@ def _stop_without_ledger(session: Session, supervisor: Supervisor) -> None:
         supervisor.ask_stop(f"the ledger is not written any more: {session.ledger.gone}")
 
 
-def _write_health(session: Session, supervisor: Supervisor, timeline: Timeline, *, running: bool) -> Callable[[], None]:
-    now_ns = timeline.now_ns()
-    content = health.document(
-        [health_of(runner, now_ns) for runner in supervisor.runners.values()],
-        now_ns=time.time_ns(),
-        ledger_id=session.ledger.ledger_id,
-        ledger_place=str(session.ledger.place),
-        version=__version__,
-        session=session.name,
-        reasons=[f"nobody looks after {listed(session.left_alone)}"] if session.left_alone else (),
-        running=running,
-    )
-    return lambda: health.write(session.home / health.FILE, content)
+def _write_health(
+    session: Session, supervisor: Supervisor, timeline: Timeline, votes: LastVotes, *, running: bool
+) -> Callable[[], None]:
+    now_ns, beat_ns = timeline.now_ns(), time.time_ns()
+    accounts = [health_of(runner, now_ns) for runner in supervisor.runners.values()]
+    add_votes = votes.asked(accounts)
+
+    def write() -> None:
+        add_votes()
+        content = health.document(
+            accounts,
+            now_ns=beat_ns,
+            ledger_id=session.ledger.ledger_id,
+            ledger_place=str(session.ledger.place),
+            version=__version__,
+            session=session.name,
+            reasons=[f"nobody looks after {listed(session.left_alone)}"] if session.left_alone else (),
+            running=running,
+        )
+        health.write(session.home / health.FILE, content)
+
+    return write
 
 
 def last_health(session: Session, supervisor: Supervisor, timeline: Timeline) -> None:
     """Write the document of a trader that has stopped."""
     try:
-        _write_health(session, supervisor, timeline, running=False)()
+        _write_health(session, supervisor, timeline, LastVotes(supervisor.feeds), running=False)()
     except OSError as wrong:
         _log.warning("the last health document was not written", error=str(wrong))
 

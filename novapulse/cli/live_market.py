@@ -15,11 +15,13 @@ from novapulse.cli.console import UsageError
 from novapulse.config import AccountSettings, Loaded, Settings, settings_of
 from novapulse.confluence import pipeline
 from novapulse.confluence.calibration import Calibration
+from novapulse.confluence.plan import prepare
 from novapulse.core.bars import BarColumns, Flags, Integers, timeframe_ns
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.records import BAR, SIGNAL
 from novapulse.engine.configuration import History
 from novapulse.engine.rows import Ticks, ticks_of
+from novapulse.engine.votes import Past
 from novapulse.market.lake import Lake
 from novapulse.market.spelling import stamp_ns
 from novapulse.research.at_hand import provide
@@ -57,11 +59,13 @@ class Said:
         ticks: Bars and signals behind the feed's start.
         calibrations: What they count in.
         history: Which bars they were learned from.
+        past: Those bars, from which the votes of any close can be made.
     """
 
     ticks: Ticks
     calibrations: tuple[Calibration, ...]
     history: History
+    past: Past
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,9 @@ def _said(
         rest, {key: columns[key][len(bars[key]) - len(rest[key]) :] for key in bars}, [row.id for row in calibrations]
     )
     first_close_ns = min(int(one.ts_close_ns[0]) for one in bars.values())
-    return Said(ticks, tuple(calibrations), History(tuple(sorted(bars)), first_close_ns))
+    learned = tuple(calibrations)
+    past = Past(prepare(own.confluence, strategies), dict(bars), learned)
+    return Said(ticks, learned, History(tuple(sorted(bars)), first_close_ns), past)
 
 
 def recording_of(bars: Mapping[InstrumentKey, BarColumns]) -> Recording:

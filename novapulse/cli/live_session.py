@@ -343,7 +343,8 @@ def _feeds(
         listeners = []
         resume_ns = []
         for plan in plans:
-            said = signals.setdefault(id(plan.said), RecordedSignals(plan.said.ticks, plan.said.calibrations))
+            own = plan.said
+            said = signals.setdefault(id(own), RecordedSignals(own.ticks, own.calibrations, own.past))
             decided_ns, played_ns = _progress(session, plan, venues[plan.key])
             resume_ns.append(min(decided_ns, played_ns))
             listeners.append(

@@ -1,6 +1,6 @@
-"""What every strategy thought at every bar: the forecasts that the consensus is made of.
+"""What every strategy thought at every bar: the forecasts that the consensus is made of, and what weight they had.
 
-Invariant: a forecast here is the one that `explain` shows for the same bar, to the bit.
+Invariant: a forecast or a share here is the one that `explain` shows for the same bar, to the bit.
 """
 
 from collections.abc import Sequence
@@ -54,3 +54,22 @@ def forecasts_by_strategy(
         heard_now = (known >= 0) & frame.warm[known]
         forecasts[:, heard_now] += votes[:, known[heard_now]]
     return forecasts
+
+
+def shares_of_weight(plan: Plan, calibration: Calibration, regime: int) -> list[float]:
+    """Return each strategy's share of the whole weight, 0..1, in the order of `plan.names`; the book's left out.
+
+    Args:
+        plan: What is weighed.
+        calibration: The one that counts.
+        regime: Index into `regimes.LABELS`.
+    """
+    weights = [
+        float(weight) * float(multiplier)
+        for weight, multiplier in zip(calibration.weights, plan.multipliers[regime], strict=True)
+    ]
+    mass = 0.0
+    for weight in weights:
+        # One after the other, as the consensus adds them: `sum` would round otherwise.
+        mass += weight
+    return [weight / mass for weight in weights]

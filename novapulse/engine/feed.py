@@ -33,6 +33,7 @@ from novapulse.engine.rows import Ticks
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.tell import Row
 from novapulse.engine.timeline import Timeline
+from novapulse.engine.votes import Past, Window
 
 _log = structlog.get_logger("novapulse.feed")
 
@@ -96,6 +97,10 @@ class Signals(Protocol):
 
     def learned(self, calibration: str) -> Entry | None:
         """Return the record of a calibration."""
+        ...
+
+    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
+        """Return what the votes on a bar are made of, not to change any more; None where it is not at hand."""
         ...
 
 
@@ -192,9 +197,10 @@ class RecordedSource:
 class RecordedSignals:
     """Signals that were computed in bulk over a recording: the same to the bit as from a window."""
 
-    def __init__(self, ticks: Ticks, calibrations: Iterable[Calibration]) -> None:
-        """Take the rows, and the calibrations that they count in."""
+    def __init__(self, ticks: Ticks, calibrations: Iterable[Calibration], past: Past | None = None) -> None:
+        """Take the rows, the calibrations that they count in, and where wanted what votes are made of."""
         self._ticks = ticks
+        self._past = past
         self._calibrations = {row.id: row for row in calibrations}
         self._row = 0
 
@@ -224,6 +230,10 @@ class RecordedSignals:
         """Return the record of a calibration."""
         row = self._calibrations.get(calibration)
         return None if row is None else to_record(row)
+
+    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
+        """Return what the votes on a bar are made of; None without a past."""
+        return None if self._past is None else self._past.window(key, ts_close_ns)
 
     def _present(self, row: int) -> list[InstrumentKey]:
         return [self._ticks.keys[column] for column in np.flatnonzero(self._ticks.present[row]).tolist()]

@@ -69,6 +69,7 @@ def signals_of(desk: Desk) -> dict[str, dict[str, Any]]:
             "gate_probability": float(signal["gate_probability"]),
             "lead": int(signal["lead"]),
             "regime": int(signal["regime"]),
+            "warm": bool(signal["warm"]),
         }
         for instrument, bar, signal in zip(desk.instruments, desk.books.last_bars, desk.books.last_signals, strict=True)
         # The bars are taken up again at a start, the signals are not.

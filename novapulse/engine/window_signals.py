@@ -8,7 +8,8 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from dataclasses import fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from novapulse.core.records import BAR, SIGNAL, Record
 from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close
 from novapulse.engine.tell import Row
+from novapulse.engine.votes import Window
 from novapulse.market.ring import BarRing
 from novapulse.strategies.votes import Strategy
 
@@ -103,6 +105,12 @@ class WindowSignals:
         """Return the record of a calibration."""
         return next((to_record(row) for row in self._calibrations if row.id == calibration), None)
 
+    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
+        """Return what the votes on a bar are made of, copied; None where the bar is not held."""
+        ring = self._rings.get(key)
+        found = None if ring is None else Window.of(ring.columns(), self._plan, self._calibrations, ts_close_ns)
+        return None if found is None else replace(found, bars=_kept(found.bars))
+
     def _row(self, close: Close, here: Sequence[InstrumentKey]) -> Row:
         self._learn_days(close.ts_close_ns)
         bars, signals = np.zeros(len(self._keys), BAR), np.zeros(len(self._keys), SIGNAL)
@@ -162,6 +170,13 @@ class WindowSignals:
         oldest = min(int(ring.columns().ts_close_ns[0]) for ring in self._rings.values() if len(ring))
         while len(self._calibrations) > 1 and self._calibrations[1].valid_from_ns < oldest:
             self._calibrations.pop(0)
+
+
+def _kept(bars: BarColumns) -> BarColumns:
+    # The ring goes on writing: what is looked at later is copied now.
+    columns = {one.name: getattr(bars, one.name) for one in fields(bars)}
+    copied: dict[str, Any] = {n: one.copy() if isinstance(one, np.ndarray) else one for n, one in columns.items()}
+    return BarColumns(**copied)
 
 
 def _write(row: Record, said: Mapping[str, NDArray[np.generic]]) -> None:

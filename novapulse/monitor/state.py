@@ -116,8 +116,9 @@ class InstrumentState(Value):
         lead: Strategy that weighed most in it.
         regime: Label of the market's state at that bar.
         gate_probability: None where the gate abstained.
-        forecasts: Strategy -> forecast at that bar; None: the ledger keeps the consensus, `novapulse explain` makes the
-            votes again.
+        forecasts: Strategy -> forecast at that bar, -20..20, as the trader says it beside its consensus; None where it
+            does not: the ledger keeps the consensus, and `novapulse explain` makes the votes again.
+        weights: Strategy -> its share of the whole weight at that bar, 0..1; None where `forecasts` is.
         votes_ns: The bar that these are of.
         votes_seq: The decision that they were kept with; None where they are newer than the last decision.
         action: Of the last decision; empty before the first.
@@ -143,6 +144,7 @@ class InstrumentState(Value):
     regime: str = ""
     gate_probability: float | None = None
     forecasts: Mapping[str, float] | None = None
+    weights: Mapping[str, float] | None = None
     votes_ns: int | None = None
     votes_seq: int | None = None
     action: str = ""

@@ -40,18 +40,27 @@ def instrument_states(
 
 
 def with_signal(one: InstrumentState, signal: Mapping[str, Any], strategies: Sequence[str]) -> InstrumentState:
-    """Return an instrument with what the trader says was voted at a later bar than that of its last decision.
+    """Return an instrument with what the trader says was voted at its last bar, unless its last decision is newer.
 
     Args:
         one: As the ledger has it.
-        signal: As `engine.report` tells it; empty for none.
+        signal: As `engine.report` tells it, with the votes beside it where they were made; empty for none.
         strategies: Names that `lead` counts in.
     """
     ts_ns = signal.get("ts_close_ns")
-    if ts_ns is None or (one.votes_ns is not None and ts_ns <= one.votes_ns):
+    if ts_ns is None or (one.votes_ns is not None and ts_ns < one.votes_ns):
         return one
-    return replace(
+    votes = signal.get("votes")
+    told = replace(
         one,
+        forecasts=None if votes is None else {name: float(vote["forecast"]) for name, vote in votes.items()},
+        weights=None if votes is None else {name: float(vote["weight"]) for name, vote in votes.items()},
+    )
+    if ts_ns == one.votes_ns:
+        # The ledger has the consensus of this bar, with a decision; the votes beside it are of the same bar.
+        return told
+    return replace(
+        told,
         consensus=signal.get("consensus"),
         confidence=signal.get("confidence"),
         gate_probability=signal.get("gate_probability"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from novapulse.confluence import pipeline
+from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import Plan, prepare
 from novapulse.confluence.settings import ConfluenceSettings
 from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns
@@ -11,6 +12,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.engine.calibrations import from_body, to_body
 from novapulse.engine.gather import Arrival, Close
 from novapulse.engine.rows import Ticks, ticks_of
+from novapulse.engine.votes import Past, Window, votes_on
 from novapulse.engine.window_signals import WindowSignals
 from novapulse.market.sample import sample_market
 from novapulse.strategies import STRATEGIES
@@ -79,6 +81,52 @@ def test_bar_by_bar_says_what_the_whole_history_says_to_the_bit(
     assert len(used) >= 4
     assert ticks.signals["warm"][first:].any()
     assert (ticks.signals["consensus"][first:] != 0).any()
+
+
+def test_the_votes_beside_a_signal_are_those_that_explain_makes_of_the_whole_history(
+    plan: Plan, bars: Bars, ticks: Ticks
+) -> None:
+    first = len(ticks) // DAY * DAY - DAY + 3
+    _, rows = pipeline.signals(bars, SETTINGS, STRATEGIES)
+    past = Past(plan, bars, tuple(rows))
+    window = WindowSignals.behind(plan, {key: columns[:first] for key, columns in bars.items()})
+    spoken = 0
+    for row, close in closes(bars, ticks, first):
+        window.at(close)
+        for column, key in enumerate(ticks.keys):
+            regime = int(ticks.signals[row, column]["regime"])
+            cuts = window.window(key, close.ts_close_ns), past.window(key, close.ts_close_ns)
+            told = explain(bars[key], plan, rows, key=key, row=row)
+            for cut in cuts:
+                assert cut is not None
+                votes = votes_on(cut, key, regime)
+                assert {name: (one.forecast, one.weight) for name, one in votes.items()} == {
+                    one["name"]: (one["forecast"], one["share_of_weight"]) for one in told["strategies"]
+                }
+                spoken += sum(one.forecast != 0.0 for one in votes.values())
+            assert told["consensus"] == float(ticks.signals[row, column]["consensus"])
+    assert spoken > 50
+
+
+def test_a_window_stays_as_it_was_when_more_bars_come(plan: Plan, bars: Bars, ticks: Ticks) -> None:
+    first = len(ticks) - 20
+    window = WindowSignals.behind(plan, {key: columns[:first] for key, columns in bars.items()})
+    cut: Window | None = None
+    for _, close in closes(bars, ticks, first):
+        window.at(close)
+        cut = cut or window.window(BTC, close.ts_close_ns)
+    assert cut is not None
+    assert cut.bars.ts_close_ns.tolist() == bars[BTC].ts_close_ns[: first + 1][-len(cut.bars) :].tolist()
+    assert np.array_equal(cut.bars.close, bars[BTC].close[: first + 1][-len(cut.bars) :])
+
+
+def test_of_a_bar_that_is_not_there_there_are_no_votes(plan: Plan, bars: Bars) -> None:
+    _, rows = pipeline.signals(bars, SETTINGS, STRATEGIES)
+    past, stamps = Past(plan, bars, tuple(rows)), bars[BTC].ts_close_ns
+    assert past.window(BTC, int(stamps[-1]) - 1) is None
+    assert past.window(BTC, int(stamps[0]) - 1) is None
+    assert past.window(InstrumentKey("kraken", "SOL/USD"), int(stamps[-1])) is None
+    assert WindowSignals.behind(plan, bars).window(InstrumentKey("kraken", "SOL/USD"), int(stamps[-1])) is None
 
 
 def test_a_bar_that_came_late_decides_nothing_and_is_not_missing_afterwards(

@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from novapulse.core.instruments import AccountKey
+from novapulse.config import load
+from novapulse.confluence import pipeline
+from novapulse.confluence.explain import explain
+from novapulse.confluence.plan import prepare
+from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.ledger.queries import UnknownAccountError
 from novapulse.market.lake import Lake
 from novapulse.market.recorder import ARRIVAL
@@ -20,6 +24,7 @@ from novapulse.monitor import entries, read_home, scan, strategies
 from novapulse.monitor.bars import NoBarsError, bars_of
 from novapulse.monitor.limits import Level, limits_of
 from novapulse.monitor.rows import OrderState
+from novapulse.strategies import STRATEGIES
 from tests.monitor.conftest import BARS, beat, bodies
 
 MAIN, SECOND = AccountKey("kraken", "main"), AccountKey("kraken", "second")
@@ -178,6 +183,40 @@ def test_the_scan_lists_every_instrument_of_every_account(paper_home: Path) -> N
     assert not scan.rows(overview, consensus_min=20.1)
     with pytest.raises(UnknownAccountError, match="no account second at coinbase"):
         scan.rows(overview, exchange="coinbase", account_id="second")
+
+
+def test_the_vote_of_each_strategy_is_what_the_lakes_bars_make_it(left_home: Path) -> None:
+    settings = load({"NOVAPULSE_CONFIG": str(left_home / "config.yaml")}).settings
+    lake, whole = Lake(left_home / "lake"), read_home(left_home)
+    plan = prepare(settings.confluence, STRATEGIES)
+    seen = 0
+    for account in settings.accounts:
+        keys = [InstrumentKey(account.exchange, symbol) for symbol in account.symbols]
+        bars = {key: lake.bars(key.exchange, key.symbol, "15m") for key in keys}
+        _, calibrations = pipeline.signals(bars, settings.confluence, STRATEGIES)
+        for one in whole.account(account.exchange, account.account_id).votes:
+            key = InstrumentKey(account.exchange, one.symbol)
+            (row,) = np.flatnonzero(bars[key].ts_close_ns == one.votes_ns).tolist()
+            told = explain(bars[key], plan, calibrations, key=key, row=row)
+            assert one.forecasts == {each["name"]: each["forecast"] for each in told["strategies"]}
+            assert one.weights == {each["name"]: each["share_of_weight"] for each in told["strategies"]}
+            assert (one.consensus, one.regime, one.lead) == (told["consensus"], told["regime"], told["lead"] or "")
+            mean = sum(one.weights[name] * forecast for name, forecast in one.forecasts.items())
+            factor = told["diversification"] * told["agreement_multiplier"]
+            assert one.consensus == pytest.approx(max(-20.0, min(20.0, factor * mean)))
+            seen += any(one.forecasts.values())
+    assert seen == 4
+
+
+def test_votes_that_the_trader_does_not_say_are_unknown(paper_home: Path) -> None:
+    document = json.loads((paper_home / "health.json").read_text())
+    for account in document["accounts"]:
+        for signal in account["more"]["signals"].values():
+            del signal["votes"]
+    beat(paper_home, accounts=document["accounts"])
+    for one in read_home(paper_home).account("kraken", "main").votes:
+        assert one.consensus is not None
+        assert (one.forecasts, one.weights) == (None, None)
 
 
 def test_votes_are_those_of_the_last_close_while_the_trader_says_them(paper_home: Path) -> None:
