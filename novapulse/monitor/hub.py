@@ -19,6 +19,7 @@ import structlog
 
 from novapulse.monitor.home import Home
 from novapulse.monitor.state import LedgerHealth, Overview
+from novapulse.monitor.voted import Memory
 
 _log = structlog.get_logger("novapulse.monitor")
 
@@ -30,7 +31,11 @@ Readings = queue.Queue[Overview]
 
 
 class Hub:
-    """Readings of one home folder."""
+    """Readings of one home folder.
+
+    Attributes:
+        voted: What was voted at the closes that its readings had.
+    """
 
     def __init__(self, home: Path, ledger: str | Path | None = None) -> None:
         """Name the folder; nothing is read before somebody asks. See `Home` for the arguments.
@@ -38,6 +43,7 @@ class Hub:
         Raises:
             ValueError: The ledger is an URL of another kind of database.
         """
+        self.voted = Memory()
         self._home = Home(home, ledger)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -112,6 +118,7 @@ class Hub:
             if self._latest is None or age_s > age_s_max:
                 self._latest = self._home.look()
                 self._looked_s = time.monotonic()
+                self.voted.note(self._latest)
             return self._latest
 
 

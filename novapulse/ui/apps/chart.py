@@ -2,7 +2,8 @@
 
 Invariants:
 - a bar is shown once it has closed and was recorded, and no bar twice;
-- a regime and a vote stand only at bars for which a reading had them: nothing is filled in between.
+- a regime and a vote stand only at bars for which a reading had them: nothing is filled in between;
+- votes of single strategies are those that the trader said at the close, as far as this process has heard them.
 """
 
 import math
@@ -16,6 +17,7 @@ from novapulse.market.storage import DataError
 from novapulse.monitor import AccountState
 from novapulse.monitor.bars import NoBarsError, bars_of
 from novapulse.monitor.state import InstrumentState
+from novapulse.monitor.voted import Memory, Voted
 from novapulse.ui.widgets import Candles
 
 BARS_SHOWN = 720
@@ -32,7 +34,9 @@ class Chart:
         timeframe_ns: Width of a bar.
     """
 
-    def __init__(self, home: Path, account: AccountState, symbol: str, widget: Candles) -> None:
+    def __init__(
+        self, home: Path, account: AccountState, symbol: str, widget: Candles, memory: Memory | None = None
+    ) -> None:
         """Read the last bars and show them.
 
         Args:
@@ -40,11 +44,13 @@ class Chart:
             account: Whose fills, levels and votes are shown.
             symbol: Of the instrument.
             widget: To show them on.
+            memory: What was voted at earlier closes.
         """
         self.widget = widget
         self.problem = ""
         self._home, self._exchange, self._symbol = home, account.exchange, symbol
-        self._seen: dict[int, tuple[str, float]] = {}
+        self._seen: dict[int, Voted] = {}
+        self._strategies: tuple[str, ...] = ()
         self._first_ns = self._last_ns = 0
         self.timeframe_ns = 0
         self._last_bar: tuple[float, ...] = ()
@@ -53,6 +59,7 @@ class Chart:
         except (NoBarsError, DataError) as wrong:
             self.problem = str(wrong)
             return
+        self._seen |= {} if memory is None else memory.closes(account.exchange, account.account_id, symbol)
         self._note(account)
         self._begin(bars)
 
@@ -62,7 +69,10 @@ class Chart:
             return
         noted = self._note(account)
         instrument = _instrument(account, self._symbol)
-        if instrument is not None and (instrument.price_ns or 0) > self._last_ns:
+        if self._names() != self._strategies:
+            # A lane more: what is drawn begins anew.
+            self._more(anew=True)
+        elif instrument is not None and (instrument.price_ns or 0) > self._last_ns:
             self._more()
         elif noted == self._last_ns:
             # The vote of a bar that stood there before it.
@@ -75,9 +85,10 @@ class Chart:
         self.timeframe_ns = bars.timeframe_ns
         self._first_ns, self._last_ns = int(bars.ts_close_ns[0]), int(bars.ts_close_ns[-1])
         self._last_bar = _rows(bars)[-1]
-        self.widget.show_bars(bars, {_LANE: self._votes(bars)})
+        self._strategies = self._names()
+        self.widget.show_bars(bars, self._votes(bars))
 
-    def _more(self) -> None:
+    def _more(self, *, anew: bool = False) -> None:
         try:
             bars = bars_of(self._home, self._exchange, self._symbol, last=BARS_SHOWN)
         except (NoBarsError, DataError):
@@ -85,7 +96,7 @@ class Chart:
             return
         self._first_ns = int(bars.ts_close_ns[0])
         rows = [row for row in _rows(bars) if row[0] > self._last_ns]
-        if len(rows) > _ONE_BY_ONE_MAX:
+        if anew or len(rows) > _ONE_BY_ONE_MAX:
             self._begin(bars)
             return
         for row in rows:
@@ -94,26 +105,35 @@ class Chart:
 
     def _draw(self, row: tuple[float, ...]) -> None:
         seen = self._seen.get(int(row[0]))
-        self.widget.append(row, {_LANE: seen[1]} if seen else None)
+        self.widget.append(row, {_LANE: seen.consensus, **(seen.forecasts or {})} if seen else None)
 
     def _note(self, account: AccountState) -> int | None:
-        """Keep what was voted, and return the bar that is newly known."""
+        """Keep what was voted, and return the bar of which more is known now."""
         for one in account.recent_decisions:
             if one.symbol == self._symbol and one.consensus is not None:
-                self._seen.setdefault(one.ts_ns, (one.regime, one.consensus))
+                self._seen.setdefault(one.ts_ns, Voted(one.regime, one.consensus))
         instrument = _instrument(account, self._symbol)
         for ts_ns in [one for one in self._seen if one < self._first_ns]:
             del self._seen[ts_ns]
         if instrument is None or instrument.votes_ns is None or instrument.consensus is None:
             return None
-        if instrument.votes_ns in self._seen:
+        known = self._seen.get(instrument.votes_ns)
+        if known is not None and (known.forecasts is not None or instrument.forecasts is None):
             return None
-        self._seen[instrument.votes_ns] = (instrument.regime, instrument.consensus)
+        self._seen[instrument.votes_ns] = Voted(instrument.regime, instrument.consensus, instrument.forecasts)
         return instrument.votes_ns
 
-    def _votes(self, bars: BarColumns) -> Floats:
-        found = (self._seen.get(int(ts_ns), ("", math.nan))[1] for ts_ns in bars.ts_close_ns)
-        return np.fromiter(found, np.float64, len(bars))
+    def _names(self) -> tuple[str, ...]:
+        """Return the strategies of which votes are known."""
+        return tuple(sorted({name for one in self._seen.values() for name in one.forecasts or ()}))
+
+    def _votes(self, bars: BarColumns) -> dict[str, Floats]:
+        seen = [self._seen.get(int(ts_ns)) for ts_ns in bars.ts_close_ns]
+        lanes = {_LANE: np.array([math.nan if one is None else one.consensus for one in seen])}
+        for name in self._strategies:
+            heard = (math.nan if one is None else (one.forecasts or {}).get(name, math.nan) for one in seen)
+            lanes[name] = np.fromiter(heard, np.float64, len(seen))
+        return lanes
 
     def _fills(self, account: AccountState) -> list[dict[str, Any]]:
         return [
@@ -125,7 +145,8 @@ class Chart:
     def _regimes(self) -> list[dict[str, Any]]:
         """Return stretches of bars, each next to the one before, of which the same regime is known."""
         found: list[dict[str, Any]] = []
-        for ts_ns, (regime, _) in sorted(self._seen.items()):
+        for ts_ns, voted in sorted(self._seen.items()):
+            regime = voted.regime
             if not regime or ts_ns < self._first_ns:
                 continue
             before = found[-1] if found else None

@@ -165,7 +165,7 @@ def _text(value: Any) -> str | None:
 
 def _chart(page: Page, account: AccountState, symbol: str) -> Any:
     widget = page.own(Candles(label=f"{symbol} on {account.exchange}", height=430))
-    chart = Chart(page.home, account, symbol, widget)
+    chart = Chart(page.home, account, symbol, widget, page.hub.voted)
     if chart.problem:
         return f'<section class="np-card"><h2>{escape(symbol)}</h2>{note(chart.problem)}</section>'
     widget.label = f"{widget.label} · {timeframe_text(chart.timeframe_ns)} bars"

@@ -1,4 +1,4 @@
-"""Every instrument of every account, the strongest consensus first, and what each strategy has earned."""
+"""Every instrument of every account, the strongest consensus first, its votes, and what each strategy has earned."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import marimo as mo
 
 from novapulse.core.ports import JournalError
 from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
+from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
 from novapulse.ui.apps.frame import Page, chips, stack
 from novapulse.ui.apps.tables import Columns
@@ -27,6 +28,17 @@ _SCAN: Columns = (
     {"key": "votes_ns", "label": "voted at", "kind": "time"},
     {"key": "why_not", "label": "why nothing is done now", "wide": True},
 )
+_VOTED: Columns = (
+    {"key": "symbol", "label": "instrument"},
+    {"key": "exchange", "label": "exchange"},
+    {"key": "account_id", "label": "account"},
+    {"key": "votes_ns", "label": "voted at", "kind": "time"},
+    {"key": "regime", "label": "regime"},
+    {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
+)
+_MOST = {"key": "most", "label": "weigh most now", "wide": True}
+_NONE = "No instrument is like that now."
+_UNSAID = "No trader has said what each strategy votes: it does while it runs, once its indicators are warm."
 _STRATEGIES: Columns = (
     {"key": "strategy", "label": "strategy"},
     {"key": "exchange", "label": "exchange"},
@@ -53,33 +65,65 @@ def page() -> mo.Html:
         return shown.shown()
     own = shown.own
     tiles, scanned = own(Tiles()), own(Rows(label="Instruments"))
+    voted = own(Rows(label="Votes of the strategies"))
     earned = own(Rows(label="Strategies, round trips closed so far"))
     shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     shown.on_accounts(lambda now: scanned.show_state(scan_of(now, shown, state, least)))
+    shown.on_accounts(lambda now: voted.show_state(votes_of(now, shown, state, least)))
     monitor = StrategyMonitor(shown, earned)
     shown.on_accounts(monitor.show)
     return shown.shown(
         f'<div class="np-switches">{shown.switch(with_all=True)}{_filters(shown, state, least)}</div>',
         tiles,
-        stack([scanned, earned]),
+        stack([scanned, voted, earned]),
     )
 
 
 def scan_of(reading: Overview, page: Page, state: str = "", consensus_min: float = 0.0) -> dict[str, Any]:
     """Return the instruments that fit, the strongest consensus first."""
-    found = scan.rows(reading, states=_STATES.get(state, ()), consensus_min=consensus_min)
+    rows = [_row(one, reading, page) for one in _found(reading, state, consensus_min)]
+    return {"columns": _SCAN, "rows": rows, "none": _NONE}
+
+
+def votes_of(reading: Overview, page: Page, state: str = "", consensus_min: float = 0.0) -> dict[str, Any]:
+    """Return what each strategy says of the instruments that fit, and how much that counts, a column for each."""
+    found = _found(reading, state, consensus_min)
+    names = sorted({name for one in found for name in one.instrument.forecasts or ()})
+    votes: Columns = tuple({"key": f"vote {name}", "label": name, "kind": "signed", "digits": 1} for name in names)
     rows = [
         {
-            **one.instrument.json(),
-            "exchange": one.exchange,
-            "account_id": one.account_id,
-            "key": f"{one.exchange} {one.account_id} {one.instrument.symbol}",
-            "href": page.link("desk", reading.account(one.exchange, one.account_id), symbol=one.instrument.symbol),
-            "level": "" if one.proven else "over",
+            **_row(one, reading, page),
+            **{f"vote {name}": (one.instrument.forecasts or {}).get(name) for name in names},
+            "most": _most(one.instrument),
         }
         for one in found
     ]
-    return {"columns": _SCAN, "rows": rows, "none": "No instrument is like that now."}
+    if not names and rows:
+        return {"columns": _VOTED, "rows": [], "none": _UNSAID}
+    return {"columns": (*_VOTED, *votes, _MOST), "rows": rows, "none": _NONE}
+
+
+def _found(reading: Overview, state: str, consensus_min: float) -> tuple[scan.ScanRow, ...]:
+    return scan.rows(reading, states=_STATES.get(state, ()), consensus_min=consensus_min)
+
+
+def _row(one: scan.ScanRow, reading: Overview, page: Page) -> dict[str, Any]:
+    return {
+        **one.instrument.json(),
+        "exchange": one.exchange,
+        "account_id": one.account_id,
+        "key": f"{one.exchange} {one.account_id} {one.instrument.symbol}",
+        "href": page.link("desk", reading.account(one.exchange, one.account_id), symbol=one.instrument.symbol),
+        "level": "" if one.proven else "over",
+    }
+
+
+def _most(one: InstrumentState) -> str | None:
+    """Return which strategies count most at that bar, and how much of the whole weight they have."""
+    if one.weights is None:
+        return None
+    heaviest = sorted(one.weights.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+    return ", ".join(f"{name} {weight:.0%}" for name, weight in heaviest)
 
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from novapulse.ledger.audit import audit
 from novapulse.monitor import AccountState, read_home, strategies
 from novapulse.monitor.bars import bars_of
 from novapulse.monitor.limits import Level, limits_of
+from novapulse.monitor.voted import Memory
+from novapulse.strategies import STRATEGIES
 from novapulse.ui.apps import explained
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.proof import proof_tiles
@@ -101,6 +104,37 @@ def test_regimes_stand_only_where_a_reading_had_them(left_home: Path, main: Acco
     assert found[0]["to"] < times[2] / 1e9
 
 
+def test_a_lane_for_each_strategy_stands_where_its_vote_was_said(
+    left_home: Path, main: AccountState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = bars_of(left_home, "kraken", "BTC/USD", last=6).ts_close_ns.tolist()
+    widget, memory = Candles(), Memory()
+    shown: list[dict[str, np.ndarray[Any, Any]]] = []
+    monkeypatch.setattr(widget, "show_bars", lambda bars, votes: shown.append(votes))
+    sent: list[tuple[tuple[float, ...], Any]] = []
+    monkeypatch.setattr(widget, "append", lambda bar, votes=None: sent.append((tuple(bar), votes)))
+
+    def at(ts_ns: int, forecasts: dict[str, float] | None) -> AccountState:
+        (one,) = [each for each in main.votes if each.symbol == "BTC/USD"]
+        voted = replace(one, votes_ns=ts_ns, consensus=3.0, forecasts=forecasts)
+        return replace(main, recent_decisions=(), votes=(voted,))
+
+    reading = read_home(left_home)
+    memory.note(replace(reading, accounts=(at(times[1], {"trend": 4.0, "momentum": -2.0}),)))
+    chart = Chart(left_home, at(times[3], None), "BTC/USD", widget, memory)
+    assert list(shown[-1]) == ["consensus", "momentum", "trend"]
+    assert shown[-1]["trend"][-6:].tolist() == pytest.approx([np.nan, 4.0, *[np.nan] * 4], nan_ok=True)
+    assert shown[-1]["consensus"][-6:].tolist() == pytest.approx([np.nan, 3, np.nan, 3, np.nan, np.nan], nan_ok=True)
+    # Votes of the bar that is drawn already: the row is drawn again with them.
+    chart.show(at(times[5], {"trend": 6.0, "momentum": 0.0}))
+    assert sent[-1][0][0] == times[5]
+    assert sent[-1][1] == {"consensus": 3.0, "trend": 6.0, "momentum": 0.0}
+    # Another strategy is heard for the first time: another lane, all of it anew.
+    chart.show(at(times[4], {"own": 1.0}))
+    assert list(shown[-1]) == ["consensus", "momentum", "own", "trend"]
+    assert shown[-1]["own"][-2] == 1.0
+
+
 def test_meters_are_the_limits_that_are_on(left_home: Path, look: Look, main: AccountState) -> None:
     drawn = look("risk", left_home, "viewer", **MAIN)
     limits = limits_of(main)
@@ -131,6 +165,21 @@ def test_the_scanner_filters_and_its_monitor_is_the_ledgers_table(left_home: Pat
     assert {row["state"] for row in flat} <= {"flat"}
     assert {(row["exchange"], row["account_id"]) for row in flat} <= {("kraken", "main")}
     wanted = {(one.exchange, one.account_id, one.strategy): str(one.pnl) for one in strategies.table(left_home)}
+    said = {(row["exchange"], row["account_id"], row["symbol"]): row for row in drawn.rows("Votes of the strategies")}
+    for account in read_home(left_home).accounts:
+        for one in account.votes:
+            row = said.pop((account.exchange, account.account_id, one.symbol))
+            assert one.forecasts is not None
+            assert {name: row[f"vote {name}"] for name in one.forecasts} == one.forecasts
+            assert row["most"].startswith(max(one.weights or {}, key=(one.weights or {}).__getitem__))
+    assert not said
+    assert {column["label"] for column in drawn.state("Votes of the strategies")["columns"]} > set(STRATEGIES)
+    look.change = lambda reading: changed(
+        reading, votes=tuple(replace(one, forecasts=None, weights=None) for one in reading.accounts[0].votes)
+    )
+    silent = look("scanner", left_home, "viewer").state("Votes of the strategies")
+    assert (silent["rows"], silent["none"].partition(":")[0]) == ([], "No trader has said what each strategy votes")
+    look.change = None
     rows = drawn.rows("Strategies")
     assert {(row["exchange"], row["account_id"], row["strategy"]): row["pnl"] for row in rows} == wanted
     assert look("scanner", left_home, "viewer", state="nonsense").problem.startswith("no state nonsense")
