@@ -105,6 +105,30 @@ class FeedSettings(BaseModel):
     end: Moment = Field(None, description="Decide on bars that close up to it, ISO 8601; null for the last there is.")
 
 
+class ScanSettings(BaseModel):
+    """Which series of the lake `novapulse scan` and the scanner judge, unless something else is asked for."""
+
+    model_config = FROZEN
+
+    exchange: ExchangeId | None = Field(None, description="Lower-case id of the exchange, such as us; null for all.")
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        ("*",), min_length=1, description="Symbols or patterns such as BTC-*, as paths spell them; * for all."
+    )
+    timeframe: str | None = Field(None, description="Width of the bars, such as 1d; null for every width there is.")
+    own_timeframe: bool = Field(
+        False,
+        description="Let strategies vote on those bars alone, without the slower timeframes of the confluence: years "
+        "of daily bars are too few for them.",
+    )
+
+    @field_validator("timeframe")
+    @classmethod
+    def _a_width(cls, timeframe: str | None) -> str | None:
+        if timeframe is not None:
+            timeframe_ns(timeframe)
+        return timeframe
+
+
 class AccountSettings(BaseModel):
     """One account that the trader runs."""
 
@@ -146,6 +170,7 @@ class Settings(BacktestSettings):
     data: DataSettings = DataSettings()
     accounts: tuple[AccountSettings, ...] = Field((), description="The accounts that the trader runs.")
     feed: FeedSettings = FeedSettings()
+    scan: ScanSettings = ScanSettings()
     breakers: BreakerSettings = BreakerSettings()
     trader: TraderSettings = TraderSettings()
 

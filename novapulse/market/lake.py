@@ -180,7 +180,10 @@ class Lake:
         Raises:
             DataError: A sidecar is damaged.
         """
-        infos = [_info(read_json(path)) for path in self.path.glob(f"*/*/*/{_SERIES}")]
+        return self._listed("*/*")
+
+    def _listed(self, below: str) -> list[SeriesInfo]:
+        infos = [_info(read_json(path)) for path in self.path.glob(f"{below}/*/{_SERIES}")]
         return sorted(infos, key=lambda info: (info.exchange, info.symbol, timeframe_ns(info.timeframe)))
 
     def instrument(self, exchange: str, symbol: str) -> Instrument:
@@ -189,8 +192,9 @@ class Lake:
         Raises:
             DataError: There is no bar of it in the lake, or a file is damaged.
         """
-        found = [info for info in self.series() if (info.exchange, info.symbol) == (exchange, symbol_of(symbol))]
-        given = self._symbol_folder(exchange, symbol) / _INSTRUMENT
+        folder = self._symbol_folder(exchange, symbol)
+        found = self._listed(f"{folder.parent.name}/{folder.name}")
+        given = folder / _INSTRUMENT
         if given.is_file():
             try:
                 return facts.from_json(read_json(given)["facts"])
