@@ -99,7 +99,7 @@ def _flat(row: Scanned, found: Scan) -> dict[str, Any]:
 def _parts(found: Scan, rows: Sequence[Scanned]) -> Iterator[Sequence[str]]:
     judged = [row for row in rows if row.warm]
     left_out = len(found.rows) - len(rows)
-    told = f"{len(found.rows)} series at {moment(iso(found.made_ns))}: {len(judged)} judged"
+    told = f"{len(found.rows)} series at {moment(iso(found.made_ns // 10**9 * 10**9))}: {len(judged)} judged"
     yield [headline(f"{told}, {left_out} left out by what was asked for" if left_out else told)]
     if judged:
         yield _judged(found, judged)
@@ -125,7 +125,7 @@ def _judged(found: Scan, rows: Sequence[Scanned]) -> list[str]:
     ]
     names = ", ".join(found.strategies)
     legend = [
-        *wrapped(f"votes: {names}"),
+        *wrapped(f"votes, in this order: {names}"),
         "+ long, - short, . no opinion; a day: traded on a day, median of the last 20",
     ]
     return [*table(header, cells), *legend]
