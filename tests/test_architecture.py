@@ -34,7 +34,9 @@ PURE = {
 # The trader itself is pure; what runs it is not.
 PURE["engine"] = {"strategies", "confluence", "risk", "execution", "backtest", "reconciliation", *PURE_MARKET}
 # The part of research that every run goes through: it needs no research package, so the command line loads it at once.
-_RUN_FILES = {f"research.{name}" for name in "analysis at_hand decision inputs running stress verdict warmth".split()}
+_RUN_FILES = {
+    f"research.{name}" for name in "analysis at_hand decision inputs running stress universe verdict warmth".split()
+}
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
 # What runs the trader: it waits, logs and knows the clock, and sees adapters through ports alone.
 _SHELL_FILES = "committer feed lease_keeper orderly report requests runner supervisor timeline".split()

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from novapulse import __version__
+from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options, number_in
 
 _EPILOG = """\
 State lies under NOVAPULSE_HOME, the lake of bars under NOVAPULSE_DATA_DIR where
@@ -41,15 +42,6 @@ _REPLAY = """\
 Run the whole engine over recorded bars, in virtual time and without faults: the
 trader, its orders, the simulated venue and the ledger, which is kept where --ledger
 says. What comes out is what 'novapulse backtest' says of the same words.
-"""
-
-_SCAN = """\
-Judge the last bar of every series of the lake with the strategies, the regime and the
-decision that trade, each as the only instrument of an account that holds nothing, and
-rank them. Which series is said under 'scan:' in the configuration, or here.
-
-A series with too few bars is listed as not warm, with how many it has and needs;
---own-timeframe needs the fewest. Exit 1 when a series cannot be read.
 """
 
 _SERVE = """\
@@ -193,7 +185,7 @@ def _group(commands: "Subparsers", name: str, summary: str) -> "Subparsers":
     return parser.add_subparsers(title="commands", metavar="COMMAND")
 
 
-def _add_json(parser: argparse._ActionsContainer) -> None:
+def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
 
 
@@ -250,36 +242,11 @@ def _add_data(commands: "Subparsers") -> None:
 
 
 def _add_scan(commands: "Subparsers") -> None:
-    parser = _leaf(commands, "scan", "judge the last bars of many instruments and rank them", "scan", "scan", _SCAN)
+    parser = _leaf(
+        commands, "scan", "judge the last bars of many instruments and rank them", "scan", "scan", ABOUT_SCAN
+    )
     _add_config_file(parser)
-    parser.add_argument("--exchange", metavar="E", help="only this one, such as us")
-    parser.add_argument(
-        "--symbol", metavar="S", nargs="+", action="extend", help="only these: symbols or patterns, SPY or 'BTC-*'"
-    )
-    parser.add_argument("--timeframe", metavar="T", help="only bars of this width, such as 1d")
-    parser.add_argument(
-        "--own-timeframe",
-        action="store_true",
-        default=None,
-        help="vote on the bars themselves alone, without slower timeframes",
-    )
-    parser.add_argument("--direction", choices=("long", "short"), help="only where the consensus points this way")
-    parser.add_argument("--regime", metavar="R", help="only where the market is so, such as trend-high")
-    parser.add_argument(
-        "--score-min", metavar="N", type=_score, default=0.0, help="least size of the consensus, 0 to 20"
-    )
-    parser.add_argument(
-        "--turnover-min", metavar="N", type=_amount, default=0.0, help="least that is traded on a day, quote currency"
-    )
-    parser.add_argument(
-        "--sort",
-        choices=("strength", "score", "change", "turnover", "age", "symbol"),
-        default="strength",
-        help="what comes first (strength: the strongest consensus either way)",
-    )
-    shown = parser.add_mutually_exclusive_group()
-    _add_json(shown)
-    shown.add_argument("--csv", action="store_true", help="print CSV instead of tables")
+    add_scan_options(parser)
 
 
 def _add_backtest(commands: "Subparsers") -> None:
@@ -470,25 +437,7 @@ def _add_books(commands: "Subparsers") -> None:
 
 
 def _seconds(text: str) -> float:
-    return _number_in(text, 86_400, "seconds, from 0 to 86400")
-
-
-def _score(text: str) -> float:
-    return _number_in(text, 20.0, "a size of the consensus, from 0 to 20")
-
-
-def _amount(text: str) -> float:
-    return _number_in(text, 1e18, "an amount, from 0")
-
-
-def _number_in(text: str, most: float, wanted: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {wanted}")
-    return value
+    return number_in(text, 86_400, "seconds, from 0 to 86400")
 
 
 def _add_config(commands: "Subparsers") -> None:

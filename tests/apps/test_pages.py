@@ -28,7 +28,7 @@ WIDGETS = {
     "risk": ("Limits and how near", "Breakers", "Exposure by asset", "Day by day"),
     "orders": ("Working orders", "Ended orders", "Fills", "Round trips"),
     "decisions": ("Now", "Decisions", "Bars on which nothing was done"),
-    "scanner": ("Instruments", "Strategies, round trips closed so far"),
+    "scanner": ("Instruments", "Votes of the strategies", "Strategies, round trips closed so far"),
     "journal": ("Entries",),
     "health": ("Accounts", "Breakers", "Alerts", "Differences between books and venue"),
 }

@@ -1,5 +1,6 @@
 """Every instrument of every account, the strongest consensus first, its votes, and what each strategy has earned."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import marimo as mo
@@ -10,6 +11,7 @@ from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
 from novapulse.ui.apps.frame import Page, chips, stack
 from novapulse.ui.apps.tables import Columns
+from novapulse.ui.apps.universe import Universe
 from novapulse.ui.widgets import Rows, Tiles
 
 _STATES = {"held": ("long", "short"), "working": ("working",), "flat": ("flat",)}
@@ -63,6 +65,10 @@ def page() -> mo.Html:
     if state not in ("", *_STATES):
         shown.problem = f"no state {state}: an instrument is {', '.join(_STATES)}"
         return shown.shown()
+    universe = Universe(shown, {"state": state, "consensus": f"{least:g}" if least else ""})
+    if universe.problem:
+        shown.problem = universe.problem
+        return shown.shown()
     own = shown.own
     tiles, scanned = own(Tiles()), own(Rows(label="Instruments"))
     voted = own(Rows(label="Votes of the strategies"))
@@ -73,9 +79,9 @@ def page() -> mo.Html:
     monitor = StrategyMonitor(shown, earned)
     shown.on_accounts(monitor.show)
     return shown.shown(
-        f'<div class="np-switches">{shown.switch(with_all=True)}{_filters(shown, state, least)}</div>',
+        f'<div class="np-switches">{shown.switch(with_all=True)}{_filters(shown, state, least, universe.asked)}</div>',
         tiles,
-        stack([scanned, voted, earned]),
+        stack([scanned, voted, earned, universe.shown()]),
     )
 
 
@@ -194,14 +200,12 @@ class StrategyMonitor:
         self._widget.show_state(strategies_of(rows, self._page))
 
 
-def _filters(page: Page, state: str, least: float) -> str:
-    states = [
-        (name or "any state", page.here(state=name, consensus=least or ""), name == state) for name in ("", *_STATES)
-    ]
-    strengths = [
-        (f"{one} and more" if one else "any", page.here(state=state, consensus=one or ""), one == least)
-        for one in _STRENGTHS
-    ]
+def _filters(page: Page, state: str, least: float, asked: Mapping[str, object]) -> str:
+    def here(state: str, consensus: float) -> str:
+        return page.here(None, **{**asked, "state": state, "consensus": f"{consensus:g}" if consensus else ""})
+
+    states = [(name or "any state", here(name, least), name == state) for name in ("", *_STATES)]
+    strengths = [(f"{one} and more" if one else "any", here(state, one), one == least) for one in _STRENGTHS]
     return chips("State", states) + chips("Consensus", strengths)
 
 

@@ -105,6 +105,7 @@ class Look:
             if hasattr(module, "scope"):
                 patch(module, "scope", lambda: session)
         patch("novapulse.ui.apps.proof.scope", lambda: session)
+        patch("novapulse.ui.apps.universe.scope", lambda: session)
         patch("novapulse.ui.apps.commands.scope", lambda: session)
         change = self.change or (lambda reading: reading)
         patch(Hub, "now", lambda hub: change(_NOW(hub)))
