@@ -10,6 +10,7 @@ from novapulse.research.universe import on_own_timeframe, scan, series_of
 from novapulse.strategies import STRATEGIES
 from tests.apps.conftest import Visited
 from tests.apps.page import looking
+from tests.killing import ROOT
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 
@@ -19,7 +20,7 @@ def test_a_click_looks_over_the_lake_and_shows_every_series_with_its_votes(
     visited: Visited, width: int, height: int
 ) -> None:
     house = visited.house
-    settings = load({"NOVAPULSE_CONFIG": str(house.home / "config.yaml")}).settings
+    settings = load({"NOVAPULSE_CONFIG": str(ROOT / "config" / "novapulse.yaml")}).settings
     lake, now_ns = Lake(house.home / "lake"), time.time_ns()
     own = on_own_timeframe(settings.backtest)
     found = scan(lake, series_of(lake), own, STRATEGIES, now_ns=now_ns, told=lambda done, total: None)
@@ -40,7 +41,7 @@ def test_a_click_looks_over_the_lake_and_shows_every_series_with_its_votes(
         assert strongest.forecasts is not None
         for vote in strongest.forecasts.values():
             # Its way is told by a sign, not by a colour alone.
-            sign = "+" if vote >= 0.05 else "−" if vote <= -0.05 else ""
+            sign = "+" if vote >= 0.05 else "\N{MINUS SIGN}" if vote <= -0.05 else ""
             assert f"{sign}{abs(vote):.1f}" in words
         looked.widget("Looked over").get_by_text("would enter", exact=True).wait_for()
         assert looked.overflow() == 0
