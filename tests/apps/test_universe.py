@@ -1,4 +1,4 @@
-"""The look over the lake in Chromium, on desk and phone: begun by a click, shown when it is made."""
+"""The look over the lake in Chromium, on desk and phone: begun by a link, shown when it is made."""
 
 import time
 
@@ -9,14 +9,14 @@ from novapulse.market.lake import Lake
 from novapulse.research.universe import on_own_timeframe, scan, series_of
 from novapulse.strategies import STRATEGIES
 from tests.apps.conftest import Visited
-from tests.apps.page import looking
+from tests.apps.page import Looked, looking
 from tests.killing import ROOT
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES.values(), ids=SIZES)
-def test_a_click_looks_over_the_lake_and_shows_every_series_with_its_votes(
+def test_a_link_looks_over_the_lake_and_shows_every_series_with_its_votes(
     visited: Visited, width: int, height: int
 ) -> None:
     house = visited.house
@@ -24,11 +24,17 @@ def test_a_click_looks_over_the_lake_and_shows_every_series_with_its_votes(
     lake, now_ns = Lake(house.home / "lake"), time.time_ns()
     own = on_own_timeframe(settings.backtest)
     found = scan(lake, series_of(lake), own, STRATEGIES, now_ns=now_ns, told=lambda done, total: None)
-    with looking(visited.browsers["viewer"], house.address, "/apps/scanner/?own=1", width, height) as looked:
+    viewer, address = visited.browsers["viewer"], house.address
+
+    def link(looked: Looked, name: str) -> str:
+        return str(looked.page.get_by_role("link", name=name, exact=True).get_attribute("href"))
+
+    with looking(viewer, address, "/apps/scanner/?own=1", width, height) as looked:
         looked.wait_drawn()
-        card = looked.page.get_by_role("region", name="The whole lake")
-        card.get_by_role("link", name="all", exact=True).click()
-        looked.page.wait_for_url("**universe=all**")
+        looked.page.get_by_role("region", name="The whole lake").wait_for()
+        whole = link(looked, "all")
+        assert looked.overflow() == 0
+    with looking(viewer, address, whole, width, height) as looked:
         looked.wait_drawn()
         table = looked.widget("Universe")
         for row in found.rows:
@@ -45,10 +51,9 @@ def test_a_click_looks_over_the_lake_and_shows_every_series_with_its_votes(
             assert f"{sign}{abs(vote):.1f}" in words
         looked.widget("Looked over").get_by_text("would enter", exact=True).wait_for()
         assert looked.overflow() == 0
-        # Narrowed by another click, and back by the browser's own way.
-        looked.page.get_by_role("link", name="trend-high", exact=True).click()
-        looked.page.wait_for_url("**market=trend-high**")
+        narrowed = link(looked, "trend-high")
+    with looking(viewer, address, narrowed, width, height) as looked:
         looked.wait_drawn()
-        fits = [row for row in found.rows if row.regime == "trend-high"]
-        looked.widget("Looked over").get_by_text(f"{len(found.rows) - len(fits)} left out by the choice").wait_for()
+        left_out = sum(row.regime != "trend-high" for row in found.rows)
+        looked.widget("Looked over").get_by_text(f"{left_out} left out by the choice").wait_for()
         assert looked.overflow() == 0
