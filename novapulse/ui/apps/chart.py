@@ -2,8 +2,9 @@
 
 Invariants:
 - a bar is shown once it has closed and was recorded, and no bar twice;
-- a regime and a vote stand only at bars for which a reading had them: nothing is filled in between;
-- votes of single strategies are those that the trader said at the close, as far as this process has heard them.
+- a regime and a vote stand only at bars for which a reading had them, or at which they could be made again from ledger
+  and lake: nothing is filled in between;
+- what is made again is shown only if it is, to the bit, what readings had wherever they had something.
 """
 
 import math
@@ -18,6 +19,7 @@ from novapulse.monitor import AccountState
 from novapulse.monitor.bars import NoBarsError, bars_of
 from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.voted import Memory, Voted
+from novapulse.ui.jobs import Job
 from novapulse.ui.widgets import Candles
 
 BARS_SHOWN = 720
@@ -35,7 +37,13 @@ class Chart:
     """
 
     def __init__(
-        self, home: Path, account: AccountState, symbol: str, widget: Candles, memory: Memory | None = None
+        self,
+        home: Path,
+        account: AccountState,
+        symbol: str,
+        widget: Candles,
+        memory: Memory | None = None,
+        earlier: Job[dict[int, Voted]] | None = None,
     ) -> None:
         """Read the last bars and show them.
 
@@ -45,12 +53,14 @@ class Chart:
             symbol: Of the instrument.
             widget: To show them on.
             memory: What was voted at earlier closes.
+            earlier: Makes those votes again that nobody heard.
         """
         self.widget = widget
         self.problem = ""
         self._home, self._exchange, self._symbol = home, account.exchange, symbol
         self._seen: dict[int, Voted] = {}
         self._strategies: tuple[str, ...] = ()
+        self._earlier = earlier
         self._first_ns = self._last_ns = 0
         self.timeframe_ns = 0
         self._last_bar: tuple[float, ...] = ()
@@ -67,10 +77,10 @@ class Chart:
         """Show what a reading says: more bars where there are, and what happened on them."""
         if self.problem:
             return
-        noted = self._note(account)
+        noted, is_more = self._note(account), self._take_earlier()
         instrument = _instrument(account, self._symbol)
-        if self._names() != self._strategies:
-            # A lane more: what is drawn begins anew.
+        if is_more or self._names() != self._strategies:
+            # Votes on earlier bars, or a lane more: what is drawn begins anew.
             self._more(anew=True)
         elif instrument is not None and (instrument.price_ns or 0) > self._last_ns:
             self._more()
@@ -122,6 +132,23 @@ class Chart:
             return None
         self._seen[instrument.votes_ns] = Voted(instrument.regime, instrument.consensus, instrument.forecasts)
         return instrument.votes_ns
+
+    def _take_earlier(self) -> bool:
+        """Take what was made again, once it is there, and tell whether anything came of it."""
+        job = self._earlier
+        if job is None or not job.is_over:
+            return False
+        self._earlier = None
+        made = job.result or {}
+        if any(not _agree(self._seen[ts_ns], made[ts_ns]) for ts_ns in self._seen.keys() & made.keys()):
+            return False
+        unheard = [ts_ns for ts_ns in made if ts_ns >= self._first_ns and self._is_unheard(ts_ns)]
+        self._seen |= {ts_ns: made[ts_ns] for ts_ns in unheard}
+        return bool(unheard)
+
+    def _is_unheard(self, ts_ns: int) -> bool:
+        known = self._seen.get(ts_ns)
+        return known is None or known.forecasts is None
 
     def _names(self) -> tuple[str, ...]:
         """Return the strategies of which votes are known."""
@@ -180,6 +207,11 @@ def lines_of(account: AccountState, symbol: str) -> list[dict[str, Any]]:
         if one.symbol == symbol and one.role == "entry" and one.limit_price is not None
     ]
     return lines
+
+
+def _agree(heard: Voted, made: Voted) -> bool:
+    is_same = (heard.regime, heard.consensus) == (made.regime, made.consensus)
+    return is_same and heard.forecasts in (None, made.forecasts)
 
 
 def _instrument(account: AccountState, symbol: str) -> InstrumentState | None:

@@ -8,9 +8,10 @@ import marimo as mo
 from novapulse.core.bars import timeframe_text
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.limits import Level, Meter, limits_of
-from novapulse.ui.apps.chart import Chart
+from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
 from novapulse.ui.apps.frame import Page, chips, columns, not_of_now, note, stack
+from novapulse.ui.apps.lanes import earlier_votes
 from novapulse.ui.apps.overview import positions_of, show_curve
 from novapulse.ui.apps.tables import (
     SHORT_DECISIONS,
@@ -165,7 +166,8 @@ def _text(value: Any) -> str | None:
 
 def _chart(page: Page, account: AccountState, symbol: str) -> Any:
     widget = page.own(Candles(label=f"{symbol} on {account.exchange}", height=430))
-    chart = Chart(page.home, account, symbol, widget, page.hub.voted)
+    earlier = earlier_votes(page.home, account.key, symbol, BARS_SHOWN, page.who.config)
+    chart = Chart(page.home, account, symbol, widget, page.hub.voted, earlier)
     if chart.problem:
         return f'<section class="np-card"><h2>{escape(symbol)}</h2>{note(chart.problem)}</section>'
     widget.label = f"{widget.label} · {timeframe_text(chart.timeframe_ns)} bars"

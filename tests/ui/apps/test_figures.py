@@ -19,11 +19,12 @@ from novapulse.ledger.audit import audit
 from novapulse.monitor import AccountState, read_home, strategies
 from novapulse.monitor.bars import bars_of
 from novapulse.monitor.limits import Level, limits_of
-from novapulse.monitor.voted import Memory
+from novapulse.monitor.voted import Memory, Voted
 from novapulse.strategies import STRATEGIES
-from novapulse.ui.apps import explained
+from novapulse.ui.apps import explained, lanes
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.proof import proof_tiles
+from novapulse.ui.jobs import Job
 from novapulse.ui.widgets import Candles
 from tests.ui.apps.conftest import Look, changed, position
 
@@ -243,3 +244,47 @@ def test_a_decision_is_explained_on_its_own_accounts_page_alone(
     other.deliver(read_home(left_home))
     assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
     assert not other.rows("Votes")
+
+
+def test_earlier_votes_are_drawn_once_they_are_made_and_only_if_they_agree(
+    left_home: Path, main: AccountState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, np.ndarray[Any, Any]]] = []
+    times = bars_of(left_home, "kraken", "BTC/USD", last=4).ts_close_ns.tolist()
+    (one,) = [each for each in main.votes if each.symbol == "BTC/USD"]
+    heard = replace(one, votes_ns=times[-1], consensus=1.0, regime="range-low", forecasts=None)
+    reading = replace(main, recent_decisions=(), votes=(heard,))
+
+    def chart_with(consensus: float) -> Chart:
+        widget, job = Candles(), Job(lambda told: made(consensus))
+        monkeypatch.setattr(widget, "show_bars", lambda bars, votes: shown.append(votes))
+        chart = Chart(left_home, reading, "BTC/USD", widget, None, job)
+        assert job.wait(60)
+        chart.show(reading)
+        chart.show(reading)
+        return chart
+
+    def made(consensus: float) -> dict[int, Voted]:
+        return {ts_ns: Voted("range-low", consensus, {"trend": float(at)}) for at, ts_ns in enumerate(times)}
+
+    chart_with(2.0)
+    assert [list(one) for one in shown] == [["consensus"]]
+    shown.clear()
+    chart = chart_with(1.0)
+    assert [list(one) for one in shown] == [["consensus"], ["consensus", "trend"]]
+    assert shown[-1]["trend"][-4:].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert shown[-1]["consensus"][-4:].tolist() == [1.0] * 4
+    assert [each["name"] for each in chart.widget.state["regimes"]] == ["range-low"]
+
+
+def test_a_desk_draws_the_votes_of_the_closes_that_nobody_watched(
+    left_home: Path, look: Look, main: AccountState
+) -> None:
+    drawn = look("desk", left_home, "viewer", **MAIN, symbol="BTC-USD")
+    (begun,) = [one for whose, one in lanes._jobs.items() if whose[1:] == (KEY, "BTC/USD") and whose[0] == left_home]
+    assert begun.job.wait(120)
+    assert begun.job.problem is None
+    drawn.deliver(read_home(left_home))
+    assert drawn.chart.lanes == ["consensus", *sorted(STRATEGIES)]
+    regimes = drawn.chart.state["regimes"]
+    assert sum(one["to"] - one["from"] for one in regimes) > 200 * 15 * 60
