@@ -22,6 +22,7 @@ from novapulse.server.errors import told
 from novapulse.server.parts import API
 from novapulse.server.routes import accounts
 from novapulse.server.routes.health import exposition
+from novapulse.strategies import STRATEGIES
 from tests.server.conftest import ACCOUNTS as KEYS
 from tests.server.conftest import House, Visitor, beat, bodies
 
@@ -88,6 +89,17 @@ def test_planted_markup_stays_text(house: House, ana: Visitor, monkeypatch: pyte
         if kind == "application/json":
             json.loads(answer.text)
     assert ana.get(f"{API}/scan").json()[0]["instrument"]["symbol"] == SCRIPT
+
+
+def test_votes_have_the_forecast_and_the_weight_of_each_strategy(house: House, ana: Visitor) -> None:
+    for account in house.hub.now().accounts:
+        rows = ana.get(f"{API}/accounts/{account.exchange}/{account.account_id}/votes").json()
+        assert [row["symbol"] for row in rows] == [one.symbol for one in account.votes]
+        for row, one in zip(rows, account.votes, strict=True):
+            assert row["forecasts"] == one.forecasts
+            assert row["weights"] == one.weights
+            assert set(row["forecasts"]) == set(STRATEGIES)
+            assert sum(row["weights"].values()) == pytest.approx(1.0)
 
 
 def test_a_planted_name_is_no_name(house: House) -> None:
