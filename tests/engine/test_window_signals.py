@@ -86,7 +86,7 @@ def test_bar_by_bar_says_what_the_whole_history_says_to_the_bit(
 def test_the_votes_beside_a_signal_are_those_that_explain_makes_of_the_whole_history(
     plan: Plan, bars: Bars, ticks: Ticks
 ) -> None:
-    first = len(ticks) // DAY * DAY - DAY + 3
+    first = len(ticks) // DAY * DAY - 4
     _, rows = pipeline.signals(bars, SETTINGS, STRATEGIES)
     past = Past(plan, bars, tuple(rows))
     window = WindowSignals.behind(plan, {key: columns[:first] for key, columns in bars.items()})
@@ -105,7 +105,7 @@ def test_the_votes_beside_a_signal_are_those_that_explain_makes_of_the_whole_his
                 }
                 spoken += sum(one.forecast != 0.0 for one in votes.values())
             assert told["consensus"] == float(ticks.signals[row, column]["consensus"])
-    assert spoken > 50
+    assert spoken > 15
 
 
 def test_a_window_stays_as_it_was_when_more_bars_come(plan: Plan, bars: Bars, ticks: Ticks) -> None:
