@@ -68,6 +68,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     plan = prepare(settings.confluence, STRATEGIES)
     yield "backtest", lambda: run(bars, settings)
     yield "backtest of one instrument, metrics only", lambda: run(one, settings, metrics_only=True)
+    yield "backtest on one timeframe", lambda: run(one, _on_one_timeframe(), metrics_only=True)
     yield "backtest with finer bars", lambda: run(_coarse(key), settings, finer=one)
     yield "refused entries", lambda: _imagine_one(bars)
     yield "explanation", lambda: explain(bars[key], plan, pipeline.signals(one)[1], key=key)
@@ -101,6 +102,12 @@ def _through_the_lake() -> dict[InstrumentKey, BarColumns]:
 def _coarse(key: InstrumentKey) -> dict[InstrumentKey, BarColumns]:
     width = 5 * MINUTE_NS
     return {key: sample_market([key.symbol], _COARSE_BARS, _SEED, width)[key.symbol]}
+
+
+def _on_one_timeframe() -> BacktestSettings:
+    # Columns of one timeframe alone lie differently in memory.
+    alone = {"timeframe_multiples": [1], "timeframe_weights": [1.0], "agreement_multipliers": [1.0]}
+    return BacktestSettings.model_validate({"confluence": alone})
 
 
 def _imagine_one(bars: dict[InstrumentKey, BarColumns]) -> None:

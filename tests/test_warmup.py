@@ -41,10 +41,22 @@ for timeframe, width, count in (("1m", 1, 30000), ("5m", 5, 6000)):
 for words in (
     "backtest", "backtest --symbol BTC-USDT --metrics-only", "backtest --timeframe 5m", "data verify",
     "explain --exchange binance --symbol SOL-USDT --at 2024-01-20",
+    "scan", "scan --timeframe 1m --own-timeframe",
     "replay --symbol BTC-USDT SOL-USDT", "replay --timeframe 5m --symbol BTC-USDT",
     "parity --symbol BTC-USDT SOL-USDT --end 2024-01-20",
 ):
     assert main(words.split()) == 0, words
+
+from novapulse.confluence.plan import prepare
+from novapulse.confluence.settings import ConfluenceSettings
+from novapulse.core.instruments import InstrumentKey
+from novapulse.engine.votes import votes_on
+from novapulse.engine.window_signals import WindowSignals
+from novapulse.strategies import STRATEGIES
+key = InstrumentKey("binance", "BTC/USDT")
+bars = lake.bars("binance", "BTC/USDT", "1m")
+live = WindowSignals.behind(prepare(ConfluenceSettings(), STRATEGIES), {key: bars})
+assert votes_on(live.window(key, int(bars.ts_close_ns[-1])), key, 0)
 after = compiled()
 new = {name: [s for s in after[name] if s not in before[name]] for name in after}
 print(json.dumps({"known": sum(map(len, before.values())), "new": {name: s for name, s in new.items() if s}}))

@@ -173,9 +173,12 @@ class WindowSignals:
 
 
 def _kept(bars: BarColumns) -> BarColumns:
-    # The ring goes on writing: what is looked at later is copied now.
+    # The ring goes on writing: what is looked at later is copied now, read-only as all that kernels are compiled for.
     columns = {one.name: getattr(bars, one.name) for one in fields(bars)}
     copied: dict[str, Any] = {n: one.copy() if isinstance(one, np.ndarray) else one for n, one in columns.items()}
+    for column in copied.values():
+        if isinstance(column, np.ndarray):
+            column.flags.writeable = False
     return BarColumns(**copied)
 
 

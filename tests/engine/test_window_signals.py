@@ -118,6 +118,8 @@ def test_a_window_stays_as_it_was_when_more_bars_come(plan: Plan, bars: Bars, ti
     assert cut is not None
     assert cut.bars.ts_close_ns.tolist() == bars[BTC].ts_close_ns[: first + 1][-len(cut.bars) :].tolist()
     assert np.array_equal(cut.bars.close, bars[BTC].close[: first + 1][-len(cut.bars) :])
+    # As everywhere: for other columns every kernel would be compiled anew, in the middle of trading.
+    assert not any(getattr(cut.bars, name).flags.writeable for name in ("ts_close_ns", "close", "number", "made"))
 
 
 def test_of_a_bar_that_is_not_there_there_are_no_votes(plan: Plan, bars: Bars) -> None:
