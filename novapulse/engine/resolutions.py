@@ -214,6 +214,8 @@ class Resolutions:
         """
         if not found.asset or not found.diff_units:
             return False, f"{found.key} is no difference of amounts: {found.text}"
+        if found.flow is not None and found.flow.flow_id in self.desk.flows:
+            return False, f"{found.key} was booked with the movement {found.flow.flow_id} already"
         taken = self._take_amount(draft, found.asset, found.diff_units, own_money=True)
         if taken is None:
             return False, f"{found.asset} is not an asset of this account, or its difference is finer than it trades"

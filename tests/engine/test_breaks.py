@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from novapulse.core.messages import (
+    Answer,
     CommandReceived,
     FillReported,
+    Flow,
     OrderReported,
     ReadSnapshot,
     SetTimer,
@@ -166,6 +168,22 @@ def test_what_is_left_of_a_position_that_the_venue_has_not_is_swept_at_once_alth
     scene.wait(600)
     scene.hear(TimerFired(scene.ts_ns, "exit:0"))
     assert not scene.sent(Submit)
+
+
+def test_a_movement_that_was_booked_is_not_adopted_once_more():
+    scene = Short()
+    shown, cents = scene.snapshot(), 500 * CENT
+    flow = Flow("F1", "deposit", "USD", cents, scene.ts_ns)
+    balances = {**shown.balances, "USD": shown.balances["USD"] + cents}
+    scene.hear(SnapshotRead(scene.ts_ns, replace(shown, flows=(flow,), balances=balances)))
+    before = int(scene.desk.books.account[0].cash_units)
+    scene.say("adopt", "D10:F1")
+    assert int(scene.desk.books.account[0].cash_units) == before
+    assert len(scene.journal.records("flow_booked")) == 1
+    assert not scene.journal.records("break_adopted")
+    (answer,) = scene.sent(Answer)
+    assert not answer.done
+    assert "booked with the movement F1 already" in answer.text
 
 
 def test_a_reading_that_is_too_old_resolves_nothing():
