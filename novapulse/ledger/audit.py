@@ -9,7 +9,7 @@ Invariants:
 
 import gc
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +25,15 @@ from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
 from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.opening import Place, SchemaError, reader
-from novapulse.ledger.projections import PROJECTIONS, Claims, check_beside, check_claims
+from novapulse.ledger.projections import Claims, alike, check_beside, check_claims, checks
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
 from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, snapshot, walk
 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
+
+PART_EVENTS = 10_000
+"""As much as one process takes at a time of a long ledger."""
 
 _MESSAGES_MAX = 20
 _TRIES = 20
@@ -146,7 +149,7 @@ class _Auditor:
         claims = Claims()
         with ThreadPoolExecutor(1) as pool:
             # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
-            tables = pool.submit(self._check_tables)
+            rows, tables = pool.submit(self._alike), pool.submit(self._check_tables)
             for stretch in self._stretches(row.head_seq, genesis):
                 self._take(stretch, genesis)
                 claims.take(stretch)
@@ -154,6 +157,7 @@ class _Auditor:
             follows = [
                 *_guarded(self.connection, "head", partial(_check_noted, noted=noted, genesis=genesis)),
                 *_guarded(self.connection, "balance", partial(check_claims, claims=claims)),
+                *self._check_given(claims, {} if self.found.faulty else rows.result()),
                 *_guarded(self.connection, "ledger", partial(check_beside, head_seq=self.found.last_seq)),
                 *tables.result(),
             ]
@@ -169,21 +173,35 @@ class _Auditor:
             faulty=self.found.faulty + len(follows),
         )
 
+    def _check_given(self, claims: Claims, rows: Mapping[str, int]) -> list[Fault]:
+        left = checks(claims, rows)
+        return [fault for name, check in left.items() for fault in _guarded(self.connection, name, check)]
+
+    def _alike(self) -> Mapping[str, int]:
+        try:
+            if self.beside.dialect.name == "sqlite":
+                return alike(self.beside)
+            with self.beside.begin_nested():
+                return alike(self.beside)
+        except UNREADABLE:
+            # A body that is no JSON, or a page that is none: the walk names it, and every row is compared by itself.
+            return {}
+
     def _check_tables(self) -> list[Fault]:
-        checks = {**PROJECTIONS, "checkpoint": check_checkpoints, "triggers": _missing_guards, "file": _damage}
+        checks = {"checkpoint": check_checkpoints, "triggers": _missing_guards, "file": _damage}
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
         if self.processes < 2 or head_seq < PARALLEL_EVENTS_MIN:
             yield walk(self.connection, 0, None, genesis)
             return
-        cuts = [head_seq * part // self.processes for part in range(self.processes + 1)]
+        cuts = [*range(0, head_seq, PART_EVENTS), head_seq]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.processes - 1, mp_context=context) as pool:
-            parts = [pool.submit(_walk_apart, self.where, *bounds, genesis) for bounds in pairwise(cuts[1:])]
-            yield walk(self.connection, 0, cuts[1], genesis)
-            for part in parts:
-                yield part.result()
+            # The others begin at the end and this one at the beginning: who is slower leaves more of the middle.
+            parts = [(pool.submit(_walk_apart, self.where, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
+            for walked, part in reversed(parts):
+                yield walk(self.connection, part[0], part[1], genesis) if walked.cancel() else walked.result()
         # What the others may see behind the head came after this audit began; here it would be a fault.
         yield walk(self.connection, head_seq, None, genesis)
 

@@ -72,11 +72,23 @@ def canonical_bytes(
         body: Its body as stored.
         legs: Its postings in the order of `leg`.
     """
-    text = (
-        f"{ts_ns} {len(exchange)}:{exchange} {len(account_id)}:{account_id} {len(kind)}:{kind} {len(body)}:{body}"
-        + "".join([f" {len(book)}:{book} {len(asset)}:{asset} {amount}" for book, asset, amount in legs])
-    )
-    return text.encode()
+    moved = "".join([f"{leg_text(book, asset)}{amount}" for book, asset, amount in legs])
+    return canonical_text(ts_ns, account_text(exchange, account_id), kind, body, moved).encode()
+
+
+def canonical_text(ts_ns: int, account: str, kind: str, body: str, legs: str) -> str:
+    """Return the text of the canonical bytes, given those of its account and of its legs with their amounts."""
+    return f"{ts_ns} {account} {len(kind)}:{kind} {len(body)}:{body}{legs}"
+
+
+def account_text(exchange: str, account_id: str) -> str:
+    """Return how an account stands in the canonical bytes."""
+    return f"{len(exchange)}:{exchange} {len(account_id)}:{account_id}"
+
+
+def leg_text(book: str, asset: str) -> str:
+    """Return how a leg stands in the canonical bytes, before its amount."""
+    return f" {len(book)}:{book} {len(asset)}:{asset} "
 
 
 def genesis(ledger_id: str) -> bytes:

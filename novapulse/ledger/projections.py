@@ -2,21 +2,24 @@
 
 Invariants:
 - nothing of a table is believed: a row that no event gives is a fault, and so is one that an event gives and the table
-  lacks;
+  lacks. Where every row is what its event gives, and as many events were read that give one, none is left over on
+  either side: no two rows are given by one event. Otherwise each that differs is looked for and named;
 - what an order holds is at no moment below 0, and 0 once it is closed: an account without open orders holds nothing;
 - a balance that a venue showed and that was asserted is what the postings before it come to.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from novapulse.core.postings import Book
 from novapulse.core.records import Reason
-from novapulse.ledger.drafts import CLOSES
+from novapulse.ledger.canonical import ORDER, spelled
+from novapulse.ledger.drafts import CLOSES, FILLED, INTENDED
 from novapulse.ledger.schema import (
     asset,
     balance,
@@ -31,13 +34,19 @@ from novapulse.ledger.schema import (
     order_step,
     posting,
 )
-from novapulse.ledger.walk import VENUE_BOOKS, Account, BalanceKey, Fault, Stretch
+from novapulse.ledger.walk import VENUE_BOOKS, Account, BalanceKey, Fault, OrderKey, Stretch
+
+Check = Callable[[Connection], Iterator[Fault]]
 
 
 class Claims:
-    """What the events say of balances and scales, stretch after stretch."""
+    """What the events say of balances, scales, orders and holds, stretch after stretch."""
 
     def __init__(self) -> None:
+        self.naming = 0
+        self.booked = 0
+        self.held: dict[OrderKey, int] = {}
+        self.fell_below_zero = False
         self.balances: defaultdict[BalanceKey, int] = defaultdict(int)
         self.scales: dict[str, tuple[int, int]] = {}
         self.faults: list[Fault] = []
@@ -51,8 +60,16 @@ class Claims:
                 first, _ = self.scales.setdefault(name, (scale, seq))
                 if first != scale:
                     self.faults.append(Fault(seq, "event.body", f"counts {name} in {scale} digits, before in {first}"))
-        for key, amount in stretch.balances.items():
-            self.balances[key] += amount
+        for account, moved in stretch.balances.items():
+            for key, amount in moved.items():
+                self.balances[*account, *key] += amount
+        for order, (moved_since, least) in stretch.held.items():
+            before = self.held.pop(order, 0)
+            self.fell_below_zero |= before + least < 0
+            if before + moved_since:
+                self.held[order] = before + moved_since
+        self.naming += stretch.naming
+        self.booked += stretch.booked
 
     def _assert(self, seq: int, account: Account, claims: Mapping[str, Any], totals: Mapping[str, int]) -> None:
         for name, claimed in claims.items():
@@ -111,7 +128,7 @@ def _same_account(one: Table, other: Table) -> tuple[ColumnElement[bool], Column
     return one.c.exchange == other.c.exchange, one.c.account_id == other.c.account_id
 
 
-def in_body(connection: Connection, name: str) -> ColumnElement[Any]:
+def _in_body(connection: Connection, name: str) -> ColumnElement[Any]:
     """Return the text that an event's body has under a name, as the database reads it; NULL where there is none."""
     if connection.dialect.name == "postgresql":
         text: ColumnElement[Any] = cast(event.c.body, JSONB)[name].astext
@@ -119,16 +136,58 @@ def in_body(connection: Connection, name: str) -> ColumnElement[Any]:
     return case((func.json_valid(event.c.body) == 1, func.json_extract(event.c.body, f"$.{name}")))
 
 
+def alike(connection: Connection) -> Mapping[str, int]:
+    """Return how many rows of each table that is given by events there are; -1 where one is not what its event gives.
+
+    Raises what the driver does for a body that is no JSON.
+    """
+    found = {}
+    for table, (name, fits) in _GIVEN.items():
+        if connection.dialect.name == "postgresql":
+            said: ColumnElement[Any] = cast(event.c.body, JSONB)[name].astext
+        else:
+            said = func.json_extract(event.c.body, f"$.{name}")
+        fitting = case((and_(*_same_account(event, table), said == table.c[name], fits), 1))
+        joined = table.outerjoin(event, event.c.seq == table.c.seq)
+        rows, right = connection.execute(select(func.count(), func.count(fitting)).select_from(joined)).one()
+        found[table.name] = rows if rows == right else -1
+    return found
+
+
+def checks(claims: Claims, rows: Mapping[str, int]) -> Mapping[str, Check]:
+    """Return what is left to be checked row by row, by table, or by what is checked.
+
+    Args:
+        claims: What the events say.
+        rows: What `alike` returned; nothing where not every event could be read.
+    """
+    left: dict[str, Check] = {}
+    if rows.get(fill_key.name) != claims.booked:
+        left[fill_key.name] = _check_fill_keys
+    if rows.get(order_step.name) != claims.naming:
+        left[order_step.name] = _check_order_steps
+    were_released = rows and not claims.fell_below_zero
+    left["hold"] = partial(_check_holds_left, held=claims.held) if were_released else _check_holds
+    return left
+
+
+def _check_holds_left(connection: Connection, held: Mapping[OrderKey, int]) -> Iterator[Fault]:
+    if held:
+        still_open = {(*account, spelled(order)) for *account, order in _open_orders(connection)}
+        if not held.keys() <= still_open:
+            yield from _check_holds(connection)
+
+
+def _open_orders(connection: Connection) -> set[tuple[str, str, str]]:
+    return {(exchange, account_id, order) for exchange, account_id, order in connection.execute(select(*_ORDER))}
+
+
 def _check_fill_keys(connection: Connection) -> Iterator[Fault]:
-    said = in_body(connection, "venue_trade_id")
+    said = _in_body(connection, "venue_trade_id")
     same = and_(*_same_account(event, fill_key), said == fill_key.c.venue_trade_id)
-    booked = event.c.kind == "fill_booked"
+    booked = event.c.kind == FILLED
     back = event.outerjoin(fill_key, same)
     own = fill_key.c.seq == event.c.seq
-    if _all_alike(
-        connection, select(func.count(), func.count(case((own, 1)))).select_from(back).where(booked), fill_key
-    ):
-        return
     joined = fill_key.outerjoin(event, own)
     wrong = select(fill_key).select_from(joined).where(~func.coalesce(and_(booked, same), False))
     for row in connection.execute(wrong):
@@ -139,17 +198,11 @@ def _check_fill_keys(connection: Connection) -> Iterator[Fault]:
 
 
 def _check_order_steps(connection: Connection) -> Iterator[Fault]:
-    said = in_body(connection, "client_order_id")
+    said = _in_body(connection, ORDER)
     named = and_(said.is_not(None), said != "")
-    step = case((event.c.kind == "order_intended", 0), else_=event.c.seq)
-    same = and_(*_same_account(event, order_step), said == order_step.c.client_order_id, order_step.c.step == step)
-    closes = case(*((event.c.kind == kind, sign) for kind, sign in CLOSES.items()), else_=0)
-    fits = and_(order_step.c.seq == event.c.seq, order_step.c.closes == closes)
+    same = and_(*_same_account(event, order_step), said == order_step.c.client_order_id, order_step.c.step == _STEP)
+    fits = and_(order_step.c.seq == event.c.seq, order_step.c.closes == _CLOSES)
     back = event.outerjoin(order_step, same)
-    if _all_alike(
-        connection, select(func.count(), func.count(case((fits, 1)))).select_from(back).where(named), order_step
-    ):
-        return
     joined = order_step.outerjoin(event, event.c.seq == order_step.c.seq)
     wrong = select(order_step).select_from(joined).where(~func.coalesce(and_(same, fits), False))
     for row in connection.execute(wrong):
@@ -160,15 +213,9 @@ def _check_order_steps(connection: Connection) -> Iterator[Fault]:
         yield Fault(seq, "order_step", f"lacks it as a step of order {name}")
 
 
-def _all_alike(connection: Connection, counts: Select[int, int], table: Table) -> bool:
-    # As many rows as events give, and each of these has its own: then there is none too many.
-    due, there = connection.execute(counts).one()
-    return bool(due == there == connection.execute(select(func.count()).select_from(table)).scalar())
-
-
 def _check_holds(connection: Connection) -> Iterator[Fault]:
     # Added up in the database: row by row here would take longer than all other checks together.
-    order = func.coalesce(in_body(connection, "client_order_id"), "")
+    order = func.coalesce(_in_body(connection, ORDER), "")
     of_order = (event.c.exchange, event.c.account_id, order)
     held = func.sum(posting.c.amount).over(partition_by=of_order, order_by=(posting.c.seq, posting.c.leg))
     moves = (
@@ -185,7 +232,7 @@ def _check_holds(connection: Connection) -> Iterator[Fault]:
         below = select(moves.c.seq, moves.c.order, moves.c.held).where(moves.c.held < 0)
         for seq, name, after in connection.execute(below):
             yield Fault(seq, "posting", f"releases {-after} more than {'order ' + name if name else 'no order'} held")
-    still_open = {tuple(row) for row in connection.execute(select(*_ORDER))} if found else set()
+    still_open = _open_orders(connection) if found else set()
     for exchange, account_id, name, amount, _, last in found:
         if amount and (exchange, account_id, name) not in still_open:
             owner = f"order {name} of {account_id} at {exchange}" if name else f"no order of {account_id} at {exchange}"
@@ -193,9 +240,10 @@ def _check_holds(connection: Connection) -> Iterator[Fault]:
 
 
 _ORDER = (order_open.c.exchange, order_open.c.account_id, order_open.c.client_order_id)
-PROJECTIONS: Mapping[str, Callable[[Connection], Iterator[Fault]]] = {
-    "fill_key": _check_fill_keys,
-    "order_step": _check_order_steps,
-    "hold": _check_holds,
+_STEP = case((event.c.kind == INTENDED, 0), else_=event.c.seq)
+_CLOSES = case(*((event.c.kind == kind, sign) for kind, sign in CLOSES.items()), else_=0)
+_GIVEN: Mapping[Table, tuple[str, ColumnElement[bool]]] = {
+    fill_key: ("venue_trade_id", event.c.kind == FILLED),
+    order_step: (ORDER, and_(order_step.c.step == _STEP, order_step.c.closes == _CLOSES)),
 }
-"""Table, or what is checked -> what yields its faults."""
+"""Table -> what the body calls its key, and what else its event has to be."""

@@ -34,7 +34,7 @@ def write(path: Path, events: int) -> None:
         while journal.head()[0] < events:
             for account, life in lives.items():
                 records = [record for _ in range(_PER_COMMIT) for record in (*life.round_trip(), *life.aside())]
-                journal.commit([(account, Commit(tuple(records)))])
+                journal.commit([(account, Commit(tuple(records), life.ts_ns, life.state()))])
 
 
 def bare(path: Path) -> int:

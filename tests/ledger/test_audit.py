@@ -541,29 +541,68 @@ def test_a_hold_below_zero_is_named_where_it_happened(tmp_path: Path) -> None:
     assert any(fault.seq == 4 and "releases 10 more than order A held" in fault.what for fault in found.faults)
 
 
-def test_several_processes_find_what_one_finds(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=[13, 64])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many events of a short ledger go to one process at a time."""
     monkeypatch.setattr(audit_module, "PARALLEL_EVENTS_MIN", 1)
+    monkeypatch.setattr(audit_module, "PART_EVENTS", request.param)
+    return int(request.param)
+
+
+def test_several_processes_find_what_one_finds(damaged: Path, parts: int) -> None:
     alone, together = audit(damaged), audit(damaged, processes=3)
     assert together == alone
-    cut = alone.head_seq // 3
+    last = alone.head_seq
     with Unguarded(damaged) as connection:
-        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq IN (?, ?)", (cut, alone.head_seq))
-        connection.execute("DELETE FROM event WHERE seq = ?", (2 * alone.head_seq // 3,))
+        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq IN (?, ?)", (2 * parts, last))
+        connection.execute("DELETE FROM event WHERE seq = ?", (last // 3 // parts * parts + 1,))
+        connection.execute("UPDATE event SET body = replace(body, ',', ', ') WHERE seq = ?", (last // 2,))
+        connection.execute("UPDATE posting SET amount = amount + 1 WHERE seq > ?", (last - parts,))
     alone, together = audit(damaged), audit(damaged, processes=3)
     assert not alone.ok
-    assert together.first_bad == alone.first_bad
-    assert {fault.seq for fault in together.faults} == {fault.seq for fault in alone.faults}
+    assert together == alone
 
 
-def test_an_event_that_is_missing_between_two_processes_is_missed(
-    damaged: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("first", [1, 12, 13, 14, 65, 150])
+def test_the_first_of_many_bad_entries_is_named_wherever_the_parts_end(damaged: Path, parts: int, first: int) -> None:
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE event SET kind = kind || 'x' WHERE seq >= ? AND (seq - ?) % 7 = 0", (first, first))
+    found = audit(damaged, processes=2)
+    assert found.first_bad is not None
+    assert (found.first_bad.seq, found.first_bad.where) == (first, "event.hash")
+    assert [fault.seq for fault in found.faults if fault.where == "event.hash"] == list(
+        range(first, found.head_seq + 1, 7)
+    )
+
+
+@pytest.mark.parametrize("which", ["last of a part", "first of the next"])
+def test_an_event_that_is_missing_between_two_processes_is_missed(damaged: Path, parts: int, which: str) -> None:
+    seq = 2 * parts + (which == "first of the next")
+    with Unguarded(damaged) as connection:
+        connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
+    found = audit(damaged, processes=2)
+    assert (seq, "event.seq") in [(fault.seq, fault.where) for fault in found.faults]
+
+
+def test_holds_that_span_the_parts_of_several_processes_are_summed_over_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_module, "PARALLEL_EVENTS_MIN", 1)
-    cut = audit(damaged).head_seq // 2
-    with Unguarded(damaged) as connection:
-        connection.execute("DELETE FROM event WHERE seq = ?", (cut,))
-    found = audit(damaged, processes=2)
-    assert (cut, "event.seq") in [(fault.seq, fault.where) for fault in found.faults]
+    monkeypatch.setattr(audit_module, "PART_EVENTS", 2)
+    path = tmp_path / "held.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        open_accounts(journal, 1, (MAIN,), kept=False)
+        hold = Record("order_intended", START_NS, {"client_order_id": "A"}, move("USD", 50, Book.CASH, Book.HOLD))
+        other = Record("order_intended", START_NS, {"client_order_id": "B"}, move("USD", 50, Book.CASH, Book.HOLD))
+        part = Record("order_noted", START_NS, {"client_order_id": "A"}, move("USD", 20, Book.HOLD, Book.CASH))
+        journal.commit([(MAIN, Commit((hold, other, part, part)))])
+        assert audit(path, processes=2).ok
+        back = Record("order_noted", START_NS, {"client_order_id": "A"}, move("USD", 20, Book.CASH, Book.HOLD))
+        journal.commit([(MAIN, Commit((part, back)))])
+    found = audit(path, processes=2)
+    assert [(fault.seq, fault.where) for fault in found.faults] == [(6, "posting")]
+    assert "releases 10 more than order A held" in found.faults[0].what
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
