@@ -5,7 +5,10 @@ Invariants:
 - everything out in the instrument has the old prices: it is cancelled, and no new stop is armed before that has ended
   and a price behind the split was seen;
 - until then nothing is decided in the instrument, and no price makes the trader itself the stop;
-- what the venue gave is booked to the unit: its rounding is its own, and what is left over belongs to nobody.
+- what the venue gave is booked to the unit: its rounding is its own, and what is left over belongs to nobody;
+- a position of which nothing is left ends here, at the last price: cash in lieu of it comes by itself;
+- an execution of before that was not told yet is part of what the venue gave: a split that counts it fits only once it
+  is booked, and waits for it.
 """
 
 import math
@@ -46,6 +49,7 @@ def apply(desk: Desk, draft: Draft, flow: Flow) -> bool:
     books, slot, instrument = desk.books, desk.slots[row], desk.instruments[row]
     before = int(books.positions[row].qty_units), int(books.foreign_units[row])
     _take_orders_back(desk, draft, row)
+    ended = fills.take_amount(desk, draft, row, -before[0]) if before[0] and not after[0] else {}
     draft.write(
         "split_applied",
         {
@@ -58,11 +62,10 @@ def apply(desk: Desk, draft: Draft, flow: Flow) -> bool:
             "units": [before[0], after[0]],
             "foreign_units": [before[1], after[1]],
             "ts_event_ns": flow.ts_event_ns,
+            **{name: ended[name] for name in ("price_units", "worth_units") if name in ended},
         },
         move(flow.asset, flow.asset_units, Book.TRADING, Book.INVENTORY),
     )
-    if before[0] and not after[0]:
-        fills.take_amount(desk, draft, row, sum(after) - sum(before))
     books.split(row, flow.new, flow.old, *after)
     for decision in {slot.entry, slot.decision}:
         desk.restate_kept_plan(decision, flow.new, flow.old)

@@ -106,15 +106,34 @@ class Split:
 
     Attributes:
         seq: Its event.
+        ts_ns: When it was booked.
         instrument: What was split.
         own: What our orders held.
         foreign: What belonged to nobody.
+        price_units: At which what was ours was worth `worth`, where nothing is left of it.
+        worth: That worth, ledger units of the quote asset; 0 where no record says it.
     """
 
     seq: int
+    ts_ns: int
     instrument: InstrumentKey
     own: tuple[int, int]
     foreign: tuple[int, int]
+    price_units: int = 0
+    worth: int = 0
+
+    @property
+    def parts(self) -> tuple[tuple[bool, int, int], ...]:
+        """Whether it is ours, and the quantities before and behind, of what there was."""
+        both = ((True, *self.own), (False, *self.foreign))
+        return tuple(part for part in both if part[1])
+
+    def end(self, *, is_ours: bool) -> Execution:
+        """Return what became of a part of which nothing is left: it went without a trade."""
+        units, worth = (self.own[0], self.worth) if is_ours else (self.foreign[0], 0)
+        cash = worth if units > 0 else -worth
+        moved = (-units, cash, 0, 0 if is_ours else -units, self.price_units)
+        return Execution(self.seq, self.ts_ns, None, self.instrument, "", "", *moved, is_flow=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +321,21 @@ def executions(connection: Connection, account: AccountKey) -> Iterator[Executio
         yield one
 
 
+def split_of(entry: Entry, listing: Listing, digits: Mapping[str, int]) -> Split:
+    """Return the split that a record is of.
+
+    Args:
+        entry: The record.
+        listing: Its instrument.
+        digits: Asset -> its scale in the ledger.
+    """
+    body = entry.record.body
+    finer, cash = 10 ** (digits[listing.base] - listing.qty_scale), 10 ** (digits[listing.quote] - listing.cash_scale)
+    own, foreign = ((before * finer, after * finer) for before, after in (body["units"], body["foreign_units"]))
+    worth = body.get("worth_units", 0) * cash
+    return Split(entry.seq, entry.record.ts_ns, listing.key, own, foreign, body.get("price_units", 0), worth)
+
+
 def splits(connection: Connection, account: AccountKey) -> tuple[Split, ...]:
     """Return the splits of an account's instruments, in order.
 
@@ -311,11 +345,8 @@ def splits(connection: Connection, account: AccountKey) -> tuple[Split, ...]:
     known, listed = scales(connection), listings(connection, account)
     found = []
     for entry in records(connection, account, SPLITS):
-        body = entry.record.body
-        key = InstrumentKey(*body["instrument"])
-        finer = 10 ** (known[body["asset"]] - listed[key].qty_scale)
-        own, foreign = ((before * finer, after * finer) for before, after in (body["units"], body["foreign_units"]))
-        found.append(Split(entry.seq, key, own, foreign))
+        listing = listed[InstrumentKey(*entry.record.body["instrument"])]
+        found.append(split_of(entry, listing, known))
     return tuple(found)
 
 

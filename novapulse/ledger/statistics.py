@@ -6,7 +6,8 @@ Invariants:
 - what belongs to nobody has lots of its own: it never enters a strategy's result. Whose quantity an execution changed
   is what its record says: somebody else may close a position of ours, and then that is its end;
 - a quantity that came or went without a trade has the worth that its record says;
-- a split changes how many units a lot has, never what it cost;
+- a split changes how many units a lot has, never what it cost; a position of which it leaves nothing went without a
+  trade;
 - an execution that was taken back takes its lot away with what it cost, where nothing of it was sold yet.
 """
 
@@ -63,7 +64,7 @@ class Realised:
     Attributes:
         instrument: What was traded.
         opened: The execution that opened it; None for a correction of cash.
-        closed: The execution that closed it.
+        closed: The execution that closed it, or the split that left nothing of it.
         units: Ledger units of the base asset, > 0; 0 for a correction.
         pnl: Ledger units of the quote asset, fees paid.
     """
@@ -102,8 +103,8 @@ class RoundTrip:
         instrument: What.
         direction: +1 long, -1 short.
         opened: First execution.
-        closed: Last execution.
-        executions: How many.
+        closed: Last execution, or the split that left nothing.
+        executions: How many, such a split among them.
         pnl_units: Fees paid, ledger units of the quote asset; whole where no execution was ours in part.
         fee_units: Of these.
     """
@@ -187,22 +188,25 @@ def _by_instrument(connection: Connection, account: AccountKey) -> Iterator[tupl
     inventories: dict[tuple[InstrumentKey, bool], Inventory] = {}
     due = deque(splits(connection, account))
     for one in movements(connection, account):
-        _split_up_to(inventories, due, one.seq)
+        yield from _split_up_to(inventories, due, one.seq)
         if one.instrument is not None:
             for is_ours, part in shares(one):
                 yield inventories.setdefault((one.instrument, is_ours), Inventory(one.instrument)), is_ours, part
-    _split_up_to(inventories, due, None)
+    yield from _split_up_to(inventories, due, None)
 
 
 def _split_up_to(
     inventories: Mapping[tuple[InstrumentKey, bool], Inventory], due: deque[Split], seq: int | None
-) -> None:
+) -> Iterator[tuple[Inventory, bool, Execution]]:
     while due and (seq is None or due[0].seq < seq):
         one = due.popleft()
-        for is_ours, (before, after) in ((True, one.own), (False, one.foreign)):
-            inventory = inventories.get((one.instrument, is_ours))
-            if inventory is not None and before:
+        for is_ours, before, after in one.parts:
+            if (inventory := inventories.get((one.instrument, is_ours))) is None:
+                continue
+            if after:
                 inventory.split(Fraction(after, before))
+            else:
+                yield inventory, is_ours, one.end(is_ours=is_ours)
 
 
 def realised(connection: Connection, account: AccountKey) -> Iterator[Realised]:
@@ -256,9 +260,7 @@ def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTr
     held: dict[InstrumentKey, int] = defaultdict(int)
     due = deque(splits(connection, account))
     for one in movements(connection, account):
-        while due and due[0].seq < one.seq:
-            split = due.popleft()
-            held[split.instrument] += split.own[1] - split.own[0]
+        yield from _trips_ended_up_to(running, held, due, one.seq)
         if one.instrument is None:
             continue
         for part in [part for is_ours, part in shares(one) if is_ours]:
@@ -266,6 +268,17 @@ def round_trips(connection: Connection, account: AccountKey) -> Iterator[RoundTr
             held[one.instrument] += part.base_units
             if held[one.instrument] == 0:
                 yield _round_trip(one.instrument, running.pop(one.instrument))
+    yield from _trips_ended_up_to(running, held, due, None)
+
+
+def _trips_ended_up_to(
+    running: dict[InstrumentKey, list[Execution]], held: dict[InstrumentKey, int], due: deque[Split], seq: int | None
+) -> Iterator[RoundTrip]:
+    while due and (seq is None or due[0].seq < seq):
+        one = due.popleft()
+        held[one.instrument] += one.own[1] - one.own[0]
+        if held[one.instrument] == 0 and (parts := running.pop(one.instrument, [])):
+            yield _round_trip(one.instrument, [*parts, one.end(is_ours=True)])
 
 
 def _round_trip(instrument: InstrumentKey, parts: Sequence[Execution]) -> RoundTrip:

@@ -21,7 +21,7 @@ from novapulse.core.records import Liquidity
 from novapulse.ledger.alerts import KINDS as ALERTS
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.movements import FLOWS, Execution, Movements, shares
-from novapulse.ledger.queries import FILLS, SPLITS, Listing, listed
+from novapulse.ledger.queries import FILLS, SPLITS, Listing, listed, split_of
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.statistics import Inventory, Realised
 from novapulse.monitor.alert_book import AlertBook
@@ -214,20 +214,25 @@ class AccountFold:
             inventory = self.inventories.setdefault((instrument.symbol, is_ours), Inventory(instrument))
             parts += inventory.take(share)
             self._drop_if_empty(instrument.symbol, is_ours)
-        if not parts:
-            return None
+        return self._take_realized(one.seq, parts) if parts else None
+
+    def _take_realized(self, seq: int, parts: list[Realised]) -> Fraction:
         realized = sum((part.pnl for part in parts), Fraction(0))
         self.realized += realized
-        self.seqs["realized_pnl"] = one.seq
+        self.seqs["realized_pnl"] = seq
         return realized
 
-    def _split(self, _: int, record: Record) -> None:
+    def _split(self, seq: int, record: Record) -> None:
         body = record.body
         symbol = body["instrument"][1]
-        for is_ours, (before, after) in ((True, body["units"]), (False, body["foreign_units"])):
-            inventory = self.inventories.get((symbol, is_ours))
-            if inventory is not None and before:
+        split = split_of(Entry(seq, record), self.listings[symbol], self.scales)
+        for is_ours, before, after in split.parts:
+            if (inventory := self.inventories.get((symbol, is_ours))) is None:
+                continue
+            if after:
                 inventory.split(Fraction(after, before))
+            else:
+                self._take_realized(seq, list(inventory.take(split.end(is_ours=is_ours))))
                 self._drop_if_empty(symbol, is_ours)
         for key, (lead, distance) in self.entries.items():
             if key[0] == symbol:

@@ -167,6 +167,28 @@ def test_an_entry_at_work_is_given_up():
     assert not scene.desk.has_plan(0)
 
 
+@pytest.mark.parametrize(("new", "old"), [(2, 1), (1, 4)])
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_split_waits_for_an_execution_of_before_it_that_is_told_later(new, old, side):
+    scene = opened()
+    key, before_ns = scene.desk.keys[0], scene.wait(1)
+    units = int(scene.desk.books.positions[0].qty_units)
+    really = units + int(side) * 4000
+    gained = really * new // old - really
+    split(scene, new, old, gained)
+    assert not records(scene, "split_applied"), "what the venue gave counts an execution that is not booked"
+    assert scene.desk.slots[0].gate
+    fill = Filled("", "V9", "L1", key, side, 4000, 10_000, 4000 * 10_000 * 100, 0, 1, before_ns)
+    scene.hear(FillReported(scene.wait(1), fill))
+    shown = scene.snapshot()
+    flow = Flow("F1", "split", "BTC", gained, scene.wait(30), new, old)
+    balances = {**shown.balances, "BTC": shown.balances["BTC"] + gained}
+    scene.hear(SnapshotRead(scene.ts_ns, replace(shown, balances=balances, flows=(flow,))))
+    assert len(records(scene, "split_applied")) == 1
+    held = int(scene.desk.books.positions[0].qty_units) + int(scene.desk.books.foreign_units[0])
+    assert held == really * new // old
+
+
 def test_a_split_is_applied_once_and_the_wait_outlives_a_restart():
     scene = opened()
     units = int(scene.desk.books.positions[0].qty_units)

@@ -20,6 +20,7 @@ from novapulse.parity.kept import Kept as KeptLedger
 from novapulse.parity.rederive import _held
 from tests.engine.harness import ACCOUNT, ORIGIN_NS
 from tests.engine.test_late_evidence import Kept
+from tests.engine.test_splits import split
 from tests.monitor.test_recorded import assert_as_the_ledger_says, growing, opened, split_in_between
 
 
@@ -96,6 +97,17 @@ def split_then_foreign_close() -> Kept:
     return scene
 
 
+def split_that_leaves_nothing() -> Kept:
+    """One share of four, where four become one and the venue pays for the rest."""
+    scene = opened()
+    scene.tick(0.0)
+    trade(scene, -(held(scene) - 1), "X1", fee=7)
+    assert held(scene) == 1
+    split(scene, 1, 4, units=-1)
+    assert held(scene) == 0
+    return scene
+
+
 STORIES: list[Callable[[], Kept]] = [
     opened,
     foreign_close,
@@ -105,6 +117,7 @@ STORIES: list[Callable[[], Kept]] = [
     deposit_that_somebody_sells,
     busted_exit,
     split_then_foreign_close,
+    split_that_leaves_nothing,
 ]
 
 
@@ -135,6 +148,7 @@ def test_positions_lots_and_results_are_those_of_the_trader_to_the_unit(
         realised = sum((one.pnl for one in statistics.realised(connection, ACCOUNT)), Fraction(0))
         open_money = sum((one.money for one in statistics.positions(connection, ACCOUNT)), Fraction(0))
         worth = sum(one.cash_units for one in queries.movements(connection, ACCOUNT) if one.is_flow)
+        worth += sum(one.worth for one in queries.splits(connection, ACCOUNT))
         balances = {(one.book, one.asset): one.units for one in queries.balances(connection, ACCOUNT)}
         trips = list(statistics.round_trips(connection, ACCOUNT))
         recorded = [one.record.body for one in queries.records(connection, ACCOUNT, ("round_trip_closed",))]
@@ -159,6 +173,22 @@ def test_the_dashboards_show_what_the_queries_say_at_every_commit(tmp_path: Path
     with growing(tmp_path, story()) as steps:
         for _, state in steps:
             assert_as_the_ledger_says(tmp_path, state)
+
+
+def test_what_a_split_leaves_nothing_of_is_realised_by_it(tmp_path: Path) -> None:
+    scene, path = split_that_leaves_nothing(), tmp_path / "ledger.db"
+    written(path, scene)
+    with queries.reading(path) as connection:
+        (split_up,) = queries.splits(connection, ACCOUNT)
+        lost = [one for one in statistics.realised(connection, ACCOUNT) if one.closed.seq == split_up.seq]
+        (opening, *_) = queries.executions(connection, ACCOUNT)
+        (trip,) = statistics.round_trips(connection, ACCOUNT)
+    (one,) = lost
+    cost = Fraction(opening.cash_units + -opening.fee_units, opening.base_units)
+    assert (one.opened, one.units) == (opening, split_up.own[0])
+    assert one.pnl == split_up.worth + cost * one.units
+    assert split_up.worth == split_up.price_units * 10**2 > 0
+    assert (trip.closed.seq, trip.executions) == (split_up.seq, 3)
 
 
 def test_whose_quantity_it_was_is_a_fact_of_the_record() -> None:
