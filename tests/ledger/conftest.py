@@ -4,12 +4,13 @@ import os
 import pwd
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from novapulse.core.messages import Commit, Record
 from novapulse.core.postings import Book, Posting, move
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import MEMORY
+from tests.ledger.written import write_life
 
 MAIN = AccountKey("kraken", "main")
 OTHER = AccountKey("coinbase", "main")
@@ -135,6 +137,22 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a ledger outlives its process."""
     return str(tmp_path / "ledger.db") if request.param == "file" else str(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as a trader left it: three accounts that have traded."""
+    path = tmp_path_factory.mktemp("audit") / "ledger.db"
+    write_life(path, seed=7, rounds=6, started=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+@pytest.fixture
+def damaged(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copy(whole, tmp_path / "damaged.db"))
 
 
 def opened(where: str | Path, holder: str = "me", *accounts: AccountKey) -> Ledger:

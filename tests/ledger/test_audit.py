@@ -1,30 +1,23 @@
 """An audit names the first entry that is not as it was written, whatever was done behind the journal's back."""
 
-import json
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from novapulse.core import kept_state
-from novapulse.core.instruments import AccountKey
-from novapulse.core.messages import Commit, Record
 from novapulse.core.ports import Unwritable
-from novapulse.core.postings import Book, move
 from novapulse.ledger import audit as audit_module
-from novapulse.ledger import chain
-from novapulse.ledger import walk as walk_module
 from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import SchemaError
-from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, Life, live_on, open_accounts, write_life
+from tests.ledger.damage import Unguarded
+from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
 
 PROVEN = {
     "event": ("seq", "ts_ns", "exchange", "account_id", "kind", "body", "hash"),
@@ -38,55 +31,14 @@ PROVEN = {
 }
 """Tables and columns of which an audit proves every byte."""
 
+
 BESIDE = {"hold_run", "lease", "consumer", "dead_letter", "alembic_version"}
 """Tables that hold no fact and follow from none: telemetry that is pruned, who may write, how far a consumer is."""
+
 
 SETTINGS = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("audit") / "ledger.db"
-    write_life(path, seed=7, rounds=6, started=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    return path
-
-
-@pytest.fixture
-def damaged(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(whole, tmp_path / "damaged.db"))
-
-
-def opened_up(path: Path) -> sqlite3.Connection:
-    """A connection that no check and no foreign key holds back."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("PRAGMA ignore_check_constraints = ON")
-    connection.execute("PRAGMA foreign_keys = OFF")
-    return connection
-
-
-class Unguarded:
-    """Work on a file without its triggers, which are put back so that only the damage is to be found."""
-
-    def __init__(self, path: Path) -> None:
-        self.connection = opened_up(path)
-
-    def __enter__(self) -> sqlite3.Connection:
-        rows = self.connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        self.triggers = [sql for _, sql in rows]
-        for name, _ in rows:
-            self.connection.execute(f"DROP TRIGGER {name}")
-        return self.connection
-
-    def __exit__(self, *_: object) -> None:
-        for sql in self.triggers:
-            self.connection.execute(sql)
-        self.connection.commit()
-        self.connection.close()
 
 
 def _flipped(value: object, at: int) -> object:
@@ -341,206 +293,6 @@ def test_missing_guards_are_a_fault(damaged: Path) -> None:
     assert [fault.where for fault in found.faults] == ["trigger posting_no_update"]
 
 
-def replace_state(path: Path, account: AccountKey, made: Callable[[bytes, int, int], bytes]) -> None:
-    """Put what somebody makes who knows how a state is sealed where an account's state was."""
-    here = "WHERE exchange = ? AND account_id = ?", (account.exchange, account.account_id)
-    with Unguarded(path) as connection:
-        row = connection.execute(f"SELECT state, ts_close_ns, seq FROM checkpoint {here[0]}", here[1]).fetchone()
-        connection.execute(f"UPDATE checkpoint SET state = ? {here[0]}", (made(*row), *here[1]))
-
-
-def resealed(life: Life) -> Callable[[bytes, int, int], bytes]:
-    return lambda _, ts_close_ns, seq: kept_state.sealed(life.state(), life.account, ts_close_ns, seq)
-
-
-@pytest.mark.parametrize(("asset", "book"), [("USD", "cash"), ("BTC", "inventory"), ("ETH", "inventory")])
-def test_a_state_that_holds_other_than_the_books_is_named_even_with_a_right_seal(
-    tmp_path: Path, asset: str, book: str
-) -> None:
-    path = tmp_path / "richer.db"
-    life = write_life(path, seed=3, rounds=2)[MAIN]
-    replace_state(path, MAIN, resealed(life))
-    assert audit(path).ok
-    life.held[asset] += 10**6
-    replace_state(path, MAIN, resealed(life))
-    (fault,) = audit(path).faults
-    assert (fault.where, f"{asset} in {book}" in fault.what) == ("checkpoint.state", True)
-
-
-def test_a_hold_of_the_state_that_the_books_do_not_have_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "reserved.db"
-    life = write_life(path, seed=3, rounds=2)[MAIN]
-    life.reserved += life.finer
-    replace_state(path, MAIN, resealed(life))
-    assert sorted("USD in hold" in fault.what for fault in audit(path).faults) == [False, True]
-
-
-@pytest.mark.parametrize(("version", "said"), [(kept_state.VERSION, "its seal is not where"), (1, "of version 1")])
-def test_a_state_without_a_seal_is_named(tmp_path: Path, version: int, said: str) -> None:
-    path = tmp_path / "old.db"
-    life = write_life(path, seed=3, rounds=2)[MAIN]
-
-    def unsealed(*_: object) -> bytes:
-        told, runs, books = kept_state.parts(life.state())
-        spelled = json.dumps({**{name: told[name] for name in told if name != "seal"}, "version": version}).encode()
-        return kept_state.HEAD.pack(kept_state.MAGIC, len(spelled), len(runs), len(books)) + spelled + runs + books
-
-    replace_state(path, MAIN, unsealed)
-    (fault,) = audit(path).faults
-    assert fault.where == "checkpoint.state"
-    assert said in fault.what
-
-
-def test_an_older_state_put_back_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "rolled.db"
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        life = open_accounts(journal, 1, (MAIN,))[MAIN]
-        live_on(journal, life)
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            (older,) = connection.execute("SELECT * FROM checkpoint").fetchall()
-        live_on(journal, life)
-        assert audit(path).ok
-    with Unguarded(path) as connection:
-        connection.execute("DELETE FROM checkpoint")
-        connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?)", older)
-    (fault,) = audit(path).faults
-    assert (fault.where, fault.seq) == ("checkpoint.seq", older[3] + 1)
-
-
-def test_what_is_written_beside_the_trader_needs_no_state(tmp_path: Path) -> None:
-    path = tmp_path / "stopped.db"
-    write_life(path, seed=3, rounds=1, accounts=(MAIN,))
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.take_lease(MAIN, "test", START_NS + 2, LEASE_NS)
-        for kind in ("session_stopped", "account_ended", "calibration_learned"):
-            journal.commit([(MAIN, Commit((Record(kind, START_NS, {}),)))])
-        journal.restore(MAIN).check()
-    assert audit(path).ok
-
-
-BAD_BODIES = {
-    "blanks": '{"key": 1}',
-    "keys out of order": '{"b":1,"a":2}',
-    "a key twice": '{"a":1,"a":2}',
-    "a float": '{"a":1.5}',
-    "no mapping": "[1]",
-    "no JSON": "{",
-    "halves of two bodies": '{"a":[1',
-}
-
-
-def forge(path: Path, kind: str, body: str, legs: Sequence[chain.Leg] = ()) -> int:
-    """Append an event as somebody would who knows how the chain is made, and return its number."""
-    with Unguarded(path) as connection:
-        last, previous = connection.execute("SELECT head_seq, head_hash FROM ledger").fetchone()
-        seq = int(last) + 1
-        digest = chain.link(previous, seq, chain.canonical_bytes(START_NS, "kraken", "main", kind, body, legs))
-        row = (seq, START_NS, "kraken", "main", kind, body, digest)
-        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        for number, leg in enumerate(legs):
-            connection.execute("INSERT INTO posting VALUES (?, ?, ?, ?, ?)", (seq, number, *leg))
-        connection.execute("UPDATE ledger SET head_seq = ?, head_hash = ?", (seq, digest))
-        of_main = "WHERE exchange = 'kraken' AND account_id = 'main'"
-        state, close = connection.execute(f"SELECT state, ts_close_ns FROM checkpoint {of_main}").fetchone()
-        sealed = kept_state.sealed(state, MAIN, close, seq)
-        connection.execute(f"UPDATE checkpoint SET seq = ?, state = ? {of_main}", (seq, sealed))
-    return seq
-
-
-@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_a_body_that_is_not_canonical_is_named_even_with_a_right_hash(tmp_path: Path, body: str) -> None:
-    path = tmp_path / "odd.db"
-    write_life(path, seed=3, rounds=1)
-    seq = forge(path, "alert_raised", body)
-    assert [(fault.seq, fault.where) for fault in audit(path).faults] == [(seq, "event.body")]
-
-
-def test_legs_that_do_not_balance_are_named_even_with_a_right_hash(tmp_path: Path) -> None:
-    path = tmp_path / "gift.db"
-    write_life(path, seed=3, rounds=1)
-    seq = forge(path, "flow_booked", "{}", [("cash", "USD", 1000), ("capital", "USD", -999)])
-    found = audit(path)
-    assert found.first_bad is not None
-    assert (found.first_bad.seq, found.first_bad.where) == (seq, "posting.amount")
-
-
-def test_a_book_from_nowhere_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "forged.db"
-    write_life(path, seed=3, rounds=1)
-    forge(path, "flow_booked", "{}", [("cash", "USD", 1000), ("capital", "USD", -1000)])
-    assert {fault.where for fault in audit(path).faults} == {"balance.amount"}
-
-
-def test_a_balance_that_the_venue_showed_and_the_postings_do_not_give_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "asserted.db"
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,), kept=False)
-        held = move("USD", 50, Book.CASH, Book.HOLD)
-        right = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12}})
-        wrong = Record("balance_asserted", START_NS, {"balances": {"USD": 10**12 - 50}})
-        journal.commit(
-            [(MAIN, Commit((Record("order_noted", START_NS, {"client_order_id": "C"}, held), right, wrong)))]
-        )
-        seq = journal.head()[0]
-    found = audit(path)
-    assert [(fault.seq, fault.where) for fault in found.faults][1:] == [(seq, "event.body")]
-
-
-def test_a_hold_of_an_order_that_is_not_open_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "held.db"
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,), kept=False)
-        hold = move("USD", 50, Book.CASH, Book.HOLD)
-        records = (
-            Record("order_intended", START_NS, {"client_order_id": "C"}, hold),
-            Record("order_closed", START_NS, {"client_order_id": "C"}),
-        )
-        journal.commit([(MAIN, Commit(records))])
-    found = audit(path)
-    assert [(fault.seq, fault.where) for fault in found.faults] == [(2, "posting")]
-    assert "is held for order C of main at kraken, which is not open" in found.faults[0].what
-
-
-def test_a_reopened_order_holds_cash_again_until_it_is_closed_again(tmp_path: Path) -> None:
-    path = tmp_path / "reopened.db"
-    body = {"client_order_id": "C"}
-    hold, release = move("USD", 50, Book.CASH, Book.HOLD), move("USD", 50, Book.HOLD, Book.CASH)
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,), kept=False)
-        intent = Record("order_intended", START_NS, body, hold)
-        end = Record("order_closed", START_NS, body, release)
-        again = Record("order_reopened", START_NS, body, hold)
-        journal.commit([(MAIN, Commit((intent, end, again)))])
-        assert audit(path).ok
-        journal.commit([(MAIN, Commit((end,)))])
-        assert audit(path).ok
-        journal.commit([(MAIN, Commit((again, Record("order_closed", START_NS, body))))])
-    (fault,) = audit(path).faults
-    assert "50 is held for order C of main at kraken, which is not open" in fault.what
-    with Unguarded(path) as connection:
-        connection.execute("UPDATE order_step SET closes = 0 WHERE closes = -1")
-    assert "order_step" in {fault.where for fault in audit(path).faults}
-
-
-def test_a_hold_below_zero_is_named_where_it_happened(tmp_path: Path) -> None:
-    path = tmp_path / "released.db"
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,), kept=False)
-        records = (
-            Record("order_intended", START_NS, {"client_order_id": "A"}, move("USD", 50, Book.CASH, Book.HOLD)),
-            Record("order_intended", START_NS, {"client_order_id": "B"}, move("USD", 50, Book.CASH, Book.HOLD)),
-            Record("order_closed", START_NS, {"client_order_id": "A"}, move("USD", 60, Book.HOLD, Book.CASH)),
-        )
-        journal.commit([(MAIN, Commit(records))])
-    found = audit(path)
-    assert any(fault.seq == 4 and "releases 10 more than order A held" in fault.what for fault in found.faults)
-
-
 @pytest.fixture(params=[13, 64])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many events of a short ledger go to one process at a time."""
@@ -582,37 +334,6 @@ def test_an_event_that_is_missing_between_two_processes_is_missed(damaged: Path,
         connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
     found = audit(damaged, processes=2)
     assert (seq, "event.seq") in [(fault.seq, fault.where) for fault in found.faults]
-
-
-def test_holds_that_span_the_parts_of_several_processes_are_summed_over_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_module, "PARALLEL_EVENTS_MIN", 1)
-    monkeypatch.setattr(audit_module, "PART_EVENTS", 2)
-    path = tmp_path / "held.db"
-    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
-        journal.register_assets(SCALES)
-        open_accounts(journal, 1, (MAIN,), kept=False)
-        hold = Record("order_intended", START_NS, {"client_order_id": "A"}, move("USD", 50, Book.CASH, Book.HOLD))
-        other = Record("order_intended", START_NS, {"client_order_id": "B"}, move("USD", 50, Book.CASH, Book.HOLD))
-        part = Record("order_noted", START_NS, {"client_order_id": "A"}, move("USD", 20, Book.HOLD, Book.CASH))
-        journal.commit([(MAIN, Commit((hold, other, part, part)))])
-        assert audit(path, processes=2).ok
-        back = Record("order_noted", START_NS, {"client_order_id": "A"}, move("USD", 20, Book.CASH, Book.HOLD))
-        journal.commit([(MAIN, Commit((part, back)))])
-    found = audit(path, processes=2)
-    assert [(fault.seq, fault.where) for fault in found.faults] == [(6, "posting")]
-    assert "releases 10 more than order A held" in found.faults[0].what
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
-def test_the_size_of_a_batch_changes_nothing(damaged: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    with Unguarded(damaged) as connection:
-        connection.execute("DELETE FROM event WHERE seq IN (7, 8, 14)")
-        connection.execute("UPDATE posting SET amount = amount + 1 WHERE seq > 120")
-    whole = audit(damaged)
-    monkeypatch.setattr(walk_module, "BATCH_EVENTS", size)
-    assert audit(damaged) == whole
 
 
 def test_an_audit_beside_a_writer_sees_one_state(tmp_path: Path) -> None:
@@ -709,43 +430,3 @@ def test_a_lease_does_not_keep_an_audit_out(damaged: Path) -> None:
     with Ledger.open(damaged, durable=False, now_ns=START_NS) as journal:
         journal.take_lease(MAIN, "trader", START_NS, LEASE_NS)
         assert audit(damaged).ok
-
-
-def test_guards_that_are_missing_on_a_server_are_a_fault(postgresql: str) -> None:
-    write_life(postgresql, seed=7, rounds=1)
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("DROP TRIGGER event_no_update ON event")
-        connection.execute("ALTER TABLE posting DISABLE TRIGGER posting_no_delete")
-    found = audit(postgresql)
-    assert [fault.where for fault in found.faults] == ["trigger event_no_update", "trigger posting_no_delete"]
-
-
-def test_a_ledger_on_a_server_is_proven_the_same(postgresql: str, whole: Path) -> None:
-    write_life(postgresql, seed=7, rounds=6, started=True)
-    found, in_a_file = audit(postgresql), audit(whole)
-    assert found.ok, found.faults
-    assert (found.entries, found.head_hash) == (in_a_file.entries, in_a_file.head_hash)
-
-
-@pytest.mark.parametrize(
-    ("statement", "seq", "where"),
-    [
-        ("UPDATE event SET body = replace(body, 'a', 'b') WHERE seq = 30", 30, "event.hash"),
-        ("DELETE FROM event WHERE seq = 30", 30, "event.seq"),
-        ("UPDATE posting SET amount = amount + 1 WHERE seq = 1 AND leg = 0", 1, "event.hash"),
-        ("UPDATE balance SET amount = amount + 1 WHERE book = 'cash'", None, "balance.amount"),
-        ("DELETE FROM order_step WHERE seq = 5", 5, "order_step"),
-        ("UPDATE fill_key SET venue_trade_id = 'T-none' WHERE venue_trade_id = 'T1'", None, "fill_key"),
-        ("UPDATE event SET body = 'no JSON' WHERE seq = 30", 30, "event.hash"),
-    ],
-)
-def test_a_fault_on_a_server_is_named(postgresql: str, statement: str, seq: int | None, where: str) -> None:
-    write_life(postgresql, seed=7, rounds=2)
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")
-        connection.execute(statement.encode())
-    found = audit(postgresql)
-    assert found.first_bad is not None
-    assert found.first_bad.where in (where, "event")
-    if seq is not None:
-        assert found.first_bad.seq == seq, found.faults
