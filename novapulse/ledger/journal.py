@@ -23,7 +23,7 @@ from novapulse.core.messages import Commit
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.core.postings import Book
 from novapulse.ledger.drafts import Drafts, Rows, drafts_of, named, rows_of
-from novapulse.ledger.opening import BUSY_MS, Place, bring_up, open_storage, sqlite_notice
+from novapulse.ledger.opening import BUSY_MS, Place, bring_up, grow_log, open_storage, sqlite_notice
 from novapulse.ledger.reads import Reads
 from novapulse.ledger.schema import INT64_MAX, SCALE_MAX
 from novapulse.ledger.storage import Storage
@@ -78,6 +78,8 @@ class Ledger(Reads):
                 ledger_id=ledger_id or str(uuid.uuid4()),
                 migrate=migrate,
             )
+            if durable and place.path is not None:
+                grow_log(storage)
             version = sqlite_notice() if place.path is not None else ""
             return cls(storage, (version, said))
         except storage.errors as error:

@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing as closing_it
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ import pytest
 from novapulse.core.messages import Commit
 from novapulse.core.ports import Unwritable
 from novapulse.core.postings import Book
+from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
+from novapulse.ledger.opening import CHECKPOINT_PAGES, PAGE_BYTES
 from novapulse.ledger.outbox import Outbox
 from novapulse.ledger.storage import SqliteStorage
 from tests.ledger.conftest import MAIN, OTHER, closed, contents, fact, intended, noted, opened, write
@@ -357,6 +361,47 @@ def test_the_write_ahead_log_stays_small_and_is_emptied_on_demand(tmp_path: Path
         ledger.shrink_log()
         assert log.stat().st_size == 0
         write(ledger, noted())
+
+
+def test_no_commit_waits_for_the_log_to_grow_and_what_filled_it_is_nowhere(tmp_path: Path) -> None:
+    path, log = tmp_path / "ledger.db", tmp_path / "ledger.db-wal"
+    with opened(path) as ledger:
+        size = log.stat().st_size
+        assert size >= CHECKPOINT_PAGES * PAGE_BYTES
+        for number in range(500):
+            write(ledger, intended(str(number)), closed(str(number)))
+        assert log.stat().st_size == size
+        with ledger.reading() as storage:
+            tables = storage.execute("SELECT name FROM sqlite_master WHERE name = 'room'").fetchall()
+            pages = storage.execute("PRAGMA page_count").fetchone()[0]
+        assert (tables, pages < CHECKPOINT_PAGES) == ([], True)
+    assert audit(path).ok
+
+
+def test_a_log_that_is_left_behind_by_a_kill_while_it_was_filled_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with opened(path) as ledger:
+        write(ledger, noted("kept"))
+        for name in ("ledger.db", "ledger.db-wal"):
+            shutil.copy(tmp_path / name, tmp_path / f"copy-{name}")
+    with opened(tmp_path / "copy-ledger.db") as ledger:
+        assert [entry.record.body["text"] for entry in ledger.records(MAIN)] == ["kept"]
+        assert chain_of(ledger) == ledger.head()[1]
+
+
+def test_a_file_that_a_foreign_connection_holds_is_opened_without_waiting_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with opened(path) as ledger:
+        write(ledger, noted("before"))
+    with closing_it(sqlite3.connect(path, isolation_level=None)) as foreign:
+        foreign.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with Ledger.open(path, now_ns=1, busy_ms=60_000) as ledger:
+            assert time.monotonic() - began < 30
+            foreign.execute("ROLLBACK")
+            ledger.take_lease(MAIN, "me", 10**18, 1)
+            write(ledger, noted("behind"))
+            assert ledger.head()[0] == 2
 
 
 def test_threads_take_turns(tmp_path: Path) -> None:
