@@ -7,7 +7,6 @@ Invariants:
   was noted elsewhere (`head`) tells, so the head is part of every answer.
 """
 
-import gc
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,7 +26,17 @@ from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.projections import Claims, alike, check_beside, check_claims, checks
 from novapulse.ledger.schema import FACTS, REVISION, event, ledger
-from novapulse.ledger.walk import FAULTS_KEPT, UNREADABLE, Fault, Stretch, said, snapshot, walk
+from novapulse.ledger.walk import (
+    FAULTS_KEPT,
+    UNREADABLE,
+    Fault,
+    Stretch,
+    said,
+    snapshot,
+    walk,
+    walk_apart,
+    without_collector,
+)
 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
@@ -92,7 +101,7 @@ def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
     """
     engine = reader(where)
     try:
-        with _two_of_one_state(engine, where) as (connection, beside), _without_collector():
+        with _two_of_one_state(engine, where) as (connection, beside), without_collector():
             return _Auditor(connection, beside, where, processes).run(head)
     finally:
         engine.dispose()
@@ -120,18 +129,6 @@ def _head(connection: Connection, where: str | Path) -> Row[Any]:
     if row.oldest_revision > REVISION:
         raise SchemaError(f"{where}: schema {row.revision} is newer than {REVISION}, the newest that is known here")
     return row
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    # Millions of tuples without a cycle: looking for cycles among them costs a tenth of the time.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Auditor:
@@ -199,7 +196,7 @@ class _Auditor:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.processes - 1, mp_context=context) as pool:
             # The others begin at the end and this one at the beginning: who is slower leaves more of the middle.
-            parts = [(pool.submit(_walk_apart, self.where, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
+            parts = [(pool.submit(walk_apart, self.where, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
             for walked, part in reversed(parts):
                 yield walk(self.connection, part[0], part[1], genesis) if walked.cancel() else walked.result()
         # What the others may see behind the head came after this audit began; here it would be a fault.
@@ -274,12 +271,3 @@ def _damage(connection: Connection) -> Iterator[Fault]:
         for message in said:
             if message != "ok":
                 yield Fault(None, "file", str(message))
-
-
-def _walk_apart(where: str | Path, after: int, until: int, genesis: bytes) -> Stretch:
-    engine = reader(where)
-    try:
-        with snapshot(engine) as connection, _without_collector():
-            return walk(connection, after, until, genesis)
-    finally:
-        engine.dispose()

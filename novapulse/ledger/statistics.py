@@ -1,21 +1,18 @@
 """What an account earned: lots, realised results, round trips, statistics of strategies, risk by day. All are queries.
 
 Invariants:
-- lots are closed first in, first out, fees included in what they cost and bring; nothing is rounded: a part of a lot
-  costs its share as a fraction, and the parts of a round trip sum to what moved in the ledger, to the unit;
+- nothing is rounded: the parts of a round trip sum to what moved in the ledger, to the unit;
 - what belongs to nobody has lots of its own: it never enters a strategy's result. Whose quantity an execution changed
   is what its record says: somebody else may close a position of ours, and then that is its end;
 - a quantity that came or went without a trade has the worth that its record says;
-- a split changes how many units a lot has, never what it cost; a position of which it leaves nothing went without a
-  trade;
-- an execution that was taken back takes its lot away with what it cost, where nothing of it was sold yet.
+- a position of which a split leaves nothing went without a trade.
 """
 
 import base64
 import binascii
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -25,6 +22,7 @@ from sqlalchemy import Connection
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.postings import Book
 from novapulse.core.records import ACCOUNT
+from novapulse.ledger.lots import Inventory, Realised
 from novapulse.ledger.movements import Execution, shares
 from novapulse.ledger.queries import (
     BREAKERS,
@@ -38,42 +36,6 @@ from novapulse.ledger.queries import (
 )
 
 DAY_NS = 86_400_000_000_000
-
-
-@dataclass(slots=True)
-class Lot:
-    """What is left of an execution that opened a position.
-
-    Attributes:
-        units: Signed, ledger units of the base asset.
-        money: What it brought, fees paid, ledger units of the quote asset: negative for what was bought.
-        execution: The execution.
-        worth: What it was traded for at its price, fees apart: ledger units times price units, >= 0.
-    """
-
-    units: int
-    money: Fraction
-    execution: Execution
-    worth: Fraction = Fraction(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Realised:
-    """What a part of a position brought when it was closed.
-
-    Attributes:
-        instrument: What was traded.
-        opened: The execution that opened it; None for a correction of cash.
-        closed: The execution that closed it, or the split that left nothing of it.
-        units: Ledger units of the base asset, > 0; 0 for a correction.
-        pnl: Ledger units of the quote asset, fees paid.
-    """
-
-    instrument: InstrumentKey
-    opened: Execution | None
-    closed: Execution
-    units: int
-    pnl: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,72 +78,6 @@ class RoundTrip:
     executions: int
     pnl_units: Fraction
     fee_units: Fraction
-
-
-@dataclass(slots=True)
-class Inventory:
-    """Lots of one instrument, first in, first out."""
-
-    instrument: InstrumentKey
-    lots: deque[Lot] = field(default_factory=deque)
-
-    @property
-    def units(self) -> int:
-        """Signed quantity held."""
-        return sum(lot.units for lot in self.lots)
-
-    def take(self, one: Execution) -> Iterator[Realised]:
-        """Take an execution in and yield what it realised."""
-        units, money = one.base_units, Fraction(one.cash_units - one.fee_units)
-        if one.fill is None and not one.is_flow and units and (lot := self._whole_lot_of(one.venue_trade_id, -units)):
-            self.lots.remove(lot)
-            if rest := lot.money + money:
-                yield Realised(self.instrument, lot.execution, one, 0, rest)
-            return
-        if units == 0:
-            # The cash of an execution that stood in for others is put right.
-            if self.lots:
-                self.lots[-1].money += money
-            elif money:
-                yield Realised(self.instrument, None, one, 0, money)
-            return
-        per_unit = money / abs(units)
-        while units and self.lots and (self.lots[0].units > 0) != (units > 0):
-            lot = self.lots[0]
-            part = min(abs(units), abs(lot.units))
-            brought = lot.money * Fraction(part, abs(lot.units))
-            yield Realised(self.instrument, lot.execution, one, part, brought + per_unit * part)
-            sign = 1 if units > 0 else -1
-            units -= sign * part
-            lot.units += sign * part
-            lot.money -= brought
-            lot.worth -= lot.worth * Fraction(part, part + abs(lot.units))
-            if lot.units == 0:
-                self.lots.popleft()
-        if units:
-            price = one.price_units if one.fill is None else one.fill.price_units
-            self.lots.append(Lot(units, per_unit * abs(units), one, Fraction(abs(units) * price)))
-
-    def split(self, ratio: Fraction) -> None:
-        """Restate the lots by a ratio; what they cost stays, and together they are rounded once."""
-        held = done = 0
-        kept, money, worth = deque[Lot](), Fraction(0), Fraction(0)
-        for lot in self.lots:
-            held += lot.units
-            lot.units = round(held * ratio) - done
-            done += lot.units
-            money, worth = money + lot.money, worth + lot.worth
-            if lot.units:
-                lot.money, lot.worth = money, worth
-                money = worth = Fraction(0)
-                kept.append(lot)
-        if kept:
-            kept[-1].money += money
-            kept[-1].worth += worth
-        self.lots = kept
-
-    def _whole_lot_of(self, trade: str, units: int) -> Lot | None:
-        return next((lot for lot in self.lots if lot.execution.venue_trade_id == trade and lot.units == units), None)
 
 
 def _by_instrument(connection: Connection, account: AccountKey) -> Iterator[tuple[Inventory, bool, Execution]]:

@@ -9,10 +9,13 @@ Invariants:
   that holds something where the stretch ends.
 """
 
+import gc
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, LargeBinary, bindparam, cast, column, select
@@ -24,6 +27,7 @@ from novapulse.core.postings import Book
 from novapulse.ledger import chain
 from novapulse.ledger.canonical import NotCanonicalError, Shapes, parse
 from novapulse.ledger.drafts import FILLED
+from novapulse.ledger.opening import reader
 from novapulse.ledger.schema import event, posting
 
 UNREADABLE = (DBAPIError, sqlite3.Error, UnicodeDecodeError)
@@ -143,6 +147,28 @@ def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis:
         if until_seq is not None and found.last_seq < until_seq:
             found.add(_gap(found.last_seq + 1, until_seq + 1))
     return found
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Spare the interpreter's search for cycles: among millions of tuples without one it costs a tenth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def walk_apart(where: str | Path, after_seq: int, until_seq: int, genesis: bytes) -> Stretch:
+    """Check a stretch in a process of its own, which loads little for it: see `walk`."""
+    engine = reader(where)
+    try:
+        with snapshot(engine) as connection, without_collector():
+            return walk(connection, after_seq, until_seq, genesis)
+    finally:
+        engine.dispose()
 
 
 class _Checker:

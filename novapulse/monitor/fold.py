@@ -20,10 +20,10 @@ from novapulse.core.postings import Book
 from novapulse.core.records import Liquidity
 from novapulse.ledger.alerts import KINDS as ALERTS
 from novapulse.ledger.amounts import from_units
+from novapulse.ledger.lots import Inventory, Realised
 from novapulse.ledger.movements import FLOWS, Execution, Movements, shares
 from novapulse.ledger.queries import FILLS, SPLITS, Listing, listed, split_of
 from novapulse.ledger.reads import Entry
-from novapulse.ledger.statistics import Inventory, Realised
 from novapulse.monitor.alert_book import AlertBook
 from novapulse.monitor.days import Days
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of

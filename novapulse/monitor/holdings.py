@@ -8,7 +8,7 @@ from fractions import Fraction
 from novapulse.core.kept_state import Kept
 from novapulse.core.orders import OrderStatus
 from novapulse.ledger.amounts import from_units
-from novapulse.ledger.statistics import Inventory
+from novapulse.ledger.lots import Inventory
 from novapulse.monitor.fold import AccountFold
 from novapulse.monitor.order_book import IN_FORCE, Known, price_of
 from novapulse.monitor.rows import PositionState

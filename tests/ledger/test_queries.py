@@ -23,10 +23,11 @@ from novapulse.core.records import ACCOUNT
 from novapulse.engine.ticks import encoded
 from novapulse.ledger import queries, statistics
 from novapulse.ledger.journal import Ledger
+from novapulse.ledger.lots import Inventory
 from novapulse.ledger.movements import Execution
 from novapulse.ledger.opening import SchemaError
 from novapulse.ledger.queries import UnknownAccountError
-from novapulse.ledger.statistics import DAY_NS, Inventory, StrategyStatistics
+from novapulse.ledger.statistics import DAY_NS, StrategyStatistics
 from tests.ledger.written import (
     ACCOUNTS,
     MAIN,

@@ -21,7 +21,8 @@ from novapulse.core.ports import JournalError
 from novapulse.ledger import queries
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit, audit
-from novapulse.ledger.statistics import Lot, open_lots
+from novapulse.ledger.lots import Lot
+from novapulse.ledger.statistics import open_lots
 from novapulse.monitor import entries
 from novapulse.monitor.entries import EntryState
 from novapulse.parity.kept import Kept
