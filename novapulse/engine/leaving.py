@@ -14,7 +14,7 @@ import numpy as np
 
 from novapulse.core.messages import SetTimer, Severity, decision_id
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import TERMINAL, Role
+from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up, let_go
@@ -28,6 +28,10 @@ _NO_NEW_RISK = {
     Mode.REDUCE_ONLY: "reduce only",
     Mode.HALTED: "halted",
 }
+
+
+_STANDS = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+"""A bracket whose terms at the venue are known: none is being changed."""
 
 
 def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
@@ -78,14 +82,25 @@ def look_after(desk: Desk, draft: Draft, row: int) -> None:
         return
     # A resting exit has until its next step, which a close takes, and one at the market since it is that.
     due_ns = max(slot.leaving_ns, int(plan.active_ns), int(plan.expires_ns))
-    if draft.ts_ns - due_ns > 3 * int(desk.books.rules.time_to_live_ns):
+    if draft.ts_ns - due_ns > 3 * int(desk.books.rules.time_to_live_ns) or _is_stop_further_away(desk, row):
         _insist(desk, draft, row)
     draft.changed = draft.told = True
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
 
 
+def _is_stop_further_away(desk: Desk, row: int) -> bool:
+    # It was to be moved and was not: what touched the stop that ours knows need not have touched the venue's.
+    slot, plan = desk.slots[row], desk.plan(row)
+    bracket = desk.orders.get(slot.protect)
+    if slot.decision or bracket is None or bracket.undisputed_status not in _STANDS or not bracket.terms.stop_units:
+        return False
+    touched = desk.price_units(row, float(plan.decision_price))
+    return int(desk.books.positions[row].direction) * (touched - bracket.terms.stop_units) > 0
+
+
 def _insist(desk: Desk, draft: Draft, row: int) -> None:
-    # Where the venue's stop was touched and has not closed the position for three bars, an order of our own does.
+    # Where the venue's stop was touched and has not closed the position for three bars, or is further away than ours,
+    # an order of our own does.
     slot, name = desk.slots[row], desk.instruments[row].symbol
     desk.alert(
         draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"

@@ -6,7 +6,8 @@ Invariants:
   when nothing of the old one can reach it any more;
 - an error of our own puts the account into reduce-only, a second one soon after it halts it, a third one ends it, and
   no other account notices; until the restriction is durable, every start asks for it anew;
-- an event is heard or the account starts anew and compares: none is lost in silence.
+- an event is heard or the account starts anew and compares: none is lost in silence, and a close that was not written
+  as decided is told again or told as late.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import (
     Alert,
     Answer,
+    BarsClosed,
     CommandReceived,
     Commit,
     CommitFailed,
@@ -39,6 +41,7 @@ from novapulse.core.orders import OrderStatus
 from novapulse.core.ports import Fenced, JournalError, Unwritable, Venue
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.committer import Committer
+from novapulse.engine.last_close import LastClose
 from novapulse.engine.life import Life, Link, Teller, Told
 from novapulse.engine.requests import Request, ask, what
 from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
@@ -61,6 +64,8 @@ _UNANSWERED = frozenset(
     }
 )
 _READINGS = (Lookup, ReadSnapshot)
+_MISSED = "missed"
+"""Timer of the shell's own, behind which a trader hears of the close that it missed."""
 
 
 class AccountRunner:
@@ -109,6 +114,7 @@ class AccountRunner:
         self._teller = teller
         self._link = link
         self._events: deque[Event] = deque()
+        self._last = LastClose()
         self._is_busy = False
         self._timers: dict[str, Appointment] = {}
         self._requests: dict[asyncio.Task[None], Request] = {}
@@ -135,12 +141,26 @@ class AccountRunner:
         trader = await self._loop.run_in_executor(writer, self._reborn)
         if self.life is not Life.DOWN:
             return
-        self.trader = trader
+        self.trader, decided_ns = trader, trader.desk.ts_close_ns
         self.lives += 1
         self.life, self.told.why_down = Life.RUNNING, ""
         self.deliver(Started(self._timeline.now_ns()))
         if self.told.ledger_failed:
             self.deliver(ConditionSeen(self._timeline.now_ns(), "ledger_unwritable", 1.0, "a write failed"))
+        missed = self._last.missed(decided_ns)
+        if missed is not None:
+            self._tell_missed(missed)
+
+    def _tell_missed(self, missed: BarsClosed) -> None:
+        if self.trader is None or self.life is not Life.RUNNING:
+            return
+        desk, now_ns = self.trader.desk, self._timeline.now_ns()
+        told = self._last.told(missed, desk.ts_close_ns, desk.ready, desk.keys, now_ns)
+        for event in told:
+            self.deliver(event)
+        if not told:
+            again = partial(self._tell_missed, missed)
+            self._timers[_MISSED] = self._timeline.at(now_ns + SECOND_NS, again)
 
     async def tend(self) -> None:
         """Bring the account back whenever it went down, until it has ended for good."""
@@ -227,6 +247,8 @@ class AccountRunner:
 
     def deliver(self, event: Event) -> None:
         """Let the trader hear an event, behind those that wait."""
+        if isinstance(event, BarsClosed):
+            self._last.came(event)
         if self.life is not Life.RUNNING:
             return
         if len(self._events) >= QUEUE_MAX:
@@ -318,6 +340,7 @@ class AccountRunner:
         now_ns = self._timeline.now_ns()
         self.told.bugs = self.told.bugs + 1 if now_ns - self._bug_ns < BUG_AGAIN_S * SECOND_NS else 1
         text = f"an error of our own: {type(wrong).__name__}: {wrong}"
+        self._last.broke_behind = True
         self._bug_ns, self._new_bug = now_ns, f"{text}; the account may only reduce until somebody has looked"
         _log.critical("the trader broke", **self._name(), on=doing, exc_info=wrong)
         self._tell(Alert(Severity.CRITICAL, "bug", self._new_bug))

@@ -23,6 +23,8 @@ MUST_BE_REACHED = (
     "restart",
     "crash during recovery",
     "rebuilt after a failed commit",
+    "a missed close was told again",
+    "a missed close was told as late",
     "a second instance was fenced",
     "absence_proved",
     "order_reopened",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
+from novapulse.engine.last_close import LastClose
 from novapulse.engine.opening import capital_units, new_trader
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record
@@ -38,6 +39,7 @@ class Host(Node):
         stale_until_ns: No bar reaches it up to then.
         refuses_brackets_until_ns: Its venue takes no bracket by itself up to then.
         missed: Closes in a row that it was not told of.
+        last: The last close of its market.
         ghost: Its predecessor that was overtaken.
         in_flight: Client order id -> when a submission of it arrives that the venue would still take.
         splits: Instrument -> by what its market's prices are multiplied since it was split.
@@ -57,6 +59,7 @@ class Host(Node):
     silent_until_ns: int = 0
     stale_until_ns: int = 0
     missed: int = 0
+    last: LastClose = field(default_factory=LastClose)
     refuses_brackets_until_ns: int = 0
     ghost: Ghost | None = None
     in_flight: dict[str, int] = field(default_factory=dict)

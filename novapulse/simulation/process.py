@@ -1,7 +1,8 @@
 """The life of the process that holds all traders: starts, crashes, restarts, and a second one beside it.
 
 What a start does is what the shell of a live trader does: take the lease, rebuild each trader from its ledger, tell it
-`Started`. Closes that passed meanwhile decide nothing: the last one is told as late, and trading goes on with the next.
+`Started`, and, when it has been compared with its venue, the last close if that is all it missed and no other has come.
+What was missed otherwise decides nothing: the last close of it is told as late, and trading goes on with the next.
 
 Invariants:
 - what a trader knew and had not committed is gone with it; requests that had left are taken by the venue all the same;
@@ -11,7 +12,7 @@ Invariants:
 from typing import TYPE_CHECKING
 
 from novapulse.core.facts import from_body
-from novapulse.core.messages import BarLate, Commit, ConditionSeen, Event
+from novapulse.core.messages import BarsClosed, Commit, ConditionSeen, Event
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import opening_record
 from novapulse.simulation.durable import FILLS_KNOWN, Durable
@@ -35,12 +36,14 @@ class Process:
     Attributes:
         lives: How often it was started.
         recovering_until_ns: A crash before this is one during recovery.
+        absence_s: How long it is away where the points at which it ends are given.
     """
 
     def __init__(self, world: "StormyWorld") -> None:
         self.world = world
         self.lives = 0
         self.recovering_until_ns = 0
+        self.absence_s = 1
 
     def open_accounts(self) -> None:
         """Open the ledger's accounts, and start."""
@@ -64,7 +67,7 @@ class Process:
         long = chance.happens("long absence", 0.15)
         wait = chance.between("absence", 60, 600) if long else chance.between("absence", 1, 20)
         if world.crash_points is not None:
-            wait = 1
+            wait = self.absence_s
         self.start_later(wait * SECOND_NS)
 
     def start_later(self, wait_ns: int) -> None:
@@ -115,12 +118,23 @@ class Process:
         world = self.world
         if host.ledger_failed:
             self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 1.0))
-        if host.missed:
-            for instrument in host.part.instruments:
-                closed = world.last_close_ns
-                self._tell(host, BarLate(world.now(host), instrument.key, closed, "the trader was down"))
+        missed = host.last.missed(host.trader.desk.ts_close_ns) if host.trader is not None else None
+        if missed is not None:
+            self._tell_missed(host, missed)
         self._tell(host, ConditionSeen(world.now(host), "disk_free", 0.5))
         world.nemesis.quote_all(host)
+
+    def _tell_missed(self, host: Host, missed: BarsClosed) -> None:
+        world, trader = self.world, host.trader
+        if trader is None:
+            return
+        desk = trader.desk
+        told = host.last.told(missed, desk.ts_close_ns, desk.ready, desk.keys, world.now(host))
+        for event in told:
+            world.marks.reached("a missed close was told " + ("again" if isinstance(event, BarsClosed) else "as late"))
+            self._tell(host, event)
+        if not told:
+            world.later(host, SECOND_NS, lambda: self._tell_missed(host, missed))
 
     def _tell(self, host: Host, event: Event) -> None:
         if host.trader is not None:

@@ -87,7 +87,6 @@ class StormyWorld(World):
         alerts: What people were told, so far.
         points: Places at which the process could have ended, so far.
         crash_points: Numbers of those at which it ends; None leaves it to chance.
-        last_close_ns: The market's last close.
     """
 
     def __init__(
@@ -110,7 +109,6 @@ class StormyWorld(World):
         self.alerts = 0
         self.points = 0
         self.crash_points = crash_points
-        self.last_close_ns = scene.begin_ns
 
     def is_stormy(self) -> bool:
         """Tell whether faults may happen now."""
@@ -365,8 +363,8 @@ class StormyWorld(World):
         """Let one close happen: at the venue now, to the trader when the feed brings it."""
         assert isinstance(node, Host)
         now = self.timeline.now_ns
-        self.last_close_ns = event.ts_close_ns
         event = after_splits(node, event, now)
+        node.last.came(event)
         for column, key in enumerate(node.part.ticks.keys):
             if event.present[column]:
                 node.exchange.on_bar(key, event.bars[column], now)

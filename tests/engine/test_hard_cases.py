@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from novapulse.core.messages import (
     Alert,
     Amend,
@@ -51,6 +53,27 @@ def test_a_crash_after_a_touched_stop_does_not_sell_twice():
     memory.unpack(fresh.desk, effects[0].state)
     assert fresh.desk.slots[0].decision == ""
     assert fresh.desk.slots[0].leaving_ns == scene.ts_ns
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_touched_stop_that_the_venue_has_further_away_is_not_waited_for(is_moved: bool):
+    scene = opened()
+    (amend,) = scene.sent(Amend)
+    bracket = amend.client_order_id
+    at_venue = amend.terms if is_moved else replace(amend.terms, stop_units=9_300)
+    scene.hear(AmendEnded(scene.wait(1), bracket, amend.amendment, Outcome.AMBIGUOUS))
+    event = scene.ticks.event(scene.row, 0)
+    bars = event.bars.copy()
+    bars["low"] = bars["close"] = bars["open"] = 94.0
+    scene.ts_ns = event.ts_close_ns
+    scene.hear(replace(event, ts_ns=scene.ts_ns, bars=bars))
+    assert scene.desk.slots[0].leaving_ns == scene.ts_ns
+    for _ in range(2):
+        seen = Seen(bracket, "V2", VenueState.LIVE, 0, scene.ts_ns, at_venue)
+        scene.hear(LookupEnded(scene.wait(1), bracket, Found.FOUND, seen))
+        assert not scene.sent(Submit)
+    scene.hear(TimerFired(scene.wait(30), "exit:0"))
+    assert [submit.request.role for submit in scene.sent(Submit)] == ([] if is_moved else [Role.EXIT])
 
 
 def test_a_stop_that_the_venue_will_not_move_is_asked_for_ever_less_often_and_people_hear_of_it():

@@ -110,6 +110,37 @@ def test_an_account_whose_ledger_fails_starts_anew_from_it_and_no_other_notices(
     assert [one.body["name"] for one in house.journal.of(OTHER, "breaker_cleared")] == ["ledger"]
     assert any("disk is full" in alert.text for account, alert in house.told.alerts if account == OTHER)
     assert house.runners[OTHER].told.ledger_failed is False
+    late = [(one.body["ts_close_ns"], one.body["problem"]) for one in house.journal.of(OTHER, "bar_late")]
+    assert set(late) == {(bad_until, "the account was down")}, "a close was missed in silence"
+
+
+def exits(house: House, account: AccountKey) -> list[tuple[int, str]]:
+    taken = [one.body for one in house.journal.of(account, "decision_taken")]
+    return [(body["ts_close_ns"], body["instrument"][1]) for body in taken if body["verb"] == "EXIT"]
+
+
+def test_a_close_whose_decision_could_not_be_written_is_decided_when_the_account_is_back() -> None:
+    async def healthy() -> House:
+        return await played(House(TICKS, [ACCOUNT, OTHER]))
+
+    wanted = exits(in_virtual_time(healthy), OTHER)
+    lost = wanted[len(wanted) // 2]
+
+    async def work() -> House:
+        house = House(TICKS, [ACCOUNT, OTHER])
+
+        def decides_it(account: AccountKey, commit: Commit) -> bool:
+            taken = [one.body for one in commit.records if one.kind == "decision_taken"]
+            return account == OTHER and lost in [(body["ts_close_ns"], body["instrument"][1]) for body in taken]
+
+        house.journal.refuse = failing(1, decides_it)
+        return await played(house)
+
+    house = in_virtual_time(work)
+    assert house.runners[OTHER].lives == 2
+    assert exits(house, OTHER).count(lost) == 1
+    assert not house.journal.of(OTHER, "bar_late")
+    assert venue_agrees(house, OTHER)
 
 
 def test_nothing_leaves_before_it_is_durable() -> None:
