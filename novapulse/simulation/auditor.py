@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Submit
 from novapulse.core.orders import Fact
+from novapulse.core.records import Reason
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.simulation import at_rest, on_records, on_requests
@@ -45,7 +46,7 @@ INVARIANTS = {
     "SYS-4": "debits are credits",
     "SYS-5": "positions, open entries and unknown ones stay within the limits",
     "SYS-6": "a position has its stop or a recorded reason, and no stop is loosened",
-    "SYS-7": "no entry leaves an account that takes no new risk",
+    "SYS-7": "no entry leaves an account that takes no new risk, or is decided without a spread",
     "SYS-8": "cash moves by executions, fees and flows alone",
     "SYS-9": "events are numbered without a gap and chained",
     "SYS-10": "a consumer that dies now and then is given every event at least once, and in order",
@@ -138,6 +139,11 @@ class Auditor:
         """The venue took a request, and answers."""
         if isinstance(effect, Submit):
             on_requests.check_taken(self, host, effect)
+
+    def decided(self, host: Host) -> None:
+        """A trader has heard a close."""
+        if host.trader is not None and (host.trader.desk.books.actions["reason"] == Reason.SPREAD_UNKNOWN).any():
+            self.world.marks.reached("an entry was not decided for want of a spread")
 
     def closed(self, host: Host) -> None:
         """A bar closed at the venue."""

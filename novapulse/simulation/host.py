@@ -37,6 +37,8 @@ class Host(Node):
         durable: What its ledger holds, indexed.
         silent_until_ns: Its stream says nothing up to then.
         stale_until_ns: No bar reaches it up to then.
+        unquoted_until_ns: No good quote reaches it up to then.
+        quoted_ns: Instrument -> when the last one did.
         refuses_brackets_until_ns: Its venue takes no bracket by itself up to then.
         missed: Closes in a row that it was not told of.
         last: The last close of its market.
@@ -60,6 +62,8 @@ class Host(Node):
     stale_until_ns: int = 0
     missed: int = 0
     last: LastClose = field(default_factory=LastClose)
+    unquoted_until_ns: int = 0
+    quoted_ns: dict[InstrumentKey, int] = field(default_factory=dict)
     refuses_brackets_until_ns: int = 0
     ghost: Ghost | None = None
     in_flight: dict[str, int] = field(default_factory=dict)
@@ -104,7 +108,14 @@ class Host(Node):
 def trader_of(scene: Scene, part: Part) -> Trader:
     """Return a trader that has not traded yet."""
     return new_trader(
-        part.key, part.instruments, scene.decides, scene.settings, scene.breakers, MINUTE_NS, scene.scales
+        part.key,
+        part.instruments,
+        scene.decides,
+        scene.settings,
+        scene.breakers,
+        MINUTE_NS,
+        scene.scales,
+        has_quotes=True,
     )
 
 

@@ -112,6 +112,7 @@ class Nemesis:
                 if host.exchange.slots[instrument.key].instrument is not instrument:
                     host.levers.change_rules(instrument)
             host.silent_until_ns = host.stale_until_ns = host.refuses_brackets_until_ns = 0
+            host.unquoted_until_ns = 0
             self._condition(host, "reconnected", 1.0)
             self._condition(host, "disk_free", 0.5)
             if host.clock_ns:
@@ -119,11 +120,15 @@ class Nemesis:
             self.quote_all(host)
 
     def quote_all(self, host: Host) -> None:
-        """Let a trader that does not know a spread see enough good quotes to know it again."""
+        """Let a trader see a good quote of each instrument, and enough of them where it does not know the spread."""
+        if host.trader is None or self.world.timeline.now_ns < host.unquoted_until_ns:
+            return
+        desk = host.trader.desk
         for instrument in host.part.instruments:
-            for _ in range(QUOTES_ENOUGH):
-                if host.trader is not None and host.trader.desk.breakers.blocks(instrument.key):
-                    self._quote(host, instrument.symbol, crossed=False)
+            seen = len(desk.spreads[desk.rows[instrument.key]])
+            is_known = seen >= SPREADS_MIN and not desk.breakers.blocks(instrument.key)
+            for _ in range(1 if is_known else QUOTES_ENOUGH):
+                self._quote(host, instrument.symbol, crossed=False)
 
     def _operator_resumes(self) -> None:
         for host in self.world.hosts:
@@ -367,11 +372,15 @@ class Nemesis:
 
     def _stale_feed(self, host: Host) -> None:
         self.world.marks.saw(Fault.STALE_FEED)
+        if self.world.plan.chance.happens("quotes alone", 0.3):
+            self.world.marks.reached("quotes stopped")
+            host.unquoted_until_ns = self._until("unquoted", 60, 500)
+            return
         host.stale_until_ns = self._until("stale", 60, 500)
         instrument = host.part.instruments[0]
         if self.world.plan.chance.happens("crossed", 0.5):
             self._quote(host, instrument.symbol, crossed=True)
-            self._then(self._wait("crossed for", 10, 200), lambda: self.quote_all(host))
+            host.unquoted_until_ns = self._until("crossed for", 10, 200)
 
     def _quote(self, host: Host, symbol: str, *, crossed: bool) -> None:
         key = next(i.key for i in host.part.instruments if i.symbol == symbol)
@@ -382,6 +391,8 @@ class Nemesis:
         bid, ask = (price + half, price - half) if crossed else (price - half, price + half)
         if crossed:
             self.world.marks.reached("a quote crossed")
+        else:
+            host.quoted_ns[key] = self.world.timeline.now_ns
         self.world.deliver(host, QuoteSeen(self.world.now(host), key, bid, ask))
 
     def _clock_step(self, host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Record
 from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
@@ -37,6 +38,7 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             ord_10_evidence(auditor, host, record)
         elif record.kind == "decision_taken":
             sys_12_no_future(auditor, host, record)
+            sys_7_spread_known(auditor, host, record)
         elif record.kind == "split_applied":
             sys_1_split_agrees(auditor, host, record)
         if record.kind in _MARKED:
@@ -149,6 +151,16 @@ def sys_12_no_future(auditor: "Auditor", host: Host, record: Record) -> None:
     now = auditor.world.timeline.now_ns
     if record.body["ts_close_ns"] > now:
         auditor.broke("SYS-12", host, f"a decision of close {record.body['ts_close_ns']} at {now}")
+
+
+def sys_7_spread_known(auditor: "Auditor", host: Host, record: Record) -> None:
+    """Nothing is entered whose last good quote is too old for an order to follow."""
+    if record.body["verb"] != "ENTER":
+        return
+    key = InstrumentKey(*record.body["instrument"])
+    age_ns = auditor.world.timeline.now_ns - host.quoted_ns.get(key, 0)
+    if age_ns > auditor.world.scene.settings.quote_age_s_max * 1e9:
+        auditor.broke("SYS-7", host, f"an entry in {key} is decided {age_ns / 1e9:.3f} s behind the last quote")
 
 
 def ord_11_cursor(auditor: "Auditor", host: Host) -> None:

@@ -53,6 +53,8 @@ from novapulse.simulation.world import Node, Timeline, World
 from novapulse.venues.simulated import ClientIds, VenueMode
 
 MILLISECOND_NS = 1_000_000
+AIMED = {"a cancel": 20, "Cancel": 20, "an amendment": 4, "Amend": 4}
+"""Where the process ends so many times as often as elsewhere: there is little of it, and much can go wrong."""
 WRITE_POINTS = (
     ("order_attempted", "at W1 and W2"),
     ("fill_booked", "at W4"),
@@ -155,11 +157,12 @@ class StormyWorld(World):
         for effect in effects:
             if isinstance(effect, Commit):
                 point = _write_point(effect)
-                if self._ends_here(f"before the commit {point}", rarely=not effect.records):
+                rarely = _is_everyday(effect)
+                if self._ends_here(f"before the commit {point}", rarely=rarely):
                     return
                 if not self.commit(node, effect):
                     return
-                if self._ends_here(f"after the commit {point}", rarely=not effect.records):
+                if self._ends_here(f"after the commit {point}", rarely=rarely):
                     return
             elif isinstance(effect, SetTimer):
                 self._set_timer(node, effect)
@@ -182,7 +185,10 @@ class StormyWorld(World):
             rate = self.plan.rates.get(Fault.CRASH, 0.0)
             if not rate or not self.is_stormy():
                 return False
-            if self.timeline.now_ns < self.process.recovering_until_ns:
+            aim = next((times for what, times in AIMED.items() if where.endswith(f" {what}")), 0)
+            if aim:
+                rate *= aim
+            elif self.timeline.now_ns < self.process.recovering_until_ns:
                 rate *= 10
             if not self.plan.chance.happens(Fault.CRASH, rate / 20 if rarely else rate):
                 return False
@@ -380,17 +386,20 @@ class StormyWorld(World):
         self.later(node, self.plan.chance.between("feed", 20, 600) * MILLISECOND_NS, lambda: self._feed(node, event))
 
     def _feed(self, host: Host, event: BarsClosed) -> None:
+        self.nemesis.quote_all(host)
         arrived = type(event)(
             self.now(host), event.ts_close_ns, event.bars, event.signals, event.present, event.calibration
         )
         if not self.is_stormy() or Fault.STALE_FEED not in self.plan.faults:
             self.deliver(host, arrived)
+            self.auditor.decided(host)
             return
         chance = self.plan.chance
         if len(host.part.instruments) > 1 and chance.happens("late bar", 0.004):
             self._late(host, arrived)
             return
         self.deliver(host, arrived)
+        self.auditor.decided(host)
         if chance.happens("bar twice", 0.004):
             self.marks.reached("a close came twice")
             self._say(host, arrived, chance.between("bar again", 1, 90_000) * MILLISECOND_NS)
@@ -423,6 +432,11 @@ def _told(event: Event) -> str:
 def _write_point(effect: Commit) -> str:
     kinds = {record.kind for record in effect.records}
     return next((where for kind, where in WRITE_POINTS if kind in kinds), "of something else")
+
+
+def _is_everyday(effect: Commit) -> bool:
+    # Marks of a close, and what is measured: many, and nothing is sent on them.
+    return all(record.kind.startswith(("breaker_", "alert_")) for record in effect.records)
 
 
 def _unclear(call: Call, text: str) -> Event:
