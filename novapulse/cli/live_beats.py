@@ -14,18 +14,19 @@ HEALTH_EVERY_S = 1.0
 
 
 class Beats:
-    """Tells systemd that the process is ready, and that it lives."""
+    """Tells systemd that the process is ready, that it lives, and that it stops."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         """Begin with a process that is not ready."""
         self._supervisor = supervisor
         self._watchdog = Watchdog()
         self._is_ready = False
+        self._is_stopping = False
         self._objected = False
         self._last_s = time.monotonic()
 
     def __call__(self) -> None:
-        """Say that the process is ready when it is, and that it lives, or why it does not count as alive."""
+        """Say once that the process is ready, once that it stops, and that it lives, or why it does not count so."""
         now_s = time.monotonic()
         lag_s, self._last_s = now_s - self._last_s - HEALTH_EVERY_S, now_s
         if self._supervisor.is_ready and not self._is_ready:
@@ -33,6 +34,8 @@ class Beats:
         objection = self._objection()
         if self._is_ready and self._objected and objection is None:
             self._watchdog.status(self._well)
+        if self._supervisor.ended.why and not self._is_stopping:
+            self._is_stopping = self._watchdog.stopping(self._supervisor.ended.why) or True
         self._objected = objection is not None
         self._watchdog.beat(lag_s, objection)
 

@@ -11,7 +11,7 @@ Invariants:
 from collections.abc import Mapping
 
 from novapulse.core.known_facts import KnownFacts
-from novapulse.core.orders import TERMINAL, Fact, Filled, OrderRequest, OrderStatus, Terms, Unclear
+from novapulse.core.orders import TERMINAL, Fact, Filled, OrderRequest, OrderStatus, Terms
 
 AT_VENUE = frozenset(
     {
@@ -193,12 +193,6 @@ class Order(KnownFacts):
         if self._last_word is not None:
             return f"the venue says {self._last_word[1].value} with {self.seen_units} units filled"
         return f"executions of {self.filled_units} units cover the quantity"
-
-    def unclear_after_restart(self) -> Unclear | None:
-        """Return the fact that makes an order UNKNOWN whose request was on its way when the process ended, if it is."""
-        if self.status is not OrderStatus.SENDING:
-            return None
-        return Unclear(self.client_order_id, self.attempts, "the process ended while the request was on its way")
 
     # ---- the fold ----
 

@@ -4,13 +4,11 @@ Invariant: a sign of life is sent only while the event loop answers in time and 
 is restarted, and so is one that only looks alive.
 """
 
-import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 LAG_S_MAX = 1.0
-_EVERY_S_MAX = 20.0
 
 
 class Watchdog:
@@ -26,8 +24,7 @@ class Watchdog:
         # A name that starts with @ lies in no folder: its first byte is really zero.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         usec, pid = named.get("WATCHDOG_USEC", ""), named.get("WATCHDOG_PID", "")
-        is_meant = usec.isdigit() and int(usec) > 0 and (not pid or pid == str(os.getpid()))
-        self._every_s = min(int(usec) / 3e6, _EVERY_S_MAX) if is_meant else None
+        self._is_watched = usec.isdigit() and int(usec) > 0 and (not pid or pid == str(os.getpid()))
 
     def notify(self, *lines: str) -> bool:
         """Send lines such as `READY=1`; return whether somebody listens."""
@@ -54,25 +51,12 @@ class Watchdog:
 
     def beat(self, lag_s: float, objection: str | None) -> bool:
         """Send a sign of life, unless the loop lags by a second or somebody objects; return whether it was sent."""
-        if self._every_s is None or lag_s >= LAG_S_MAX:
+        if not self._is_watched or lag_s >= LAG_S_MAX:
             return False
         if objection is not None:
             self.status(objection)
             return False
         return self.notify("WATCHDOG=1")
-
-    async def watch(self, objection: Callable[[], str | None]) -> None:
-        """Send signs of life until it is cancelled.
-
-        Args:
-            objection: Asked before each: None, or why the process must not count as alive.
-        """
-        loop = asyncio.get_running_loop()
-        every_s = self._every_s if self._every_s is not None else _EVERY_S_MAX
-        while True:
-            due_s = loop.time() + every_s
-            await asyncio.sleep(every_s)
-            self.beat(loop.time() - due_s, objection())
 
 
 def _one_line(text: str) -> str:

@@ -1,6 +1,5 @@
 """One comparison: all breaks between a view and a snapshot, the most urgent first."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from novapulse.core.messages import Severity, Snapshot
@@ -44,11 +43,6 @@ def unreachable(view: View, text: str, now_ns: int) -> list[Break]:
     """
     lost = Break(BreakClass.VENUE_UNREACHABLE, view.account.exchange, f"{view.account.exchange}: {text}")
     return [_read_again(view, lost, now_ns)]
-
-
-def is_ready(breaks: Iterable[Break]) -> bool:
-    """Tell whether trading may begin: no break blocks anything."""
-    return not any(each.is_blocking for each in breaks)
 
 
 def _read_again(view: View, found: Break, now_ns: int) -> Break:

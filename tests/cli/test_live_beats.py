@@ -9,6 +9,7 @@ import pytest
 
 from novapulse.cli.live_beats import Beats
 from novapulse.engine.life import Life, Told
+from novapulse.engine.supervisor import Ended
 from tests.ops.test_watchdog import heard
 
 
@@ -26,6 +27,7 @@ class Accounts:
 
     runners: dict[str, Runner]
     is_ready: bool = True
+    ended: Ended = field(default_factory=Ended)
 
 
 @pytest.fixture
@@ -67,3 +69,14 @@ def test_a_trader_that_is_not_ready_lives_and_says_nothing_else(line: socket.soc
     beats()
     beats()
     assert heard(line) == ["READY=1\nSTATUS=1 accounts trade", "WATCHDOG=1", "WATCHDOG=1"]
+
+
+def test_a_trader_that_stops_says_so_once_and_why_and_lives_until_it_has_ended(line: socket.socket) -> None:
+    accounts = Accounts({"a": Runner()})
+    beats = Beats(accounts)
+    beats()
+    heard(line)
+    accounts.ended.why = "somebody\nasked"
+    beats()
+    beats()
+    assert heard(line) == ["STOPPING=1\nSTATUS=somebody asked", "WATCHDOG=1", "WATCHDOG=1"]

@@ -108,16 +108,6 @@ def test_silence_and_a_cancel_request_end_nothing():
     assert silent.risk_units == 10
 
 
-def test_a_request_that_was_on_its_way_when_the_process_ended_becomes_unknown():
-    order = fold(list(SENT))
-    fact = order.unclear_after_restart()
-    assert fact is not None
-    assert order.add(fact)
-    assert order.status is OrderStatus.UNKNOWN
-    assert order.unclear_after_restart() is None
-    assert fold([intended()]).unclear_after_restart() is None
-
-
 def test_an_attempt_that_follows_a_refusal_is_not_rejected():
     order = fold([*SENT, Refused(CID, 1, "nonce"), Attempted(CID, 2, 2)])
     assert order.status is OrderStatus.SENDING

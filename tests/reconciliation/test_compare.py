@@ -22,7 +22,7 @@ from novapulse.core.orders import (
     VenueState,
 )
 from novapulse.reconciliation.breaks import RULES, Break, BreakClass, Scope, readings_of
-from novapulse.reconciliation.compare import STALE_NS, is_ready, reconcile, unreachable
+from novapulse.reconciliation.compare import STALE_NS, reconcile, unreachable
 from novapulse.reconciliation.orders import news
 from novapulse.reconciliation.view import looks_ours
 from tests.reconciliation.worlds import ACME, BTC, ETH, NOW, SECOND, World, random_world
@@ -56,7 +56,6 @@ def test_an_account_that_agrees_with_its_venue_has_no_break():
     for seed in range(300):
         world = random_world(random.Random(seed))
         assert found(world) == [], f"seed {seed}"
-        assert is_ready([])
 
 
 def test_the_order_in_which_the_venue_lists_things_changes_nothing():
@@ -409,8 +408,6 @@ def test_every_class_has_its_rule_and_its_number():
         BreakClass.UNRECORDED_FLOW,
     }
     assert RULES[BreakClass.UNPROTECTED].severity is Severity.CRITICAL
-    assert is_ready([Break(each, "x", "") for each in harmless])
-    assert not is_ready([Break(BreakClass.NOT_LISTED, "x", "")])
 
 
 def test_a_stand_in_has_the_price_of_a_market_order_from_the_last_trade_or_none():
