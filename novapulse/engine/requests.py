@@ -29,12 +29,32 @@ from novapulse.core.messages import (
     Submit,
     SubmitEnded,
 )
+from novapulse.core.orders import OrderStatus
 from novapulse.core.ports import Ambiguous, Rejected, Unavailable, Venue
 from novapulse.engine.timeline import SECOND_NS, Timeline
 
 _log = structlog.get_logger("novapulse.requests")
 
 Request = Submit | Cancel | Amend | Lookup | ReadSnapshot
+
+UNANSWERED = frozenset(
+    {
+        OrderStatus.INTENT,
+        OrderStatus.SENDING,
+        OrderStatus.UNKNOWN,
+        OrderStatus.CANCEL_PENDING,
+        OrderStatus.REPLACE_PENDING,
+        OrderStatus.SETTLING,
+    }
+)
+"""An order of which something was asked whose outcome is open."""
+
+
+def arrived(event: Event, now_ns: int) -> Event:
+    """Return an event with the moment at which it arrived."""
+    values = [getattr(event, name) for name in event.__slots__[1:]]
+    made: Event = type(event)(now_ns, *values)
+    return made
 
 
 async def ask(venue: Venue, request: Request, deadline_s: float, timeline: Timeline) -> Event:

@@ -37,13 +37,12 @@ from novapulse.core.messages import (
     Started,
     TimerFired,
 )
-from novapulse.core.orders import OrderStatus
 from novapulse.core.ports import Fenced, JournalError, Unwritable, Venue
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.committer import Committer
 from novapulse.engine.last_close import LastClose
 from novapulse.engine.life import Life, Link, Teller, Told
-from novapulse.engine.requests import Request, ask, what
+from novapulse.engine.requests import UNANSWERED, Request, arrived, ask, what
 from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
 from novapulse.engine.trader import Trader
 
@@ -53,19 +52,7 @@ QUEUE_MAX = 10_000
 """Events that wait for one account; one that is further behind starts anew, which compares it and sets its timers."""
 
 BUG_AGAIN_S = 3600
-_UNANSWERED = frozenset(
-    {
-        OrderStatus.INTENT,
-        OrderStatus.SENDING,
-        OrderStatus.UNKNOWN,
-        OrderStatus.CANCEL_PENDING,
-        OrderStatus.REPLACE_PENDING,
-        OrderStatus.SETTLING,
-    }
-)
 _READINGS = (Lookup, ReadSnapshot)
-_MISSED = "missed"
-"""Timer of the shell's own, behind which a trader hears of the close that it missed."""
 
 
 class AccountRunner:
@@ -160,7 +147,7 @@ class AccountRunner:
             self.deliver(event)
         if not told:
             again = partial(self._tell_missed, missed)
-            self._timers[_MISSED] = self._timeline.at(now_ns + SECOND_NS, again)
+            self._timers["missed"] = self._timeline.at(now_ns + SECOND_NS, again)
 
     async def tend(self) -> None:
         """Bring the account back whenever it went down, until it has ended for good."""
@@ -283,7 +270,7 @@ class AccountRunner:
             while True:
                 self.told.connected = True
                 for event in await self.venue.events():
-                    self.deliver(_arrived(event, self._timeline.now_ns()))
+                    self.deliver(arrived(event, self._timeline.now_ns()))
         finally:
             self.told.connected = False
             self.condition("stream_gap", 1.0, "the venue's stream ended")
@@ -315,7 +302,7 @@ class AccountRunner:
         if is_asked or self._is_busy or self._events:
             return False
         orders = self.trader.desk.orders.values() if self.trader else ()
-        return not any(order.status in _UNANSWERED and not order.request.attached_to for order in orders)
+        return not any(order.status in UNANSWERED and not order.request.attached_to for order in orders)
 
     def _pump(self) -> None:
         while self._events and not self._is_busy and self.life is Life.RUNNING:
@@ -440,7 +427,7 @@ class AccountRunner:
         answer = await ask(self.venue, effect, self.trader.desk.settings.submit_deadline_s, timeline)
         if link.back_ns:
             await timeline.until(timeline.now_ns() + link.back_ns)
-        self.deliver(_arrived(answer, timeline.now_ns()))
+        self.deliver(arrived(answer, timeline.now_ns()))
 
     # ---- The end ----
 
@@ -463,9 +450,3 @@ class AccountRunner:
 
     def _name(self) -> dict[str, str]:
         return {"exchange": self.key.exchange, "account_id": self.key.account_id}
-
-
-def _arrived(event: Event, now_ns: int) -> Event:
-    values = [getattr(event, name) for name in event.__slots__[1:]]
-    made: Event = type(event)(now_ns, *values)
-    return made

@@ -46,6 +46,7 @@ from novapulse.simulation.marks import Marks
 from novapulse.simulation.nemesis import Nemesis
 from novapulse.simulation.network import READ_DEADLINE_NS, SECOND_NS, Fate, Network
 from novapulse.simulation.plan import FaultPlan
+from novapulse.simulation.points import aim_at, is_everyday, write_point
 from novapulse.simulation.process import Process
 from novapulse.simulation.reads import after_splits, blurred_snapshot, is_young, shifted
 from novapulse.simulation.scene import Scene
@@ -53,20 +54,6 @@ from novapulse.simulation.world import Node, Timeline, World
 from novapulse.venues.simulated import ClientIds, VenueMode
 
 MILLISECOND_NS = 1_000_000
-AIMED = {"a cancel": 20, "Cancel": 20, "an amendment": 4, "Amend": 4}
-"""Where the process ends so many times as often as elsewhere: there is little of it, and much can go wrong."""
-WRITE_POINTS = (
-    ("order_attempted", "at W1 and W2"),
-    ("fill_booked", "at W4"),
-    ("order_closed", "at W5"),
-    ("order_acked", "at W3"),
-    ("order_refused", "at W3"),
-    ("order_unclear", "at W3"),
-    ("order_seen", "at W3"),
-    ("cancel_asked", "at a cancel"),
-    ("amend_asked", "at an amendment"),
-    ("session_started", "at the start"),
-)
 
 
 @dataclass(slots=True)
@@ -156,8 +143,8 @@ class StormyWorld(World):
         """Carry effects out in order, unless the process ends in between."""
         for effect in effects:
             if isinstance(effect, Commit):
-                point = _write_point(effect)
-                rarely = _is_everyday(effect)
+                point = write_point(effect)
+                rarely = is_everyday(effect)
                 if self._ends_here(f"before the commit {point}", rarely=rarely):
                     return
                 if not self.commit(node, effect):
@@ -185,8 +172,8 @@ class StormyWorld(World):
             rate = self.plan.rates.get(Fault.CRASH, 0.0)
             if not rate or not self.is_stormy():
                 return False
-            aim = next((times for what, times in AIMED.items() if where.endswith(f" {what}")), 0)
-            if aim:
+            aim = aim_at(where)
+            if aim > 1:
                 rate *= aim
             elif self.timeline.now_ns < self.process.recovering_until_ns:
                 rate *= 10
@@ -427,16 +414,6 @@ def _told(event: Event) -> str:
     if isinstance(event, SnapshotRead):
         return f"{name} {event.snapshot.cursor} {len(event.snapshot.fills)}"
     return repr(event)
-
-
-def _write_point(effect: Commit) -> str:
-    kinds = {record.kind for record in effect.records}
-    return next((where for kind, where in WRITE_POINTS if kind in kinds), "of something else")
-
-
-def _is_everyday(effect: Commit) -> bool:
-    # Marks of a close, and what is measured: many, and nothing is sent on them.
-    return all(record.kind.startswith(("breaker_", "alert_")) for record in effect.records)
 
 
 def _unclear(call: Call, text: str) -> Event:

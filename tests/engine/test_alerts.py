@@ -18,9 +18,9 @@ from novapulse.core.messages import (
 from novapulse.core.records import Mode
 from novapulse.engine.alerts import EVENT_NS, OPEN_MAX, Alerts, Telling
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, trader_of
+from tests.engine.scene import Scene
 from tests.engine.shell import House, in_virtual_time
 from tests.engine.test_supervisor import MINUTE_NS, OTHER, TICKS
-from tests.engine.test_trader import Scene
 
 LATER_NS = 900 * SECOND_NS
 CRITICAL, WARNING, INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO

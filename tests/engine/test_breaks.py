@@ -22,8 +22,8 @@ from novapulse.core.records import Mode
 from novapulse.engine.report import health_of
 from novapulse.engine.runner import Life
 from tests.engine.harness import ACCOUNT, SECOND_NS
+from tests.engine.scene import fill_entry
 from tests.engine.test_late_evidence import Kept
-from tests.engine.test_trader import fill_entry
 
 CENT = 10**6
 

@@ -18,8 +18,8 @@ from novapulse.core.messages import (
 from novapulse.core.orders import OrderStatus, OrderType, Role, Seen, VenueState
 from novapulse.core.records import Mode
 from novapulse.engine.leaving import is_flat
+from tests.engine.scene import fill_entry
 from tests.engine.test_late_evidence import Kept, executed
-from tests.engine.test_trader import fill_entry
 
 
 def say(scene: Kept, verb: str) -> Answer:

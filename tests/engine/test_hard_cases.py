@@ -29,7 +29,7 @@ from novapulse.engine.desk import Draft
 from novapulse.engine.orders import has_room
 from novapulse.engine.settings import TraderSettings
 from tests.engine.harness import SECOND_NS, trader_of
-from tests.engine.test_trader import Scene, fill_entry, opened
+from tests.engine.scene import Scene, fill_entry, opened
 
 
 def test_an_order_that_was_let_go_before_the_venue_answered_is_cancelled_as_soon_as_it_has():

@@ -29,7 +29,7 @@ from novapulse.core.records import Intent
 from novapulse.simulation import on_requests
 from novapulse.simulation.tally import OrderTally
 from tests.engine.harness import ACCOUNT, MemoryJournal, trader_of
-from tests.engine.test_trader import Scene, fill_entry, opened
+from tests.engine.scene import Scene, fill_entry, opened
 
 
 class Kept(Scene):

@@ -10,8 +10,8 @@ from novapulse.engine.desk import Desk
 from novapulse.engine.gauges import FILLS, SLIPPAGE
 from novapulse.engine.settings import TraderSettings
 from tests.engine.harness import noisy_ticks, trader_of, world_of
+from tests.engine.scene import Scene, fill_entry
 from tests.engine.test_late_evidence import Kept, executed
-from tests.engine.test_trader import Scene, fill_entry
 
 
 def kept(desk: Desk) -> tuple[dict[str, bytes], list[str]]:

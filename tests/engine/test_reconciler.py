@@ -16,7 +16,7 @@ from novapulse.engine.viewing import balances_of, is_same
 from novapulse.simulation.world import Node, World, snapshot_of
 from novapulse.venues.simulated import Levers
 from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
-from tests.engine.test_trader import Scene
+from tests.engine.scene import Scene
 
 BTC = InstrumentKey("kraken", "BTC/USD")
 

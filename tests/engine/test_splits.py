@@ -23,7 +23,7 @@ from novapulse.core.postings import Book, Posting
 from novapulse.core.records import Mode
 from novapulse.engine import memory
 from tests.engine.harness import trader_of
-from tests.engine.test_trader import Scene, fill_entry, opened
+from tests.engine.scene import Scene, fill_entry, opened
 
 
 def split(scene: Scene, new: int, old: int, units: int | None = None, told: tuple[int, int] | None = None) -> None:

@@ -21,9 +21,9 @@ from novapulse.monitor.home import Home
 from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import exact
 from tests.engine.harness import ACCOUNT, ORIGIN_NS
+from tests.engine.scene import fill_entry
 from tests.engine.test_late_evidence import Kept, ended
 from tests.engine.test_splits import bracket_ends, close_of, quote, split
-from tests.engine.test_trader import fill_entry
 from tests.ledger.written import ACCOUNTS, SCALES, START_NS, Life, live_on, open_accounts
 
 CENTS = Decimal("1e-6")

@@ -87,3 +87,24 @@ def story(exchange: SimulatedExchange) -> list[tuple[str, int, float]]:
 def print_of(price: float, ts_ns: int, qty: float = 1e6) -> Record:
     """Return a public trade as the exchange takes it."""
     return bar_of(price, price, price, price, qty, ts_ns)
+
+
+def facts(exchange):
+    """Everything that an outsider can read, and what is inside."""
+    slot = exchange.slots[BTC]
+    return (
+        exchange.open_orders(),
+        exchange.fills_after(0),
+        exchange.flows_after(0),
+        exchange.balances(),
+        slot.position.tobytes(),
+        slot.stray_units,
+        [order.seen() for order in exchange.book.by_number.values()],
+    )
+
+
+def held(exchange, units=UNIT, minute=1.0):
+    """Buy at 100 without a bracket."""
+    exchange.submit(entry("held", units=units), at(minute - 0.5))
+    play(exchange, minute, 100)
+    return exchange

@@ -20,7 +20,7 @@ from novapulse.ui.apps.chart import Chart, lines_of
 from novapulse.ui.apps.commands import DOES
 from novapulse.ui.apps.overview import CURVES_MAX
 from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip
-from tests.engine.test_trader import opened
+from tests.engine.scene import opened
 from tests.monitor.conftest import beat, bodies
 from tests.ui.apps.conftest import VIEWS, Look, changed, position
 

@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import pytest
+
+from novapulse.core.bars import MINUTE_NS
+from novapulse.core.messages import (
+    Alert,
+    Amend,
+    AmendEnded,
+    Cancel,
+    CommandReceived,
+    OrderReported,
+    Outcome,
+    QuoteSeen,
+    Severity,
+    Submit,
+    SubmitEnded,
+    TimerFired,
+)
+from novapulse.core.orders import OrderType, Role, Seen, VenueState
+from novapulse.core.records import Intent, Mode
+from novapulse.engine.settings import TraderSettings
+from tests.engine.harness import (
+    decides,
+    noisy_ticks,
+    trader_of,
+    world_of,
+)
+from tests.engine.scene import Scene, fill_entry, opened
+
+
+def test_a_refused_exit_is_tried_again_and_people_are_told():
+    scene = opened()
+    told = []
+    for _ in range(5):
+        submits = [] if scene.desk.slots[0].leaving_ns else (scene.tick(-15.0), scene.sent(Submit))[1]
+        if not submits:
+            scene.hear(TimerFired(scene.wait(61), "retry:0"))
+            submits = scene.sent(Submit)
+        (submit,) = submits
+        assert submit.request.role is Role.EXIT
+        scene.hear(SubmitEnded(scene.wait(0.2), submit.request.client_order_id, 1, Outcome.REJECTED, "", "busy"))
+        told += [alert.key for alert in scene.sent(Alert)]
+    assert told.count("exit:BTC/USD") == 1
+    assert scene.desk.plan(0).intent == Intent.EXIT
+    scene.hear(TimerFired(scene.wait(61), "retry:0"))
+    (submit,) = scene.sent(Submit)
+    request = submit.request
+    sold = replace(submit, request=replace(request, terms=replace(request.terms, limit_units=10_000)))
+    scene.accept(submit, "V9")
+    fill_entry(scene, sold, request.terms.qty_units)
+    assert "exit:BTC/USD" in [alert.key for alert in scene.sent(Alert) if alert.severity is Severity.INFO]
+    assert "exit:BTC/USD" not in scene.desk.alerts.open
+
+
+def test_reduce_only_lets_exits_through_and_takes_entries_back():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    scene.hear(CommandReceived(scene.wait(1), "c1", "reduce_only", {}, "ops"))
+    assert [cancel.client_order_id for cancel in scene.sent(Cancel)] == [submit.request.client_order_id]
+    scene = opened()
+    scene.hear(CommandReceived(scene.wait(1), "c1", "reduce_only", {}, "ops"))
+    scene.tick(-15.0)
+    assert [submit.request.role for submit in scene.sent(Submit)] == [Role.EXIT]
+
+
+def test_kill_closes_everything_and_then_halts():
+    ticks = noisy_ticks(bars=60, seed=1)
+    world, node, _ = world_of(trader_of())
+    world.start(node)
+    world.play(node, ticks)
+    while not node.trader.desk.books.positions["qty_units"].any():
+        world.timeline.run(world.timeline.now_ns + MINUTE_NS)
+    world.deliver(node, CommandReceived(world.timeline.now_ns, "c1", "kill", {}, "ops"))
+    world.timeline.run(world.timeline.now_ns + 2 * MINUTE_NS)
+    assert not node.trader.desk.books.positions["qty_units"].any()
+    assert node.trader.desk.books.mode is Mode.HALTED
+    assert not node.exchange.open_orders()
+    assert node.answers["c1"].done
+
+
+def test_an_operator_closes_one_position_and_an_unknown_symbol_is_named():
+    scene = opened()
+    scene.hear(CommandReceived(scene.wait(1), "c1", "close", {"symbol": "XRP/USD"}, "ops"))
+    (record,) = [record for record in scene.effects[0].records if record.kind == "command_answered"]
+    assert not record.body["done"]
+    assert "BTC/USD" in record.body["text"]
+    scene.hear(CommandReceived(scene.wait(1), "c2", "close", {"symbol": "BTC/USD"}, "ops"))
+    assert [submit.request.role for submit in scene.sent(Submit)] == [Role.EXIT]
+
+
+@pytest.mark.parametrize(("policy", "role"), [("keep", None), ("complete", Role.ENTRY), ("unwind", Role.EXIT)])
+def test_a_partly_filled_entry_is_kept_completed_or_left_again(policy, role):
+    scene = Scene(TraderSettings(partial_fill=policy))
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units // 2 // 10 * 10)
+    units = submit.request.terms.qty_units // 2 // 10 * 10
+    seen = Seen(submit.request.client_order_id, "V1", VenueState.CANCELED, units, scene.ts_ns)
+    scene.hear(OrderReported(scene.wait(1), seen))
+    assert [submit.request.role for submit in scene.sent(Submit)] == ([] if role is None else [role])
+    assert scene.desk.books.positions[0].qty_units == units
+
+
+def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
+    settings = decides()
+    wants = {"exit_order": "limit", "exit_deadline_bars": 2, "exit_cross_bars": 1, "chases_max": 1}
+    execution = settings.execution.model_copy(update=wants)
+    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
+    scene.tick(-15.0)
+    (passive,) = scene.sent(Submit)
+    assert passive.request.kind is OrderType.LIMIT
+    assert passive.request.terms.limit_units == round(scene.desk.books.last_bars[0].close * 100)
+    scene.accept(passive, "V3")
+    scene.hear(
+        QuoteSeen(scene.wait(29), scene.desk.instruments[0].key, 1.0, 1.01 * scene.desk.books.last_bars[0].close)
+    )
+    scene.hear(TimerFired(scene.wait(1), "exit:0"))
+    assert not [*scene.sent(Submit), *scene.sent(Amend), *scene.sent(Cancel)], "between bars nothing moves on"
+    for worse_bps in (0, 3):
+        scene.tick()
+        close = scene.desk.books.last_bars[0].close
+        (moved,) = [effect for effect in scene.sent(Amend) if effect.client_order_id == passive.request.client_order_id]
+        assert close * (1 - worse_bps / 1e4) * 100 - 2.001 < moved.terms.limit_units <= close * 100 - (worse_bps > 0)
+        scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))
+    scene.tick()
+    (cancel,) = [effect for effect in scene.sent(Cancel) if effect.client_order_id == passive.request.client_order_id]
+    scene.hear(OrderReported(scene.wait(0.2), Seen(cancel.client_order_id, "V3", VenueState.CANCELED, 0, scene.ts_ns)))
+    (market,) = scene.sent(Submit)
+    assert market.request.kind is OrderType.MARKET
+    assert market.request.parent == passive.request.client_order_id

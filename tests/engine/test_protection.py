@@ -1,0 +1,71 @@
+from novapulse.core.messages import (
+    CommandReceived,
+    Found,
+    Lookup,
+    LookupEnded,
+    QuoteSeen,
+    Submit,
+    TimerFired,
+)
+from novapulse.core.orders import OrderType
+from novapulse.core.records import Mode
+from tests.engine.harness import (
+    noisy_ticks,
+    trader_of,
+    world_of,
+)
+from tests.engine.scene import Scene, fill_entry, opened
+
+
+def test_a_position_without_a_bracket_gets_one_after_the_venue_was_asked():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    bracket = submit.request.protection.client_order_id
+    scene.hear(TimerFired(scene.wait(5), "protect:0"))
+    assert [lookup.client_order_id for lookup in scene.sent(Lookup)] == [bracket]
+    scene.hear(LookupEnded(scene.wait(1), bracket, Found.ABSENT))
+    assert not scene.sent(Submit)
+    scene.hear(LookupEnded(scene.wait(6), bracket, Found.ABSENT))
+    (rearmed,) = scene.sent(Submit)
+    assert rearmed.request.kind is OrderType.BRACKET
+    assert rearmed.request.client_order_id != bracket
+    assert rearmed.request.terms.stop_units > 0
+
+
+def test_the_stop_at_the_venue_only_ever_moves_towards_the_market():
+    ticks = noisy_ticks(seed=9)
+    world, node, journal = world_of(trader_of())
+    world.start(node)
+    world.play(node, ticks)
+    world.timeline.run(int(ticks.ts_close_ns[-1]))
+    stops: dict[str, list[int]] = {}
+    for record in journal.records("amend_asked"):
+        stops.setdefault(record.body["client_order_id"], []).append(record.body["terms"][2])
+    moved = [prices for prices in stops.values() if len(prices) > 1 and prices[0]]
+    assert moved
+    for prices in moved:
+        assert prices == sorted(prices)
+
+
+def test_a_halted_account_cancels_and_keeps_its_stops():
+    scene = opened()
+    scene.hear(CommandReceived(scene.wait(1), "c1", "halt", {}, "ops"))
+    assert scene.desk.books.mode is Mode.HALTED
+    scene.tick(-15.0)
+    assert not scene.sent(Submit)
+    assert scene.desk.orders[scene.desk.slots[0].protect].is_live
+
+
+def test_a_quote_beyond_the_stop_closes_what_no_bracket_protects():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    stop = float(scene.desk.books.positions[0].stop_price)
+    key = scene.desk.instruments[0].key
+    scene.hear(QuoteSeen(scene.wait(1), key, stop + 0.05, stop + 0.06))
+    assert not scene.sent(Submit)
+    scene.hear(QuoteSeen(scene.wait(1), key, stop - 0.05, stop - 0.04))
+    assert [submit.request.kind for submit in scene.sent(Submit)] == [OrderType.MARKET]
