@@ -116,7 +116,9 @@ class Resolutions:
         elif isinstance(one, WidenFills):
             draft.then(ReadSnapshot(desk.clean_cursor, one.text))
         elif isinstance(one, SweepDust):
-            self._sweep(draft, one)
+            if self._sweep(draft, one):
+                # It was booked: who adopts it before the next reading would book it once more.
+                del desk.breaks[found.key]
         else:
             raise AssertionError(f"nobody carries out {one}")
 
@@ -185,16 +187,17 @@ class Resolutions:
         if flow.flow_id not in self.desk.flows and splits.apply(self.desk, draft, flow):
             self._remember(flow)
 
-    def _sweep(self, draft: Draft, one: SweepDust) -> None:
+    def _sweep(self, draft: Draft, one: SweepDust) -> bool:
         desk = self.desk
         day = draft.ts_ns // DAY_NS
         if desk.dust_days.get(one.asset) == day and not self._is_all_there_is(one):
-            return
+            return False
         desk.dust_days[one.asset] = day
         taken = self._take_amount(draft, one.asset, one.asset_units, own_money=False)
         if taken is not None:
             legs = move(one.asset, one.asset_units, Book.DUST, self._book_of(one.asset))
             draft.write("dust_swept", {"asset": one.asset, "asset_units": one.asset_units, **taken}, legs)
+        return taken is not None
 
     def _is_all_there_is(self, one: SweepDust) -> bool:
         # A position that is nothing but dust cannot be left: its exit would be refused until the day is over.

@@ -7,7 +7,15 @@ import pytest
 
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import CommandReceived, Snapshot, SnapshotFailed, SnapshotRead, Started, TimerFired
+from novapulse.core.messages import (
+    Answer,
+    CommandReceived,
+    Snapshot,
+    SnapshotFailed,
+    SnapshotRead,
+    Started,
+    TimerFired,
+)
 from novapulse.core.orders import OrderType, Side, Terms
 from novapulse.core.postings import Book
 from novapulse.core.records import Mode
@@ -282,3 +290,17 @@ def test_nothing_is_concluded_from_a_snapshot_that_is_older_than_a_minute():
     trader.handle(SnapshotRead(ORIGIN_NS + 120 * SECOND_NS, old))
     assert not trader.desk.ready
     assert [key[:3] for key in trader.desk.breaks] == ["D16"]
+
+
+def test_dust_that_was_swept_is_not_adopted_once_more():
+    scene = Scene()
+    scene.tick()
+    scene.wait(10)
+    shown = scene.snapshot()
+    scene.hear(SnapshotRead(scene.ts_ns, replace(shown, balances={**shown.balances, "BTC": 1})))
+    assert int(scene.desk.books.foreign_units[0]) == 1
+    assert "D9:BTC" not in scene.desk.breaks, "what was booked is no difference any more"
+    scene.hear(CommandReceived(scene.wait(1), "c", "adopt", {"order": "D9:BTC"}, "ops"))
+    (answer,) = scene.sent(Answer)
+    assert not answer.done
+    assert int(scene.desk.books.foreign_units[0]) == 1
