@@ -142,12 +142,10 @@ class AccountRunner:
         if self.trader is None or self.life is not Life.RUNNING:
             return
         desk, now_ns = self.trader.desk, self._timeline.now_ns()
-        told = self._last.told(missed, desk.ts_close_ns, desk.ready, desk.keys, now_ns)
-        for event in told:
+        for event in (told := self._last.told(missed, desk.ts_close_ns, desk.ready, desk.keys, now_ns)):
             self.deliver(event)
         if not told:
-            again = partial(self._tell_missed, missed)
-            self._timers["missed"] = self._timeline.at(now_ns + SECOND_NS, again)
+            self._timers["missed"] = self._timeline.at(now_ns + SECOND_NS, partial(self._tell_missed, missed))
 
     async def tend(self) -> None:
         """Bring the account back whenever it went down, until it has ended for good."""
