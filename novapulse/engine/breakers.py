@@ -117,16 +117,26 @@ class Breakers:
     """
 
     def __init__(self, settings: BreakerSettings) -> None:
-        self._breakers = {breaker.name: breaker for breaker in breakers_of(settings)}
-        self._driven: dict[str, list[Breaker]] = {name: [] for name in MEASURES}
-        for breaker in self._breakers.values():
-            self._driven[breaker.measure].append(breaker)
+        self._breakers: dict[str, Breaker] = {}
+        self._driven: dict[str, list[Breaker]] = {}
+        self.use(settings)
         self._windows_ns = {name: round(getattr(settings, f"{name}_window_s") * _SECOND_NS) for name in WINDOWS}
         self._operator = Mode.NORMAL
         self._trips: dict[_Key, _Trip] = {}
         self._excused: set[_Key] = set()
         self._seen: dict[tuple[str, str], deque[int]] = {}
         self.measured: dict[str, float | None] = {}
+
+    def use(self, settings: BreakerSettings) -> None:
+        """Go by other levels from the next measurement on; what has tripped stays so until it clears by them.
+
+        Args:
+            settings: With the windows and the maxima of what is counted as they were.
+        """
+        self._breakers = {breaker.name: breaker for breaker in breakers_of(settings)}
+        self._driven = {name: [] for name in MEASURES}
+        for breaker in self._breakers.values():
+            self._driven[breaker.measure].append(breaker)
 
     @property
     def mode(self) -> Mode:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.instruments import Instrument, InstrumentKey
+from novapulse.core.records import Record
 from novapulse.engine.settings import BreakerSettings, TraderSettings
+from novapulse.execution.rules import rules_record
 from novapulse.market.facts import from_json, to_json
 
 
@@ -52,6 +54,16 @@ class Configuration:
     scales: Mapping[str, int]
     history: History | None = None
     has_quotes: bool = False
+
+    @property
+    def rules(self) -> Record:
+        """Return what `decide` and the tactics go by: RULES.
+
+        Raises:
+            ValueError: A fixed quantity is set that the instruments cannot trade.
+        """
+        single = self.instruments[0] if len(self.instruments) == 1 else None
+        return rules_record(self.decides.risk, self.decides.execution, self.timeframe_ns, single)
 
     @property
     def text(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
-from novapulse.core.messages import JSON, Commit, Effect, HoldRun, QuoteSeen, SetTimer, Severity
+from novapulse.core.messages import JSON, CommandReceived, Commit, Effect, HoldRun, QuoteSeen, SetTimer, Severity
 from novapulse.core.messages import Record as Entry
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, Role
@@ -21,7 +21,8 @@ from novapulse.engine import disputes
 from novapulse.engine.alerts import Alerts, Telling
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change, Tripped
-from novapulse.engine.settings import TraderSettings
+from novapulse.engine.configuration import Configuration
+from novapulse.engine.limits import LimitChange, in_force
 from novapulse.engine.slots import Run, Slot
 from novapulse.reconciliation.breaks import Break, Reading
 from novapulse.risk.cash import notional_units
@@ -33,6 +34,9 @@ CLOSED_KEPT = 512
 PLANS_KEPT = 64
 
 FOREIGN_KEPT = 4096
+
+ANSWERED_KEPT = 512
+"""Commands that had waited and were answered: those that may be given again in the same life are far fewer."""
 
 SPREADS_KEPT = 101
 SPREADS_MIN = 20
@@ -71,38 +75,33 @@ class Desk:
     def __init__(
         self,
         key: AccountKey,
-        settings: TraderSettings,
-        settings_hash: str,
+        configured: Configuration,
         books: Books,
         breakers: Breakers,
-        scales: Mapping[str, int],
-        *,
-        has_quotes: bool = False,
     ) -> None:
         """Set a desk up.
 
         Args:
             key: The account.
-            settings: How the trader goes about its work.
-            settings_hash: Name of the configuration that decides.
+            configured: What it was put together from; quotes that come beside the bars by it mean that nothing is
+                entered whose spread is unknown.
             books: Its records.
             breakers: Its circuit breakers.
-            scales: Asset -> decimal digits of its amounts in the ledger.
-            has_quotes: Whether quotes come beside the bars: then nothing is entered whose spread is unknown.
         """
         self.key = key
-        self.settings = settings
-        self.settings_hash = settings_hash
-        self.configuration = ""
+        self.configured = self.in_force = configured
+        self.limits: dict[str, LimitChange] = {}
+        self.settings = configured.settings
+        self.settings_hash = configured.decides.hash
         self.books = books
         self.breakers = breakers
-        self.alerts = Alerts(settings.escalation_s)
+        self.alerts = Alerts(self.settings.escalation_s)
         self.instruments = books.instruments
         self.keys = tuple(instrument.key for instrument in self.instruments)
         self.rows = {key: row for row, key in enumerate(self.keys)}
         self.quote = self.instruments[0].quote
-        self.scales = dict(scales)
-        self.has_quotes = has_quotes
+        self.scales = dict(configured.scales)
+        self.has_quotes = configured.has_quotes
         self.slots = [Slot() for _ in self.instruments]
         self.runs: list[Run | None] = [None for _ in self.instruments]
         self.orders: dict[str, Order] = {}
@@ -134,6 +133,8 @@ class Desk:
         self.rows_active_ns = [0 for _ in self.instruments]
         self.extras_asked: set[str] = set()
         self.taken: list[tuple[int, int, float]] = []
+        self.waiting: dict[str, list[CommandReceived]] = {}
+        self.answered: deque[str] = deque(maxlen=ANSWERED_KEPT)
         self.fills_since_clean = 0
         self.dust_days: dict[str, int] = {}
         self.asserted_ns = 0
@@ -216,6 +217,18 @@ class Desk:
         return float(bar.close)
 
     # ---- restrictions ----
+
+    def put_in_force(self, limits: Mapping[str, LimitChange]) -> None:
+        """Let exactly these limits be otherwise than configured, from the next decision on.
+
+        Raises:
+            LimitError: They do not fit the configuration; nothing was changed.
+        """
+        self.in_force = in_force(self.configured, {name: one.value for name, one in limits.items()})
+        self.limits = dict(limits)
+        self.settings_hash = self.in_force.decides.hash
+        self.books.rules = self.in_force.rules
+        self.breakers.use(self.in_force.breakers)
 
     def want_flat(self, wish: str) -> None:
         """Note whether an operator wants nothing held: `flatten`, `kill` (halted then), or empty for no more."""

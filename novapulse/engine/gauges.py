@@ -41,6 +41,14 @@ def measure_fills(desk: Desk, draft: Draft, event: BarsClosed) -> None:
     desk.taken.clear()
 
 
+def measure_losses(desk: Desk, draft: Draft, day: float, drawdown: float) -> None:
+    """Let the breakers know the day's loss and the drawdown, shares of the equity."""
+    drawdown_max = float(desk.books.rules.drawdown_max)
+    desk.measured(draft, "daily_loss", day)
+    # A limit that was switched off restricts nothing any more.
+    desk.measured(draft, "drawdown_share", drawdown / drawdown_max if drawdown_max > 0.0 else 0.0)
+
+
 def measure_equity(desk: Desk, draft: Draft) -> None:
     """Compare the move of the equity since the last close with its usual moves."""
     gauges, equity = desk.books.gauges, float(desk.books.account[0].equity)

@@ -10,15 +10,17 @@ import json
 import operator
 import struct
 from collections import OrderedDict
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import Any
 
 import numpy as np
 
 from novapulse.core import kept_state
 from novapulse.core.instruments import InstrumentKey
+from novapulse.core.messages import CommandReceived
 from novapulse.core.records import ORDER
 from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.limits import LimitChange, LimitError
 from novapulse.engine.slots import Run, Slot
 
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
@@ -98,7 +100,14 @@ def _kept(desk: Desk) -> dict[str, Any]:
 
 
 def _told(desk: Desk) -> dict[str, Any]:
+    # Written where there are some: older states have neither.
+    some: dict[str, Any] = {}
+    if desk.limits:
+        some["limits"] = {name: astuple(one) for name, one in desk.limits.items()}
+    if desk.waiting:
+        some["waiting"] = {name: [astuple(one) for one in each] for name, each in desk.waiting.items()}
     return {
+        **some,
         "slots": [dict(zip(_SLOT_FIELDS, _slot_values(slot), strict=True)) for slot in desk.slots],
         "holds": desk.holds,
         "foreign": {name: [key.exchange, key.symbol] for name, key in desk.foreign.items()},
@@ -132,6 +141,8 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.want_flat(told["flat_wanted"])
     desk.breakers.restore(told["breakers"])
     desk.alerts.restore(told["alerts"])
+    desk.waiting = {name: [CommandReceived(*one) for one in each] for name, each in told.get("waiting", {}).items()}
+    _put_in_force(desk, {name: LimitChange(*one) for name, one in told.get("limits", {}).items()})
     desk.breaks_recorded = set(told["breaks"])
     desk.ignored = {key: int(units) for key, units in told["ignored"].items()}
     desk.flows = OrderedDict.fromkeys(told["flows"])
@@ -139,6 +150,17 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.dust_days = told["dust_days"]
     desk.taken = [(int(row), int(side), float.fromhex(price)) for row, side, price in told["taken"]]
     desk.fills_since_clean = told["fills_since_clean"]
+
+
+def _put_in_force(desk: Desk, limits: dict[str, LimitChange]) -> None:
+    try:
+        desk.put_in_force(limits)
+    except LimitError as wrong:
+        by = ", ".join(f"{name}={one.value} by command {one.command_id} of {one.actor}" for name, one in limits.items())
+        raise ValueError(
+            f"the limits that were changed while {_name(desk)} ran do not fit its configuration: {wrong}; changed were "
+            f"{by}. Start it with a configuration that they fit, then 'novapulse control limits --reset'"
+        ) from wrong
 
 
 def _packed_runs(desk: Desk) -> bytes:

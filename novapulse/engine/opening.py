@@ -17,7 +17,7 @@ from novapulse.engine.configuration import Configuration, History
 from novapulse.engine.desk import Desk
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.trader import Trader
-from novapulse.execution.rules import rules_record, with_own_fees
+from novapulse.execution.rules import with_own_fees
 
 
 def scales_of(instruments: Iterable[Instrument]) -> dict[str, int]:
@@ -61,13 +61,9 @@ def new_trader(
     quotes = sorted({instrument.quote for instrument in facts})
     if len(quotes) != 1:
         raise ValueError(f"one account has one quote asset, {key.account_id} on {key.exchange} has {', '.join(quotes)}")
-    rules = rules_record(decides.risk, decides.execution, timeframe_ns, facts[0] if len(facts) == 1 else None)
-    books = Books(facts, rules, capital_units(decides, facts[0]))
-    desk = Desk(key, settings, decides.hash, books, Breakers(breakers), scales, has_quotes=has_quotes)
-    desk.configuration = Configuration(
-        facts, decides, settings, breakers, timeframe_ns, scales, history, has_quotes
-    ).text
-    return Trader(desk)
+    configured = Configuration(facts, decides, settings, breakers, timeframe_ns, scales, history, has_quotes)
+    books = Books(facts, configured.rules, capital_units(decides, facts[0]))
+    return Trader(Desk(key, configured, books, Breakers(breakers)))
 
 
 def capital_units(decides: BacktestSettings, instrument: Instrument) -> int:

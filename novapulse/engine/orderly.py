@@ -4,6 +4,7 @@ Invariants:
 - a command is obeyed once per account, also over a restart: what the ledger says was answered is only mirrored;
 - a command that was given and not answered is given again to the account's next life, when the ledger, read behind the
   beginning of that life, does not have its answer: nothing of the life before can reach it any more;
+- what waits in an account's state since a life before may be answered before it is given again; then it is not;
 - an account whose answers cannot be read is given nothing, and keeps no other waiting;
 - what loosens and came too late is answered, not obeyed; so is what is meant for an account that is not here.
 """
@@ -109,8 +110,7 @@ class Orderly:
 
     def answered(self, account: AccountKey, answer: Answer) -> None:
         """Take note of what an account answered; the next look mirrors it."""
-        if (answer.command_id, account) in self._given:
-            self._answers[answer.command_id, account] = answer
+        self._answers[answer.command_id, account] = answer
 
     def look(self) -> list[tuple[AccountRunner, Command]]:
         """Look into the inbox, mirror what was answered, and return what is to be obeyed now. Blocks.
@@ -173,7 +173,11 @@ class Orderly:
     def give(self, runner: AccountRunner, command: Command) -> None:
         """Let an account hear a command; one that went down since the look hears it after the next."""
         lives, _ = self._read[runner.key]
-        if runner.life is not Life.RUNNING or runner.lives != lives:
+        if (
+            runner.life is not Life.RUNNING
+            or runner.lives != lives
+            or (command.command_id, runner.key) in self._answers
+        ):
             return
         self._given[command.command_id, runner.key] = lives
         _log.info("a command", verb=command.verb, account_id=runner.key.account_id, actor=command.actor)

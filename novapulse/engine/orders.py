@@ -27,6 +27,7 @@ from novapulse.core.orders import (
 )
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
+from novapulse.engine.answers import tell_end
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import NotSent, Planned, plan_order
@@ -372,6 +373,7 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
         desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
     desk.extras_asked.difference_update(order.venue_order_ids)
     desk.closed[name] = order
+    tell_end(desk, draft, order)
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)
         for trade in ended.fills:

@@ -16,7 +16,7 @@ from novapulse.core.records import Mode, Reason, Record, Verb
 from novapulse.engine import splits
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.gauges import measure_equity, measure_fills
+from novapulse.engine.gauges import measure_equity, measure_fills, measure_losses
 from novapulse.engine.orders import let_go, write_unfilled
 from novapulse.engine.slots import Run
 from novapulse.engine.step import TRIGGERED
@@ -52,7 +52,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
             _miss_quotes(desk, draft, row)
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
-    _measure(desk, draft)
+    measure_losses(desk, draft, *desk.books.losses.tolist())
     if desk.bar_ns:
         desk.measured(draft, "bar_age", (event.ts_ns - event.ts_close_ns) / desk.bar_ns)
     measure_fills(desk, draft, event)
@@ -90,14 +90,6 @@ def _blocked(desk: Desk, row: int) -> int:
     if why is not None:
         return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
     return 0
-
-
-def _measure(desk: Desk, draft: Draft) -> None:
-    loss, drawdown = desk.books.losses.tolist()
-    drawdown_max = float(desk.books.rules.drawdown_max)
-    desk.measured(draft, "daily_loss", loss)
-    if drawdown_max > 0.0:
-        desk.measured(draft, "drawdown_share", drawdown / drawdown_max)
 
 
 def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:

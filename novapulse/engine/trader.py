@@ -133,7 +133,7 @@ class Trader:
             "session_started",
             {
                 "settings": desk.settings_hash,
-                "configuration": desk.configuration,
+                "configuration": desk.configured.text,
                 "ts_close_ns": desk.ts_close_ns,
                 "open_orders": sorted(desk.orders),
                 "instruments": [[desk.key.exchange, instrument.symbol] for instrument in desk.instruments],

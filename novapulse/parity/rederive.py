@@ -23,6 +23,7 @@ from novapulse.core.postings import Book
 from novapulse.core.records import ACCOUNT, ACTION, BAR, CAPS, POSITION, REASON_TEXT, SIGNAL, Reason
 from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
+from novapulse.engine.limits import in_force
 from novapulse.engine.ticks import decoded
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.ledger.movements import FLOWS
@@ -80,7 +81,7 @@ class Rederived:
         seq: Number of its record.
         session: In which it was taken.
         record: As the ledger has it.
-        configuration: What the session ran with.
+        configuration: What the session ran with, with the limits that were in force at that moment.
         checks: What was made again.
         votes: How the consensus came about, see `confluence.explain`; None where no bar decided.
         state: Account, limits and position that the decision saw; None where no bar decided.
@@ -159,12 +160,12 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
     Raises:
         KeptError: The ledger has no such decision, or not what is needed.
         DataError: The lake does not hold the bars.
-        ValueError: The record is damaged.
+        ValueError: The record is damaged, or one of the limits before it.
     """
     account, entry = kept.decision(name)
     session = kept.session_of(account, entry.seq)
-    configuration = configuration_of(session)
     before = list(kept.records(account, entry.seq - 1))
+    configuration = in_force(configuration_of(session), _changed_limits(before))
     followed = _followed(kept, account, entry)
     body = entry.record.body
     checks = [_settings(configuration, body)]
@@ -196,13 +197,21 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
     )
 
 
+def _changed_limits(before: Sequence[Entry]) -> dict[str, str]:
+    """Return the limits that were otherwise than configured behind some records: the last word on them tells all."""
+    for entry in reversed(before):
+        if entry.record.kind == "limits_changed":
+            return {name: one["value"] for name, one in entry.record.body["limits"].items()}
+    return {}
+
+
 # ---- what is made again ----
 
 
 def _settings(configuration: Configuration, body: Mapping[str, Any]) -> Check:
     found = configuration.decides.hash
     same = found == body["settings"]
-    text = f"the session's settings have the hash {found}"
+    text = f"the session's settings with the limits in force have the hash {found}"
     if not same:
         text += f", the decision names {body['settings']}"
     return Check("settings", same, text)

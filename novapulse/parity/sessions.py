@@ -240,20 +240,22 @@ def _ticks(
 def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
     """Return what happened to an account besides bars, as its records tell."""
     moments = _Moments(entries, ticks)
-    late, commands, starts = [], [], []
+    late, starts = [], []
+    commands: dict[str, CommandReceived] = {}
     for number, entry in enumerate(entries):
         record, body = entry.record, entry.record.body
         if record.kind == "bar_late":
             at_ns = moments.at(number, int(body["ts_close_ns"]))
             late.append(Late(InstrumentKey(*body["instrument"]), int(body["ts_close_ns"]), at_ns, body["problem"]))
-        elif record.kind == "command_answered":
-            at_ns = moments.at(number)
-            commands.append(CommandReceived(at_ns, body["command_id"], body["verb"], body["arguments"], body["actor"]))
+        elif record.kind in ("command_taken", "command_answered") and body["command_id"] not in commands:
+            # One that waited for the venue was heard when it was taken, not when it was answered.
+            heard = (moments.at(number), body["command_id"], body["verb"], body["arguments"], body["actor"])
+            commands[body["command_id"]] = CommandReceived(*heard)
         elif record.kind == "session_started":
             starts.append(moments.at(number, int(body["ts_close_ns"])))
     first, *others = starts or [0]
     begins = first if 0 < first < int(ticks.ts_close_ns[0]) else 0
-    return Script(tuple(late), tuple(commands), tuple(others), begins)
+    return Script(tuple(late), tuple(commands.values()), tuple(others), begins)
 
 
 class _Moments:

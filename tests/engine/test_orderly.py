@@ -287,3 +287,21 @@ def test_an_error_of_our_own_restricts_the_account_however_often_its_commits_fai
     assert house.runners[OTHER].life is Life.STOPPED
     assert mode_of(house, OTHER) is Mode.REDUCE_ONLY
     assert [one.body["verb"] for one in house.journal.of(OTHER, "command_answered")] == ["reduce_only"]
+
+
+def test_an_answer_to_a_command_of_the_process_before_is_mirrored_and_the_command_not_given_again() -> None:
+    """A cancel waits for its order in the trader's state: its answer may come before this inbox gives it again."""
+
+    async def work() -> None:
+        house = House(TICKS.after(0, ORIGIN_NS + 3 * MINUTE_NS), [ACCOUNT])
+        box, orderly = attended(house, Wish("c1", "pause"))
+        await house.runners[ACCOUNT].start()
+        ((runner, command),) = orderly.look()
+        orderly.answered(ACCOUNT, Answer("c1", True, "order O-1 has ended"))
+        orderly.give(runner, command)
+        await runner.idle()
+        assert orderly.look() == []
+        assert box.said == [("c1", "main", True, "order O-1 has ended")]
+        assert house.journal.of(ACCOUNT, "command_answered") == []
+
+    in_virtual_time(work)

@@ -80,15 +80,71 @@ def test_what_an_operator_decided_outside_of_a_bar_is_told_without_votes(
     assert [check.what for check in found.checks] == ["settings", "position"]
 
 
-def touched(recorded: Path, folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Kept:
-    """Return a copy of a ledger in which the body of a decision was changed behind its back."""
+@pytest.fixture(scope="module")
+def limited(small: Small, record: Callable[[Script], Path]) -> Path:
+    """A session whose operator tightened two limits, and later took that back."""
+    stamps = small.stretch.ticks.ts_close_ns
+    wishes = {1500: "position_notional_max=60,daily_loss_max_fraction=0.02", 2800: "all=configured"}
+    commands = [
+        CommandReceived(int(stamps[row]) + SECOND_NS, f"l-{row}", "limits", {"set": wish}, "a test")
+        for row, wish in wishes.items()
+    ]
+    return record(Script(commands=tuple(commands)))
+
+
+def test_a_decision_is_made_again_under_the_limits_of_its_moment(limited: Path, small: Small) -> None:
+    """Whatever was changed since, and although the session's configuration never changed."""
+    with Kept(limited) as kept:
+        entries = [body for body in decisions(kept, small) if body["verb"] == "ENTER"]
+        by_settings = {
+            name: [body for body in entries if body["settings"] == name]
+            for name in {body["settings"] for body in entries}
+        }
+        configured = small.stretch.configuration.decides.hash
+        (tight,) = by_settings.keys() - {configured}
+        notionals = []
+        for name, bodies in by_settings.items():
+            for body in (bodies[0], bodies[-1]):
+                found = rederive(kept, body["decision_id"], small.lake, STRATEGIES)
+                assert found.is_shown, [check for check in found.checks if not check.same]
+                assert found.configuration.decides.hash == name
+                assert found.state is not None
+                assert found.state["limits"]["daily loss"][1] == (0.02 if name == tight else 0.05)
+                notionals.append((name, float(decoded(body["inputs"]["action"], ACTION).notional)))
+        assert max(notional for name, notional in notionals if name == tight) <= 60
+        assert max(notional for name, notional in notionals if name == configured) > 60
+
+
+def test_limits_that_were_touched_do_not_give_the_decision_again(limited: Path, small: Small, tmp_path: Path) -> None:
+    with Kept(limited) as kept:
+        (first, *_) = kept.records(small.stretch.key, kinds=("limits_changed",))
+        name = next(
+            one.record.body["decision_id"]
+            for one in kept.records(small.stretch.key, kinds=("decision_taken",))
+            if one.seq > first.seq and one.record.body["verb"] == "ENTER"
+        )
+    other = touched(
+        limited,
+        tmp_path,
+        "l-1500",
+        lambda body: body["limits"]["position_notional_max"].update(value="61.0"),
+        "limits_changed",
+    )
+    found = rederive(other, name, small.lake, STRATEGIES)
+    assert {"settings", "action"} <= set(failed(found))
+
+
+def touched(
+    recorded: Path, folder: Path, name: str, change: Callable[[dict[str, Any]], None], kind: str = "decision_taken"
+) -> Kept:
+    """Return a copy of a ledger in which the body of a record, a decision, was changed behind its back."""
     path = folder / "touched.db"
     shutil.copy(recorded, path)
     connection = sqlite3.connect(path)
     for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {trigger}")
     ((seq, text),) = connection.execute(
-        "SELECT seq, body FROM event WHERE kind = 'decision_taken' AND body LIKE ?", (f"%{name}%",)
+        "SELECT seq, body FROM event WHERE kind = ? AND body LIKE ?", (kind, f'%"{name}%')
     ).fetchall()
     body = json.loads(text)
     change(body)

@@ -1,6 +1,7 @@
 """What a ledger tells of a session, and what keeps it from being run again."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,56 @@ def test_a_session_on_the_clock_of_a_machine_is_placed_in_the_time_of_its_bars(k
     assert late.ts_close_ns <= late.arrives_ns <= late.ts_close_ns + MINUTE_NS
     for command in placed.commands:
         assert int(small.stretch.ticks.ts_close_ns[0]) < command.ts_ns <= small.stretch.ticks.ts_close_ns[-1]
+
+
+def test_a_session_with_changed_limits_and_a_cancelled_order_is_itself_again(
+    small: Small, record: Callable[[Script], Path]
+) -> None:
+    """The cancel was heard long before it was answered: the replay hears it then, too."""
+    stamps = small.stretch.ticks.ts_close_ns
+    limits = [
+        CommandReceived(int(stamps[row]) + SECOND_NS, f"l-{row}", "limits", {"set": wish}, "a test")
+        for row, wish in {600: "position_notional_max=60", 2000: "positions_max=1", 3000: "all=configured"}.items()
+    ]
+    with Kept(record(Script(commands=tuple(limits)))) as kept:
+        name, asked_ns = resting_entry(list(kept.records(small.stretch.key)))
+    cancel = CommandReceived(asked_ns, "x-1", "cancel", {"order": name}, "a test")
+    path = record(Script(commands=tuple(sorted((*limits, cancel), key=lambda one: one.ts_ns))))
+    with Kept(path) as kept:
+        assert audit(path).ok
+        found = replay_session(kept, kept.session("last"), small.lake, STRATEGIES)
+        (taken,) = kept.records(small.stretch.key, kinds=("command_taken",))
+        answered = {
+            one.record.body["command_id"]: one.record
+            for one in kept.records(small.stretch.key, kinds=("command_answered",))
+        }
+    assert len(answered) == 4
+    assert answered["x-1"].body["done"]
+    assert answered["x-1"].ts_ns > taken.record.ts_ns == asked_ns
+    assert found.compared.is_same, found.compared.first[:3]
+    assert found.compared.in_order
+
+
+ENDS = ("fill_booked", "order_closed", "amend_asked")
+
+
+def resting_entry(entries: list[Entry]) -> tuple[str, int]:
+    """Return an entry that rested at the venue for a while, and a moment at which it did."""
+    acked: dict[str, int] = {}
+    entered = {
+        one.record.body["client_order_id"]
+        for one in entries
+        if one.record.kind == "order_intended" and one.record.body["request"]["role"] == "entry"
+    }
+    for one in entries:
+        name = one.record.body.get("client_order_id")
+        if one.record.kind == "order_acked" and name in entered:
+            acked[name] = one.record.ts_ns
+            continue
+        since_ns = acked.pop(str(name), one.record.ts_ns) if one.record.kind in ENDS else one.record.ts_ns
+        if one.record.kind == "fill_booked" and one.record.ts_ns - since_ns > 20 * SECOND_NS:
+            return str(name), one.record.ts_ns - 10 * SECOND_NS
+    raise AssertionError("no entry rested")
 
 
 def test_a_replayed_ledger_is_clean_and_a_second_one_does_not_write_over_it(recorded: Path, small: Small) -> None:
