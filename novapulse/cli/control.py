@@ -9,7 +9,7 @@ from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, say, show_json
 from novapulse.config import home_folder
-from novapulse.control.inbox import InboxAnswer
+from novapulse.control.inbox import CONFIGURED, InboxAnswer, limits_text
 from novapulse.control.plane import ControlPlane
 from novapulse.control.proof import Proof
 from novapulse.control.router import Result
@@ -65,7 +65,26 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
         except ValueError as wrong:
             raise UsageError(str(wrong)) from wrong
     named = {"symbol": symbol, "order": options.order, "alert": options.alert, "reason": options.reason}
+    named["set"] = limits_text(_limits(options))
     return {name: value for name, value in named.items() if value}
+
+
+def _limits(options: argparse.Namespace) -> dict[str, str]:
+    wish: dict[str, str] = {}
+    for given in options.set:
+        name, is_set, value = (part.strip() for part in given.partition("="))
+        if not (name and is_set and value) or "," in given:
+            raise UsageError(f"--set {given}: expected NAME=NUMBER")
+        _wish(wish, name, value)
+    for name in options.reset:
+        _wish(wish, name, CONFIGURED)
+    return wish
+
+
+def _wish(wish: dict[str, str], name: str, value: str) -> None:
+    if name in wish:
+        raise UsageError(f"{name} is named twice")
+    wish[name] = value
 
 
 def _show(result: Result, proof: Proof | None) -> None:

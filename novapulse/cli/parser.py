@@ -95,12 +95,14 @@ not answer in time.
   pause             no new risk                resume            take that back
   reduce-only       only shrink positions      flatten           close everything
   halt              only cancels and stops     resume-from-halt  end a halt
-  kill              flatten, then halt         cancel            cancel entries
+  kill              flatten, then halt         cancel            cancel entries, or one order (--order)
   close             close one position (--symbol)
   adopt, ignore     decide about a difference by its key (--order D13:BTC)
   settle            end a dispute over an order as the venue says (--order)
   reconcile         compare with the venue now
   acknowledge       say that an alert was seen (--alert KEY, or --alert all)
+  limits            change limits of risk until they are reset (--set positions_max=3 --set ...,
+                    --reset risk_fraction, or --reset for all); a refusal names the bound
 
 What loosens is obeyed within ten minutes or not at all. --prove goes with flatten and
 kill: it waits for the answers, then as long again until ledger and trader both say that
@@ -355,7 +357,7 @@ def _add_control(commands: "Subparsers") -> None:
     parser = _leaf(commands, "control", "tell a running trader something", "control", "control", _CONTROL)
     verbs = (
         "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore settle reconcile "
-        "acknowledge"
+        "acknowledge limits"
     ).split()
     parser.add_argument("verb", metavar="VERB", choices=verbs)
     parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
@@ -363,6 +365,18 @@ def _add_control(commands: "Subparsers") -> None:
     parser.add_argument("--all", action="store_true", help="every account of the trader")
     parser.add_argument("--symbol", metavar="S", help="what to close")
     parser.add_argument("--order", metavar="ID", help="which difference or which order is meant")
+    parser.add_argument(
+        "--set", metavar="NAME=NUMBER", action="append", default=[], help="limits: what one is to be; may be repeated"
+    )
+    parser.add_argument(
+        "--reset",
+        metavar="NAME",
+        action="append",
+        nargs="?",
+        const="all",
+        default=[],
+        help="limits: back to the configuration, one by name or all; may be repeated",
+    )
     parser.add_argument("--alert", metavar="KEY", help="which alert was seen, as 'novapulse health' names it; or all")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")

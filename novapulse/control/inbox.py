@@ -19,12 +19,31 @@ from novapulse.control.storage import FILE, ControlError, Storage
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON
 
-__all__ = ["FILE", "POLL_S", "TIGHTENING", "VERBS", "Inbox", "InboxAnswer", "InboxCommand", "InboxError", "insert"]
+__all__ = [
+    "ALL",
+    "CONFIGURED",
+    "FILE",
+    "POLL_S",
+    "TIGHTENING",
+    "VERBS",
+    "Inbox",
+    "InboxAnswer",
+    "InboxCommand",
+    "InboxError",
+    "insert",
+    "limits_text",
+]
 
 POLL_S = 0.1
 """How often the trader looks."""
 
 _ARGUMENT_BYTES_MAX = 4096
+
+CONFIGURED = "configured"
+"""In a wish for limits, instead of a number: what the configuration says."""
+
+ALL = "all"
+"""In a wish for limits, instead of a name: every limit that was changed."""
 
 # Verb -> arguments it needs beside `reason`, which every verb may have.
 VERBS: dict[str, tuple[str, ...]] = {
@@ -42,7 +61,11 @@ VERBS: dict[str, tuple[str, ...]] = {
     "settle": ("order",),
     "reconcile": (),
     "acknowledge": ("alert",),
+    "limits": ("set",),
 }
+MAY_HAVE: dict[str, tuple[str, ...]] = {"cancel": ("order",)}
+"""Verb -> arguments that it may have besides."""
+
 TIGHTENING = frozenset({"pause", "reduce_only", "halt", "flatten", "cancel", "kill", "reconcile"})
 """Verbs that are obeyed however late they arrive; the others are only meant for now."""
 
@@ -270,6 +293,11 @@ def insert(
     return command_id
 
 
+def limits_text(wish: Mapping[str, str]) -> str:
+    """Return a wish for limits as its command says it: name -> number or `CONFIGURED`."""
+    return ", ".join(f"{name}={wish[name]}" for name in sorted(wish))
+
+
 def command_id_of(actor: str, idempotency_key: str) -> str:
     """Return the id of the command that an actor names by a key."""
     return hashlib.sha256("\0".join(("command", actor, idempotency_key)).encode("utf-8", "surrogatepass")).hexdigest()[
@@ -284,7 +312,8 @@ def _checked(verb: str, arguments: Mapping[str, JSON]) -> str:
     missing = next((name for name in needed if not arguments.get(name)), None)
     if missing:
         raise InboxError(f"{verb} needs {missing}")
-    strange = next((name for name in arguments if name not in (*needed, "reason")), None)
+    known = (*needed, *MAY_HAVE.get(verb, ()), "reason")
+    strange = next((name for name in arguments if name not in known), None)
     if strange:
         raise InboxError(f"{verb} knows no {strange}")
     wrong = next((name for name, value in arguments.items() if not isinstance(value, str)), None)

@@ -27,7 +27,7 @@ class Scope(enum.StrEnum):
 
     READ = "read"  # look at everything but people
     CONTROL = "control"  # tighten: pause, halt, cancel, close one position, compare; say that an alert was seen
-    LOOSEN = "loosen"  # allow risk again: resume, decide about differences
+    LOOSEN = "loosen"  # allow risk again: resume, decide about differences; change limits, either way
     FLATTEN = "flatten"  # sell everything
     ADMIN = "admin"  # people, their keys and sessions, the audit
 
@@ -64,7 +64,7 @@ ACTIONS: Mapping[str, Action] = {
     "read_audit": Action(Scope.ADMIN, by_key=False),
     "read_people": Action(Scope.ADMIN, by_key=False),
     **dict.fromkeys(("pause", "reduce_only", "halt", "cancel", "close", "reconcile", "acknowledge"), _TIGHTEN),
-    **dict.fromkeys(("resume", "resume_from_halt", "adopt", "ignore", "settle"), _LOOSEN),
+    **dict.fromkeys(("resume", "resume_from_halt", "adopt", "ignore", "settle", "limits"), _LOOSEN),
     "flatten": Action(Scope.FLATTEN, step_up=True),
     # An emergency does not wait for a password: the button is held down, and every press is in the audit.
     "kill": Action(Scope.FLATTEN),

@@ -11,11 +11,12 @@ import pytest
 
 from novapulse.cli.parser import parse
 from novapulse.control import audit
-from novapulse.control.inbox import FILE, VERBS, Inbox
+from novapulse.control.inbox import ALL, CONFIGURED, FILE, VERBS, Inbox
 from novapulse.control.proof import AccountProof, Proof
 from novapulse.control.router import Router
 from novapulse.control.storage import Storage
 from novapulse.core.instruments import AccountKey
+from novapulse.engine import limits
 from tests.cli.conftest import Cli
 
 ACCOUNTS = [AccountKey("coinbase", "main"), AccountKey("kraken", "main"), AccountKey("kraken", "second")]
@@ -74,6 +75,49 @@ def test_one_account_alone_is_told_what_is_meant_for_it(cli: Cli, home: Path) ->
     assert told["accounts"] == [
         {"exchange": "kraken", "account_id": "main", "done": True, "text": "close", "details": {}}
     ]
+
+
+def test_limits_are_set_and_reset_by_name(cli: Cli, home: Path) -> None:
+    settings = ("--set", "positions_max=3", "--set", "daily_loss_max_fraction=0.02", "--reset", "risk_fraction")
+    cli("control", "limits", *KRAKEN, *settings, "--reason", "news", "--wait", "0")
+    cli("control", "limits", "--all", "--reset", "--wait", "0")
+    first, second = Inbox(home / FILE).pending()
+    text = "daily_loss_max_fraction=0.02, positions_max=3, risk_fraction=configured"
+    assert (first.verb, first.account, first.arguments) == ("limits", ACCOUNTS[1], {"set": text, "reason": "news"})
+    assert (second.account, second.arguments) == (None, {"set": "all=configured"})
+    assert (CONFIGURED, ALL) == (limits.CONFIGURED, limits.ALL), "what the trader understands"
+
+
+WRONG_LIMITS = {
+    "no value": (["--set", "positions_max"], "--set positions_max: expected NAME=NUMBER"),
+    "no name": (["--set", "=3"], "--set =3: expected NAME=NUMBER"),
+    "twice": (["--set", "positions_max=3", "--reset", "positions_max"], "positions_max is named twice"),
+    "two in one": (["--set", "positions_max=3,risk_fraction=0.1"], "--set positions_max=3,risk_fraction=0.1: expected"),
+    "nothing": ([], "limits needs set"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), WRONG_LIMITS.values(), ids=WRONG_LIMITS)
+def test_limits_that_are_not_clear_are_a_usage_error(cli: Cli, home: Path, given: list[str], said: str) -> None:
+    outcome = cli("control", "limits", *KRAKEN, *given, "--wait", "0")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert Inbox(home / FILE).pending() == []
+
+
+def test_limits_go_with_no_other_verb(cli: Cli, home: Path) -> None:
+    outcome = cli("control", "pause", *KRAKEN, "--set", "positions_max=3", "--wait", "0")
+    assert outcome.code == 2
+    assert "pause knows no set" in outcome.err
+
+
+def test_one_order_is_cancelled_by_its_id(cli: Cli, home: Path) -> None:
+    with trader(home):
+        outcome = cli("control", "cancel", *KRAKEN, "--order", "O-1", "--json")
+    assert outcome.code == 0
+    with Storage(home / FILE).reading() as database:
+        (row,) = audit.page(database)
+    assert (row.action, row.arguments) == ("cancel", {"order": "O-1"})
 
 
 def test_a_refusal_of_one_fails_the_whole(cli: Cli, home: Path) -> None:

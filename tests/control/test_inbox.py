@@ -14,7 +14,7 @@ from novapulse.core.instruments import AccountKey
 
 NOW = 1_700_000_000_000_000_000
 MAIN, SECOND, COINBASE = AccountKey("kraken", "main"), AccountKey("kraken", "second"), AccountKey("coinbase", "main")
-NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "breaker:feed_silent"}
+NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "breaker:feed_silent", "set": "positions_max=3"}
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ TABLE: dict[str, tuple[Role, bool, bool]] = {
     "adopt": (Role.OPERATOR, True, True),
     "ignore": (Role.OPERATOR, True, True),
     "settle": (Role.OPERATOR, True, True),
+    "limits": (Role.OPERATOR, True, True),
     "read_audit": (Role.ADMIN, False, False),
     "read_people": (Role.ADMIN, False, False),
     "add_person": (Role.ADMIN, True, False),

@@ -20,7 +20,7 @@ from tests.control.conftest import Clock, rows_of
 
 MAIN, SECOND, OTHER = AccountKey("kraken", "main"), AccountKey("kraken", "second"), AccountKey("coinbase", "main")
 STRANGE = (AccountKey("coinbase", "second"), AccountKey("kraken-main", "main"), AccountKey("", ""))
-NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "all"}
+NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "all", "set": "positions_max=3"}
 
 Add = Callable[[str, Role], None]
 
@@ -104,6 +104,21 @@ def test_a_replayed_command_acts_once_and_gets_the_same_receipt(plane: ControlPl
     assert len(Inbox(plane.storage.path).pending()) == 1
 
 
+def test_one_order_or_every_entry_can_be_cancelled(plane: ControlPlane, shell: Principal) -> None:
+    plane.router.submit(shell, "cancel", MAIN, {"order": "O-1"}, "one", "")
+    plane.router.submit(shell, "cancel", MAIN, {}, "every", "")
+    assert [command.arguments for command in Inbox(plane.storage.path).pending()] == [{"order": "O-1"}, {}]
+    with pytest.raises(ControlError, match="already names another command"):
+        plane.router.submit(shell, "cancel", MAIN, {"order": "O-2"}, "one", "")
+
+
+def test_limits_are_meant_for_now_and_a_cancel_for_whenever_it_arrives(plane: ControlPlane, shell: Principal) -> None:
+    plane.router.submit(shell, "limits", MAIN, {"set": "positions_max=3"}, "1", "")
+    plane.router.submit(shell, "cancel", MAIN, {"order": "O-1"}, "2", "")
+    expiries = [command.expires_ns is None for command in Inbox(plane.storage.path).pending()]
+    assert expiries == [False, True]
+
+
 def test_a_command_of_an_older_version_is_not_written_twice(plane: ControlPlane, shell: Principal) -> None:
     written = Inbox(plane.storage.path).submit("halt", None, {}, shell.actor, "k", 5)
     assert plane.router.submit(shell, "halt", None, {}, "k", "").command_id == written
@@ -118,6 +133,9 @@ BAD = {
     "a symbol that is none": ("close", {"symbol": "B T C"}, "k", "B T C"),
     "a symbol that is a number": ("close", {"symbol": 7}, "k", "symbol has to be text"),
     "an argument too many": ("pause", {"symbol": "BTC/USD"}, "k", "pause knows no symbol"),
+    "limits of nothing": ("limits", {}, "k", "limits needs set"),
+    "limits that are numbers": ("limits", {"set": 3}, "k", "set has to be text"),
+    "a kill of one order": ("kill", {"order": "O-1"}, "k", "kill knows no order"),
     "a reason that is a list": ("pause", {"reason": ["x"]}, "k", "reason has to be text"),
     "half a character": ("pause", {"reason": "\ud800"}, "k", "half a character"),
     "a novel": ("pause", {"reason": "x" * 5000}, "k", "too long"),

@@ -88,7 +88,7 @@ TABLE = {
 TIGHTEN, LOOSEN, SELL = (401, 403, 202, 202, 403), (401, 403, 403, 403, 403), (401, 403, 202, 202, 403)
 VERBS_TABLE = {
     **dict.fromkeys(("pause", "reduce_only", "halt", "cancel", "close", "reconcile", "acknowledge"), TIGHTEN),
-    **dict.fromkeys(("resume", "resume_from_halt", "adopt", "ignore", "settle", "flatten"), LOOSEN),
+    **dict.fromkeys(("resume", "resume_from_halt", "adopt", "ignore", "settle", "limits", "flatten"), LOOSEN),
     "kill": SELL,
 }
 WHO = ("nobody", "viewer", "operator", "admin", "key")
@@ -210,6 +210,7 @@ def test_commands_are_for_those_whose_role_or_key_has_them(walk: Walk, verb: str
         body = {"exchange": "kraken", "account_id": "main"}
         body |= {"close": {"symbol": "BTC/USD"}, "adopt": {"order": "x"}, "acknowledge": {"alert": "all"}}.get(verb, {})
         body |= {"order": "x"} if verb in ("ignore", "settle") else {}
+        body |= {"set": {"positions_max": 3}} if verb == "limits" else {}
         headers = {"idempotency-key": f"{who} {verb} 1"}
         answer = walk.people[who].post(f"{API}/control/{verb}", json=body, headers=headers)
         assert answer.status_code == status, (who, answer.text)
@@ -223,7 +224,7 @@ def test_commands_are_for_those_whose_role_or_key_has_them(walk: Walk, verb: str
 def test_a_key_does_what_its_scopes_say_and_never_looks_after_people(house: House) -> None:
     may = {
         Scope.CONTROL: {"pause", "reduce_only", "halt", "cancel", "close", "reconcile", "acknowledge"},
-        Scope.LOOSEN: {"resume", "resume_from_halt", "adopt", "ignore", "settle"},
+        Scope.LOOSEN: {"resume", "resume_from_halt", "adopt", "ignore", "settle", "limits"},
         Scope.FLATTEN: {"flatten", "kill"},
         Scope.READ: set(),
     }
@@ -231,7 +232,8 @@ def test_a_key_does_what_its_scopes_say_and_never_looks_after_people(house: Hous
         script = house.script(scope)
         done = set()
         for verb in VERBS:
-            body = {"exchange": "kraken", "account_id": "main", "symbol": "BTC/USD", "order": "x", "alert": "all"}
+            body: dict[str, Any] = {"exchange": "kraken", "account_id": "main"}
+            body |= {"symbol": "BTC/USD", "order": "x", "alert": "all", "set": {"positions_max": 3}}
             answer = script.post(f"{API}/control/{verb}", json=body, headers={"idempotency-key": f"{scope} {verb} 1"})
             assert answer.status_code in (202, 403, 409), answer.text
             if answer.status_code != 403:

@@ -91,18 +91,40 @@ def test_the_same_key_acts_once_and_names_one_command(house: House, trader: Trad
     assert send(house.browser(Role.OPERATOR, "bob"), "pause", ONE).json()["command_id"] != told[0]["command_id"]
 
 
-@pytest.mark.parametrize("verb", ["resume", "resume_from_halt", "flatten"])
+@pytest.mark.parametrize("verb", ["resume", "resume_from_halt", "flatten", "limits"])
 def test_what_loosens_or_sells_wants_the_password_once_more(house: House, verb: str) -> None:
-    answer = send(house.browser(Role.OPERATOR), verb, ONE)
+    body = {**ONE, **({"set": {"positions_max": 3}} if verb == "limits" else {})}
+    answer = send(house.browser(Role.OPERATOR), verb, body)
     assert answer.status_code == 403
     assert answer.json()["error"] == "step_up_needed"
     assert (answer.json()["refused"], answer.json()["href"]) == ("give your password once more for that", "/account")
     ana = house.browser(Role.OPERATOR, stepped_up=True)
-    assert send(ana, verb, ONE, "press 0002").status_code == 202
+    assert send(ana, verb, body, "press 0002").status_code == 202
     house.clock.wait(301)
-    assert send(ana, verb, ONE, "press 0003").status_code == 403
+    assert send(ana, verb, body, "press 0003").status_code == 403
     # A repetition of what was done needs no password again: it does nothing.
-    assert send(ana, verb, ONE, "press 0002").json()["repeated"] is True
+    assert send(ana, verb, body, "press 0002").json()["repeated"] is True
+
+
+def test_limits_are_numbers_by_name_or_null_for_back_to_the_configuration(house: House) -> None:
+    ana = house.browser(Role.OPERATOR, stepped_up=True)
+    wish = {"risk_fraction": 0.002, "positions_max": None, "daily_loss_max_fraction": 1e-05}
+    assert send(ana, "limits", {**ONE, "set": wish, "reason": "news"}).status_code == 202
+    # Another order of the same is the same, and acts once.
+    again = send(ana, "limits", {**ONE, "set": dict(reversed(wish.items())), "reason": "news"})
+    assert again.json()["repeated"] is True
+    (command,) = Inbox(house.plane.storage.path).pending()
+    text = "daily_loss_max_fraction=1e-05, positions_max=configured, risk_fraction=0.002"
+    assert command.arguments == {"set": text, "reason": "news"}
+    (row,) = house.audit(action="limits")
+    assert row["arguments"] == {"set": text, "reason": "news"}
+
+
+def test_one_order_is_named_to_be_cancelled(house: House) -> None:
+    assert send(house.browser(Role.OPERATOR), "cancel", {**ONE, "order": "O-1"}).status_code == 202
+    assert send(house.browser(Role.VIEWER), "cancel", {**ONE, "order": "O-1"}, "press 0002").status_code == 403
+    (command,) = Inbox(house.plane.storage.path).pending()
+    assert (command.verb, command.arguments) == ("cancel", {"order": "O-1"})
 
 
 def test_an_account_that_the_running_trader_lacks_is_refused_by_name(house: House) -> None:
@@ -120,6 +142,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "all and one": ({**ALL, **ONE}, "give either all, or one account"),
     "a field too many": ({**ALL, "force": True}, "force"),
     "no list": ({"all": "perhaps"}, "all"),
+    "a limit that is no number": ({**ALL, "set": {"positions_max": "few"}}, "positions_max"),
+    "a limit that is not finite": ({**ALL, "set": {"positions_max": "inf"}}, "positions_max"),
+    "a limit with two names": ({**ALL, "set": {"a=1, b": 2}}, "set"),
 }
 
 

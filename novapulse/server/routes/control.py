@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from novapulse.control.inbox import InboxAnswer
+from novapulse.control.inbox import CONFIGURED, InboxAnswer, limits_text
 from novapulse.control.limits import COMMANDS as COMMANDS_LIMIT
 from novapulse.control.limits import Limit
 from novapulse.control.proof import Proof
@@ -38,6 +38,7 @@ Verb = Literal[
     "settle",
     "reconcile",
     "acknowledge",
+    "limits",
 ]
 WAIT_S_MAX = 10.0
 WAITING_MAX = 32
@@ -52,6 +53,10 @@ Wait = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="How long to wait
 Key = Annotated[str, Header(min_length=8, max_length=200, description="Names this command; again, it acts once.")]
 
 
+LimitName = Annotated[str, Field(pattern="^[a-z_]+$", max_length=64)]
+LimitValue = Annotated[float, Field(allow_inf_nan=False)] | None
+
+
 class Command(BaseModel):
     """For whom, and with what. Either `all`, or `exchange` and `account_id`."""
 
@@ -64,6 +69,9 @@ class Command(BaseModel):
     order: str = Field("", max_length=200)
     alert: str = Field("", max_length=200)
     reason: str = Field("", max_length=500)
+    set: dict[LimitName, LimitValue] = Field(
+        {}, max_length=64, description="Limits by name, null for what the configuration says; `all` takes null alone."
+    )
 
     @model_validator(mode="after")
     def _names_one_or_all(self) -> "Command":
@@ -187,6 +195,9 @@ def _submitted(caller: Caller, verb: str, command: Command, key: str) -> Receipt
     texts = ("symbol", "order", "alert", "reason")
     named = {name: getattr(command, name) for name in texts}
     arguments = {name: value for name, value in named.items() if value}
+    if command.set:
+        wish = {name: CONFIGURED if value is None else repr(value) for name, value in command.set.items()}
+        arguments["set"] = limits_text(wish)
     return caller.parts.plane.router.submit(principal, verb, command.account, arguments, key, caller.address)
 
 
