@@ -1,12 +1,15 @@
 """What a runner says of its account: for the health document, and for whoever started the process."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from novapulse.core.bars import format_ns
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.engine.life import Life
+from novapulse.engine.limits import value_of
 from novapulse.engine.runner import AccountRunner
 from novapulse.ops.health import AccountHealth
 
@@ -38,7 +41,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         key.account_id,
         desk.books.mode,
         tuple(reasons),
-        (*desk.breakers.reasons(), *gates),
+        (*desk.breakers.reasons(), *gates, *_limit_notes(desk)),
         connected=told.connected,
         last_bar_age_s=max(0.0, (now_ns - desk.ts_close_ns) / 1e9) if desk.ts_close_ns else None,
         open_orders=sum(order.is_live for order in desk.orders.values()),
@@ -54,9 +57,26 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
             "alerts": [
                 {"key": key, **asdict(one), "severity": one.severity.value} for key, one in desk.alerts.open.items()
             ],
+            "limits": limits_of(desk),
             "measured": {name: desk.breakers.measured.get(name) for name in _SHOWN},
         },
     )
+
+
+def limits_of(desk: Desk) -> dict[str, dict[str, Any]]:
+    """Return name -> what of the limits is otherwise than configured, who said so, when, and by which command."""
+    return {
+        name: {**asdict(one), "value": float(one.value), "configured": float(value_of(desk.configured, name))}
+        for name, one in desk.limits.items()
+    }
+
+
+def _limit_notes(desk: Desk) -> Iterator[str]:
+    for name, one in desk.limits.items():
+        yield (
+            f"{name} is {one.value}, configured is {value_of(desk.configured, name)}: set by {one.actor} at "
+            f"{format_ns(one.ts_ns)}, command {one.command_id}"
+        )
 
 
 def signals_of(desk: Desk) -> dict[str, dict[str, Any]]:
@@ -109,6 +129,7 @@ def summary_of(runner: AccountRunner, now_ns: int) -> dict[str, Any]:
         values |= {
             "quote": desk.quote,
             "settings_hash": desk.settings_hash,
+            "limits": limits_of(desk),
             "last_close_ns": desk.ts_close_ns,
             "round_trips_ever": int(desk.books.account[0].trades),
             "positions": [

@@ -84,6 +84,7 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         votes=instrument_states(fold, kept, marks, positions, orders),
         seqs=dict(fold.seqs),
         risk=fold.risk,
+        limit_changes=fold.limit_changes,
         groups=fold.groups,
         settings_hash=fold.settings_hash,
     )

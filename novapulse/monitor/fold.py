@@ -9,6 +9,7 @@ Invariants:
 import json
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -28,7 +29,14 @@ from novapulse.monitor.alert_book import AlertBook
 from novapulse.monitor.days import Days
 from novapulse.monitor.decisions import Inputs, decision_state, inputs_of, round_trip_state, strategies_of
 from novapulse.monitor.order_book import ENDS, OrderBook
-from novapulse.monitor.rows import BreakerState, BreakState, DecisionState, FillState, RoundTripState
+from novapulse.monitor.rows import (
+    BreakerState,
+    BreakState,
+    DecisionState,
+    FillState,
+    LimitChangeState,
+    RoundTripState,
+)
 from novapulse.monitor.values import exact
 
 RECENT = 50
@@ -93,6 +101,7 @@ class AccountFold:
         self.days = Days()
         self.compared_ns: int | None = None
         self.seqs: dict[str, int] = {}
+        self._limits: dict[str, LimitChangeState] = {}
         self._movements = Movements()
 
     def take(self, entry: Entry) -> None:
@@ -157,11 +166,39 @@ class AccountFold:
 
     @property
     def risk(self) -> Mapping[str, Any]:
-        """Limits that the last session runs with: those of its risk, its breakers, and the width of a bar."""
+        """Limits that are in force: the last session's, as operators changed them, and the width of a bar."""
+        risk = self._configured
+        for one in self._limits.values() if risk else ():
+            risk[one.section] = {**risk.get(one.section, {}), one.name: one.value}
+        return risk
+
+    @property
+    def _configured(self) -> dict[str, Any]:
         if not self.configuration:
             return {}
         more = {name: self.configuration[name] for name in ("breakers", "timeframe_ns") if name in self.configuration}
         return {**self.configuration.get("decides", {}).get("risk", {}), **more}
+
+    @property
+    def limit_changes(self) -> tuple[LimitChangeState, ...]:
+        """Limits that are otherwise than configured, by name."""
+        configured = self._configured
+        return tuple(
+            replace(one, configured=configured.get(one.section, {}).get(name))
+            for name, one in sorted(self._limits.items())
+        )
+
+    def _limited(self, seq: int, record: Record) -> None:
+        body, before = record.body, self._limits
+        self.settings_hash = body["settings"]
+        self.seqs["limits"] = seq
+        self._limits = {}
+        for name, said in body["limits"].items():
+            values = name, said["section"], float(said["value"]), None, said["command_id"], said["actor"]
+            known = before.get(name)
+            if known is None or known.command_id != said["command_id"]:
+                known = LimitChangeState(seq, record.ts_ns, *values)
+            self._limits[name] = known
 
     @property
     def calendars(self) -> dict[str, str]:
@@ -334,6 +371,7 @@ _TAKE: dict[str, Callable[[AccountFold, int, Record], None]] = {
     "protection_noted": AccountFold._bare,
     **dict.fromkeys(ALERTS, AccountFold._alerted),
     "mode_changed": AccountFold._mode,
+    "limits_changed": AccountFold._limited,
     "breaker_tripped": AccountFold._breaker,
     "breaker_cleared": AccountFold._breaker,
     "balance_asserted": AccountFold._compared,

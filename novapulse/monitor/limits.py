@@ -1,17 +1,19 @@
 """How near an account is to each of its limits.
 
 Invariants:
-- limits are those that the running session recorded, unless others are handed in: what counts, not what a file says;
+- limits are those that the running session recorded and operators changed since, unless others are handed in: what
+  counts, not what a file says;
 - a limit that is off says so, and what is not known is unknown, never far away.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from novapulse.monitor.rows import LimitChangeState
 from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import Value
 
@@ -42,6 +44,12 @@ class Meter(Value):
         unit: `fraction`, `positions`, `losses`, `bars` or `orders`.
         level: How near it is.
         explanation: What it restricts, in one sentence.
+        configured: What the configuration says, in `unit`; None where an operator has not changed it since, or that
+            was not kept.
+        changed_by: Who changed it; empty where nobody has.
+        changed_ns: When, in the account's own time.
+        changed_seq: Entry that says so.
+        command_id: Command that did.
     """
 
     name: str
@@ -51,6 +59,11 @@ class Meter(Value):
     unit: str
     level: Level
     explanation: str
+    configured: float | None = None
+    changed_by: str = ""
+    changed_ns: int | None = None
+    changed_seq: int | None = None
+    command_id: str = ""
 
 
 def limits_of(account: AccountState, settings: Mapping[str, Any] | None = None) -> tuple[Meter, ...]:
@@ -62,7 +75,21 @@ def limits_of(account: AccountState, settings: Mapping[str, Any] | None = None) 
     """
     risk = account.risk if settings is None else settings
     meters = [_meter(each, account, risk) for each in _TABLE]
-    return (*meters, *_groups(account, risk))
+    changes = {one.name: one for one in account.limit_changes} if settings is None else {}
+    return tuple(_with_change(one, changes.get(one.name)) for one in (*meters, *_groups(account, risk)))
+
+
+def _with_change(meter: Meter, change: LimitChangeState | None) -> Meter:
+    if change is None:
+        return meter
+    return replace(
+        meter,
+        configured=change.configured,
+        changed_by=change.actor,
+        changed_ns=change.ts_ns,
+        changed_seq=change.seq,
+        command_id=change.command_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,31 @@ from novapulse.monitor.values import Value
 
 
 @dataclass(frozen=True, slots=True)
+class LimitChangeState(Value):
+    """A limit that an operator changed while the trader ran, and that is otherwise than configured since.
+
+    Attributes:
+        seq: Entry that says so.
+        ts_ns: When, in the account's own time.
+        name: Of the limit, as its setting is called.
+        section: Of the settings: `sizing`, `limits` or `breakers`.
+        value: What is in force; 0 is off where the setting says so.
+        configured: What the last session's configuration says; None where it was not kept.
+        command_id: Command that set it.
+        actor: Who gave it.
+    """
+
+    seq: int
+    ts_ns: int
+    name: str
+    section: str
+    value: float
+    configured: float | None
+    command_id: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class PositionState(Value):
     """What an account holds of one instrument.
 

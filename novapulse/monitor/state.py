@@ -22,6 +22,7 @@ from novapulse.monitor.rows import (
     DayState,
     DecisionState,
     FillState,
+    LimitChangeState,
     OrderState,
     PositionState,
     RoundTripState,
@@ -220,8 +221,9 @@ class AccountState(Value):
         votes: One for every instrument, sorted by symbol.
         seqs: Name of a value -> the last entry that changed it: `mode`, `cash`, `fees`, `realized_pnl`, `session`,
             `compared`.
-        risk: Limits the account runs with, as its session recorded them: `risk` of the settings, with `breakers` and
-            `timeframe_ns` beside it; empty while unknown.
+        risk: Limits the account runs with, as its session recorded them and operators changed them since: `risk` of
+            the settings, with `breakers` and `timeframe_ns` beside it; empty while unknown.
+        limit_changes: Those of them that are otherwise than configured, by name.
         groups: Symbol -> correlated group whose exposure is capped together; without those that are in none.
         settings_hash: Of what decides.
         measured: What the trader measured last besides: `feed_silence` (heartbeats of the feed), `clock_skew` (ms) and
@@ -276,6 +278,7 @@ class AccountState(Value):
     votes: tuple[InstrumentState, ...]
     seqs: Mapping[str, int] = field(default_factory=dict)
     risk: Mapping[str, Any] = field(default_factory=dict)
+    limit_changes: tuple[LimitChangeState, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     settings_hash: str = ""
     measured: Mapping[str, float | None] = field(default_factory=dict)

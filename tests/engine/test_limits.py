@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from novapulse.backtest.settings import BacktestSettings
+from novapulse.core.bars import format_ns
 from novapulse.core.kept_state import parts
 from novapulse.core.messages import Answer, CommandReceived, Commit, Effect, Record, Submit
 from novapulse.core.records import Mode, Reason
 from novapulse.engine import memory
 from novapulse.engine.limits import LimitError, in_force
+from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.settings import BreakerSettings
 from novapulse.engine.trader import Trader
 from novapulse.risk.settings import SizingSettings
-from tests.engine.harness import SECOND_NS, MemoryJournal, decides, noisy_ticks, trader_of, world_of
+from tests.engine.harness import ACCOUNT, SECOND_NS, MemoryJournal, decides, noisy_ticks, trader_of, world_of
+from tests.engine.shell import House, in_virtual_time
 from tests.engine.test_late_evidence import Kept
 from tests.engine.test_trader import END_S, opened
 
@@ -297,3 +300,21 @@ def test_names_are_found_in_their_sections():
     assert found.breakers.drawdown_share_max == 0.9
     with pytest.raises(LimitError, match="there is no limit 'nonsense'"):
         in_force(trader.desk.configured, {"nonsense": "1"})
+
+
+def test_the_trader_says_what_differs_and_who_set_it():
+    async def work() -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+        house = House(noisy_ticks(bars=3), [ACCOUNT])
+        runner = house.runners[ACCOUNT]
+        await runner.start()
+        runner.command("c1", "limits", {"set": "positions_max=3"}, "web:ann")
+        await runner.idle()
+        now_ns = house.timeline.now_ns()
+        health = health_of(runner, now_ns)
+        return summary_of(runner, now_ns)["limits"], health.more["limits"], health.notes
+
+    summary, told, notes = in_virtual_time(work)
+    ts_ns = told["positions_max"].pop("ts_ns")
+    assert told == {"positions_max": {"value": 3.0, "configured": 8.0, "command_id": "c1", "actor": "web:ann"}}
+    assert summary["positions_max"]["value"] == 3.0
+    assert notes == (f"positions_max is 3, configured is 8: set by web:ann at {format_ns(ts_ns)}, command c1",)

@@ -71,14 +71,17 @@ TABLE = {
     "GET /scan": LOOK,
     **{
         f"GET /all/{what}": LOOK
-        for what in "positions orders fills decisions round-trips alerts breakers breaks limits votes".split()
+        for what in (
+            *("positions", "orders", "fills", "decisions", "round-trips", "alerts", "breakers", "breaks"),
+            *("limits", "limit-changes", "votes"),
+        )
     },
     **{
         f"GET /accounts/{{exchange}}/{{account_id}}{what}": LOOK
         for what in (
             "",
             *("/positions", "/orders", "/fills", "/decisions", "/round-trips", "/alerts", "/breakers", "/breaks"),
-            *("/limits", "/votes", "/equity", "/statistics", "/decision/{decision_id}"),
+            *("/limits", "/limit-changes", "/votes", "/equity", "/statistics", "/decision/{decision_id}"),
             *("/days", "/ended-orders", "/holds", "/balances", "/settings", "/chart/bars", "/chart/backtest"),
         )
     },
@@ -180,7 +183,7 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
 
 def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(walk: Walk) -> None:
     by_account = [route for route in TABLE if "{account_id}" in route]
-    assert len(by_account) == 21
+    assert len(by_account) == 22
     for route in by_account:
         for key in KEYS[:2]:
             # A decision belongs to one account, and is not there in another one.

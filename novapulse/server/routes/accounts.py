@@ -25,6 +25,7 @@ from novapulse.monitor.rows import (
     DayState,
     DecisionState,
     FillState,
+    LimitChangeState,
     OrderState,
     PositionState,
     RoundTripState,
@@ -50,6 +51,7 @@ _LISTS: dict[str, tuple[type[Value], Callable[[AccountState], Sequence[Value]], 
     "breakers": (BreakerState, lambda each: each.breakers, "circuit breakers that have tripped"),
     "breaks": (BreakState, lambda each: each.breaks, "open differences to the venue"),
     "limits": (limits.Meter, lambda each: limits.limits_of(each), "every limit, and how much of it is used"),
+    "limit-changes": (LimitChangeState, lambda each: each.limit_changes, "limits that are otherwise than configured"),
     "votes": (InstrumentState, lambda each: each.votes, "every instrument with its votes and its state"),
 }
 Most = Annotated[

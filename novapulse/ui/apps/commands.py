@@ -11,7 +11,8 @@ from html import escape
 
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
-from novapulse.monitor.rows import AlertState
+from novapulse.monitor.rows import AlertState, OrderState
+from novapulse.monitor.values import plain
 from novapulse.ui.apps.frame import Page, html, note
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Tiles
@@ -29,10 +30,12 @@ DOES = {
     "adopt": "Book it as it is:",
     "ignore": "Live with it:",
     "acknowledge": "Say that it was seen.",
+    "limits": "Go by the configuration's limits again, from the next decision on.",
 }
 """What a command does, in the words of its button."""
 
 _BREAKS_MAX = 4
+_ORDERS_MAX = 8
 _ALERTS_MAX = 8
 
 
@@ -80,6 +83,62 @@ def break_commands(page: Page) -> str:
     more = len(account.breaks) - _BREAKS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
     return _card(f"{page_account(page)}: open differences", buttons, [*rest, since])
+
+
+def order_commands(page: Page) -> str:
+    """Return a button to cancel each entry that works as the page is drawn, and say how many came since.
+
+    What protects a position or leaves one is not cancelled by hand.
+    """
+    account = page.account
+    if account is None:
+        return ""
+    entries = _entries(account)
+    since = _since(
+        page,
+        "entries since",
+        lambda reading: {name for one in page.accounts(reading) for name in _entries(one)} - entries.keys(),
+    )
+    if not entries:
+        return since
+    buttons = []
+    for one in list(entries.values())[:_ORDERS_MAX]:
+        price = "" if one.limit_price is None else f" at {plain(one.limit_price)}"
+        what = f"{one.side} {plain(one.leaves_qty)} {one.symbol}{price}, order {one.client_order_id}"
+        detail = f"{what}. {DOES['cancel']}"
+        button = page.button("cancel", f"Hold to cancel {one.symbol}", detail, calm=True, order=one.client_order_id)
+        page.on_account(partial(_show_order, button, one.client_order_id))
+        buttons.append(button)
+    more = len(entries) - _ORDERS_MAX
+    rest = [note(f"{more} more work: load the page again after these.")] if more > 0 else []
+    return _card(f"{page_account(page)}: entries at work", buttons, [*rest, since])
+
+
+def limit_commands(page: Page) -> str:
+    """Return the button that takes changed limits back, where some were changed as the page is drawn."""
+    account = page.account
+    if account is None or not account.limit_changes:
+        return ""
+    reset = page.button("limits", "Hold to reset limits", DOES["limits"], set={"all": None})
+    page.on_account(lambda one: reset.show_state(_resettable(one)))
+    return _card(f"{page_account(page)}: changed limits", (reset,))
+
+
+def _resettable(account: AccountState) -> dict[str, object]:
+    pointless = account.proven and not account.limit_changes
+    return {"allowed": not pointless, "why": "Every limit is as configured." if pointless else ""}
+
+
+def _entries(account: AccountState) -> dict[str, OrderState]:
+    return {one.client_order_id: one for one in account.orders if one.role == "entry"}
+
+
+def _show_order(button: Hold, name: str, account: AccountState) -> None:
+    now = _entries(account).get(name)
+    why = "It is being cancelled." if now is not None and now.status == "CANCEL_PENDING" else ""
+    if now is None and account.proven:
+        why = "It has ended."
+    button.show_state({"allowed": not why, "why": why})
 
 
 def alert_commands(page: Page) -> str:

@@ -212,7 +212,7 @@ class Page:
         self.on_reading(deliver if self.account is None else of)
 
     def button(
-        self, verb: str, label: str, detail: str, *, calm: bool = False, of: AccountState | None = None, **more: str
+        self, verb: str, label: str, detail: str, *, calm: bool = False, of: AccountState | None = None, **more: Any
     ) -> Hold:
         """Return a button that must be held; for the page's account, or for all where it has none.
 
@@ -222,7 +222,7 @@ class Page:
             detail: What it does.
             calm: Whether it does no harm.
             of: Another account that is to obey.
-            more: What the command needs: `symbol`, `order` or `alert`.
+            more: What the command needs: `symbol`, `order`, `alert` or `set`.
         """
         about = of or self.account
         whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}

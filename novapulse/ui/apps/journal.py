@@ -30,7 +30,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
         *("order_seen", "amend_asked", "amend_done", "cancel_asked"),
     ),
     "round trips": ("round_trip_closed",),
-    "commands": ("command_answered",),
+    "commands": ("command_taken", "command_answered", "limits_changed"),
     "sessions": ("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
     "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
     "alerts": (

@@ -9,6 +9,7 @@ import marimo as mo
 from novapulse.core.ports import JournalError
 from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import ended_orders
+from novapulse.ui.apps.commands import order_commands
 from novapulse.ui.apps.frame import Page, not_of_now, stack
 from novapulse.ui.apps.tables import Columns, fills_of, order_link
 from novapulse.ui.widgets import Rows, Tiles
@@ -58,7 +59,8 @@ def page() -> mo.Html:
     shown.on_account(lambda one: fills.show_state(fills_of(one, shown)))
     shown.on_account(lambda one: trips.show_state(trips_of(one, shown)))
     shown.on_account(when_changed(lambda one: ended.show_state(ended_of(one, shown, shown.home)), ended.word))
-    return shown.shown(shown.switch(), tiles, stack([working, fills, ended, trips]))
+    acts = [order_commands(shown)] if shown.who.may_act else []
+    return shown.shown(shown.switch(), tiles, stack([working, *acts, fills, ended, trips]))
 
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:

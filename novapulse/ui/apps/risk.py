@@ -10,6 +10,7 @@ from novapulse.monitor import AccountState
 from novapulse.monitor.history import days_of
 from novapulse.monitor.limits import Level, Meter, limits_of
 from novapulse.monitor.rows import PositionState
+from novapulse.ui.apps.commands import limit_commands
 from novapulse.ui.apps.desk import tiles_of
 from novapulse.ui.apps.frame import Page, columns, stack
 from novapulse.ui.apps.overview import show_curve
@@ -47,12 +48,24 @@ _OFF: Columns = (
 )
 
 
+_CHANGED: Columns = (
+    {"key": "name", "label": "limit"},
+    {"key": "value", "label": "in force", "kind": "figure"},
+    {"key": "configured", "label": "configured", "kind": "figure"},
+    {"key": "actor", "label": "set by"},
+    {"key": "ts_ns", "label": "when", "kind": "time"},
+    {"key": "command_id", "label": "command"},
+)
+
+
 def page() -> mo.Html:
     """Return the page."""
     shown = Page("risk")
     if shown.problem or shown.account is None:
         return shown.shown()
     own = shown.own
+    acts = [limit_commands(shown)] if shown.who.may_act else []
+    changed = own(Rows(label="Limits that differ from the configuration"))
     tiles, meters = own(Tiles()), own(Meters(label="Limits and how near"))
     breakers, off = own(Rows(label="Breakers")), own(Rows(label="Limits that are off"))
     held, grouped = own(Rows(label="Exposure by asset")), own(Rows(label="Exposure by group"))
@@ -63,6 +76,7 @@ def page() -> mo.Html:
     )
     shown.on_account(lambda one: meters.show_state({"meters": meters_of(one, shown)}))
     shown.on_account(lambda one: off.show_state(off_of(one)))
+    shown.on_account(lambda one: changed.show_state(changed_of(one, shown)))
     shown.on_account(lambda one: breakers.show_state(breakers_of((one,), shown)))
     shown.on_account(lambda one: held.show_state(held_of(one, shown)))
     shown.on_account(lambda one: grouped.show_state(grouped_of(one)))
@@ -71,7 +85,7 @@ def page() -> mo.Html:
     return shown.shown(
         shown.switch(),
         tiles,
-        columns(stack([meters, off]), stack([breakers, held, grouped, equity, days])),
+        columns(stack([meters, changed, *acts, off]), stack([breakers, held, grouped, equity, days])),
     )
 
 
@@ -134,6 +148,12 @@ def off_of(account: AccountState) -> dict[str, Any]:
     return {"columns": _OFF, "rows": found, "none": "Every limit is on."}
 
 
+def changed_of(account: AccountState, page: Page) -> dict[str, Any]:
+    """Return the limits that an operator changed; each leads to the entry that says so."""
+    rows = [{**one.json(), "key": one.name, "href": page.entry(one.seq)} for one in account.limit_changes]
+    return {"columns": _CHANGED, "rows": rows, "none": "Every limit is as configured."}
+
+
 def held_of(account: AccountState, page: Page) -> dict[str, Any]:
     """Return what is held, with what the equity would change by if its stop were hit at its price."""
     rows = [
@@ -190,8 +210,19 @@ def _meter(one: Meter) -> dict[str, Any]:
         "unit": "%" if share else one.unit,
         "digits": 2 if share else 1 if one.unit == "bars" else 0,
         "level": one.level.value,
-        "explanation": one.explanation,
+        "explanation": f"{one.explanation}{_changed(one)}",
     }
+
+
+def _changed(one: Meter) -> str:
+    if not one.changed_by:
+        return ""
+    said = f" Set by {one.changed_by} at {moment(one.changed_ns)}"
+    if one.configured is None:
+        return f"{said}."
+    return (
+        f"{said}; configured is {f'{percent(one.configured)} %' if one.unit == 'fraction' else f'{one.configured:g}'}."
+    )
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> float | None:

@@ -47,6 +47,7 @@ KINDS_SHOWN = (
     "breaker_tripped",
     "break_found",
     "command_answered",
+    "limits_changed",
     "mode_changed",
     "session_started",
 )

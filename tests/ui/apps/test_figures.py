@@ -16,9 +16,10 @@ from novapulse.control import audit as audits
 from novapulse.control.storage import FILE, Storage
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.audit import audit
-from novapulse.monitor import AccountState, read_home, strategies
+from novapulse.monitor import AccountState, Overview, read_home, strategies
 from novapulse.monitor.bars import bars_of
 from novapulse.monitor.limits import Level, limits_of
+from novapulse.monitor.rows import LimitChangeState
 from novapulse.monitor.voted import Memory, Voted
 from novapulse.strategies import STRATEGIES
 from novapulse.ui.apps import explained, lanes
@@ -145,6 +146,34 @@ def test_meters_are_the_limits_that_are_on(left_home: Path, look: Look, main: Ac
     assert {row["title"] for row in drawn.rows("Limits that are off")} == {
         one.title for one in limits if one.level is Level.OFF
     }
+
+
+def test_a_limit_that_was_changed_says_by_whom_and_can_go_back(left_home: Path, look: Look) -> None:
+    found = LimitChangeState(7, 10**18, "daily_loss_max_fraction", "limits", 0.02, 0.05, "c-9", "web:ann")
+    other = LimitChangeState(7, 10**18, "position_notional_max", "sizing", 50.0, 200.0, "c-9", "web:ann")
+
+    def tightened(reading: Overview) -> Overview:
+        risk = {"limits": {"daily_loss_max_fraction": 0.02}}
+        return changed(reading, risk=risk, limit_changes=(found, other))
+
+    assert look("risk", left_home, "operator", **MAIN).holds == [], "nothing to take back"
+    look.change = tightened
+    drawn = look("risk", left_home, "operator", **MAIN)
+    (meter,) = [one for one in drawn.state("Limits and how near")["meters"] if one["name"] == "loss of the day"]
+    assert meter["limit"] == "2.00"
+    assert meter["explanation"].endswith("Set by web:ann at 2001-09-09 01:46:40; configured is 5.00 %.")
+    rows = drawn.rows("Limits that differ from the configuration")
+    assert [(row["name"], row["value"], row["configured"], row["actor"], row["command_id"]) for row in rows] == [
+        ("daily_loss_max_fraction", 0.02, 0.05, "web:ann", "c-9"),
+        ("position_notional_max", 50.0, 200.0, "web:ann", "c-9"),
+    ]
+    assert {row["href"] for row in rows} == {"/apps/journal/?seq=7"}
+    (button,) = drawn.holds
+    assert (button.url, dict(button.body)) == ("/api/v1/control/limits", {**MAIN, "set": {"all": None}})
+    drawn.deliver(read_home(left_home))
+    assert button.state == {"allowed": False, "why": "Every limit is as configured."}
+    assert drawn.rows("Limits that differ from the configuration") == []
+    assert look("risk", left_home, "viewer", **MAIN).holds == []
 
 
 @pytest.mark.parametrize(("worth", "whole"), [(Decimal(150), ("200", 0.2)), (None, (None, None))])

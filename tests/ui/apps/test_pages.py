@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from novapulse.monitor import Overview, read_home
-from novapulse.monitor.rows import AlertState, BreakState
+from novapulse.monitor.rows import AlertState, BreakState, OrderState
 from novapulse.ui.widgets import StatusStrip
 from tests.ui.apps.conftest import VIEWS, Look, changed, position
 
@@ -101,6 +101,35 @@ def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: 
     drawn = look("desk", left_home, "admin", exchange="coinbase", account_id="main")
     orders = {one.url.rpartition("/")[2]: one.body.get("order") for one in drawn.holds}
     assert (orders["adopt"], orders["ignore"], orders["pause"]) == ("order:foreign", "order:foreign", None)
+
+
+def working(name: str, role: str = "entry", status: str = "ACCEPTED") -> OrderState:
+    amounts = (Decimal(2), Decimal(1), Decimal(1), Decimal(250), None, None, None)
+    return OrderState(name, "V1", "BTC/USD", "buy", role, "limit", status, *amounts, 0, None, "d", 1, "", ())
+
+
+def test_a_working_entry_can_be_cancelled_by_its_id_and_nothing_else_can(left_home: Path, look: Look) -> None:
+    mine = {"exchange": "coinbase", "account_id": "main"}
+    orders = (working("O-1"), working("O-2"), working("P-1", "protect"), working("X-1", "exit"))
+    look.change = lambda reading: changed(reading, orders=orders)
+    for role in ("", "viewer"):
+        assert look("orders", left_home, role, **mine).holds == []
+    drawn = look("orders", left_home, "operator", **mine)
+    assert [(one.url.rpartition("/")[2], dict(one.body)) for one in drawn.holds] == [
+        ("cancel", {**mine, "order": "O-1"}),
+        ("cancel", {**mine, "order": "O-2"}),
+    ]
+    first, second = drawn.holds
+    assert first.detail == "buy 1 BTC/USD at 250, order O-1. Stops and exits stay."
+    assert first.state["allowed"] is True
+    (since,) = [one for one in drawn.widgets if one.state.get("tiles") == []]
+    later = (working("O-1", status="CANCEL_PENDING"), working("O-3"))
+    drawn.deliver(changed(read_home(left_home), orders=later))
+    assert first.state == {"allowed": False, "why": "It is being cancelled."}
+    assert second.state == {"allowed": False, "why": "It has ended."}
+    assert [(tile["label"], tile["value"]) for tile in since.state["tiles"]] == [("entries since", "1")]
+    drawn.deliver(changed(read_home(left_home), orders=(), proven=False))
+    assert second.state["allowed"] is True, "what cannot be read has not ended"
 
 
 @pytest.mark.parametrize("name", ["health", "desk"])

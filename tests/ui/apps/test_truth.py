@@ -13,7 +13,7 @@ from novapulse.core.orders import Role
 from novapulse.core.records import Mode
 from novapulse.engine.commands import VERBS
 from novapulse.monitor import AccountState, Overview, entries, read_home
-from novapulse.monitor.rows import AlertState, BreakState
+from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState
 from novapulse.monitor.state import LedgerHealth, Life
 from novapulse.ui.apps import journal
 from novapulse.ui.apps.chart import Chart, lines_of
@@ -139,7 +139,9 @@ def test_a_button_says_what_its_verb_does(verb: str, mode: Mode, roles: list[Rol
 
 
 def test_every_button_has_words_and_what_closes_waits_for_the_proof(left_home: Path, look: Look) -> None:
-    drawn = [look(name, left_home, "operator") for name in ("desk", "overview")]
+    change = LimitChangeState(1, 1, "positions_max", "limits", 3.0, 8.0, "c1", "web:ann")
+    look.change = lambda reading: changed(reading, limit_changes=(change,))
+    drawn = [look(name, left_home, "operator") for name in ("desk", "overview", "risk")]
     holds = {one.url.rpartition("/")[2]: one for page in drawn for one in page.holds}
     assert set(holds) <= set(DOES) <= set(VERBS)
     assert all(one.detail == DOES[verb] for verb, one in holds.items())
