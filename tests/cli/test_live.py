@@ -26,6 +26,8 @@ from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
 from novapulse.market.lake import Lake
 from novapulse.market.recorder import read_recording
+from novapulse.monitor import read_home
+from novapulse.monitor.limits import limits_of
 from novapulse.ops import health
 from tests.cli.conftest import Cli, Outcome
 from tests.killing import (
@@ -449,3 +451,40 @@ def test_it_is_healthy_obeys_and_stops_clean_within_ten_seconds(
     configure(stocked_home)
     finish(start(stocked_home), stocked_home)
     check_books(stocked_home)
+
+
+def test_limits_are_obeyed_outlive_a_kill_and_are_told_with_every_decision_under_them(
+    slow: "subprocess.Popen[str]", stocked_home: Path, cli: Cli
+) -> None:
+    assert wait_healthy(stocked_home).healthy
+    limits = ("--set", "position_notional_max=60", "--set", "daily_loss_max_fraction=0.02")
+    told = cli("control", "limits", "--all", *limits, "--wait", "20")
+    assert told.code == 0, told
+    assert told.out.count("done: daily_loss_max_fraction is 0.02, was 0.05; position_notional_max is 60.0, was") == 3
+    refused_ = cli("control", "limits", "--all", "--set", "positions_max=-1", "--wait", "20")
+    assert refused_.code == 1
+    assert refused_.out.count("REFUSED: positions_max is -1: it should be greater than or equal to 0") == 3
+    slow.kill()
+    slow.wait()
+    configure(stocked_home)
+    said = finish(start(stocked_home), stocked_home)
+    assert [set(one["limits"]) for one in said["accounts"]] == [
+        {"position_notional_max", "daily_loss_max_fraction"}
+    ] * 3
+    check_books(stocked_home)
+    main = read_home(stocked_home).account("kraken", "main")
+    (command_id,) = {one.command_id for one in main.limit_changes}
+    meters = {one.name: one for one in limits_of(main)}
+    assert (meters["daily_loss_max_fraction"].limit, meters["daily_loss_max_fraction"].configured) == (0.02, 0.05)
+    assert meters["daily_loss_max_fraction"].command_id == command_id
+    with closing(sqlite3.connect(f"file:{stocked_home / 'ledger.db'}?mode=ro", uri=True)) as ledger:
+        rows = ledger.execute("SELECT body FROM event WHERE kind = 'decision_taken' ORDER BY seq").fetchall()
+    entered = [one for one in (json.loads(body) for (body,) in rows) if one["verb"] == "ENTER"]
+    under = [one for one in entered if one["settings"] in {each["settings_hash"] for each in said["accounts"]}]
+    assert under, "nothing was entered under the changed limits"
+    for decision in (under[0], under[-1]):
+        explained = cli("explain", "--decision", decision["decision_id"], "--json")
+        values = json.loads(explained.out)
+        assert (explained.code, values["same"]) == (0, True), values["checks"]
+        assert values["state"]["limits"]["daily loss"][1] == 0.02
+        assert values["state"]["notional"] <= 60

@@ -217,12 +217,10 @@ def _meter(one: Meter) -> dict[str, Any]:
 def _changed(one: Meter) -> str:
     if not one.changed_by:
         return ""
-    said = f" Set by {one.changed_by} at {moment(one.changed_ns)}"
-    if one.configured is None:
-        return f"{said}."
-    return (
-        f"{said}; configured is {f'{percent(one.configured)} %' if one.unit == 'fraction' else f'{one.configured:g}'}."
-    )
+    configured = "not known"
+    if one.configured is not None:
+        configured = f"{percent(one.configured)} %" if one.unit == "fraction" else f"{one.configured:g}"
+    return f" Set by {one.changed_by} at {moment(one.changed_ns)}; configured is {configured}."
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
