@@ -53,7 +53,7 @@ machine it wants TLS: put it behind a proxy and name the address with --origin.
 
 _PARITY = """\
 Climb the ladder from the decision core to the session, rung by rung, with counts, and
-with the cause of every difference: data, price, fill, fee, delay, gate or restart.
+with the cause of every difference: data, price, fill, fee, delay, gate, limits or restart.
 
   1  folding decisions one by one = the kernel of the backtest, bit for bit
   2  the whole engine in virtual time = the kernel, on every round trip

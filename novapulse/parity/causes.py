@@ -2,7 +2,7 @@
 
 Invariants:
 - a cause is what was found in the evidence, never a guess: `fill` is what is left when bars, delays, restarts, gates,
-  prices and fees are the same;
+  limits, prices and fees are the same;
 - an account shares its money: a difference in size or in whether there was an entry follows from an earlier difference
   of any instrument, unless there is a cause of its own.
 """
@@ -30,6 +30,7 @@ class Cause(enum.StrEnum):
     FEE = "fee"  # the same fill at another fee
     DELAY = "delay"  # a bar or an answer came late
     GATE = "gate"  # an entry was blocked by what only the running trader knows: breaker, mode, break, spread
+    LIMITS = "limits"  # decided under limits that an operator had changed
     RESTART = "restart"  # the trader was started anew
 
 
@@ -53,6 +54,8 @@ OBSERVED = frozenset({"order_seen", "balance_asserted", "alert_raised", "alert_c
 
 PATIENCE_NS = 1_000_000_000
 """How much longer than the configured latency an answer may take and be nothing special."""
+
+_NEVER = 2**62
 
 _PRICES = ("entry_price", "exit_price")
 
@@ -82,6 +85,7 @@ class Evidence:
         delays: Bars that came late, and requests that took longer than configured.
         gates: Stretches in which entries were blocked, or an operator acted.
         starts_ns: Starts after the first.
+        limits: Stretches in which limits were otherwise than configured.
     """
 
     timeframe_ns: int
@@ -89,6 +93,7 @@ class Evidence:
     delays: tuple[Span, ...] = ()
     gates: tuple[Span, ...] = ()
     starts_ns: tuple[int, ...] = ()
+    limits: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,9 @@ def _own_cause(one: Difference, evidence: Evidence) -> tuple[Cause, str]:
     gate = next((span for span in evidence.gates if span.touches(key, first_ns, last_ns)), None)
     if gate is not None:
         return Cause.GATE, gate.text
+    limited = next((span for span in evidence.limits if span.touches(key, first_ns, last_ns)), None)
+    if limited is not None:
+        return Cause.LIMITS, limited.text
     if one.field == "fee_units":
         return Cause.FEE, "the same fills at another fee"
     if one.field in _PRICES:
@@ -200,9 +208,20 @@ def gates_of(holds: Iterable[HoldRun], records: Iterable[Record]) -> tuple[Span,
     for record in records:
         if record.kind == "mode_changed":
             spans.append(Span(None, record.ts_ns, record.ts_ns, f"the mode changed to {record.body['to']}"))
-        elif record.kind == "command_answered":
+        elif record.kind == "command_answered" and record.body["verb"] != "limits":
             spans.append(Span(None, record.ts_ns, record.ts_ns, f"an operator said {record.body['verb']}"))
     return tuple(spans)
+
+
+def limits_of(records: Iterable[Record]) -> tuple[Span, ...]:
+    """Return the stretches in which limits were otherwise than configured; the last may still go on."""
+    words = [(record.ts_ns, record.body["limits"]) for record in records if record.kind == "limits_changed"]
+    ends = [*(ts_ns for ts_ns, _ in words), _NEVER][1:]
+    return tuple(
+        Span(None, ts_ns, end_ns, f"an operator had changed {', '.join(changed)}")
+        for (ts_ns, changed), end_ns in zip(words, ends, strict=True)
+        if changed
+    )
 
 
 def delays_of(records: Iterable[Record], latency_ns: int) -> tuple[Span, ...]:
@@ -295,6 +314,7 @@ def _cause_of_record(
         (evidence.delays, Cause.DELAY, first_ns),
         (evidence.changed, Cause.DATA, 0),
         (evidence.gates, Cause.GATE, first_ns),
+        (evidence.limits, Cause.LIMITS, first_ns),
     ):
         found = next((span for span in spans if key is None or span.touches(key, since, last_ns)), None)
         if found is not None:

@@ -36,6 +36,7 @@ from novapulse.parity.causes import (
     explained,
     explained_records,
     gates_of,
+    limits_of,
 )
 from novapulse.parity.kept import Kept, new_ledger
 from novapulse.parity.plain import PlainFold
@@ -237,6 +238,7 @@ def evidence_of(
         delays_of(records, latency_ns),
         gates_of(holds, records),
         tuple(starts[1:]),
+        limits_of(records),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from novapulse.core.facts import BESIDE_FACTS
-from novapulse.core.messages import Record
+from novapulse.core.messages import CommandReceived, Record
+from novapulse.parity.causes import Explained
 from novapulse.parity.ladder import fold_rung, rehearsed, replay_rung, session_kernel_rung, session_rung
-from novapulse.parity.playing import Played, Script
+from novapulse.parity.playing import SECOND_NS, Played, Script
 from novapulse.parity.sessions import compare
 from novapulse.strategies import STRATEGIES
 from tests.parity.conftest import Small
@@ -87,6 +88,25 @@ def test_a_session_is_compared_with_its_own_backtest_and_every_difference_has_a_
     assert 0 < rung.counts["round trips"][0] < rung.counts["round trips"][1]
     assert rung.differences[0].cause in ("gate", "delay")
     assert all(one.cause in ("gate", "delay") or one.follows for one in rung.differences)
+
+
+def test_what_was_decided_under_changed_limits_differs_from_the_backtest_for_that_reason(
+    small: Small, played: Callable[..., Played]
+) -> None:
+    stamps = small.stretch.ticks.ts_close_ns
+    wishes = {1200: "positions_max=1", 2600: "position_notional_max=60", 3600: "all=configured"}
+    commands = [
+        CommandReceived(int(stamps[row]) + SECOND_NS, f"l-{row}", "limits", {"set": wish}, "a test")
+        for row, wish in wishes.items()
+    ]
+    rung = replay_rung(small.stretch, small.kernel, played(Script(commands=tuple(commands))))
+    assert not rung.holds
+    first, *_ = rung.differences
+    assert first.cause == "limits"
+    assert isinstance(first, Explained)
+    assert first.why == "an operator had changed positions_max"
+    assert first.difference.ended_ns > stamps[1200]
+    assert all(one.cause == "limits" for one in rung.differences)
 
 
 def test_two_runs_of_the_same_script_are_the_same(played: Callable[..., Played], small: Small) -> None:

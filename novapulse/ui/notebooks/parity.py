@@ -51,6 +51,7 @@ CAUSES = {
     Cause.FEE: "the same fill at another fee",
     Cause.DELAY: "a bar or an answer came late",
     Cause.GATE: "an entry was blocked by what only the running trader knows",
+    Cause.LIMITS: "it was decided under limits that an operator had changed",
     Cause.RESTART: "the trader was started anew",
 }
 
