@@ -9,7 +9,7 @@ Invariants:
 """
 
 from novapulse.core.messages import CommandReceived
-from novapulse.core.orders import DisputeSettled, Role
+from novapulse.core.orders import TERMINAL, DisputeSettled, Role
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.answers import answer, end_text, is_known, wait_for_end
 from novapulse.engine.desk import Desk, Draft
@@ -149,6 +149,8 @@ def _cancel_one(desk: Desk, draft: Draft, event: CommandReceived) -> str:
     symbol = desk.instrument(row).symbol
     if name in desk.closed:
         return end_text(desk, order)
+    if order.disputes and order.undisputed_status in TERMINAL:
+        return f"order {name} has ended at the venue and is disputed: settle ends that"
     if order.request.role is Role.PROTECT:
         return f"order {name} protects the position in {symbol} and is not cancelled by hand: close closes the position"
     if order.request.role is Role.EXIT:

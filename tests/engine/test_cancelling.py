@@ -13,6 +13,7 @@ from novapulse.core.messages import (
     CommandReceived,
     Commit,
     Effect,
+    FillReported,
     Found,
     LookupEnded,
     OrderReported,
@@ -20,7 +21,7 @@ from novapulse.core.messages import (
     Submit,
     SubmitEnded,
 )
-from novapulse.core.orders import Role, Seen, VenueState
+from novapulse.core.orders import OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Intent
 from tests.engine.test_commands import end_at_the_venue, held, resting
 from tests.engine.test_late_evidence import Kept
@@ -184,6 +185,24 @@ def test_an_order_that_has_ended_is_not_cancelled_again():
     submit = resting(scene)
     end_at_the_venue(scene, submit, 0)
     assert refused(scene, name_of(submit)) == text_of(submit, "CANCELED")
+
+
+def test_a_dispute_over_what_has_ended_is_not_cancelled_but_settled():
+    scene = Kept()
+    submit = resting(scene)
+    name = name_of(submit)
+    fill_entry(scene, submit, 5000)
+    fill = next(iter(scene.desk.orders[name].fills.values()))
+    scene.hear(FillReported(scene.wait(1), replace(fill, qty_units=4999)))
+    say(scene, name)
+    assert [one.client_order_id for one in scene.sent(Cancel)] == [name]
+    end_at_the_venue(scene, submit, 5000)
+    assert scene.status(submit) is OrderStatus.DISPUTED
+    assert answers(scene) == [], "what it filled is in dispute"
+    expected = f"order {name} has ended at the venue and is disputed: settle ends that"
+    assert refused(scene, name) == expected
+    scene.hear(CommandReceived(scene.wait(1), "c9", "settle", {"order": name}, "ops"))
+    assert ("c1", True, text_of(submit, "CANCELED", 5000)) in answers(scene)
 
 
 @pytest.mark.parametrize("survives", [False, True], ids=["killed before the commit", "killed behind it"])
