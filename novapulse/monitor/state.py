@@ -220,7 +220,7 @@ class AccountState(Value):
             time.
         votes: One for every instrument, sorted by symbol.
         seqs: Name of a value -> the last entry that changed it: `mode`, `cash`, `fees`, `realized_pnl`, `session`,
-            `compared`.
+            `limits`, `compared`.
         risk: Limits the account runs with, as its session recorded them and operators changed them since: `risk` of
             the settings, with `breakers` and `timeframe_ns` beside it; empty while unknown.
         limit_changes: Those of them that are otherwise than configured, by name.

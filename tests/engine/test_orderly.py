@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Answer, Commit, Event, Started
+from novapulse.core.orders import Role
 from novapulse.core.ports import Fenced, JournalError
 from novapulse.core.records import Mode
 from novapulse.engine.life import Life
@@ -28,10 +29,7 @@ class Wish:
     account: AccountKey | None = None
     expires_ns: int | None = None
     actor: str = "somebody"
-
-    @property
-    def arguments(self) -> dict[str, object]:
-        return {}
+    arguments: dict[str, str] = field(default_factory=dict)
 
 
 class Box:
@@ -305,3 +303,38 @@ def test_an_answer_to_a_command_of_the_process_before_is_mirrored_and_the_comman
         assert house.journal.of(ACCOUNT, "command_answered") == []
 
     in_virtual_time(work)
+
+
+@pytest.mark.parametrize("kind", ["command_taken", "cancel_asked", "order_closed", "nothing"])
+def test_a_cancel_of_one_order_is_taken_and_answered_once_whichever_commit_fails(kind: str) -> None:
+    async def work() -> tuple[House, Box, str]:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        box, orderly = attended(house)
+        look = orderly.look
+
+        def looked() -> Any:
+            name = resting(house) if not box.wishes else ""
+            if name:
+                box.wishes.append(Wish("c1", "cancel", OTHER, arguments={"order": name}))
+                refuse_first(house, kind)
+            return look()
+
+        orderly.look = looked
+        await supervised(house, orderly, minutes=30)
+        return house, box, box.wishes[0].arguments["order"]
+
+    house, box, name = in_virtual_time(work)
+    taken, answered_ = (house.journal.of(OTHER, each) for each in ("command_taken", "command_answered"))
+    assert [one.body["command_id"] for one in answered_] == ["c1"]
+    assert house.runners[OTHER].lives == (1 if kind == "nothing" else 2)
+    (closed,) = [one.body for one in house.journal.of(OTHER, "order_closed") if one.body["client_order_id"] == name]
+    # Where the order ended before the account was back, there was nothing to be taken any more.
+    assert len(taken) == 1 or kind in ("command_taken", "cancel_asked")
+    assert [one[:3] for one in box.said] == [("c1", "second", bool(taken) and closed["status"] != "FILLED")]
+    assert f"order {name} has ended: {closed['status']}" in box.said[0][3]
+
+
+def resting(house: House) -> str:
+    trader = house.runners[OTHER].trader
+    orders = trader.desk.orders.items() if trader is not None else ()
+    return next((name for name, one in orders if one.request.role is Role.ENTRY and one.is_live), "")
