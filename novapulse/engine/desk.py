@@ -224,11 +224,11 @@ class Desk:
         Raises:
             LimitError: They do not fit the configuration; nothing was changed.
         """
-        self.in_force = in_force(self.configured, {name: one.value for name, one in limits.items()})
-        self.limits = dict(limits)
-        self.settings_hash = self.in_force.decides.hash
-        self.books.rules = self.in_force.rules
-        self.breakers.use(self.in_force.breakers)
+        found = in_force(self.configured, {name: one.value for name, one in limits.items()})
+        self.books.rules = found.rules
+        self.in_force, self.limits = found, dict(limits)
+        self.settings_hash = found.decides.hash
+        self.breakers.use(found.breakers)
 
     def want_flat(self, wish: str) -> None:
         """Note whether an operator wants nothing held: `flatten`, `kill` (halted then), or empty for no more."""

@@ -53,7 +53,7 @@ SECTION_OF: Mapping[str, str] = {
 _FIXED: Mapping[str, str] = {
     **dict.fromkeys(StopSettings.model_fields, "stops and targets go with the positions that were opened under them"),
     **dict.fromkeys(GateSettings.model_fields, "it says what is wanted, not how much may be risked"),
-    **dict.fromkeys(RiskSettings.model_fields, "it says what is wanted, not how much may be risked"),
+    **dict.fromkeys(("entry_forecast_min", "exit_forecast_min"), "it says what is wanted, not how much may be risked"),
     **dict.fromkeys(SizingSettings.model_fields, "it says how a size is measured, not how large it may be"),
     **dict.fromkeys(
         BreakerSettings.model_fields,

@@ -6,6 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+WAIT_S_MAX = 315_360_000
+"""Ten years: a moment that lies farther ahead cannot be told in nanoseconds for long."""
+
+COUNT_MAX = 1_000_000
+
 
 class SizingSettings(BaseModel):
     """How large a position may be."""
@@ -55,15 +60,23 @@ class LimitSettings(BaseModel):
     group_exposure_max_fraction: float = Field(
         0.4, ge=0, le=20, description="The same within one correlated group; 0 for off."
     )
-    positions_max: int = Field(8, ge=0, description="Open positions and entries at work; 0 for no limit.")
-    ruin_trades_min: int = Field(50, ge=0, description="Round trips before the risk of ruin is judged; 0 for off.")
+    positions_max: int = Field(8, ge=0, le=COUNT_MAX, description="Open positions and entries at work; 0 for no limit.")
+    ruin_trades_min: int = Field(
+        50, ge=0, le=COUNT_MAX, description="Round trips before the risk of ruin is judged; 0 for off."
+    )
     ruin_probability_max: float = Field(0.05, gt=0, le=1)
-    ruin_horizon_trades: int = Field(250, gt=0)
-    instrument_cooldown_s: float = Field(60.0, ge=0, description="After a round trip, per instrument.")
-    strategy_cooldown_s: float = Field(600.0, ge=0, description="After an entry, per strategy that led it.")
-    loss_cooldown_s: float = Field(1800.0, ge=0, description="After a losing round trip, for the whole account.")
-    loss_streak_max: int = Field(5, ge=0, description="Losses in a row before the account pauses; 0 for off.")
-    loss_streak_pause_s: float = Field(14_400.0, ge=0)
+    ruin_horizon_trades: int = Field(250, gt=0, le=COUNT_MAX)
+    instrument_cooldown_s: float = Field(60.0, ge=0, le=WAIT_S_MAX, description="After a round trip, per instrument.")
+    strategy_cooldown_s: float = Field(
+        600.0, ge=0, le=WAIT_S_MAX, description="After an entry, per strategy that led it."
+    )
+    loss_cooldown_s: float = Field(
+        1800.0, ge=0, le=WAIT_S_MAX, description="After a losing round trip, for the whole account."
+    )
+    loss_streak_max: int = Field(
+        5, ge=0, le=COUNT_MAX, description="Losses in a row before the account pauses; 0 for off."
+    )
+    loss_streak_pause_s: float = Field(14_400.0, ge=0, le=WAIT_S_MAX)
 
 
 class StopSettings(BaseModel):

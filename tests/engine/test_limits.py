@@ -16,7 +16,7 @@ from novapulse.engine.limits import LimitError, in_force
 from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.settings import BreakerSettings
 from novapulse.engine.trader import Trader
-from novapulse.risk.settings import SizingSettings
+from novapulse.risk.settings import GateSettings, LimitSettings, RiskSettings, SizingSettings, StopSettings
 from tests.engine.harness import ACCOUNT, SECOND_NS, MemoryJournal, decides, noisy_ticks, trader_of, world_of
 from tests.engine.shell import House, in_virtual_time
 from tests.engine.test_late_evidence import Kept
@@ -86,6 +86,15 @@ REFUSED = {
     "at its bound": ("daily_loss_max_fraction=1", "daily_loss_max_fraction is 1: it should be less than 1"),
     "no whole number": ("positions_max=2.5", "positions_max is 2.5: it should be a valid integer"),
     "no number": ("positions_max=many", "positions_max is 'many': expected a number, or 'configured'"),
+    "beyond what a record holds": (
+        "positions_max=1e7",
+        "positions_max is 1e+07: it should be less than or equal to 1000000",
+    ),
+    "beyond the end of time": (
+        "loss_cooldown_s=9e9",
+        "loss_cooldown_s is 9e+09: it should be less than or equal to 315360000",
+    ),
+    "a section": ("limits=3", "there is no limit 'limits': expected one of risk_fraction, "),
     "not finite": ("risk_fraction=nan", "risk_fraction is nan: it should be a finite number"),
     "nothing": ("positions_max=", "positions_max is '': expected a number, or 'configured'"),
     "no name": ("=3", "there is no limit ''"),
@@ -121,6 +130,12 @@ def test_what_does_not_fit_is_answered_and_changes_nothing(what, why):
 
 def test_every_limit_can_be_set_to_itself_and_every_setting_of_risk_is_told_of():
     """No name leads to two settings, and none is unknown that a configuration has."""
+    names = [
+        name
+        for model in (RiskSettings, SizingSettings, LimitSettings, StopSettings, GateSettings, BreakerSettings)
+        for name in model.model_fields
+    ]
+    assert len(set(names)) == len(names)
     scene = Kept()
     risk, breakers = scene.desk.configured.decides.risk, BreakerSettings()
     for section in (risk.sizing, risk.limits, breakers, risk.stops, risk.gate):
