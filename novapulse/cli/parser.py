@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from novapulse import __version__
 from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options, number_in
@@ -365,18 +365,10 @@ def _add_control(commands: "Subparsers") -> None:
     parser.add_argument("--all", action="store_true", help="every account of the trader")
     parser.add_argument("--symbol", metavar="S", help="what to close")
     parser.add_argument("--order", metavar="ID", help="which difference or which order is meant")
-    parser.add_argument(
-        "--set", metavar="NAME=NUMBER", action="append", default=[], help="limits: what one is to be; may be repeated"
-    )
-    parser.add_argument(
-        "--reset",
-        metavar="NAME",
-        action="append",
-        nargs="?",
-        const="all",
-        default=[],
-        help="limits: back to the configuration, one by name or all; may be repeated",
-    )
+    repeated: Any = {"action": "append", "default": []}
+    parser.add_argument("--set", metavar="NAME=NUMBER", help="limits: what one is to be; may be repeated", **repeated)
+    back = "limits: back to the configuration, one by name or all; may be repeated"
+    parser.add_argument("--reset", metavar="NAME", nargs="?", const="all", help=back, **repeated)
     parser.add_argument("--alert", metavar="KEY", help="which alert was seen, as 'novapulse health' names it; or all")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
