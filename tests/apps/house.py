@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from novapulse.control import audit
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Role
 from novapulse.control.shell import shell_principal
@@ -56,11 +57,16 @@ class House:
             time.sleep(0.05)
         return found[0]
 
-    def add_people(self) -> None:
-        """Let a viewer and an operator in, as somebody at the shell of the machine would."""
+    def add_people(self, people: Mapping[str, Role] = PEOPLE) -> None:
+        """Let people in, as somebody at the shell of the machine would: a viewer and an operator."""
         plane = ControlPlane(self.home)
-        for name, role in PEOPLE.items():
+        for name, role in people.items():
             plane.people.add(shell_principal(self.home), name, role, password=PASSWORD)
+
+    def refusals(self) -> list[str]:
+        """Why the server refused something, newest first, in its own words."""
+        with ControlPlane(self.home).storage.reading() as database:
+            return [one.text for one in audit.page(database) if one.outcome != "done"]
 
 
 @contextmanager
