@@ -24,6 +24,7 @@ from novapulse.engine.breaker_table import MEASURES, WINDOWS, Breaker, breakers_
 from novapulse.engine.settings import BreakerSettings
 
 _SECOND_NS = 1_000_000_000
+_DIGITS_MAX = 6
 
 MODE_TEXT: dict[Mode, str] = {
     Mode.NORMAL: "normal",
@@ -349,20 +350,33 @@ class Breakers:
         subject = _whose(breaker, instrument)
         if value is None:
             return f"{subject} is unknown"
+        limit, shown = _figure(breaker.trip, breaker.unit, _DIGITS_MAX), _shown(value, breaker.unit, breaker.trip)
         if not breaker.is_bad(value):
-            return f"{subject} was beyond {_shown(breaker.trip, breaker.unit)} and is {_shown(value, breaker.unit)}"
-        side = "below" if breaker.below else "at" if breaker.reaching and value == breaker.trip else "above"
-        return f"{subject} is {_shown(value, breaker.unit)}, {side} {_shown(breaker.trip, breaker.unit)}"
+            return f"{subject} was beyond {limit} and is {shown}"
+        over = "beyond" if breaker.magnitude else "below" if breaker.below else "above"
+        side = "at" if breaker.reaching and value == breaker.trip else over
+        return f"{subject} is {shown}, {side} {limit}"
 
 
 def _whose(breaker: Breaker, instrument: InstrumentKey | None) -> str:
     return breaker.subject if instrument is None else f"{breaker.subject} of {instrument}"
 
 
-def _shown(value: float | None, unit: str) -> str:
+def _shown(value: float | None, unit: str, limit: float | None = None) -> str:
+    """Show three digits of a value, and as many more as tell it from a limit."""
     if value is None:
         return "unknown"
-    return f"{value * 100:.4g} %" if unit == "%" else f"{value:.6g}{unit}"
+    texts = [_figure(value, unit, digits) for digits in range(3, _DIGITS_MAX + 1)]
+    at = None if limit is None or limit == value else _figure(limit, unit, _DIGITS_MAX)
+    return next((text for text in texts if text != at), texts[-1])
+
+
+def _figure(value: float, unit: str, digits: int) -> str:
+    number, suffix = (value * 100, " %") if unit == "%" else (value, unit)
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}{suffix}"
+    text = f"{number:,.{max(0, digits - 1 - math.floor(math.log10(abs(number))))}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{suffix}"
 
 
 def _body(change: Change) -> dict[str, JSON]:

@@ -300,6 +300,26 @@ def test_a_record_says_it_all_without_a_float() -> None:
     assert breakers.measure(START, "fatal_breaks", 1)[0].severity == Severity.CRITICAL
 
 
+SAID: dict[str, tuple[str, float, str]] = {
+    "three digits": ("bar_age", 3.72983, "the age of the last bar is 3.73 bars, above 3 bars"),
+    "as many more as tell it from its limit": (
+        "bar_age",
+        3.00041,
+        "the age of the last bar is 3.0004 bars, above 3 bars",
+    ),
+    "thousands": ("clock_skew", 12345.678, "the clock's skew is 12,346 ms, beyond 250 ms"),
+    "whichever way": ("clock_skew", -301.29, "the clock's skew is -301 ms, beyond 250 ms"),
+    "a share": ("drawdown_share", 0.8123456, "the drawdown's share of its limit is 81.2 %, above 80 %"),
+    "a small share": ("disk_free", 0.00123456, "the free disk is 0.123 %, below 10 %"),
+    "nothing left": ("disk_free", 0.0, "the free disk is 0 %, below 10 %"),
+}
+
+
+@pytest.mark.parametrize(("measure", "value", "text"), SAID.values(), ids=SAID)
+def test_a_breaker_says_what_it_measured_in_figures_for_people(measure: str, value: float, text: str) -> None:
+    assert text in [one.text for one in fresh().measure(START, measure, value)]
+
+
 NOT_STATES: dict[str, Any] = {
     "nothing": {},
     "a breaker of another release": {"trips": [["moon", None, None, 1, 1, None]]},
