@@ -34,7 +34,9 @@ def control(options: argparse.Namespace) -> int:
     source = shell_source(os.environ)
     receipt = router.submit(shell_principal(home), verb, account, arguments, key, source)
     result = router.wait(receipt.command_id, options.wait)
-    proof = router.wait_for_proof(receipt.command_id, options.wait) if options.prove and result.done else None
+    # Where every account refused nothing is being closed: what is held is told at once.
+    prove_s = options.wait if any(answer.done for answer in result.accounts) else 0.0
+    proof = router.wait_for_proof(receipt.command_id, prove_s) if options.prove and result.complete else None
     if options.json:
         show_json(_told(result, receipt.audit_id) | (_proven(proof) if options.prove else {}))
     else:

@@ -89,8 +89,11 @@ def prove(home: Path, answers: Iterable[InboxAnswer], now_ns: int) -> Proof:
         ledger_id, head_seq, in_books, unread = "", 0, {}, f"the ledger cannot be read: {wrong}"
     proofs = []
     for answer in answers:
-        reasons = [*_of_answer(answer), *_of_health(document, answer, now_ns)]
-        reasons += [unread] if unread else in_books.get(answer.account, ["the ledger does not know the account"])
+        held = _of_health(document, answer, now_ns)
+        held += [unread] if unread else in_books.get(answer.account, ["the ledger does not know the account"])
+        reasons = [*_of_answer(answer), *held]
+        if answer.done is False and not held:
+            reasons.append("ledger and trader agree that it holds nothing and that no order of it may fill")
         proofs.append(AccountProof(answer.account, not reasons, tuple(reasons)))
     return Proof(tuple(proofs), now_ns, ledger_id, head_seq)
 

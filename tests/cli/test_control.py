@@ -185,11 +185,13 @@ def test_flat_that_is_proven_is_told(cli: Cli, home: Path, monkeypatch: pytest.M
     assert outcome.out.count("proven flat") == 3
 
 
-def test_a_refusal_is_not_followed_by_a_proof(cli: Cli, home: Path) -> None:
+def test_a_refusal_is_told_with_what_is_known_to_be_held(cli: Cli, home: Path) -> None:
     with trader(home, refusing=ACCOUNTS[0]):
-        outcome = cli("control", "flatten", "--all", "--prove", "--json")
+        outcome = cli("control", "flatten", "--all", "--prove", "--wait", "1", "--json")
     assert outcome.code == 1
-    assert json.loads(outcome.out)["proof"] is None
+    told = json.loads(outcome.out)["proof"]
+    assert told["flat"] is False
+    assert told["accounts"][0]["reasons"][0].startswith("the account refused")
 
 
 BAD = {

@@ -122,6 +122,17 @@ def test_who_did_not_obey_is_not_proven_flat(answer: InboxAnswer, said: str, tmp
     assert not proof.flat
 
 
+def test_who_refused_is_told_with_what_it_holds(tmp_path: Path) -> None:
+    refusal = InboxAnswer(MAIN, False, "halted", {}, ANSWERED_NS)
+    for name, state, known in (
+        ("nothing", {}, "ledger and trader agree that it holds nothing and that no order of it may fill"),
+        ("something", {"positions": 1}, "the trader says: 1 positions are held"),
+    ):
+        written(tmp_path / name, **state)
+        first = proven(tmp_path / name, (refusal, *ANSWERS[1:])).accounts[0]
+        assert first.reasons == ("the account refused: halted", known)
+
+
 def test_nothing_is_not_flat(tmp_path: Path) -> None:
     assert not prove(tmp_path, (), NOW).flat
     assert not prove(tmp_path, ANSWERS, NOW).flat

@@ -168,10 +168,10 @@ def test_a_strip_of_a_page_without_a_server_asks_nobody(page: WidgetPage):
     page.page.wait_for_timeout(300)
 
 
-def closing(page: WidgetPage, *proofs: Any, prove_s: float = 30.0) -> Any:
+def closing(page: WidgetPage, *proofs: Any, prove_s: float = 30.0, told: Any = OBEYED) -> Any:
     """A button that closes positions, and a server whose proofs come one by one."""
     page.add("hold", Hold(label="Hold to kill", url="/halt", csrf="t", hold_s=0.3, prove_s=prove_s))
-    server = Server(page, OBEYED)
+    server = Server(page, told)
     proof = Server(page, *proofs)
     page.answers |= {"/halt": server._answer, "/results/7/proof": proof._answer}
     press(page, page.page.locator("#hold button"))
@@ -187,6 +187,17 @@ def test_a_kill_is_done_when_it_is_proven(page: WidgetPage):
     assert outcome(page, "flat").startswith("Proven flat")
     assert len(proof.asked) == 2
     assert page.page.evaluate("() => models.hold.written.outcome.kind") == "flat"
+
+
+def test_a_kill_that_is_refused_tells_what_is_held(page: WidgetPage):
+    """A bug: it read "Refused", and whether anything was held, nobody asked."""
+    said = {"exchange": "kraken", "account_id": "main", "outcome": "refused", "text": "it is being stopped"}
+    proof = closing(page, {"flat": False, "accounts": [HELD]}, told={**OBEYED, "accounts": [said]})
+    words = outcome(page, "open")
+    assert words.startswith("NOT proven flat")
+    assert "1 of 1 accounts refused; 1 of 1 accounts are not proven flat" in words
+    assert "the ledger holds 0.5 BTC" in words
+    assert len(proof.asked) == 1, "nothing is being closed: nothing is waited for"
 
 
 @pytest.mark.parametrize(

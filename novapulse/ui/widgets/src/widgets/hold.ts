@@ -98,14 +98,20 @@ class Button {
     this.busy = false;
     this.rest();
     const prove_ms = 1000 * Number(model.get("prove_s") ?? 0);
-    const closes = prove_ms > 0 && came.kind !== "doubt" && came.accounts.some((one) => one.kind === "yes");
-    if (closes && came.results !== null) {
+    // Meanwhile the button can be pressed again; then that press is the one that counts.
+    const isLast = (): boolean => press === this.presses;
+    const obeys = came.accounts.some((one) => one.kind === "yes");
+    if (prove_ms === 0 || came.kind === "doubt" || came.results === null || came.accounts.length === 0) this.conclude(came);
+    else if (obeys) {
       this.conclude({ ...came, kind: "closing" });
-      // Meanwhile the button can be pressed again; then that press is the one that counts.
-      const isLast = (): boolean => press === this.presses;
       const proof = await proven(came.results, prove_ms, isLast, (known) => isLast() && this.tellOutcome(known));
       if (isLast()) this.conclude(proof);
-    } else this.conclude(came);
+    } else {
+      // Nothing is being closed, so nothing is waited for: what is known to be held is told beside the refusal.
+      this.conclude(came);
+      const known = await proven(came.results, 0, isLast, () => undefined);
+      if (isLast()) this.conclude({ ...known, text: `${came.text}; ${known.text}` });
+    }
   }
 
   private conclude(came: Outcome): void {
