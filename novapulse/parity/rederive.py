@@ -148,7 +148,9 @@ class _Lake:
     calibrations: Sequence[Calibration]
 
 
-def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strategy]) -> Rederived:
+def rederive(
+    kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strategy], progress: pipeline.Progress | None = None
+) -> Rederived:
     """Make a recorded decision again.
 
     Args:
@@ -156,6 +158,7 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
         name: The decision's id, or its first digits.
         lake: Where the bars are.
         strategies: By name, the user's own included.
+        progress: Called with base bars done and in total while the strategies are asked; what it raises ends it.
 
     Raises:
         KeptError: The ledger has no such decision, or not what is needed.
@@ -174,7 +177,7 @@ def rederive(kept: Kept, name: str, lake: Lake, strategies: Mapping[str, Strateg
         checks.append(_position(before, configuration, body, None))
     else:
         inputs = Inputs.of(body["inputs"])
-        market = _market(configuration, lake, strategies, int(body["ts_close_ns"]))
+        market = _market(configuration, lake, strategies, int(body["ts_close_ns"]), progress)
         checks += _signal(market, configuration, body, inputs)
         checks.append(_action(configuration, body, inputs))
         checks += _money(kept, before, configuration, inputs)
@@ -221,10 +224,16 @@ def _key(body: Mapping[str, Any]) -> InstrumentKey:
     return InstrumentKey(*body["instrument"])
 
 
-def _market(configuration: Configuration, lake: Lake, strategies: Mapping[str, Strategy], close_ns: int) -> _Lake:
+def _market(
+    configuration: Configuration,
+    lake: Lake,
+    strategies: Mapping[str, Strategy],
+    close_ns: int,
+    progress: pipeline.Progress | None,
+) -> _Lake:
     bars = bars_of(configuration, lake, close_ns)
     plan = prepare(configuration.decides.confluence, strategies)
-    _, calibrations = pipeline.signals(bars, configuration.decides.confluence, strategies)
+    _, calibrations = pipeline.signals(bars, configuration.decides.confluence, strategies, progress=progress)
     return _Lake(bars, plan, [row for row in calibrations if row.valid_from_ns < close_ns])
 
 

@@ -43,6 +43,25 @@ def test_every_kind_of_decision_is_made_again_to_the_bit(kept: Kept, small: Smal
             assert {check.what for check in found.checks} >= {"signal", "action", "cash", "position", "equity"}
 
 
+class EnoughError(Exception):
+    """Nobody wants it any more."""
+
+
+def test_who_is_told_how_far_it_is_can_end_it(kept: Kept, small: Small) -> None:
+    """A bug: nothing stopped it once it had begun."""
+    heard: list[tuple[int, int]] = []
+
+    def enough(done: int, total: int) -> None:
+        heard.append((done, total))
+        raise EnoughError
+
+    entry = next(body for body in decisions(kept, small) if body["verb"] == "ENTER")
+    with pytest.raises(EnoughError):
+        rederive(kept, entry["decision_id"], small.lake, STRATEGIES, enough)
+    ((done, total),) = heard
+    assert 0 < done <= total
+
+
 def test_an_entry_tells_votes_limits_size_and_what_followed(kept: Kept, small: Small) -> None:
     trips = [one.record.body for one in kept.records(small.stretch.key, kinds=("round_trip_closed",))]
     entry = next(body for body in decisions(kept, small) if body["verb"] == "ENTER")

@@ -61,8 +61,8 @@ def _made_again(home: Path, account: AccountKey, decision_id: str, config: Path 
         configuration = configuration_of(kept.session_of(whose, entry.seq))
         lake = lake_with((one.key for one in configuration.instruments), configuration.timeframe_ns)
         strategies = checked_strategies(load(os.environ, config), _log.info)
-        told.phase("making votes, size and money again from bars and entries")
-        return rederive(kept, decision_id, lake, strategies)
+        progress = told.phase("making votes, size and money again from bars and entries")
+        return rederive(kept, decision_id, lake, strategies, progress)
 
 
 def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:

@@ -188,8 +188,7 @@ def scene_of(place: Path, decision: str, reporter: Reporter) -> Scene:
     with Kept(place) as kept:
         account, entry = kept.decision(decision)
         lake = ledgers.lake_of(kept.session_of(account, entry.seq))
-        reporter.phase("asking the strategies again")
-        found = rederive(kept, decision, lake, strategies)
+        found = rederive(kept, decision, lake, strategies, reporter.phase("asking the strategies again"))
     reporter.phase("reading bars")
     key, close_ns = InstrumentKey(*entry.record.body["instrument"]), int(entry.record.body["ts_close_ns"])
     width = found.configuration.timeframe_ns

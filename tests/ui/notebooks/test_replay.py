@@ -6,7 +6,8 @@ import pytest
 
 from novapulse.core.records import Mode
 from novapulse.parity.what_if import Change
-from novapulse.ui.jobs import Reporter
+from novapulse.research.inputs import Told
+from novapulse.ui.jobs import CancelledError, Reporter
 from novapulse.ui.notebooks import replay, replay_view
 from novapulse.ui.notebooks.ledgers import accounts_of
 from novapulse.ui.notebooks.replay import Scene
@@ -27,6 +28,30 @@ def test_a_decision_is_made_again_to_the_bit_and_shown(came: Came[Scene]):
     assert "same to the bit" in page
     assert "Enter" in page
     assert "filled" in page or "order" in page
+
+
+class Impatient(Reporter):
+    """Cancels as soon as the strategies are asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[str] = []
+
+    def phase(self, name: str) -> Told:
+        self.begun.append(name)
+        told = super().phase(name)
+        if name == "asking the strategies again":
+            self.cancel()
+        return told
+
+
+def test_a_decision_that_nobody_waits_for_is_not_made_again_to_the_end(traded_home: Path):
+    """A bug: cancelled, it went on until everything was made again."""
+    place, impatient = traded_home / "ledger.db", Impatient()
+    entries = replay.decisions_of(place, accounts_of(place)[0], ("ENTER",))
+    with pytest.raises(CancelledError):
+        replay.scene_of(place, entries[0]["Decision"], impatient)
+    assert impatient.begun[-1] == "asking the strategies again"
 
 
 def test_an_untouched_form_changes_nothing(came: Came[Scene]):
