@@ -385,14 +385,24 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
         yield OrderRow(seq, intended_ns, order, is_open)
 
 
-def hold_runs(connection: Connection, account: AccountKey, *, last: int = CHUNK) -> tuple[HoldRun, ...]:
+def hold_runs(
+    connection: Connection, account: AccountKey, *, last: int = CHUNK, before: int | None = None
+) -> tuple[HoldRun, ...]:
     """Return the newest stretches of bars on which nothing was done, oldest first.
+
+    Args:
+        connection: Of the ledger.
+        account: Whose.
+        last: At most so many.
+        before: Only those whose first bar closed before this, ns UTC; None for the newest of all.
 
     Raises:
         UnknownAccountError: The ledger has no such account.
     """
     check_account(connection, account)
     mine = and_(hold_run.c.exchange == account.exchange, hold_run.c.account_id == account.account_id)
+    if before is not None:
+        mine = and_(mine, hold_run.c.first_ns < before)
     page = select(hold_run).where(mine).order_by(hold_run.c.first_ns.desc(), hold_run.c.symbol).limit(last)
     return tuple(
         HoldRun(InstrumentKey(account.exchange, row.symbol), row.reason, row.first_ns, row.last_ns, row.bars)

@@ -110,20 +110,21 @@ def ended_orders(
     return tuple(_ended(seq, ts_ns, json.loads(end_), json.loads(intent_), known) for seq, ts_ns, end_, intent_ in rows)
 
 
-def holds(home: Path, account: AccountKey, *, last: int = 100) -> tuple[HoldState, ...]:
+def holds(home: Path, account: AccountKey, *, last: int = 100, before: int | None = None) -> tuple[HoldState, ...]:
     """Return the stretches of bars on which nothing was done, newest first, as far as they are over.
 
     Args:
         home: Folder of the trader's state.
         account: Whose.
         last: At most so many.
+        before: Only those whose first bar closed before this, ns UTC; None for the last.
 
     Raises:
         UnknownAccountError: The ledger has no such account.
         JournalError: The ledger cannot be read.
     """
     with reading(home / LEDGER_FILE) as connection:
-        runs = hold_runs(connection, account, last=last)
+        runs = hold_runs(connection, account, last=last, before=before)
     return tuple(
         HoldState(one.instrument.symbol, *_reason(one.reason), one.first_ns, one.last_ns, one.bars)
         for one in reversed(runs)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -109,3 +111,34 @@ def test_books_settings_days_and_pauses_of_an_account(house: House, ana: Visitor
     holds = ana.get(f"{MAIN}/holds", params={"limit": 3}).json()
     assert len(holds) == 3
     assert all(one["why"] for one in holds)
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+def test_pauses_are_walked_to_the_first(ana: Visitor, most: int) -> None:
+    """A bug: who wanted those before the newest had to ask for all."""
+    wanted, found = ana.get(f"{MAIN}/holds", params={"limit": history.ROWS_MAX}).json(), []
+    path, params = f"{MAIN}/holds", {"limit": most}
+    assert len(wanted) > 50
+    while True:
+        page = ana.get(path, params=params)
+        begun = {one["first_ns"] for one in page.json()}
+        # More than were asked for only where one bar began more.
+        assert len(page.json()) <= most or len(begun) == 1
+        found += page.json()
+        if NEXT_BEFORE not in page.headers:
+            break
+        params = {"limit": most, "before": page.headers[NEXT_BEFORE]}
+    assert found == wanted
+
+
+def test_pauses_that_began_with_one_bar_are_on_one_page(house: House, ana: Visitor) -> None:
+    with closing(sqlite3.connect(house.home / "ledger.db")) as ledger, ledger:
+        ledger.execute(
+            "INSERT INTO hold_run SELECT exchange, account_id, symbol || 'X', first_ns, last_ns, reason, bars "
+            "FROM hold_run"
+        )
+    page = ana.get(f"{MAIN}/holds", params={"limit": 3})
+    begun = [one["first_ns"] for one in page.json()]
+    assert begun == [begun[0]] * 2
+    assert page.headers[NEXT_BEFORE] == str(begun[0])
+    assert len(ana.get(f"{MAIN}/holds", params={"limit": 1}).json()) == 2

@@ -5,10 +5,10 @@ An account is its exchange and its id, two parts of every path; one that is not 
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import make_dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Any, get_type_hints
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, create_model
 from starlette.responses import Response
 
@@ -54,16 +54,39 @@ _LISTS: dict[str, tuple[type[Value], Callable[[AccountState], Sequence[Value]], 
     "limit-changes": (LimitChangeState, lambda each: each.limit_changes, "limits that are otherwise than configured"),
     "votes": (InstrumentState, lambda each: each.votes, "every instrument with its votes and its state"),
 }
-Most = Annotated[
-    int | None,
-    Query(
-        ge=1, le=history.ROWS_MAX, description="At most so many rows; of a list as JSON 50, of a CSV all that may be."
-    ),
-]
-Before = Annotated[
-    int | None,
-    Query(ge=1, le=2**62, description="Only what stands before this entry: `x-next-before` of the page before."),
-]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page of a list is wanted, and how.
+
+    Attributes:
+        limit: At most so many rows.
+        before: Only what stands before it.
+        format: `json` or `csv`.
+    """
+
+    limit: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=history.ROWS_MAX,
+            description="At most so many rows; of a list as JSON 50, of a CSV all that may be.",
+        ),
+    ] = None
+    before: Annotated[
+        int | None,
+        Query(ge=1, le=2**62, description="Only what stands before this: `x-next-before` of the page before."),
+    ] = None
+    format: Format = "json"
+
+    @property
+    def most(self) -> int:
+        """How many rows a page has."""
+        return self.limit or (history.ROWS_MAX if self.format == "csv" else RECENT)
+
+
+Paged = Annotated[Paging, Depends()]
 _SUMMARY = (
     "exchange account_id mode healthy proven reasons notes connected quote equity cash hold day_pnl day_pnl_fraction "
     "drawdown_fraction gross_exposure exposure_fraction realized_pnl unrealized_pnl fees last_close_ns last_bar_age_s "
@@ -151,26 +174,29 @@ def days(exchange: str, account_id: str, caller: Reader, format: Format = "json"
 
 
 @router.get("/accounts/{exchange}/{account_id}/ended-orders", responses=many(ended.EndedOrder))
-def ended_orders(
-    exchange: str,
-    account_id: str,
-    caller: Reader,
-    limit: Most = None,
-    before: Before = None,
-    format: Format = "json",
-) -> Response:
+def ended_orders(exchange: str, account_id: str, caller: Reader, paging: Paged) -> Response:
     """List the orders that have ended, newest first, as far back as the ledger goes."""
-    key, most = known(caller, exchange, account_id).key, _most(limit, format)
-    found = ended.ended_orders(caller.parts.home, key, last=most + 1, before=before)
-    return _page(found, f"ended-orders-{exchange}-{account_id}", format, most)
+    key = known(caller, exchange, account_id).key
+    found = ended.ended_orders(caller.parts.home, key, last=paging.most + 1, before=paging.before)
+    return _page(found, f"ended-orders-{exchange}-{account_id}", paging)
 
 
 @router.get("/accounts/{exchange}/{account_id}/holds", responses=many(ended.HoldState))
-def holds(exchange: str, account_id: str, caller: Reader, limit: Most = None, format: Format = "json") -> Response:
-    """List the stretches of bars on which nothing was done, and why, newest first, as far as they are kept."""
-    key = known(caller, exchange, account_id).key
-    found = ended.holds(caller.parts.home, key, last=_most(limit, format))
-    return answers.rows(found, f"holds-{exchange}-{account_id}", format)
+def holds(exchange: str, account_id: str, caller: Reader, paging: Paged) -> Response:
+    """List the stretches of bars on which nothing was done, and why, newest first, as far as they are kept.
+
+    A stretch has no entry of its own, and stands at its first bar. Those that began with the same bar are on one page.
+    """
+    home, key = caller.parts.home, known(caller, exchange, account_id).key
+    found = ended.holds(home, key, last=paging.most + 1, before=paging.before)
+    next_before = None
+    if len(found) > paging.most:
+        cut_ns = found[-1].first_ns
+        found = tuple(each for each in found if each.first_ns > cut_ns) or tuple(
+            each for each in ended.holds(home, key, last=history.ROWS_MAX, before=cut_ns + 1) if each.first_ns == cut_ns
+        )
+        next_before = found[-1].first_ns
+    return answers.rows(found, f"holds-{exchange}-{account_id}", paging.format, next_before)
 
 
 @router.get("/accounts/{exchange}/{account_id}/balances", responses=many(BookBalance))
@@ -263,16 +289,12 @@ def _summary(found: AccountState) -> dict[str, Any]:
     return {name: values[name] for name in _SUMMARY}
 
 
-def _most(limit: int | None, format: str) -> int:
-    return limit or (history.ROWS_MAX if format == "csv" else RECENT)
-
-
-def _page(found: Sequence[Any], name: str, format: str, most: int) -> Response:
-    """Return at most so many of rows of which one more was asked for, and where the next page begins."""
-    page = found[:most]
-    last = page[-1] if len(found) > most else None
+def _page(found: Sequence[Any], name: str, paging: Paging) -> Response:
+    """Return a page of rows of which one more was asked for, and where the next one begins."""
+    page = found[: paging.most]
+    last = page[-1] if len(found) > paging.most else None
     next_before = None if last is None else int(last["seq"] if isinstance(last, dict) else last.seq)
-    return answers.rows(page, name, format, next_before)
+    return answers.rows(page, name, paging.format, next_before)
 
 
 def _named(found: Iterable[Value], key: AccountKey) -> list[dict[str, Any]]:
@@ -298,32 +320,23 @@ def _add_list(name: str, model: type[Value], read: Read, text: str) -> None:
 def _add_history(name: str, model: type[Value], read: Read, text: str) -> None:
     """Make the two routes of a list that goes back as far as the ledger; its newest page is that of now."""
 
-    def found_of(caller: Caller, each: AccountState, most: int, before: int | None) -> Sequence[Value]:
+    def found_of(caller: Caller, each: AccountState, paging: Paging) -> Sequence[Value]:
         recent = read(each)
-        if before is None and (len(recent) > most or len(recent) < RECENT):
+        if paging.before is None and (len(recent) > paging.most or len(recent) < RECENT):
             return recent
         with HISTORIES.taken():
-            return history.rows(caller.parts.home, each.key, name, most + 1, before)
+            return history.rows(caller.parts.home, each.key, name, paging.most + 1, paging.before)
 
-    def of_one(
-        exchange: str,
-        account_id: str,
-        caller: Reader,
-        limit: Most = None,
-        before: Before = None,
-        format: Format = "json",
-    ) -> Response:
-        most = _most(limit, format)
-        found = found_of(caller, known(caller, exchange, account_id), most, before)
-        return _page(found, f"{name}-{exchange}-{account_id}", format, most)
+    def of_one(exchange: str, account_id: str, caller: Reader, paging: Paged) -> Response:
+        found = found_of(caller, known(caller, exchange, account_id), paging)
+        return _page(found, f"{name}-{exchange}-{account_id}", paging)
 
-    def of_all(caller: Reader, limit: Most = None, before: Before = None, format: Format = "json") -> Response:
-        most = _most(limit, format)
+    def of_all(caller: Reader, paging: Paged) -> Response:
         found: list[dict[str, Any]] = []
         for each in caller.parts.hub.now().accounts:
-            found += _named(found_of(caller, each, most, before), each.key)
+            found += _named(found_of(caller, each, paging), each.key)
         found.sort(key=lambda row: -int(row["seq"]))
-        return _page(found, name, format, most)
+        return _page(found, name, paging)
 
     _add_routes(name, model, of_one, of_all, text)
 
