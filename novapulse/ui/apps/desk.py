@@ -22,6 +22,7 @@ from novapulse.ui.apps.tables import (
     lasting,
     orders_of,
     percent,
+    signed,
 )
 from novapulse.ui.widgets import Candles, Equity, Orders, Positions, Rows, Tiles
 
@@ -99,7 +100,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "unit": account.quote,
             "digits": 2,
             "signed": True,
-            "note": "no close today" if today is None else f"{today * 100:+.3f} % since 0:00 UTC",
+            "note": "no close today" if today is None else f"{signed(today * 100, 2)} % since 0:00 UTC",
             "href": page.link("risk"),
         },
         _share("exposure", account.exposure_fraction, exposure, page, "entries are cut at"),
@@ -130,7 +131,7 @@ def instrument_tiles(account: AccountState, page: Page) -> list[dict[str, Any]]:
             "key": one.symbol,
             "label": one.symbol,
             "value": _text(one.price),
-            "note": f"{one.state}, consensus {'not known' if one.consensus is None else format(one.consensus, '+.1f')}",
+            "note": f"{one.state}, consensus {'not known' if one.consensus is None else signed(one.consensus, 1)}",
             "href": page.here(account, symbol=one.symbol),
         }
         for one in account.votes

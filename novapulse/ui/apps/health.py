@@ -68,7 +68,7 @@ def page() -> mo.Html:
     measured = own(Rows(label="Measured by the trader"))
     shown.on_accounts(lambda now: measured.show_state(measured_of(now)))
     shown.on_accounts(lambda now: alerts.show_state(alerts_of(now, shown)))
-    beside = [*([alert_commands(shown)] if shown.who.may_act else []), alerts]
+    beside = [alerts, *([alert_commands(shown)] if shown.who.may_act else [])]
     return shown.shown(
         shown.switch(with_all=True),
         tiles,

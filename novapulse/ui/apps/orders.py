@@ -11,7 +11,7 @@ from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import ended_orders
 from novapulse.ui.apps.commands import order_commands
 from novapulse.ui.apps.frame import Page, not_of_now, stack
-from novapulse.ui.apps.tables import Columns, fills_of, order_link
+from novapulse.ui.apps.tables import Columns, fills_of, order_link, signed
 from novapulse.ui.widgets import Rows, Tiles
 from novapulse.ui.widgets.boards import ORDER_COLUMNS
 
@@ -84,7 +84,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         {
             "label": "closed trades",
             "value": str(account.trades),
-            "note": f"{account.realized_pnl:+,.2f} {account.quote} realized"
+            "note": f"{signed(account.realized_pnl, 2)} {account.quote} realized"
             if account.realized_pnl is not None
             else "",
             "href": page.entry(account.seqs.get("realized_pnl")),

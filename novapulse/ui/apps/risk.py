@@ -26,7 +26,7 @@ _HELD: Columns = (
     {"key": "share", "label": "of equity", "kind": "percent", "digits": 1},
     {"key": "at_stop", "label": "change at the stop", "kind": "signed", "digits": 2},
     {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
-    {"key": "stop_missing_reason", "label": "why no stop is in force", "wide": True},
+    {"key": "stop_missing_reason", "label": "no stop because", "wide": True},
 )
 _GROUPED: Columns = (
     {"key": "what", "label": "group"},

@@ -137,7 +137,12 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     found = [(one, each) for one in reading.accounts for each in one.votes]
     known = [(one, each) for one, each in found if each.consensus is not None]
     tiles: list[dict[str, Any]] = [
-        {"label": name, "value": str(sum(each.state in states for _, each in found)), "digits": 0}
+        {
+            "label": name,
+            "value": str(sum(each.state in states for _, each in found)),
+            "digits": 0,
+            "note": f"of {len(found)} instruments",
+        }
         for name, states in _STATES.items()
     ]
     if known:
@@ -152,7 +157,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         }
         tiles.append(tile)
     closed = sum(each.market_state == "closed" for _, each in found)
-    tiles.append({"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)}"})
+    tiles.append({"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)} instruments"})
     return tiles
 
 

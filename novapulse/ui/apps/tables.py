@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from novapulse.monitor import AccountState, Overview
@@ -150,8 +151,13 @@ def lasting(seconds: float | None) -> str | None:
         return None
     for size, name, until in ((1, "s", 120), (60, "min", 7_200), (3_600, "h", 172_800)):
         if seconds < until:
-            return f"{seconds / size:.{1 if seconds < 10 else 0}f} {name}"
-    return f"{seconds / 86_400:.0f} days"
+            return f"{int(seconds / size)} {name}"
+    return f"{int(seconds / 86_400)} days"
+
+
+def signed(value: Decimal | float, digits: int) -> str:
+    """Return a figure with its sign, as the widgets write it."""
+    return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def moment(ts_ns: int | None) -> str:

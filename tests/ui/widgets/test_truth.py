@@ -46,6 +46,26 @@ def test_a_stop_with_a_price_is_in_force_only_where_the_venue_has_it(
     assert (page.page.locator("#positions .tick.stop.absent").count() == 1) == is_bare
 
 
+@pytest.mark.parametrize(
+    ("entry", "shown"), [("249.6", "249.60"), ("249.6012345678", "249.6012"), ("0.0987", "0.0987"), (None, "—")]
+)
+def test_an_average_entry_has_the_digits_of_its_market(page: WidgetPage, entry: str | None, shown: str):
+    page.add("positions", Positions())
+    prices = {"mark_price": "250.29", "stop_price": "249.84", "target_price": None, "entry_price": entry}
+    page.tell("positions", {"positions": [{**samples.POSITIONS["positions"][0], **prices}]})
+    assert page.page.locator("#positions .held > span").first.inner_text().endswith(f" at {shown}")
+
+
+def test_a_table_without_rows_says_so_without_the_names_of_columns(page: WidgetPage):
+    page.add("rows", Rows(label="things"))
+    columns = [{"key": "name", "label": "name"}]
+    page.tell("rows", {"columns": columns, "rows": [], "none": "Nothing to worry about."})
+    assert not page.page.locator("#rows th").is_visible()
+    assert page.page.locator("#rows .none").inner_text() == "Nothing to worry about."
+    page.tell("rows", {"columns": columns, "rows": [{"key": "a", "name": "a"}]}, seq=2)
+    assert page.page.locator("#rows th").is_visible()
+
+
 def test_what_is_ours_and_what_is_not_stand_beside_each_other(page: WidgetPage):
     """A bug: of two positions in one instrument one was not drawn."""
     ours = samples.POSITIONS["positions"][0]

@@ -51,6 +51,13 @@ export function figure(value: unknown, digits?: number, plus = false): string {
   return written(digits === undefined ? read : rounded(read, digits), plus);
 }
 
+/** An average of prices: with the digits of those beside it, and at most two more, however long the division went on. */
+export function average(value: unknown, beside: readonly unknown[]): string {
+  const digits = Math.max(0, ...beside.map((one) => decimal(one)?.fraction.length ?? 0));
+  const own = decimal(value)?.fraction.length ?? 0;
+  return figure(value, Math.min(Math.max(own, digits), digits + 2));
+}
+
 /** The same with its sign written out. */
 export function signed(value: unknown, digits?: number): string {
   return figure(value, digits, true);
@@ -79,7 +86,6 @@ export function tone(value: unknown): string {
 export function lasting(seconds: unknown): string {
   const read = number(seconds);
   if (read === null) return UNKNOWN;
-  if (read < 10) return `${read.toFixed(1)} s`;
   if (read < 120) return `${Math.floor(read)} s`;
   if (read < 7200) return `${Math.floor(read / 60)} min`;
   if (read < 172_800) return `${Math.floor(read / 3600)} h ${Math.floor((read % 3600) / 60)} min`;

@@ -1,8 +1,10 @@
 // Open positions: what is held, what it makes now, and where the price stands between stop and target.
 
 import { Keyed, h, linked, tell } from "../dom";
-import { figure, fully, moment, number, percent, signed, tone } from "../figures";
+import { average, figure, fully, moment, number, percent, signed, tone } from "../figures";
 import { list, text, widget, type Plain } from "../live";
+
+const PRICES = ["mark_price", "stop_price", "target_price"];
 
 function wayOf(position: Plain): [string, string, string] {
   const direction = number(position["direction"]);
@@ -58,7 +60,7 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
     const whose = h("span", "small", [account, lead].filter(Boolean).join(", "));
     if (who.textContent !== `${name.textContent ?? ""}${whose.textContent ?? ""}`) who.replaceChildren(name, whose);
     who.title = position["opened_ns"] ? `opened ${fully(position["opened_ns"])}` : "";
-    tell(qty, `${figure(position["qty"])} at ${figure(position["entry_price"])}`);
+    tell(qty, `${figure(position["qty"])} at ${average(position["entry_price"], PRICES.map((name) => position[name]))}`);
     tell(entry, lastOf(position));
     const known = number(position["unrealized_pnl"]) !== null;
     const unit = position["quote"] ? ` ${text(position["quote"])}` : "";

@@ -150,6 +150,7 @@ class Table {
     const drawn = rows.slice(0, DRAWN_MAX);
     this.table?.show(drawn.map((row) => [text(row[this.keyField]), row]));
     const all = this.rows.length;
+    this.heading.hidden = all === 0;
     this.none.hidden = rows.length > 0;
     if (all > 0 && rows.length === 0) tell(this.none, "No row holds these words.");
     tell(this.count, words.length ? `${rows.length} of ${all}` : all > 0 ? String(all) : "");
