@@ -23,9 +23,9 @@ from novapulse.core.messages import (
 )
 from novapulse.core.orders import OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Intent
+from tests.engine.scene import fill_entry
 from tests.engine.test_commands import end_at_the_venue, held, resting
 from tests.engine.test_late_evidence import Kept
-from tests.engine.test_trader import fill_entry
 
 
 def say(scene: Kept, order: str, command_id: str = "c1") -> list[Effect]:

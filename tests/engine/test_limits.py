@@ -18,9 +18,10 @@ from novapulse.engine.settings import BreakerSettings
 from novapulse.engine.trader import Trader
 from novapulse.risk.settings import GateSettings, LimitSettings, RiskSettings, SizingSettings, StopSettings
 from tests.engine.harness import ACCOUNT, SECOND_NS, MemoryJournal, decides, noisy_ticks, trader_of, world_of
+from tests.engine.scene import opened
 from tests.engine.shell import House, in_virtual_time
 from tests.engine.test_late_evidence import Kept
-from tests.engine.test_trader import END_S, opened
+from tests.engine.test_trader import END_S
 
 
 def told(scene: Any, what: str, command_id: str = "c1") -> Answer:
