@@ -13,6 +13,7 @@ from novapulse.cli.render import wrapped
 from novapulse.config import home_folder
 from novapulse.core.ports import JournalError
 from novapulse.ledger.audit import Audit
+from novapulse.ledger.newer import Newer
 from novapulse.ledger.opening import Place
 from novapulse.ledger.walk import Fault
 
@@ -69,12 +70,27 @@ def restore(options: argparse.Namespace) -> int:
     where = _named(options, must_exist=False)
 
     def work() -> dict[str, Any]:
-        done = put_back(Path(options.file), where, now_ns=time.time_ns(), processes=_processes())
+        done = put_back(
+            Path(options.file), where, now_ns=time.time_ns(), processes=_processes(), drop_newer=options.drop_newer
+        )
         aside = None if done.aside is None else str(done.aside)
         if not options.json:
             print(f"{done.place}: {done.audit.entries:,} entries of {options.file}, proven")
             print(f"what it replaced lies in {aside}" if aside else "it replaced nothing")
-        return {"ledger": done.place, "backup": options.file, "replaced": aside, **_audited(done.audit)}
+            if done.lost is not None:
+                print("\n".join(wrapped(f"{'dropped' if done.lost.entries else 'not known'}: {done.lost.text}")))
+            for account in done.halted:
+                print(
+                    f"{account.account_id} on {account.exchange}: halts at its next start, until you resume-from-halt"
+                )
+        return {
+            "ledger": done.place,
+            "backup": options.file,
+            "replaced": aside,
+            "dropped": _dropped(done.lost),
+            "halted": [{"exchange": one.exchange, "account_id": one.account_id} for one in done.halted],
+            **_audited(done.audit),
+        }
 
     return _done(options, work)
 
@@ -147,6 +163,12 @@ def _audited(found: Audit) -> dict[str, Any]:
         "ledger_id": found.ledger_id,
         "head": head,
     }
+
+
+def _dropped(lost: Newer | None) -> dict[str, Any] | None:
+    if lost is None:
+        return None
+    return {"entries": lost.entries, "from_ns": lost.from_ns, "until_ns": lost.until_ns, "text": lost.text}
 
 
 def _fault(fault: Fault | None) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record, with_own_fees
 from novapulse.ledger import queries
 from novapulse.ledger.journal import Ledger
-from novapulse.ledger.reads import RestoredAccount
+from novapulse.ledger.reads import RESTORED, RestoredAccount
 from novapulse.market.recorder import SESSIONS, prune_sessions
 from novapulse.venues.simulated import PaperVenue, SimulatedExchange
 
@@ -224,6 +224,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
                 found.state,
                 facts,
                 recent_facts(ledger, plan.key, FILLS_KNOWN + fills_since_clean(found.state)),
+                [entry.record for entry in found.entries if entry.record.kind == RESTORED],
             )
         except ValueError as wrong:
             raise UsageError(f"{ledger.place}: {wrong}") from wrong

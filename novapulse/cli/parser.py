@@ -432,6 +432,8 @@ def _add_books(commands: "Subparsers") -> None:
     backup.add_argument("file", metavar="FILE", nargs="?", help="a new file; without it one under backups/")
     restore = _leaf(books, "restore", "put a backup back, if it is sound and nobody trades", "ledger", "restore")
     restore.add_argument("file", metavar="FILE", help="a backup, with its .sha256 beside it")
+    drop = "drop entries that the ledger there has and the backup does not; every account halts at its next start"
+    restore.add_argument("--drop-newer", action="store_true", help=drop)
     export = _leaf(books, "export", "write tables (CSV, Parquet) and a journal in beancount syntax", "ledger", "export")
     export.add_argument("folder", metavar="FOLDER", help="where to; files that are there are not replaced")
     forms = ("csv", "parquet", "beancount")

@@ -175,6 +175,17 @@ def _of_machine(s: BreakerSettings) -> tuple[Breaker, ...]:
             reaching=True,
             time_min_s=_LEDGER_S,
         ),
+        Breaker(
+            "ledger_restored",
+            "ledger_restores",
+            "the number of backups that were put in the place of the ledger",
+            "",
+            1,
+            0,
+            _HALT,
+            reaching=True,
+            latched=True,
+        ),
     )
 
 

@@ -1,6 +1,8 @@
 """What a trader is told of the world around it: measured, counted, or something that people have to hear of."""
 
-from novapulse.core.messages import ConditionSeen, Severity
+from collections.abc import Mapping
+
+from novapulse.core.messages import JSON, ConditionSeen, Severity
 from novapulse.engine.desk import Desk, Draft
 
 
@@ -13,3 +15,11 @@ def take(desk: Desk, draft: Draft, event: ConditionSeen) -> None:
         desk.alert(draft, Severity.CRITICAL, "bug", event.text, is_event=True)
     else:
         desk.measured(draft, event.condition, event.value)
+
+
+def take_restore(desk: Desk, draft: Draft, body: Mapping[str, JSON]) -> None:
+    """Halt an account whose ledger was put back to an earlier state: nobody knows here what was done or said since."""
+    # An operator's word about a restore of before says nothing of this one.
+    desk.measured(draft, "ledger_restores", 0.0)
+    desk.measured(draft, "ledger_restores", 1.0)
+    desk.alert(draft, Severity.CRITICAL, "ledger_restored", str(body["text"]), is_event=True)

@@ -28,6 +28,7 @@ from novapulse.core.messages import (
     OrderReported,
     Outcome,
     QuoteSeen,
+    Record,
     SnapshotFailed,
     SnapshotRead,
     Started,
@@ -71,9 +72,17 @@ class Trader:
         self.resolver = Resolver(desk)
         self.reconciler = Reconciler(desk, self.resolver)
         self.failed = ""
+        self._restores: tuple[Record, ...] = ()
         self._packer = memory.Packer(desk)
 
-    def restore(self, ts_close_ns: int, state: bytes, facts: Iterable[Fact], recent: Iterable[Fact]) -> None:
+    def restore(
+        self,
+        ts_close_ns: int,
+        state: bytes,
+        facts: Iterable[Fact],
+        recent: Iterable[Fact],
+        restores: Iterable[Record] = (),
+    ) -> None:
         """Take up the state of an earlier run.
 
         Args:
@@ -82,6 +91,8 @@ class Trader:
             facts: Facts of the orders that have not ended, in the ledger's order.
             recent: All facts of at least the time that a venue may tell again, those of ended orders included: what
                 is booked is known by them.
+            restores: What the ledger says of backups that were put in its place since that state; the account halts
+                when it starts.
 
         Raises:
             ValueError: The state is of another account or configuration, or damaged.
@@ -91,6 +102,7 @@ class Trader:
             memory.unpack(desk, state)
             desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
         desk.ts_close_ns = ts_close_ns
+        self._restores = tuple(restores)
         for fact in facts:
             _known(desk.orders, fact.client_order_id).add(fact)
         ended: dict[str, Order] = {}
@@ -139,6 +151,8 @@ class Trader:
                 "instruments": [[desk.key.exchange, instrument.symbol] for instrument in desk.instruments],
             },
         )
+        for restore in self._restores:
+            conditions.take_restore(desk, draft, restore.body)
         for order in list(desk.orders.values()):
             if order.status is OrderStatus.SENDING:
                 desk.learn(draft, Unclear(order.client_order_id, order.attempts, "the trader was started anew"))

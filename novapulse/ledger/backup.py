@@ -7,6 +7,8 @@ Invariants:
 - a backup of a server is the same kind of file, filled from one snapshot: either can be restored to a file or a server;
 - a restore checks first (hash, integrity, audit) and touches nothing if anything is wrong. To a file: it holds the
   writer's lock and keeps the replaced file aside. To a server: only where nothing is, and audited there once more;
+- what a restore to a file drops is counted first, and dropped only where that was said; unless a backup has everything
+  that was there, each account finds a record of the restore, and halts when it starts;
 - nothing is restored while a lease is held. A lease of this host over a file whose lock is free is of a dead process:
   whoever writes holds the lock until it ends, however it ends. It does not stand in the way.
 """
@@ -25,9 +27,11 @@ from urllib.parse import quote
 
 from sqlalchemy import text
 
+from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.lease import held
+from novapulse.ledger.newer import NOTHING_THERE, Newer, NewerEntriesError, newer, note
 from novapulse.ledger.opening import BUSY_MS, Place, SchemaError, reader
 from novapulse.ledger.portable import carried_in, carry_out
 from novapulse.ledger.storage import lock_file
@@ -69,11 +73,15 @@ class Restored:
         place: Where the ledger lies.
         aside: Where the replaced file lies; None when there was none.
         audit: What the audit said, of the backup and, on a server, of what was made of it; ok.
+        lost: What was dropped, as far as it is known; None where the backup had everything.
+        halted: Accounts that halt when they start, because something was dropped or may have been.
     """
 
     place: str
     aside: Path | None
     audit: Audit
+    lost: Newer | None
+    halted: tuple[AccountKey, ...]
 
 
 def backup(
@@ -138,7 +146,7 @@ def check_backup(path: Path, *, processes: int = 1) -> Audit:
     return _sound(path, processes, f"{path}: is broken")
 
 
-def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1) -> Restored:
+def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1, drop_newer: bool = False) -> Restored:
     """Put a backup in the place of a ledger.
 
     Args:
@@ -147,9 +155,11 @@ def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1) -
             to be empty.
         now_ns: Now, ns UTC: whether leases are held.
         processes: How many audit the backup.
+        drop_newer: Whether entries may be dropped that the ledger there has and the backup does not.
 
     Raises:
         BrokenBackupError: The backup is not what it was made as.
+        NewerEntriesError: There are such entries, or there may be, and they may not be dropped; nothing was touched.
         Unwritable: The backup is not there, or a process writes the ledger.
         SchemaError: A lease is held: stop the trader first; or the server is not empty.
     """
@@ -158,11 +168,17 @@ def restore(path: Path, where: str | Path, *, now_ns: int, processes: int = 1) -
     if place.path is None:
         return _restore_to_server(path, where, now_ns, found)
     with _temporary_beside(place.path) as copy, _held(place.path, now_ns):
+        lost = newer(place.path, path, found)
+        if lost is not None and lost.is_there and not drop_newer:
+            raise NewerEntriesError(f"{place}: not restored, {lost.text}: --drop-newer drops them")
         _write_copy(path, copy)
+        halted = () if lost is None else note(copy, path, lost, now_ns)
+        if halted:
+            _make_one_file(copy)
         aside = _aside(place.path, now_ns)
         copy.chmod(0o660)
         _rename(copy, place.path)
-    return Restored(str(place), aside, found)
+    return Restored(str(place), aside, found, lost, halted)
 
 
 def _restore_to_server(path: Path, where: str | Path, now_ns: int, found: Audit) -> Restored:
@@ -170,7 +186,8 @@ def _restore_to_server(path: Path, where: str | Path, now_ns: int, found: Audit)
         made = _sound(where, 1, f"{Place.of(where)}: not restored, what the server took is broken")
         if made.head_hash != found.head_hash:
             raise BrokenBackupError(f"{made.place}: not restored, its head is {made.head_hash}, not {found.head_hash}")
-    return Restored(made.place, None, made)
+        halted = note(where, path, NOTHING_THERE, now_ns)
+    return Restored(made.place, None, made, NOTHING_THERE, halted)
 
 
 @contextmanager
@@ -185,7 +202,7 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        for leftover in (path, *_log_of(path)):
+        for leftover in (path, *_log_of(path), lock_file(path)):
             leftover.unlink(missing_ok=True)
 
 
@@ -206,6 +223,14 @@ def _copy(source: Path, copy: Path, pages: int, pause_s: float, progress: Callab
             theirs.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.Error as wrong:
         raise Unwritable(f"{source}: cannot be copied ({wrong})") from wrong
+
+
+def _make_one_file(copy: Path) -> None:
+    try:
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.Error as wrong:
+        raise Unwritable(f"{copy}: cannot be written ({wrong})") from wrong
 
 
 def _sound(path: str | Path, processes: int, complaint: str) -> Audit:

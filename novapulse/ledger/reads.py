@@ -28,7 +28,10 @@ _CHUNK = 1000
 STARTED = "session_started"
 """An account that has one was traded, and has a state since."""
 
-WITHOUT_STATE = frozenset({"session_stopped", "account_ended", "calibration_learned"})
+RESTORED = "ledger_restored"
+"""A backup was put in the place of a ledger that had gone on, or may have: what came after it is not here."""
+
+WITHOUT_STATE = frozenset({"session_stopped", "account_ended", "calibration_learned", RESTORED})
 """Kinds of records that are written beside the trader: no state follows from them."""
 
 

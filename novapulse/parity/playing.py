@@ -68,6 +68,7 @@ class Script:
         late: Bars that come late.
         commands: What operators say, each at its moment.
         starts_ns: When the trader is started anew from what was durable.
+        restores: Start -> what the ledger said by then of backups that were put in its place since the start before.
         begins_ns: When it is started first; 0 for a bar before the first close.
         venue_rules: RULES that the venue fills by instead of the configured ones.
         venue_instruments: Facts that the venue goes by instead of the configured ones, such as other fees.
@@ -77,6 +78,7 @@ class Script:
     late: tuple[Late, ...] = ()
     commands: tuple[CommandReceived, ...] = ()
     starts_ns: tuple[int, ...] = ()
+    restores: Mapping[int, tuple[Record, ...]] = field(default_factory=dict)
     begins_ns: int = 0
     venue_rules: Row | None = None
     venue_instruments: Mapping[InstrumentKey, Instrument] = field(default_factory=dict)
@@ -274,7 +276,7 @@ class _Player:
 
     def _script(self) -> deque[tuple[int, Call]]:
         script = self.script
-        calls: list[tuple[int, Call]] = [(moment, self._start_anew) for moment in script.starts_ns]
+        calls: list[tuple[int, Call]] = [(moment, partial(self._start_anew, moment)) for moment in script.starts_ns]
         calls += [(one.ts_ns, partial(self.world.deliver, self.node, one)) for one in script.commands]
         calls += [(one.arrives_ns, partial(self._late, one)) for one in script.late]
         return deque(sorted(calls, key=lambda call: call[0]))
@@ -299,9 +301,9 @@ class _Player:
         now = self.world.timeline.now_ns
         self.world.deliver(self.node, BarLate(now, late.instrument, late.ts_close_ns, late.problem))
 
-    def _start_anew(self) -> None:
+    def _start_anew(self, moment: int) -> None:
         trader = self._trader()
-        trader.restore(*self.journal.restored())
+        trader.restore(*self.journal.restored(), self.script.restores.get(moment, ()))
         self.node.life += 1
         self.node.timers.clear()
         self.node.trader = trader

@@ -23,6 +23,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History, parsed
 from novapulse.engine.rows import Ticks, ticks_of
+from novapulse.ledger.reads import RESTORED
 from novapulse.market.lake import Lake
 from novapulse.parity.causes import OBSERVED, Span
 from novapulse.parity.kept import Entry, Kept, KeptError, Session
@@ -34,7 +35,7 @@ SECOND_NS = 1_000_000_000
 MOMENTS = {"order_attempted": "ts_ns", "order_seen": "ts_event_ns"}
 """Fields that tell when a message came by, not what was done."""
 
-NOT_THE_TRADERS = frozenset({"session_stopped", "account_ended", "calibration_learned", "instrument_listed"})
+NOT_THE_TRADERS = frozenset({"session_stopped", "account_ended", "calibration_learned", "instrument_listed", RESTORED})
 """Kinds that are written around the trader."""
 
 
@@ -242,6 +243,8 @@ def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
     moments = _Moments(entries, ticks)
     late, starts = [], []
     commands: dict[str, CommandReceived] = {}
+    restores: defaultdict[int, list[Record]] = defaultdict(list)
+    unheard: list[Record] = []
     for number, entry in enumerate(entries):
         record, body = entry.record, entry.record.body
         if record.kind == "bar_late":
@@ -253,9 +256,14 @@ def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
             commands[body["command_id"]] = CommandReceived(*heard)
         elif record.kind == "session_started":
             starts.append(moments.at(number, int(body["ts_close_ns"])))
+            restores[starts[-1]] += unheard
+            unheard.clear()
+        elif record.kind == RESTORED:
+            unheard.append(record)
     first, *others = starts or [0]
     begins = first if 0 < first < int(ticks.ts_close_ns[0]) else 0
-    return Script(tuple(late), tuple(commands.values()), tuple(others), begins)
+    put_back = {moment: tuple(records) for moment, records in restores.items()}
+    return Script(tuple(late), tuple(commands.values()), tuple(others), put_back, begins)
 
 
 class _Moments:

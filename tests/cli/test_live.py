@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -278,6 +279,29 @@ def test_an_account_that_holds_something_and_is_not_configured_is_not_left_alone
     assert "WARNING: nobody looks after the open orders and holdings of account main on kraken" in outcome.err
     document = json.loads((stocked_home / health.FILE).read_text())
     assert document["reasons"] == ["nobody looks after account main on kraken"]
+
+
+def test_after_an_older_backup_was_put_back_every_account_is_halted_until_somebody_resumes(
+    cli: Cli, stocked_home: Path
+) -> None:
+    feed = configuration(BARS)["feed"]
+    half = np.datetime64(feed["start"].rstrip("Z"), "ns") + np.timedelta64(BARS // 2 * WIDTH_NS, "ns")
+    configure(stocked_home, feed={**feed, "end": f"{half}Z"})
+    live(cli, stocked_home)
+    copy = stocked_home / "old.db"
+    assert cli("ledger", "backup", copy).code == 0
+    configure(stocked_home)
+    assert sum(one["decisions"] for one in live(cli, stocked_home)["accounts"]) > 0
+    refused(cli("ledger", "restore", copy), 1, "newer entries, from", "--drop-newer")
+    outcome = cli("ledger", "restore", copy, "--drop-newer")
+    assert outcome.code == 0, outcome
+    assert "main on kraken: halts at its next start, until you resume-from-halt" in outcome.out
+    first, again = (live(cli, stocked_home)["accounts"] for _ in range(2))
+    # Started once more they are what they were: only an operator ends it.
+    assert [one["mode"] for one in (*first, *again)] == ["halted"] * 2 * len(ACCOUNTS)
+    for one in first:
+        assert any("newer entries, from" in text and "were dropped" in text for text in one["alerts"])
+    assert cli("ledger", "audit").code == 0
 
 
 def test_a_ledger_that_somebody_locks_is_refused(cli: Cli, stocked_home: Path, monkeypatch: Any) -> None:

@@ -35,6 +35,7 @@ class Scene:
         self.ts_ns = ORIGIN_NS
         self.row = 0
         self.effects: list[Effect] = []
+        self.kept: list[Effect] = []
         self.hear(Started(self.ts_ns))
         self.hear(SnapshotRead(self.ts_ns, self.snapshot()))
 
@@ -45,6 +46,7 @@ class Scene:
 
     def hear(self, event) -> list[Effect]:
         self.effects = self.trader.handle(event)
+        self.kept += self.effects
         return self.effects
 
     def tick(self, consensus: float = 0.0) -> list[Effect]:

@@ -43,6 +43,7 @@ BOUNDARIES = [
     ("disk", 0.10, math.nextafter(0.10, 0), Mode.PAUSED),
     ("task_failures", 2, 3, Mode.PAUSED),
     ("ledger", 0, 1, Mode.REDUCE_ONLY),
+    ("ledger_restored", 0, 1, Mode.HALTED),
 ]
 UNKNOWN_TRIPS = {
     "daily_loss": Mode.REDUCE_ONLY,

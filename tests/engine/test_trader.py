@@ -10,11 +10,14 @@ from novapulse.backtest.columns import signals_of
 from novapulse.backtest.result import Result
 from novapulse.core.bars import MINUTE_NS, BarColumns
 from novapulse.core.messages import (
+    Alert,
     Cancel,
+    CommandReceived,
     Commit,
     CommitFailed,
     ConditionSeen,
     QuoteSeen,
+    Record,
     Started,
     Submit,
 )
@@ -22,8 +25,10 @@ from novapulse.core.ports import Unwritable
 from novapulse.core.records import Mode, Reason
 from novapulse.engine.rows import Ticks
 from tests.engine.harness import (
+    ACCOUNT,
     ORIGIN_NS,
     SECOND_NS,
+    MemoryJournal,
     decides,
     facts_of,
     noisy_ticks,
@@ -222,3 +227,29 @@ def test_an_equity_that_jumps_is_believed_only_after_a_pause():
     scene.desk.books.move_cash(-400 * 10**8)
     scene.tick()
     assert scene.desk.books.mode is Mode.REDUCE_ONLY
+
+
+def restore_record(scene: Scene) -> Record:
+    return Record("ledger_restored", scene.ts_ns, {"dropped": 3, "text": "the ledger was restored from a backup"})
+
+
+def test_a_ledger_that_was_put_back_halts_the_account_in_the_commit_of_its_start_also_a_second_time():
+    scene = Scene()
+    scene.enter()
+    for _ in range(2):
+        again = trader_of(["BTC/USD"], decides())
+        journal = MemoryJournal()
+        journal.commits = [(ACCOUNT, effect) for effect in scene.kept if isinstance(effect, Commit)]
+        again.restore(*journal.restored(), [restore_record(scene)])
+        scene.trader, scene.desk = again, again.desk
+        commit = scene.hear(Started(scene.wait(1)))[0]
+        assert isinstance(commit, Commit)
+        assert commit.state
+        assert [one.body["name"] for one in commit.records if one.kind == "breaker_tripped"] == ["ledger_restored"]
+        assert again.desk.books.mode == Mode.HALTED
+        assert [one.text for one in scene.sent(Alert) if one.key == "ledger_restored"] == [
+            "the ledger was restored from a backup"
+        ]
+        scene.hear(CommandReceived(scene.wait(1), f"c{scene.ts_ns}", "resume_from_halt", {}, "ann"))
+        scene.hear(CommandReceived(scene.wait(1), f"a{scene.ts_ns}", "acknowledge", {"alert": "all"}, "ann"))
+        assert again.desk.books.mode == Mode.NORMAL

@@ -17,12 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import Commit, Record
 from novapulse.core.ports import Unwritable
 from novapulse.ledger.audit import audit
 from novapulse.ledger.backup import BrokenBackupError, backup, check_backup, restore
 from novapulse.ledger.journal import Ledger
+from novapulse.ledger.newer import NewerEntriesError
 from novapulse.ledger.opening import SchemaError
-from tests.ledger.written import LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
+from novapulse.ledger.reads import RESTORED
+from tests.ledger.written import ACCOUNTS, LEASE_NS, MAIN, SCALES, START_NS, live_on, open_accounts, write_life
 
 LATER_NS = START_NS + 10 * LEASE_NS
 
@@ -146,7 +150,7 @@ def test_a_backup_beside_another_process_is_sound_and_a_restore_is_refused(tmp_p
         writer.join(60)
     assert writer.exitcode == 0
     assert made.audit.ok
-    assert restore(made.path, path, now_ns=LATER_NS).audit.head_seq == made.audit.head_seq
+    assert restore(made.path, path, now_ns=LATER_NS, drop_newer=True).audit.head_seq == made.audit.head_seq
 
 
 def test_a_broken_ledger_gives_no_backup(ledger: Path, tmp_path: Path) -> None:
@@ -207,13 +211,83 @@ def test_a_restored_ledger_goes_on_and_the_replaced_one_is_kept(saved: Path, tmp
     path = tmp_path / "ledger.db"
     write_life(path, seed=33, rounds=2)
     replaced = contents(path)
-    done = restore(saved, path, now_ns=LATER_NS)
+    done = restore(saved, path, now_ns=LATER_NS, drop_newer=True)
     assert done.aside is not None
     assert contents(done.aside) == replaced
-    assert contents(path) == contents(saved)
     with Ledger.open(path, durable=False, now_ns=LATER_NS) as journal:
         journal.take_lease(MAIN, "next", LATER_NS, LEASE_NS)
-        assert journal.head()[0] == done.audit.head_seq
+        assert journal.head()[0] == done.audit.head_seq + len(done.halted)
+    assert audit(path).ok
+    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")], "something was left behind"
+
+
+def test_a_restore_that_drops_nothing_puts_back_what_was_saved_to_the_bit(ledger: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    made = backup(ledger, path).path
+    done = restore(made, path, now_ns=LATER_NS)
+    assert (done.lost, done.halted) == (None, ())
+    assert path.read_bytes() == made.read_bytes()
+
+
+def _dropped(path: Path, account: AccountKey) -> list[Record]:
+    with Ledger.open(path, durable=False, now_ns=LATER_NS) as journal:
+        found = journal.restore(account)
+        found.check()
+        return [entry.record for entry in found.entries if entry.record.kind == RESTORED]
+
+
+def test_newer_entries_are_dropped_only_where_that_was_said_and_every_account_hears_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    write_life(path, seed=2, rounds=2)
+    made = backup(path, tmp_path / "old.db")
+    with Ledger.open(path, durable=False, now_ns=LATER_NS) as journal:
+        journal.take_lease(MAIN, "next", LATER_NS, LEASE_NS)
+        for number in range(3):
+            record = Record("session_stopped", LATER_NS + number * 60_000_000_000, {})
+            journal.commit([(MAIN, Commit((record,)))])
+        journal.release_lease(MAIN, LATER_NS)
+    before = contents(path)
+    told = "3 newer entries, from 2026-08-29 10:50:00Z to 2026-08-29 10:52:00Z"
+    with pytest.raises(NewerEntriesError, match=f"not restored, {told}: --drop-newer drops them"):
+        restore(made.path, path, now_ns=LATER_NS)
+    assert contents(path) == before
+    done = restore(made.path, path, now_ns=LATER_NS, drop_newer=True)
+    assert done.lost is not None
+    assert (done.lost.entries, done.halted) == (3, tuple(sorted(ACCOUNTS)))
+    assert audit(path).ok
+    for account in ACCOUNTS:
+        (record,) = _dropped(path, account)
+        assert record.body["dropped"] == 3
+        assert f"{told}, were dropped" in str(record.body["text"])
+    # What was put back has an entry that the backup does not have, too.
+    with pytest.raises(NewerEntriesError, match="not restored, 3 newer entries"):
+        restore(made.path, path, now_ns=LATER_NS)
+
+
+def test_entries_behind_a_fork_are_counted_from_the_fork(tmp_path: Path) -> None:
+    path, other = tmp_path / "ledger.db", tmp_path / "other.db"
+    write_life(path, seed=2, rounds=1)
+    shutil.copy(path, other)
+    for ledger, number in ((path, 2), (other, 5)):
+        with Ledger.open(ledger, durable=False, now_ns=LATER_NS) as journal:
+            journal.take_lease(MAIN, "next", LATER_NS, LEASE_NS)
+            for at in range(number):
+                journal.commit([(MAIN, Commit((Record("session_stopped", LATER_NS + at, {"at": number}),)))])
+            journal.release_lease(MAIN, LATER_NS)
+    made = backup(other, tmp_path / "other.backup")
+    with pytest.raises(NewerEntriesError, match="not restored, 2 newer entries, from"):
+        restore(made.path, path, now_ns=LATER_NS)
+
+
+def test_where_no_ledger_was_nobody_knows_what_came_after_and_the_accounts_hear_of_it(
+    saved: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db"
+    done = restore(saved, path, now_ns=LATER_NS)
+    assert (done.aside, done.halted) == (None, tuple(sorted(ACCOUNTS)))
+    (record,) = _dropped(path, MAIN)
+    assert record.body["dropped"] is None
+    assert "what came after the backup is not known" in str(record.body["text"])
     assert audit(path).ok
 
 
@@ -228,8 +302,8 @@ def test_a_log_that_was_left_behind_is_not_replayed_into_the_restored_ledger(sav
         shutil.copy(f"{path}{name}", tmp_path / f"killed.db{name}")
     unclean.close()
     killed = tmp_path / "killed.db"
-    done = restore(saved, killed, now_ns=LATER_NS)
-    assert contents(killed) == contents(saved)
+    done = restore(saved, killed, now_ns=LATER_NS, drop_newer=True)
+    assert not any("somebody" in line for line in contents(killed))
     assert done.aside is not None
     assert any("somebody" in line for line in contents(done.aside)), "the replaced ledger lost its log"
 
@@ -279,7 +353,11 @@ def test_the_lease_of_a_killed_process_of_this_host_is_in_nobodys_way(saved: Pat
 def test_a_damaged_ledger_can_be_replaced(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
-    done = restore(saved, path, now_ns=LATER_NS)
+    with pytest.raises(NewerEntriesError, match=r"cannot be read .*how many newer entries it has is not known"):
+        restore(saved, path, now_ns=LATER_NS)
+    done = restore(saved, path, now_ns=LATER_NS, drop_newer=True)
+    assert done.lost is not None
+    assert done.lost.entries is None
     assert done.aside is not None
     assert done.aside.read_bytes().endswith(b"\xff" * 8000)
     assert audit(path).ok

@@ -193,3 +193,18 @@ def test_commands_come_behind_the_close_of_their_moment(small: Small) -> None:
     assert [record.ts_ns for record in said[1:]] == [at_ns, at_ns]
     started = next(record for record in said[1:] if record.kind == "session_started")
     assert started.body["ts_close_ns"] == at_ns
+
+
+def test_a_session_behind_a_restore_is_halted_in_its_replay_as_well(small: Small) -> None:
+    ticks = small.stretch.ticks.after(0, int(small.stretch.ticks.ts_close_ns[20]))
+    at_ns = int(ticks.ts_close_ns[10])
+    body = {"dropped": 3, "text": "the ledger was restored from a backup"}
+    journal = MemoryJournal()
+    restored = Record("ledger_restored", at_ns - 1, body)
+    script = Script(starts_ns=(at_ns,), restores={at_ns: (restored,)})
+    play(small.stretch.key, small.stretch.configuration, ticks, journal, script)
+    modes = [record for record in journal.records if record.kind == "mode_changed"]
+    assert [(one.ts_ns, one.body["to"]) for one in modes] == [(at_ns, "HALTED")]
+    records = sorted([*journal.records, restored], key=lambda record: record.ts_ns)
+    entries = [Entry(seq, record) for seq, record in enumerate(records, 1)]
+    assert script_of(entries, ticks).restores[at_ns] == (restored,)

@@ -31,7 +31,10 @@ _KINDS: dict[str, tuple[str, ...]] = {
     ),
     "round trips": ("round_trip_closed",),
     "commands": ("command_taken", "command_answered", "limits_changed"),
-    "sessions": ("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
+    "sessions": (
+        *("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
+        "ledger_restored",
+    ),
     "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
     "alerts": (
         *("alert_raised", "alert_acknowledged", "alert_cleared"),
