@@ -8,7 +8,7 @@ from typing import Any
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, show_json
 from novapulse.cli.render import table
 from novapulse.config import home_folder
-from novapulse.ops.health import FILE, Verdict, read
+from novapulse.ops.health import FILE, Verdict, age_text, read
 
 
 def health(options: argparse.Namespace) -> int:
@@ -25,9 +25,11 @@ def _show(verdict: Verdict) -> None:
     document = verdict.document
     if document:
         ledger = document.get("ledger", {})
-        beat = document.get("heartbeat", "?")
-        print(f"ledger {ledger.get('id', '?')} in {ledger.get('place', '?')}, last sign of life {beat}")
-        rows = [_row(account) for account in verdict.accounts]
+        beat, age_s = document.get("heartbeat", "?"), verdict.age_s or 0.0
+        said = "stopped" if verdict.stopped else "last sign of life"
+        place = f"ledger {ledger.get('id', '?')} in {ledger.get('place', '?')}"
+        print(f"{place}, {said} {age_text(age_s)} ago, at {beat}")
+        rows = [_row(account, verdict) for account in verdict.accounts]
         head = ("exchange", "account", "state", "mode", "last bar", "positions", "orders", "UNKNOWN", "equity")
         print("\n".join(table(head, rows)))
         for account in verdict.accounts:
@@ -41,14 +43,17 @@ def _show(verdict: Verdict) -> None:
         error(reason)
 
 
-def _row(account: dict[str, Any]) -> tuple[str, ...]:
-    age = account.get("last_bar_age_s")
+def _row(account: dict[str, Any], verdict: Verdict) -> tuple[str, ...]:
+    age, since_s = account.get("last_bar_age_s"), verdict.age_s or 0.0
+    state = "stopped" if verdict.stopped else "not heard of"
+    if verdict.alive:
+        state = "healthy" if account["healthy"] else "NOT HEALTHY"
     return (
         account["exchange"],
         account["account_id"],
-        "healthy" if account["healthy"] else "NOT HEALTHY",
+        state,
         str(account.get("mode", "?")).replace("_", " "),
-        f"{age:.0f} s ago" if isinstance(age, int | float) else "none",
+        f"{age_text(age + since_s)} ago" if isinstance(age, int | float) else "none",
         *(str(account.get(name, "?")) for name in ("positions", "open_orders", "unknown_orders")),
         str(account.get("equity") or "?"),
     )

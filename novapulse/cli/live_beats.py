@@ -8,9 +8,8 @@ import time
 
 from novapulse.engine.life import Life
 from novapulse.engine.supervisor import Supervisor
+from novapulse.ops.health import EVERY_S
 from novapulse.ops.watchdog import Watchdog
-
-HEALTH_EVERY_S = 1.0
 
 
 class Beats:
@@ -28,7 +27,7 @@ class Beats:
     def __call__(self) -> None:
         """Say once that the process is ready, once that it stops, and that it lives, or why it does not count so."""
         now_s = time.monotonic()
-        lag_s, self._last_s = now_s - self._last_s - HEALTH_EVERY_S, now_s
+        lag_s, self._last_s = now_s - self._last_s - EVERY_S, now_s
         if self._supervisor.is_ready and not self._is_ready:
             self._is_ready = self._watchdog.ready(self._well) or True
         objection = self._objection()

@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from novapulse import __version__
-from novapulse.cli.live_beats import HEALTH_EVERY_S, Beats
+from novapulse.cli.live_beats import Beats
 from novapulse.cli.live_session import Session, listed
 from novapulse.cli.live_votes import LastVotes
 from novapulse.core.bars import DAY_NS
@@ -20,6 +20,7 @@ from novapulse.ops.disk import free_fraction
 
 _log = structlog.get_logger("novapulse.live")
 
+HEALTH_EVERY_S = health.EVERY_S
 MEASURE_EVERY_S = 5.0
 TIDY_EVERY_S = 60.0
 HOLD_RUNS_KEPT_NS = 90 * DAY_NS

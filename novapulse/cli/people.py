@@ -5,12 +5,15 @@ import datetime
 import getpass
 import os
 import sys
+import time
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, say, show_json
 from novapulse.cli.render import table
 from novapulse.config import home_folder
 from novapulse.control import audit as audits
 from novapulse.control.audit import Row
+from novapulse.control.inbox import VERBS, Inbox
+from novapulse.control.outcomes import outcome_of
 from novapulse.control.people import link_address, spelled
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Principal, Role, Scope
@@ -82,18 +85,22 @@ def enable(options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Prove the audit and print its newest rows."""
-    with _plane().storage.reading() as database:
+    plane = _plane()
+    with plane.storage.reading() as database:
         try:
             count, head = audits.verify(database, options.head)
             wrong = ""
         except audits.TamperedError as tampered:
             count, head, wrong = 0, "", str(tampered)
         rows = audits.page(database, limit=max(0, options.last))
+    inbox, now_ns = Inbox(plane.storage.path), time.time_ns()
+    became = {row.command_id: outcome_of(inbox, row.command_id, now_ns) for row in rows if row.command_id}
     if options.json:
-        show_json({"ok": not wrong, "text": wrong, "rows": count, "head": head, "newest": [row.json() for row in rows]})
+        newest = [row.json() | {"became": became[row.command_id][0] if row.command_id else None} for row in rows]
+        show_json({"ok": not wrong, "text": wrong, "rows": count, "head": head, "newest": newest})
     else:
         for row in reversed(rows):
-            print(_told(row))
+            print(_told(row, *became.get(row.command_id, (row.outcome, ()))))
         if not wrong:
             print(f"{count} rows, proven; head {head}")
     if wrong:
@@ -139,14 +146,16 @@ def key_revoke(options: argparse.Namespace) -> int:
     return _said(options, done.audit_id, f"the key {options.prefix} works no more")
 
 
-def _told(row: Row) -> str:
+def _told(row: Row, outcome: str, answers: tuple[str, ...]) -> str:
+    """Return a row in words; of a command that was written, the outcome is what the accounts answered."""
     whose = f" {row.account.account_id} on {row.account.exchange}" if row.account else ""
+    if row.account is None and row.action in VERBS:
+        whose = " all accounts"
     given = "".join(f" {name}={value}" for name, value in row.arguments.items())
-    text = f": {row.text}" if row.text else ""
+    text = "; ".join(filter(None, (row.text, *answers)))
+    text = f": {text}" if text else ""
     moment = datetime.datetime.fromtimestamp(row.ts_ns // 1_000_000_000, datetime.UTC)
-    return (
-        f"{row.audit_id:>6}  {moment:%Y-%m-%d %H:%M:%S}  {row.actor}  {row.action}{whose}{given}  {row.outcome}{text}"
-    )
+    return f"{row.audit_id:>6}  {moment:%Y-%m-%d %H:%M:%S}  {row.actor}  {row.action}{whose}{given}  {outcome}{text}"
 
 
 def _plane() -> ControlPlane:

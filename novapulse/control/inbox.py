@@ -232,6 +232,16 @@ class Inbox:
             found = database.execute("SELECT verb FROM command WHERE command_id = ?", (command_id,)).fetchone()
         return str(found[0]) if found else None
 
+    def expires_ns(self, command_id: str) -> int | None:
+        """Return from when on a command must not be obeyed any more; None for never, or where there is no such command.
+
+        Raises:
+            InboxError: The inbox cannot be read.
+        """
+        with self._storage.reading() as database:
+            found = database.execute("SELECT expires_ns FROM command WHERE command_id = ?", (command_id,)).fetchone()
+        return found[0] if found else None
+
     def answers(self, command_id: str) -> tuple[InboxAnswer, ...] | None:
         """Return what each account answered so far, by exchange and id; None while nobody took the command.
 

@@ -3,7 +3,8 @@
 Invariants:
 - a command is authorised, written into the inbox and into the audit in one transaction, or not at all;
 - the same key of the same principal is one command and one receipt;
-- an account is two fields; one that the running trader does not have is refused and named, never another one's.
+- an account is two fields; one that the running trader, or the ledger while none runs, does not have is refused and
+  named, never another one's.
 """
 
 import time
@@ -19,7 +20,10 @@ from novapulse.control.roles import Principal
 from novapulse.control.storage import ControlError
 from novapulse.core.instruments import AccountKey, canonical_symbol
 from novapulse.core.messages import JSON
+from novapulse.core.ports import JournalError
 from novapulse.ops import health
+
+LEDGER_FILE = "ledger.db"
 
 
 class UnknownCommandError(ControlError):
@@ -27,7 +31,7 @@ class UnknownCommandError(ControlError):
 
 
 class NotRunHereError(ControlError):
-    """The running trader does not have the account; the message names those it has."""
+    """The running trader, or the ledger while none runs, does not have the account; the message names those it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ class Router:
         Raises:
             StepUpNeeded: The password is wanted once more.
             Denied: The principal may not do that.
-            NotRunHereError: The running trader does not have the account. Nothing was sent.
+            NotRunHereError: The running trader does not have the account, or no trader runs and the ledger does not.
+                Nothing was sent.
             ControlError: The verb or an argument is wrong, the key names another command, or control.db
                 cannot be written. Nothing was sent.
         """
@@ -175,14 +180,31 @@ class Router:
         now_ns = self._acts.clock()
         document = health.read(self._home / health.FILE, now_ns).document
         is_heard = document.get("running") and now_ns - int(document["heartbeat_ns"]) < health.STALE_S * 1e9
-        # Without a trader the command waits, and the trader that takes it says so.
-        if account is None or not is_heard:
+        if account is None:
             return
-        known = [AccountKey(str(one["exchange"]), str(one["account_id"])) for one in document["accounts"]]
-        if account not in known:
+        if is_heard:
+            known = [AccountKey(str(one["exchange"]), str(one["account_id"])) for one in document["accounts"]]
+            says = "this trader does not run"
+        else:
+            # Without a trader the command waits for one, if the ledger has the account or says of none.
+            known = _in_ledger(self._home / LEDGER_FILE)
+            says = "no trader runs, and the ledger does not know"
+        if account not in known and (known or is_heard):
             there = ", ".join(f"{one.account_id} on {one.exchange}" for one in known)
             name = f"{account.account_id} on {account.exchange}"
-            raise NotRunHereError(f"this trader does not run account {name}: {there}")
+            raise NotRunHereError(f"{says} account {name}: {there}")
+
+
+def _in_ledger(path: Path) -> list[AccountKey]:
+    """Return the accounts of a ledger; none where it cannot be read: then nobody knows which there are."""
+    from novapulse.ledger import queries
+    from novapulse.ledger.walk import UNREADABLE
+
+    try:
+        with queries.reading(path) as connection:
+            return list(queries.accounts(connection))
+    except (JournalError, *UNREADABLE):
+        return []
 
 
 def _canonical(arguments: Mapping[str, JSON]) -> tuple[dict[str, JSON], str]:

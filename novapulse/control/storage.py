@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from novapulse.control import schema
+from novapulse.ops.disk import free_bytes
 
 FILE = "control.db"
 
@@ -71,7 +72,7 @@ class Storage:
         except UnicodeEncodeError as wrong:
             raise ControlError("that is not a text: it holds half a character") from wrong
         except sqlite3.Error as wrong:
-            raise UnusableError(f"{self.path} cannot be used: {wrong}") from wrong
+            raise UnusableError(f"{self.path} cannot be used: {_said(wrong, self.path.parent)}") from wrong
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -85,9 +86,22 @@ class Storage:
             try:
                 yield database
             except BaseException:
-                database.execute("ROLLBACK")
+                # A disk that is full ends the transaction by itself.
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
+
+
+def _said(wrong: sqlite3.Error, folder: Path) -> str:
+    code = getattr(wrong, "sqlite_errorcode", 0)
+    # A full disk is told in two ways: by the name of it, and as a write that failed.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR_WRITE and not free_bytes(folder)):
+        return (
+            f"the disk is full ({wrong}): free space at {folder}; a trader that has to stand still at once is stopped "
+            "by SIGTERM, its stops at the venue stay"
+        )
+    return str(wrong)
 
 
 def _make_private(path: Path) -> None:

@@ -138,7 +138,7 @@ class Orderly:
             answered = self._answered(runner.key)
         except JournalError as wrong:
             self._read.pop(runner.key, None)
-            _log.error("what was answered cannot be read", account_id=runner.key.account_id, error=str(wrong))
+            _log.error("what was answered cannot be read", error=str(wrong), **_name(runner.key))
             return
         for command_id, answer in answered.items():
             self._answers.setdefault((command_id, runner.key), answer)
@@ -155,6 +155,9 @@ class Orderly:
         if answer is None and runner is None:
             text = f"this trader does not run account {account.account_id} on {account.exchange}"
             answer = Answer(command.command_id, False, text)
+            _log.warning(
+                "a command for an account that is not here", verb=command.verb, actor=command.actor, **_name(account)
+            )
         elif answer is None and runner is not None and account in self._read:
             lives, is_over = self._read[account]
             if is_over:
@@ -162,7 +165,8 @@ class Orderly:
             elif self._given.get(name) == lives:
                 return
             elif command.expires_ns is not None and now_ns >= command.expires_ns:
-                answer = Answer(command.command_id, False, "it came too late: what loosens is meant for now")
+                text = "it came too late: what loosens is meant for now"
+                answer = Answer(command.command_id, False, text, {"expired": True})
             elif runner.life is Life.RUNNING:
                 due.append((runner, command))
         if answer is not None:
@@ -180,5 +184,9 @@ class Orderly:
         ):
             return
         self._given[command.command_id, runner.key] = lives
-        _log.info("a command", verb=command.verb, account_id=runner.key.account_id, actor=command.actor)
+        _log.info("a command", verb=command.verb, actor=command.actor, **_name(runner.key))
         runner.command(command.command_id, command.verb, dict(command.arguments), command.actor)
+
+
+def _name(account: AccountKey) -> dict[str, str]:
+    return {"exchange": account.exchange, "account_id": account.account_id}

@@ -4,7 +4,8 @@ Invariants:
 - every account the trader runs is in it, healthy or not; the whole is as healthy as its worst account, and a document
   without accounts is not healthy;
 - it is replaced as a whole: a reader never sees half of one;
-- one that is missing, damaged, old, from the future or left behind by a stopped trader is never healthy.
+- one that is missing, damaged, old, from the future or left behind by a stopped trader is never healthy, and no account
+  in it is; nor is one on a disk that is full, whatever it says.
 """
 
 import json
@@ -18,10 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from novapulse.core.records import Mode
+from novapulse.ops.disk import free_bytes
 
 FILE = "health.json"
-STALE_S = 30.0
-"""Age from which a document says nothing any more; the trader writes one every few seconds."""
+EVERY_S = 1.0
+"""How often the trader writes one."""
+
+STALE_S = 5 * EVERY_S
+"""Age from which a document says nothing any more: that of a trader that cannot write one is not believed for long."""
+
+FREE_BYTES_MIN = 1 << 20
+"""With less room than this on its disk, a trader can write neither ledger nor document."""
 
 _FUTURE_S = 5.0
 _SCHEMA = 1
@@ -75,20 +83,27 @@ class Verdict:
         healthy: Whether everything is well.
         reasons: Why not, of the trader as a whole.
         document: What was read; empty where nothing could be.
+        age_s: Of the document, seconds, >= 0; None where nothing was read.
+        stopped: Whether it is the last word of a trader that has stopped.
+        alive: Whether it is the word of a trader that runs.
     """
 
     healthy: bool
     reasons: tuple[str, ...]
     document: dict[str, Any]
+    age_s: float | None = None
+    stopped: bool = False
+    alive: bool = False
 
     @property
     def accounts(self) -> list[dict[str, Any]]:
-        """The accounts of the document."""
-        return list(self.document.get("accounts", []))
+        """The accounts of the document; those of a trader that does not run are not healthy."""
+        return [{**one, "healthy": self.alive and one["healthy"]} for one in self.document.get("accounts", [])]
 
     def json(self) -> dict[str, Any]:
         """Return the answer of `novapulse health --json`."""
-        return {**self.document, "healthy": self.healthy, "reasons": list(self.reasons), "accounts": self.accounts}
+        said = {"healthy": self.healthy, "reasons": list(self.reasons), "accounts": self.accounts}
+        return {**self.document, **said, "age_s": self.age_s}
 
 
 def document(
@@ -159,7 +174,7 @@ def read(path: Path, now_ns: int, stale_s: float = STALE_S) -> Verdict:
     try:
         found = json.loads(path.read_bytes())
         accounts, beat_ns = found["accounts"], int(found["heartbeat_ns"])
-        whose = [f"account {one['account_id']} on {one['exchange']}" for one in accounts if not one["healthy"]]
+        sick = [_sick(one) for one in accounts if not one["healthy"]]
         said = bool(found["healthy"])
         own = [str(reason) for reason in found["reasons"]]
         running = bool(found["running"])
@@ -170,21 +185,32 @@ def read(path: Path, now_ns: int, stale_s: float = STALE_S) -> Verdict:
     except (ValueError, KeyError, TypeError, AttributeError) as wrong:
         return Verdict(False, (f"{path} is damaged: {type(wrong).__name__}: {wrong}",), {})
     age_s = (now_ns - beat_ns) / 1e9
-    reasons = [*own, *(f"{one} is not healthy" for one in whose)]
+    reasons, free = [*own, *sick], free_bytes(path.parent)
+    if free is not None and free < FREE_BYTES_MIN:
+        reasons.insert(0, f"the disk of {path.parent} is full: {free:,} bytes are free")
+    alive = running and -_FUTURE_S <= age_s <= stale_s
     if not running:
-        reasons.insert(0, f"the trader was stopped {_age(age_s)} ago")
+        reasons.insert(0, f"the trader was stopped {age_text(age_s)} ago")
     elif age_s > stale_s:
-        reasons.insert(0, f"the last sign of life is {_age(age_s)} old: the trader does not run, or it hangs")
-    elif age_s < -_FUTURE_S:
-        reasons.insert(0, f"the last sign of life is {_age(-age_s)} ahead of this clock: one of the clocks is wrong")
+        reasons.insert(0, f"the last sign of life is {age_text(age_s)} old: the trader does not run, or it hangs")
+    elif not alive:
+        reasons.insert(
+            0, f"the last sign of life is {age_text(-age_s)} ahead of this clock: one of the clocks is wrong"
+        )
     if not accounts and not own:
         reasons.append("the trader runs no account")
     if not said and not reasons:
         reasons.append("the trader says that it is not healthy")
-    return Verdict(not reasons, tuple(reasons), found)
+    return Verdict(not reasons, tuple(reasons), found, max(age_s, 0.0), not running, alive)
 
 
-def _age(seconds: float) -> str:
+def _sick(account: dict[str, Any]) -> str:
+    why = "; ".join(map(str, account.get("reasons", ())))
+    return f"account {account['account_id']} on {account['exchange']} is not healthy{f': {why}' if why else ''}"
+
+
+def age_text(seconds: float) -> str:
+    """Return a time that has passed as people read it."""
     for unit, width in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * width:
             return f"{seconds / width:.0f} {unit}"

@@ -13,16 +13,21 @@ from tests.cli.conftest import Cli
 ACCOUNTS = [("coinbase", "main"), ("kraken", "main"), ("kraken", "second")]
 
 
-def written(home: Path, sick: int | None = None, age_s: float = 0.0) -> None:
+def written(home: Path, sick: int | None = None, age_s: float = 0.0, *, running: bool = True) -> None:
     home.mkdir(exist_ok=True)
     accounts = [
         AccountHealth(
-            exchange, account_id, Mode.NORMAL, reasons=("its stream is down",) if number == sick else (), equity="1.5"
+            exchange,
+            account_id,
+            Mode.NORMAL,
+            reasons=("its stream is down",) if number == sick else (),
+            equity="1.5",
+            last_bar_age_s=0.4,
         )
         for number, (exchange, account_id) in enumerate(ACCOUNTS)
     ]
     now_ns = time.time_ns() - int(age_s * 1e9)
-    content = document(accounts, now_ns=now_ns, ledger_id="led9", ledger_place="here", version="4")
+    content = document(accounts, now_ns=now_ns, ledger_id="led9", ledger_place="here", version="4", running=running)
     write(home / "health.json", content)
 
 
@@ -30,7 +35,7 @@ def test_a_healthy_trader_is_listed_whole(cli: Cli, home: Path) -> None:
     written(home)
     outcome = cli("health")
     assert outcome.code == 0
-    assert "ledger led9 in here" in outcome.out
+    assert "ledger led9 in here, last sign of life 0 s ago, at 2" in outcome.out
     assert outcome.out.count("healthy") == 3
     told = json.loads(cli("health", "--json").out)
     assert told["healthy"] is True
@@ -59,6 +64,18 @@ def test_a_trader_that_fell_silent_is_not_healthy(cli: Cli, home: Path) -> None:
     outcome = cli("health")
     assert outcome.code == 1
     assert "does not run, or it hangs" in outcome.err
+
+
+def test_what_a_stopped_trader_left_says_stopped_and_since_when(cli: Cli, home: Path) -> None:
+    written(home, age_s=600, running=False)
+    outcome = cli("health")
+    assert outcome.code == 1
+    assert "healthy" not in outcome.out
+    assert "stopped 10 min ago, at 2" in outcome.out
+    assert outcome.out.count("10 min ago") == 1 + len(ACCOUNTS), "the age of the last bar stood still"
+    told = json.loads(cli("health", "--json").out)
+    assert [one["healthy"] for one in told["accounts"]] == [False] * 3
+    assert told["age_s"] >= 600
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"accounts": 3}'])

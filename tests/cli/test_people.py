@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.control.inbox import Inbox
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Role
 from novapulse.control.storage import FILE
+from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import JSON
 from tests.cli.conftest import Cli
 
 PASSWORD = "violet kettle seven"
@@ -91,7 +94,7 @@ def test_the_audit_is_proven_and_printed(cli: Cli, home: Path) -> None:
     outcome = cli("people", "audit")
     assert outcome.code == 0
     assert "add_person name=ann role=viewer  done" in outcome.out
-    assert "pause main on kraken reason=election  done" in outcome.out
+    assert "pause main on kraken reason=election  waiting" in outcome.out
     told = json.loads(cli("people", "audit", "--json", "--last", "1").out)
     assert (told["ok"], told["rows"], len(told["newest"])) == (True, 2, 1)
     assert cli("people", "audit", "--head", told["head"]).code == 0
@@ -101,6 +104,34 @@ def test_the_audit_is_proven_and_printed(cli: Cli, home: Path) -> None:
     outcome = cli("people", "audit")
     assert outcome.code == 1
     assert "row 2 of the audit is not as it was written" in outcome.err
+
+
+def test_the_audit_says_what_the_accounts_answered(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, accounts = Inbox(home / FILE), [AccountKey("kraken", "main"), AccountKey("kraken", "second")]
+    answers: dict[str, list[tuple[bool, str, dict[str, JSON]]]] = {
+        "reduce-only": [(True, "reduce only", {}), (True, "reduce only", {})],
+        "resume": [(False, "it came too late", {"expired": True})] * 2,
+        "halt": [(True, "halted", {}), (False, "the account has ended: of a bug", {})],
+    }
+    for verb, given in answers.items():
+        sent = cli("control", verb, "--all", "--wait", "0", "--json")
+        command_id = json.loads(sent.out)["command_id"]
+        inbox.mark_taken(command_id, accounts, 1)
+        for account, (done, text, details) in zip(accounts, given, strict=True):
+            inbox.answered(command_id, account, done, text, 2, details)
+    cli("control", "resume", "--all", "--wait", "0")
+    monkeypatch.setattr("novapulse.cli.people.time.time_ns", lambda: 2**62)
+    lines = cli("people", "audit").out.splitlines()
+    assert lines[0].endswith("reduce_only all accounts  accepted")
+    assert lines[1].endswith(
+        "resume all accounts  expired: main on kraken: it came too late; second on kraken: it came too late"
+    )
+    assert lines[2].endswith(
+        "halt all accounts  1 accepted, 1 refused: second on kraken: the account has ended: of a bug"
+    )
+    assert lines[3].endswith("resume all accounts  expired")
+    told = json.loads(cli("people", "audit", "--json").out)["newest"]
+    assert [one["became"] for one in reversed(told)] == ["accepted", "expired", "1 accepted, 1 refused", "expired"]
 
 
 BAD = {

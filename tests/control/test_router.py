@@ -10,13 +10,14 @@ from novapulse.control.acts import Wish
 from novapulse.control.inbox import VERBS, Inbox
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import ACTIONS, SCOPES, Denied, Principal, Role, Scope, StepUpNeeded, Via
-from novapulse.control.router import Receipt
+from novapulse.control.router import LEDGER_FILE, NotRunHereError, Receipt
 from novapulse.control.storage import ControlError
 from novapulse.core.instruments import AccountKey
 from novapulse.core.records import Mode
 from novapulse.ops import health
 from novapulse.ops.health import AccountHealth
 from tests.control.conftest import Clock, rows_of
+from tests.ledger.written import write_life
 
 MAIN, SECOND, OTHER = AccountKey("kraken", "main"), AccountKey("kraken", "second"), AccountKey("coinbase", "main")
 STRANGE = (AccountKey("coinbase", "second"), AccountKey("kraken-main", "main"), AccountKey("", ""))
@@ -92,6 +93,20 @@ def test_without_a_trader_the_command_waits(plane: ControlPlane, shell: Principa
     told(plane, clock() - 31 * 1_000_000_000)
     plane.router.submit(shell, "halt", STRANGE[0], {}, "2", "")
     assert len(Inbox(plane.storage.path).pending()) == 2
+
+
+def test_without_a_trader_the_ledger_says_which_accounts_there_are(plane: ControlPlane, shell: Principal) -> None:
+    place = plane.home / LEDGER_FILE
+    place.write_bytes(b"no ledger")
+    plane.router.submit(shell, "halt", STRANGE[0], {}, "nobody knows", "there")
+    place.unlink()
+    write_life(place, seed=1, rounds=1)
+    for account in (MAIN, SECOND, OTHER, None):
+        plane.router.submit(shell, "halt", account, {}, f"k {account}", "there")
+    said = "the ledger does not know account second on coinbase: main on coinbase, main on kraken, second on kraken"
+    with pytest.raises(NotRunHereError, match=f"no trader runs, and {said}"):
+        plane.router.submit(shell, "flatten", STRANGE[0], {}, "k0", "there")
+    assert "flatten" not in {command.verb for command in Inbox(plane.storage.path).pending()}
 
 
 def test_a_replayed_command_acts_once_and_gets_the_same_receipt(plane: ControlPlane, shell: Principal) -> None:

@@ -1,6 +1,7 @@
 """control.db: which files are one, and what becomes of those that are not."""
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from novapulse.control import schema
 from novapulse.control.inbox import Inbox
-from novapulse.control.storage import ControlError, Storage
+from novapulse.control.storage import ControlError, Storage, UnusableError
 from novapulse.core.instruments import AccountKey
 
 
@@ -55,6 +56,19 @@ def test_an_inbox_of_the_first_version_keeps_its_commands(tmp_path: Path) -> Non
     with Storage(path).reading() as database:
         assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
         assert database.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+
+
+def fill(storage: Storage) -> None:
+    with storage.writing() as database:
+        database.execute("PRAGMA max_page_count = 1")
+        database.execute("CREATE TABLE much AS SELECT randomblob(100000)")
+
+
+def test_a_full_disk_is_named_and_what_to_do(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "control.db")
+    advice = f"the disk is full .*: free space at {re.escape(str(tmp_path))}; .* SIGTERM"
+    with pytest.raises(UnusableError, match=advice):
+        fill(storage)
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Answer, Commit, Event, Started
@@ -75,7 +76,8 @@ def test_a_command_is_obeyed_once_by_each_account_and_answered() -> None:
         assert mode_of(house, ACCOUNT) is mode_of(house, OTHER) is Mode.PAUSED
         return box
 
-    box = in_virtual_time(work)
+    with capture_logs() as logged:
+        box = in_virtual_time(work)
     assert box.taken["c1"] == [ACCOUNT, OTHER]
     assert sorted((name, account, done) for name, account, done, _ in box.said) == [
         ("c1", "main", True),
@@ -87,6 +89,10 @@ def test_a_command_is_obeyed_once_by_each_account_and_answered() -> None:
     texts = {name: text for name, _, _, text in box.said}
     assert "came too late" in texts["c2"]
     assert "does not run account nobody" in texts["c3"]
+    told = [one for one in logged if one["event"] == "a command for an account that is not here"]
+    assert [(one["verb"], one["exchange"], one["account_id"]) for one in told] == [("pause", "kraken", "nobody")]
+    obeyed = {(one["exchange"], one["account_id"]) for one in logged if one["event"] == "a command"}
+    assert obeyed == {(one.exchange, one.account_id) for one in (ACCOUNT, OTHER)}
 
 
 # ---- What goes wrong on a command's way ----

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from novapulse.ops.disk import free_fraction
+from novapulse.ops.disk import free_bytes, free_fraction
 
 
 def test_it_is_measured_where_a_path_will_lie(tmp_path: Path) -> None:
@@ -20,6 +20,7 @@ def test_it_is_the_share_that_is_free(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(total, total - free, free))
     assert free_fraction(tmp_path) == expected
+    assert free_bytes(tmp_path) == free
 
 
 def test_a_disk_that_cannot_be_asked_is_unknown_and_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,4 @@ def test_a_disk_that_cannot_be_asked_is_unknown_and_not_full(tmp_path: Path, mon
 
     monkeypatch.setattr(shutil, "disk_usage", gone)
     assert free_fraction(tmp_path) is None
+    assert free_bytes(tmp_path) is None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from novapulse.core.records import Mode
 from novapulse.ops import health
-from novapulse.ops.health import STALE_S, AccountHealth, document, read, write
+from novapulse.ops.health import EVERY_S, STALE_S, AccountHealth, document, read, write
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -48,7 +49,7 @@ def test_one_sick_account_makes_the_whole_sick_wherever_it_stands(sick: int, tmp
     verdict = read(written(tmp_path, accounts), NOW)
     assert not verdict.healthy
     whose = f"account {GOOD[sick].account_id} on {GOOD[sick].exchange}"
-    assert verdict.reasons == (f"{whose} is not healthy",)
+    assert verdict.reasons == (f"{whose} is not healthy: the stream is down",)
     assert [one["healthy"] for one in verdict.accounts].count(False) == 1
     assert verdict.document["mode"] == "halted"
 
@@ -58,7 +59,7 @@ def test_a_document_ages(tmp_path: Path) -> None:
     assert read(path, NOW + int(STALE_S * SECOND)).healthy
     old = read(path, NOW + int(STALE_S * SECOND) + 1)
     assert not old.healthy
-    assert "the last sign of life is 30 s old" in old.reasons[0]
+    assert "the last sign of life is 5 s old" in old.reasons[0]
     assert "3 d old" in read(path, NOW + 3 * 86_400 * SECOND).reasons[0]
     assert "ahead of this clock" in read(path, NOW - 60 * SECOND).reasons[0]
 
@@ -67,6 +68,20 @@ def test_what_a_stopped_trader_left_behind_is_not_healthy(tmp_path: Path) -> Non
     verdict = read(written(tmp_path, running=False), NOW + SECOND)
     assert not verdict.healthy
     assert verdict.reasons == ("the trader was stopped 1 s ago",)
+    assert [one["healthy"] for one in verdict.accounts] == [False] * 3
+
+
+def test_a_document_says_nothing_a_few_writes_after_the_last_one() -> None:
+    assert 3 * EVERY_S <= STALE_S <= 5 * EVERY_S
+
+
+def test_what_lies_on_a_full_disk_is_not_healthy_whatever_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 4096, 4096))
+    verdict = read(path, NOW + SECOND)
+    assert (verdict.healthy, verdict.reasons) == (False, (f"the disk of {tmp_path} is full: 4,096 bytes are free",))
 
 
 def test_a_trader_without_accounts_is_not_healthy(tmp_path: Path) -> None:
