@@ -7,9 +7,12 @@ Invariants:
 - nothing but the standard library is imported before the command is known: `--help` answers at once.
 """
 
+import errno
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from novapulse.cli.console import EXIT_FAILED, EXIT_USAGE, UsageError, crash_report, error
 
@@ -41,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as wrong:
-        error(f"{wrong.filename or 'the operating system'}: {wrong.strerror or wrong}")
+        error(f"{wrong.filename or _place_of(wrong)}: {wrong.strerror or wrong}")
         return EXIT_FAILED
     except Exception as wrong:
         if is_refusal(wrong):
             error(str(wrong))
-            return EXIT_USAGE
+            return EXIT_FAILED if _is_of_the_machine(wrong) else EXIT_USAGE
         error(
             f"this is a bug of ours, not of your input ({type(wrong).__name__}); details are in {crash_report(wrong)}"
         )
@@ -58,3 +61,20 @@ def is_refusal(wrong: Exception) -> bool:
     """Return whether an error speaks about what a person gave: our own kinds of ValueError, made for people."""
     ours = type(wrong).__module__.partition(".")[0] == "novapulse"
     return isinstance(wrong, UsageError) or (ours and isinstance(wrong, ValueError))
+
+
+def _is_of_the_machine(wrong: Exception) -> bool:
+    from novapulse.control.storage import UnusableError
+
+    return isinstance(wrong, UnusableError)
+
+
+def _place_of(wrong: OSError) -> str:
+    """Return where an error came from that names no file; of a full disk, the folder of ours that has no room."""
+    from novapulse.config import home_folder
+    from novapulse.ops.disk import free_bytes
+
+    if wrong.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return "the operating system"
+    places = (home_folder(os.environ), Path(tempfile.gettempdir()))
+    return str(min(places, key=lambda place: free_bytes(place) or 0))

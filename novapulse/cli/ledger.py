@@ -54,6 +54,8 @@ def backup(options: argparse.Namespace) -> int:
     target = Path(options.file) if options.file else usual
 
     def work() -> dict[str, Any]:
+        if target == usual:
+            usual.parent.mkdir(exist_ok=True)
         with progress("backup") as told:
             done = copy(where, target, processes=_processes(), progress=told)
         if not options.json:

@@ -48,7 +48,7 @@ class Storage:
             path.parent.mkdir(parents=True, exist_ok=True)
             _make_private(path)
         except OSError as wrong:
-            raise ControlError(f"{wrong.filename or path.parent}: {wrong.strerror or wrong}") from wrong
+            raise UnusableError(f"{wrong.filename or path.parent}: {wrong.strerror or wrong}") from wrong
         with self.reading() as database:
             database.execute("PRAGMA journal_mode = DELETE")
             try:

@@ -155,8 +155,7 @@ class AccountRunner:
         while self.life not in (Life.ENDED, Life.STOPPED):
             await self._trouble.wait()
             while self.life is Life.DOWN:
-                wait_s = backoff.next_s()
-                await self._timeline.until(self._timeline.now_ns() + round(wait_s * SECOND_NS))
+                await self._timeline.retry(backoff.next_s())
                 await self._come_back(backoff)
             self._trouble.clear()
 

@@ -3,7 +3,8 @@
 Invariants:
 - an account that cannot start is down and says why; the others trade, and it is tried again; when none can start,
   nothing does;
-- a task that fails is started again after a wait that grows; the accounts it serves hear of every failure, and their
+- a task that fails is started again after a wait that grows, by the machine's clock where there is one; the log has the
+  first failure whole and counts those that repeat it; the accounts it serves hear of every failure, and their
   breaker pauses them when it fails again and again; no other account notices;
 - a feed is listened to by one task and watched by another: one that hangs, or fails, is found silent all the same;
 - the feed begins when every account has been compared with its venue, or has had its time for it;
@@ -30,6 +31,7 @@ from novapulse.engine.orderly import Orderly
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import TraderSettings
 from novapulse.engine.timeline import SECOND_NS, Timeline
+from novapulse.ops.repeats import Repeats
 
 _log = structlog.get_logger("novapulse.supervisor")
 
@@ -188,7 +190,7 @@ class Supervisor:
     async def _guarded(self, name: str, work: Work, runners: Sequence[AccountRunner], is_real: bool) -> None:
         settings = self._settings
         backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max, f"{self._session} {name}")
-        began_ns = self._timeline.now_ns()
+        began_ns, repeats = self._timeline.now_ns(), Repeats()
         while True:
             try:
                 await work()
@@ -198,15 +200,17 @@ class Supervisor:
                     backoff.succeeded()
                 wait_s = backoff.next_s()
                 text = f"{name}: {type(wrong).__name__}: {wrong}"
-                _log.error("a task failed", task=name, wait_s=round(wait_s, 3), times=backoff.failures, exc_info=wrong)
+                self._tell_failure(repeats.take(text), name, wait_s, backoff.failures, wrong)
                 for runner in runners:
                     runner.condition("task_failed", float(backoff.failures), text, name)
-            # What serves the market waits by the market's time, what serves the machine by the machine's.
-            if is_real:
-                await self._timeline.real(wait_s)
-            else:
-                await self._timeline.until(self._timeline.now_ns() + round(wait_s * SECOND_NS))
+            await (self._timeline.real(wait_s) if is_real else self._timeline.retry(wait_s))
             began_ns = self._timeline.now_ns()
+
+    def _tell_failure(self, repeated: int | None, name: str, wait_s: float, times: int, wrong: Exception) -> None:
+        if repeated is None:
+            return
+        known = {"repeated": repeated, "error": str(wrong)} if repeated else {"exc_info": wrong}
+        _log.error("a task failed", task=name, wait_s=round(wait_s, 3), times=times, **known)
 
     async def _do(self, chore: Chore) -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,8 @@
 Invariants:
 - moments are whole ns UTC; what is due at the same moment happens in the order in which it was asked for;
 - virtual time goes on only when nothing is left to do, and then exactly to the next moment that was asked for;
-- `real` waits by the machine's clock on every timeline: a virtual one sleeps only when nothing else is left.
+- `real` waits by the machine's clock on every timeline: a virtual one sleeps only when nothing else is left; `retry`
+  does so where the machine's clock runs at all.
 """
 
 import asyncio
@@ -51,6 +52,10 @@ class Timeline(Protocol):
 
     async def real(self, seconds: float) -> None:
         """Wait by the machine's clock."""
+        ...
+
+    async def retry(self, seconds: float) -> None:
+        """Wait before what failed is tried again: a market that is played fast makes no disk recover faster."""
         ...
 
     def begin(self) -> None:
@@ -194,6 +199,10 @@ class VirtualTimeline:
         """Wait by the machine's clock, while virtual time runs."""
         await _woken(self._loop, lambda wake: self._loop.really_later(seconds, wake))
 
+    async def retry(self, seconds: float) -> None:
+        """Wait by virtual time, which nothing outlasts: the same run waits the same."""
+        await self.until(self._loop.now_ns + round(seconds * SECOND_NS))
+
     def begin(self) -> None:
         """Do nothing: virtual time has no speed."""
         return
@@ -256,6 +265,10 @@ class RealTimeline:
 
     async def real(self, seconds: float) -> None:
         """Wait by the machine's clock."""
+        await asyncio.sleep(seconds)
+
+    async def retry(self, seconds: float) -> None:
+        """Wait by the machine's clock, however fast the market is played."""
         await asyncio.sleep(seconds)
 
     def begin(self) -> None:

@@ -34,7 +34,7 @@ from novapulse.ledger.lease import held
 from novapulse.ledger.newer import NOTHING_THERE, Newer, NewerEntriesError, newer, note
 from novapulse.ledger.opening import BUSY_MS, Place, SchemaError, reader
 from novapulse.ledger.portable import carried_in, carry_out
-from novapulse.ledger.storage import lock_file
+from novapulse.ledger.storage import lock_file, sqlite_problem
 from novapulse.ledger.walk import UNREADABLE
 
 PAGES = 256
@@ -97,7 +97,7 @@ def backup(
 
     Args:
         where: The ledger: a path, `sqlite:///PATH` or `postgresql://HOST/DATABASE`.
-        target: The new file; its folder is made where it is missing.
+        target: The new file, in a folder that is there: what is missing may be a disk that is not mounted.
         pages: Pages in one step, of a file.
         pause_s: Seconds between two steps.
         processes: How many audit the copy.
@@ -113,11 +113,15 @@ def backup(
         raise Unwritable(f"{source}: there is no such ledger")
     if target.exists():
         raise Unwritable(f"{target}: is there already")
+    if not target.parent.exists():
+        parents = (target.parent, *target.parent.parents)
+        missing = next(one for one in reversed(parents) if not one.exists())
+        raise Unwritable(f"{target}: there is no folder {missing}: mount its disk, or make the folder first")
     with _temporary_beside(target) as copy:
         if source.path is None:
             carry_out(where, copy, progress)
         else:
-            _copy(source.path, copy, pages, pause_s, progress)
+            _copy(source.path, copy, target, pages, pause_s, progress)
         found = _sound(copy, processes, f"{source}: not backed up, it is broken")
         digest = _sha256(copy)
         _publish(_note_of(target), f"{digest}  {target.name}\n".encode())
@@ -139,8 +143,14 @@ def check_backup(path: Path, *, processes: int = 1) -> Audit:
     note = _note_of(path)
     try:
         noted = note.read_text("ascii").split()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as wrong:
-        raise BrokenBackupError(f"{path}: its hash cannot be read from {note.name}: {wrong}") from wrong
+    except FileNotFoundError as wrong:
+        raise BrokenBackupError(
+            f"{path}: its hash {note} is not there: a backup is two files, put the other one beside it"
+        ) from wrong
+    except OSError as wrong:
+        raise BrokenBackupError(f"{path}: its hash {note} cannot be read: {wrong.strerror or wrong}") from wrong
+    except (UnicodeDecodeError, IndexError) as wrong:
+        raise BrokenBackupError(f"{path}: {note} is no hash, as 'novapulse ledger backup' writes one") from wrong
     if (digest := _sha256(path)) != noted:
         raise BrokenBackupError(f"{path}: has the hash {digest[:16]}..., {note.name} says {noted[:16]}...")
     return _sound(path, processes, f"{path}: is broken")
@@ -206,7 +216,21 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
             leftover.unlink(missing_ok=True)
 
 
-def _copy(source: Path, copy: Path, pages: int, pause_s: float, progress: Callable[[int, int], None] | None) -> None:
+_WRITES_FAILED = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    }
+)
+"""What only the copy can answer: the source is open for reading alone."""
+
+
+def _copy(
+    source: Path, copy: Path, target: Path, pages: int, pause_s: float, progress: Callable[[int, int], None] | None
+) -> None:
     def step(_status: int, left: int, total: int) -> None:
         if progress is not None:
             progress(total - left, total)
@@ -222,6 +246,8 @@ def _copy(source: Path, copy: Path, pages: int, pause_s: float, progress: Callab
             ours.rollback()
             theirs.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.Error as wrong:
+        if getattr(wrong, "sqlite_errorcode", 0) in _WRITES_FAILED:
+            raise Unwritable(f"{target}: cannot be written, {sqlite_problem(wrong)[0]} ({wrong})") from wrong
         raise Unwritable(f"{source}: cannot be copied ({wrong})") from wrong
 
 
@@ -264,7 +290,10 @@ def _log_of(path: Path) -> tuple[Path, Path, Path]:
 
 def _publish(path: Path, content: bytes) -> None:
     with _temporary_beside(path) as temporary:
-        temporary.write_bytes(content)
+        try:
+            temporary.write_bytes(content)
+        except OSError as wrong:
+            raise Unwritable(f"{path}: cannot be written ({wrong})") from wrong
         temporary.chmod(0o640)
         _rename(temporary, path)
 

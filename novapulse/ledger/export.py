@@ -9,7 +9,7 @@ Invariants:
 import csv
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,17 @@ def export(where: str | Path, folder: Path, *, forms: Iterable[str] = FORMS) -> 
         raise ValueError(f"form {', '.join(unknown)}: expected some of {', '.join(FORMS)}")
     names = [f"{name}.{form}" for form in wanted if form != "beancount" for name in TABLES]
     names += [JOURNAL] if "beancount" in wanted else []
+    is_new = not folder.exists()
+    try:
+        return _export(where, folder, wanted, names)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _export(where: str | Path, folder: Path, wanted: Sequence[str], names: Sequence[str]) -> dict[str, int]:
     with reading(where) as connection, ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,8 +86,8 @@ def export(where: str | Path, folder: Path, *, forms: Iterable[str] = FORMS) -> 
             counts = _write(connection, draft, wanted)
             for name in names:
                 (draft / name).replace(folder / name)
-        except OSError as wrong:
-            raise Unwritable(f"{folder}: cannot be written ({wrong})") from wrong
+        except (OSError, pl.exceptions.PolarsError) as wrong:
+            raise Unwritable(f"{folder}: cannot be written, nothing was left there ({wrong})") from wrong
     return {name: counts[name] for name in names}
 
 

@@ -91,6 +91,30 @@ def test_the_operating_system_is_quoted(cli: Cli, tmp_path: Path, monkeypatch: p
     assert (outcome.code, outcome.err) == (1, "novapulse: lake: No space left on device\n")
 
 
+def test_a_full_disk_without_a_file_name_is_told_with_its_place(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(config_command, "load", full)
+    monkeypatch.setattr("novapulse.ops.disk.free_bytes", lambda place: 0 if place == home else 10**9)
+    outcome = cli("config", "check")
+    assert (outcome.code, outcome.err) == (1, f"novapulse: {home}: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [("people", "list"), ("control", "pause", "--all"), ("ledger", "backup")])
+def test_a_home_that_cannot_be_written_is_a_failure_and_no_wrong_usage(
+    words: tuple[str, ...], cli: Cli, home: Path
+) -> None:
+    home.mkdir()
+    (home / "ledger.db").write_bytes(b"")
+    # Nothing can be made where something of another kind stands in the way, also by root.
+    (home / "control.db").mkdir()
+    (home / "backups").write_text("")
+    assert cli(*words).code == 1
+
+
 def test_an_interrupt_ends_quietly(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt

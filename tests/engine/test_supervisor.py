@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import ReadSnapshot, Snapshot
@@ -46,6 +47,26 @@ def test_a_task_that_fails_again_and_again_pauses_its_account_and_no_other() -> 
     tripped = house.journal.of(OTHER, "breaker_tripped")
     assert [(one.body["name"], one.body["effect"]) for one in tripped] == [("task_failures", "paused")]
     assert [one.body["name"] for one in house.journal.of(OTHER, "breaker_cleared")] == ["task_failures"]
+
+
+def test_a_task_that_fails_a_hundred_times_is_told_whole_once() -> None:
+    async def work() -> None:
+        house = House(TICKS, [ACCOUNT])
+        hear, calls = house.venues[ACCOUNT].events, iter(range(10**6))
+
+        async def events() -> Any:
+            if next(calls) < 100:
+                raise Unavailable("paper.db: the disk is full")
+            return await hear()
+
+        house.venues[ACCOUNT].events = events
+        await house.supervisor().run()
+
+    with capture_logs() as logged:
+        in_virtual_time(work)
+    told = [one for one in logged if one["event"] == "a task failed"]
+    assert 1 <= len(told) <= 3
+    assert ["exc_info" in one for one in told] == [True, *[False] * (len(told) - 1)]
 
 
 def test_a_chore_that_fails_disturbs_nobody() -> None:

@@ -92,3 +92,21 @@ def test_a_faster_timeline_waits_a_fraction_of_its_time_once_it_has_begun() -> N
     waited_s, is_later = run(asyncio.new_event_loop(), work())
     assert is_later
     assert 0.08 <= waited_s < 5
+
+
+def test_what_failed_is_tried_again_by_the_machines_clock_however_fast_the_market_is_played() -> None:
+    async def waited() -> float:
+        timeline = RealTimeline(START_NS, 100_000.0, asyncio.get_running_loop())
+        timeline.begin()
+        began_s = time.monotonic()
+        await timeline.retry(0.2)
+        return time.monotonic() - began_s
+
+    assert asyncio.run(waited()) >= 0.19
+    loop = VirtualLoop(START_NS)
+
+    async def virtual() -> int:
+        await VirtualTimeline(loop).retry(60.0)
+        return loop.now_ns
+
+    assert run(loop, virtual()) == START_NS + 60 * SECOND_NS

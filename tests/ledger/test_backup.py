@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,7 @@ def contents(path: Path) -> list[str]:
 
 
 def test_a_backup_holds_what_the_ledger_holds_and_is_one_file(ledger: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
     made = backup(ledger, tmp_path / "deep" / "one.db")
     assert contents(made.path) == contents(ledger)
     assert sorted(file.name for file in made.path.parent.iterdir()) == ["one.db", "one.db.sha256"]
@@ -361,6 +363,30 @@ def test_a_damaged_ledger_can_be_replaced(saved: Path, tmp_path: Path) -> None:
     assert done.aside is not None
     assert done.aside.read_bytes().endswith(b"\xff" * 8000)
     assert audit(path).ok
+
+
+def test_a_folder_that_is_not_there_is_named_and_not_made(ledger: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with pytest.raises(Unwritable, match=rf"one\.db: there is no folder {disk}: mount its disk"):
+        backup(ledger, disk / "deep" / "one.db")
+    assert not disk.exists()
+
+
+def test_a_backup_that_finds_no_room_names_its_target_and_not_the_ledger(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def narrow(path: object, *rest: object, **more: Any) -> sqlite3.Connection:
+        connection = sqlite3_connect(path, *rest, **more)
+        if not more.get("uri"):
+            connection.execute("PRAGMA max_page_count = 2")
+        return connection
+
+    sqlite3_connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", narrow)
+    with pytest.raises(Unwritable, match=r"one\.db: cannot be written, the disk is full") as told:
+        backup(ledger, tmp_path / "one.db")
+    assert str(ledger) not in str(told.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_there_is_said(saved: Path, tmp_path: Path) -> None:

@@ -291,6 +291,23 @@ def test_an_empty_ledger_is_exported_too(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "out" / "fills.parquet").is_empty()
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_export_that_finds_no_room_leaves_nothing(
+    is_there: bool, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "books"
+    if is_there:
+        folder.mkdir()
+    monkeypatch.setattr("novapulse.ledger.export._write_parquet", full)
+    with pytest.raises(Unwritable, match=r"books: cannot be written, nothing was left there .*No space left"):
+        export(exported[0], folder)
+    assert folder.exists() == is_there
+    assert not list(tmp_path.rglob("*.csv"))
+
+
 def test_what_cannot_be_exported_is_said(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="form xml: expected some of csv, parquet, beancount"):
         export(exported[0], tmp_path / "out", forms=["xml", "csv"])
