@@ -371,6 +371,11 @@ def test_a_named_file_must_exist(by: str) -> None:
         load(environment, file)
 
 
+def test_a_folder_is_no_configuration_and_is_called_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"named by --config, is a folder: name the file in it"):
+        load(nowhere(), str(tmp_path))
+
+
 def test_state_lies_in_the_platforms_folder_unless_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")

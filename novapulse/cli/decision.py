@@ -5,21 +5,27 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, progress, say, show_json
+from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, progress, say, show_json
 from novapulse.cli.parity import lake_of
 from novapulse.cli.render import UNKNOWN, headline, number, percent, table, wrapped
 from novapulse.cli.replay import default_ledger, why_not, why_not_lines
 from novapulse.config import load
 from novapulse.confluence.narrate import lines
 from novapulse.core.bars import format_ns
-from novapulse.core.instruments import Instrument, path_symbol
+from novapulse.core.instruments import AccountKey, Instrument, path_symbol
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.market.spelling import symbol_of
-from novapulse.parity.kept import Kept
+from novapulse.parity.kept import Entry, Kept
 from novapulse.parity.rederive import Rederived, reason_text, rederive
 from novapulse.research.inputs import checked_strategies
 
 _FACTS_SHOWN = 40
+_LIMITS = {
+    "gross exposure": "gross exposure, entries at work included",
+    "group exposure": "its group's, entries at work included",
+    "positions": "positions and entries at work",
+}
+"""What the decision core counts, in words."""
 
 
 def explain_decision(options: argparse.Namespace) -> int:
@@ -34,6 +40,53 @@ def explain_decision(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_page(found)))
     return EXIT_DONE if found.is_shown else EXIT_FAILED
+
+
+def list_decisions(options: argparse.Namespace) -> int:
+    """List the decisions that were taken last, each with the id that explains it."""
+    symbol = None if options.of is None else symbol_of(options.of)
+    place = default_ledger(options)
+    if not options.ledger and not place.is_file():
+        raise UsageError(f"--at names the bar that is meant; without it decisions are listed, and there is no {place}")
+    with Kept(place) as kept:
+        found = [
+            (account, entry)
+            for account, entry in kept.last_decisions(options.last)
+            if symbol in (None, entry.record.body["instrument"][1])
+        ]
+    if options.json:
+        show_json({"decisions": [_listed(account, entry) for account, entry in found]})
+        return EXIT_DONE
+    if not found:
+        print("the ledger holds no such decision")
+        return EXIT_DONE
+    rows = [
+        (
+            format_ns(body["ts_close_ns"]),
+            account.exchange,
+            account.account_id,
+            *(body["instrument"][1], body["verb"], reason_text(body), body["decision_id"]),
+        )
+        for account, entry in found
+        for body in (entry.record.body,)
+    ]
+    print("\n".join(table(("bar closing", "exchange", "account", "instrument", "verb", "why", "id"), rows)))
+    print("explain one: novapulse explain --decision ID, or --decision last")
+    return EXIT_DONE
+
+
+def _listed(account: AccountKey, entry: Entry) -> dict[str, Any]:
+    body = entry.record.body
+    return {
+        "decision_id": body["decision_id"],
+        "seq": entry.seq,
+        "exchange": account.exchange,
+        "account_id": account.account_id,
+        "symbol": body["instrument"][1],
+        "ts_close_ns": body["ts_close_ns"],
+        "verb": body["verb"],
+        "reason": body["reason"],
+    }
 
 
 def _values(found: Rederived) -> dict[str, Any]:
@@ -92,10 +145,11 @@ def _limit(body: Mapping[str, Any], quote: str) -> str:
 
 
 def _state_lines(state: Mapping[str, Any], quote: str) -> list[str]:
-    rows = [[name, *_limit_cells(name, *values)] for name, values in state["limits"].items()]
+    rows = [[_LIMITS.get(name, name), *_limit_cells(name, *values)] for name, values in state["limits"].items()]
     told = [
         headline("Limits"),
-        f"equity {number(state['equity'])}, cash {number(state['cash'])}, held {number(state['hold'])} {quote}, "
+        f"equity {number(state['equity'])}, cash {number(state['cash'])} {quote}, of it reserved by entries at work "
+        f"{number(state['hold'])} {quote}, "
         f"{state['loss_streak']} losses in a row",
         *table(("", "is", "most"), rows),
     ]

@@ -5,8 +5,8 @@ import os
 
 from novapulse.backtest import Result
 from novapulse.cli.backtest import run_backtest, show, tell_missing
-from novapulse.cli.console import EXIT_DONE, progress, say
-from novapulse.cli.demo_whole import show_whole
+from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, say
+from novapulse.cli.demo_whole import running, show_whole
 from novapulse.config import load
 from novapulse.core.instruments import InstrumentKey, path_symbol
 from novapulse.research.analysis import analyse
@@ -16,6 +16,9 @@ from novapulse.research.inputs import Markets, checked_strategies, iso, open_lak
 
 def demo(options: argparse.Namespace) -> int:
     """Run a backtest on the bars at hand, and say which these are."""
+    if not (options.once or options.json) and (address := running()):
+        error(f"a demo runs already at {address}")
+        return EXIT_FAILED
     loaded = load(os.environ, options.config)
     strategies = checked_strategies(loaded, say)
     lake = open_lake()

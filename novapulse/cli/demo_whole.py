@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, say
+from novapulse.cli.serve import serving
 from novapulse.config import home_folder, lake_folder
 from novapulse.config.places import CONFIG, DATA_DIR, HOME
 from novapulse.control.plane import ControlPlane
@@ -36,12 +38,22 @@ SPEED = "10"
 PRELUDE_S = 8.0
 START_S = 180.0
 STOP_S = 20.0
+HELD_S = 60.0
+"""How long the proof waits for a position that the kill switch then has to close."""
+
 _LOOK_S = 0.2
+_ASK_S = 1.0
 _ADMIN = "demo"
 
 
 class DemoError(RuntimeError):
     """Something of the demo did not come up or did not prove; the message says what."""
+
+
+def running() -> str:
+    """Return the address of a demo that runs already and answers; empty where none does."""
+    address = serving(home_folder(os.environ) / FOLDER)
+    return address if address and _answers(urlsplit(address).port or 0) else ""
 
 
 def show_whole(*, once: bool, port: int) -> int:
@@ -230,14 +242,30 @@ def _prove(visitor: _Visitor) -> None:
         "GET", f"/api/v1/accounts/{first['exchange']}/{first['account_id']}/chart/bars?symbol=BTC-USD&last=50"
     )
     say(f"apps: 8 pages; chart: {len(bars['close'])} bars of {bars['symbol']}")
+    held = _held(visitor)
     receipt = visitor.ask(
         "POST", "/api/v1/control/kill?wait=10", {"all": True}, **{"Idempotency-Key": secrets.token_hex(8)}
     )
     proof = visitor.ask("GET", f"/api/v1/control/commands/{receipt['command_id']}/proof?wait=10")
     if not (receipt["ok"] and proof["flat"]):
         raise DemoError(f"the kill switch did not leave everything flat: {receipt} {proof}")
-    say(f"kill switch: {len(receipt['accounts'])} accounts closed everything and halted, proven flat")
+    closed = f"closed {', '.join(held)}" if held else f"had nothing to close, as nothing was held for {HELD_S:g} s"
+    say(f"kill switch: {len(receipt['accounts'])} accounts {closed}, and halted, proven flat")
     audit = visitor.ask("GET", "/api/v1/ledger/proof")
     if not audit["ok"]:
         raise DemoError(f"the ledger did not prove: {audit}")
     say(f"ledger: {audit['entries']} entries, proven")
+
+
+def _held(visitor: _Visitor) -> list[str]:
+    """Return what is held as soon as anything is, in words; empty when that takes too long."""
+    until_s = time.monotonic() + HELD_S
+    while True:
+        held = [
+            f"{one['qty']} {one['symbol']} of {one['account_id']} on {one['exchange']}"
+            for one in visitor.ask("GET", "/api/v1/all/positions")
+            if one["is_ours"]
+        ]
+        if held or time.monotonic() > until_s:
+            return held
+        time.sleep(_ASK_S)

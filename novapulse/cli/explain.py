@@ -22,7 +22,7 @@ from novapulse.risk.settings import StopSettings
 
 def explain(options: argparse.Namespace) -> int:
     """Print every number between what strategies said of a bar and what was done."""
-    if options.decision or options.why_not:
+    if options.at is None:
         return _from_ledger(options)
     if options.ledger:
         raise UsageError("--ledger belongs to --decision and --why-not: --at is worked out from the lake alone")
@@ -55,11 +55,15 @@ def explain(options: argparse.Namespace) -> int:
 
 def _from_ledger(options: argparse.Namespace) -> int:
     given = [name for name in ("exchange", "symbol", "timeframe", "start", "end", "capital") if getattr(options, name)]
+    if given and not (options.decision or options.why_not):
+        raise UsageError(f"--at is needed beside --{', --'.join(given)}: the close of the bar that is meant")
     if given:
         raise UsageError(f"a ledger brings its own bars and settings: leave out --{', --'.join(given)}")
-    from novapulse.cli.decision import explain_decision, explain_why_not
+    from novapulse.cli.decision import explain_decision, explain_why_not, list_decisions
 
-    return explain_decision(options) if options.decision else explain_why_not(options)
+    if options.decision:
+        return explain_decision(options)
+    return explain_why_not(options) if options.why_not else list_decisions(options)
 
 
 def _moment(options: argparse.Namespace) -> int:

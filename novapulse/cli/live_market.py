@@ -136,6 +136,9 @@ def read_market(
     found = provide(lake, wanted, timeframe, tell, told, sample=is_sample)
     start = None if found.is_sample else settings.feed.start
     end = None if found.is_sample else settings.feed.end
+    start_ns, end_ns = stamp_ns(start), stamp_ns(end)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise UsageError(f"feed.end ({end}) is not after feed.start ({start}): no bar closes in between")
     bars = {
         InstrumentKey(exchange, symbol): found.lake.bars(exchange, symbol, timeframe, None, end)
         for exchange, symbols in sorted(wanted.items())

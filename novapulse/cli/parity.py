@@ -11,7 +11,7 @@ from typing import Any
 
 from novapulse.cli.backtest import load_run, read_run, tell_missing
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, progress, say, show_json
-from novapulse.cli.render import headline, wrapped
+from novapulse.cli.render import headline, table, wrapped
 from novapulse.cli.replay import default_ledger, stretch_at_hand
 from novapulse.config import home_folder, load
 from novapulse.core.bars import format_ns, timeframe_text
@@ -42,6 +42,8 @@ SHOWN = 10
 
 def parity(options: argparse.Namespace) -> int:
     """Climb the ladder and print each rung; exit 1 when one does not hold."""
+    if options.list:
+        return _list_sessions(options)
     began_s = time.perf_counter()
     try:
         stretch, rungs, session = _of_session(options) if options.session else _of_run(options)
@@ -86,6 +88,8 @@ def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[
     strategies = checked_strategies(loaded, say)
     with Kept(default_ledger(options)) as kept:
         session = kept.session(options.session)
+        account = session.account
+        say(f"session {session.first_seq} of {account.account_id} on {account.exchange}; --list shows the others")
         with progress("replay of the session") as told:
             found = replay_session(kept, session, lake_of(session), strategies, told, recordings_beside(options))
     stretch = stretch_of_session(found)
@@ -93,6 +97,35 @@ def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[
     rungs.append(session_rung(found))
     rungs.append(session_kernel_rung(found, stretch, kernel_of(stretch)))
     return stretch, rungs, _session_told(found)
+
+
+def _list_sessions(options: argparse.Namespace) -> int:
+    with Kept(default_ledger(options)) as kept:
+        sessions = kept.sessions()
+    if options.json:
+        told = [
+            {
+                "id": one.first_seq,
+                "exchange": one.account.exchange,
+                "account_id": one.account.account_id,
+                "started_ns": one.started_ns,
+                "until_ns": one.until_ns,
+                "last_seq": one.last_seq,
+            }
+            for one in sessions
+        ]
+        show_json({"sessions": told})
+        return EXIT_DONE
+    rows = [
+        (
+            str(one.first_seq),
+            *(one.account.exchange, one.account.account_id, format_ns(one.started_ns)),
+            format_ns(one.until_ns) if one.until_ns > one.ts_close_ns else "no bar decided",
+        )
+        for one in sessions
+    ]
+    print("\n".join(table(("session", "exchange", "account", "started", "decided until"), rows)))
+    return EXIT_DONE
 
 
 def recordings_beside(options: argparse.Namespace) -> Path:

@@ -33,6 +33,7 @@ Say why a bar was traded, or why not.
 Name the run with the words that you gave to 'novapulse backtest', then the bar:
 what an account decides depends on everything that it trades.
 
+Without --at, --decision and --why-not it lists the last decisions of a ledger with their ids.
 --decision ID makes a recorded decision of a ledger again, from ledger and lake, and
 compares it byte by byte; exit 1 when it does not come out the same. --why-not tells
 from a ledger on how many bars nothing was done, and why.
@@ -110,6 +111,7 @@ nothing is held and nothing is at work; exit 1 when they do not.
 """
 
 
+_ROWS_MAX = 100_000
 _ROLES = ("viewer", "operator", "admin")
 _KEY_SCOPES = ("read", "control", "loosen", "flatten")
 
@@ -152,7 +154,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         _add_simulate,
     ):
         add(commands)
-    options = parser.parse_args(arguments)
+    options, strange = parser.parse_known_args(arguments)
+    if strange:
+        # The help of the command that was meant knows its words, the first page of all does not.
+        options.parser.error(f"unrecognized arguments: {' '.join(strange)}")
     if options.command is None:
         options.parser.print_help(sys.stderr)
         raise SystemExit(2)
@@ -177,7 +182,7 @@ def _leaf(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(command=_command(module, function))
+    parser.set_defaults(command=_command(module, function), parser=parser)
     return parser
 
 
@@ -274,11 +279,14 @@ def _add_explain(commands: "Subparsers") -> None:
     parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain", _EXPLAIN)
     _add_run(parser)
     parser.add_argument("--of", metavar="S", help="the symbol whose bar it is, where the account trades several")
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument("--at", metavar="TS", help="a bar's close, ISO 8601 such as 2026-04-01T12:00Z")
-    which.add_argument("--decision", metavar="ID", help="a recorded decision, or the first digits of its id")
+    which.add_argument("--decision", metavar="ID", help="a recorded decision, the first digits of its id, or last")
     which.add_argument("--why-not", action="store_true", help="why nothing was done, from a ledger")
-    _add_ledger(parser, "ledger of --decision and --why-not; without it the one of this home folder")
+    parser.add_argument(
+        "--last", metavar="N", type=_rows, default=20, help="decisions to list without any of these (20)"
+    )
+    _add_ledger(parser, "ledger of --decision, --why-not and the list; without it the one of this home folder")
     _add_json(parser)
 
 
@@ -298,6 +306,7 @@ def _add_parity(commands: "Subparsers") -> None:
     parser = _leaf(commands, "parity", summary, "parity", "parity", _PARITY)
     _add_run(parser)
     parser.add_argument("--session", metavar="ID", help="a recorded session: number of its first record, or 'last'")
+    parser.add_argument("--list", action="store_true", help="list the sessions of the ledger and compare nothing")
     _add_ledger(parser, "ledger of the session; without it the one of this home folder")
     _add_json(parser)
 
@@ -359,7 +368,8 @@ def _add_control(commands: "Subparsers") -> None:
         "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore settle reconcile "
         "acknowledge limits"
     ).split()
-    parser.add_argument("verb", metavar="VERB", choices=verbs)
+    # The ledger and the interface for programs spell them with underscores.
+    parser.add_argument("verb", metavar="VERB", choices=verbs, type=lambda word: word.replace("_", "-"))
     parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
     parser.add_argument("--account", metavar="A", help="the account there, such as main")
     parser.add_argument("--all", action="store_true", help="every account of the trader")
@@ -442,6 +452,12 @@ def _add_books(commands: "Subparsers") -> None:
     for parser in (audit, backup, restore, export, migrate):
         _add_ledger(parser, which)
         _add_json(parser)
+
+
+def _rows(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _ROWS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to {_ROWS_MAX:,}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

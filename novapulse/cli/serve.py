@@ -1,11 +1,14 @@
 """`novapulse serve`: dashboards, REST and live stream of a home folder, behind a sign-in."""
 
 import argparse
+import fcntl
 import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from novapulse.server.parts import Parts
 
 APPS_FOLDER = Path(__file__).resolve().parents[2] / "apps"
+LOCK_FILE = "serve.lock"
+"""Held for as long as a server of the home folder runs, however it ends."""
+
 
 _BACKLOG = 128
 _PORT_MAX = 65_535
@@ -33,9 +39,10 @@ _PORT_MAX = 65_535
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until somebody stops it."""
-    with listening(options.host, options.port) as door:
+    with listening(options.host, options.port) as door, ExitStack() as stack:
         address = address_of(options.host, int(door.getsockname()[1]))
         parts = server_parts(options, address)
+        stack.enter_context(only_server(parts.home, address))
         first = first_link(parts, min(parts.origins))
         server = server_of(parts)
         logs = Logs(None, level="WARNING")
@@ -70,6 +77,43 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as wrong:
         reason = wrong.strerror or str(wrong)
         raise UsageError(f"cannot listen at {host} port {port}: {reason}; --host and --port name another") from wrong
+
+
+def serving(home: Path) -> str:
+    """Return where a home folder is served now, as its server noted it; empty where no server runs."""
+    try:
+        handle = os.open(home / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(handle, 200, 0).decode(errors="replace").partition(" at ")[2]
+    finally:
+        os.close(handle)
+    return ""
+
+
+@contextmanager
+def only_server(home: Path, address: str) -> Iterator[None]:
+    """Be the one server of a home folder while the context lasts, and note where it is reached.
+
+    Raises:
+        UsageError: There is one already; the message names its process and its address.
+        OSError: The note cannot be written.
+    """
+    handle = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as wrong:
+            holder = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+            raise UsageError(f"{home} is served already, by {holder}: stop that one first, or use it") from wrong
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} at {address}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
 
 
 def address_of(host: str, port: int) -> str:

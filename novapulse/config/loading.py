@@ -97,6 +97,8 @@ def find(environment: Mapping[str, str], file: str | Path | None = None) -> tupl
     for named, by in ((file, "--config"), (environment.get(CONFIG), CONFIG)):
         if named:
             path = Path(named).expanduser()
+            if path.is_dir():
+                raise ConfigError(f"configuration {path}, named by {by}, is a folder: name the file in it")
             if not path.is_file():
                 raise ConfigError(f"configuration {path}, named by {by}, does not exist")
             return path, by

@@ -246,7 +246,7 @@ class Breakers:
             raise BreakerError(f"verb {verb!r}: expected one of {', '.join(OPERATOR_VERBS)}")
         halted = self.mode == Mode.HALTED
         if verb == "resume" and halted:
-            return Obeyed(False, f"{self._now_text()}: resume does not end a halt, resume_from_halt does")
+            return Obeyed(False, f"{self._now_text()}: resume does not end a halt, resume-from-halt does")
         if verb == "resume_from_halt" and not halted:
             return Obeyed(False, f"there is no halt to resume from: {self._now_text()}")
         self._operator = Mode.NORMAL

@@ -37,6 +37,9 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 def sqlite_problem(error: sqlite3.Error) -> tuple[str, bool]:
     """Return what an error of SQLite means, and whether the file may be damaged by it or was before."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if "decode" in str(error):
+        # Text that is none: the module says so itself, without a code of SQLite's.
+        return "an entry in it is damaged, 'novapulse ledger audit' names it", False
     return _SQLITE_PROBLEMS.get(code, "the storage refused"), code in _DAMAGED
 
 

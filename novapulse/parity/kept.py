@@ -184,12 +184,14 @@ class Kept:
         return legs
 
     def decision(self, name: str) -> tuple[AccountKey, Entry]:
-        """Return a decision by its id, or by the first digits of it.
+        """Return a decision by its id, or by the first digits of it; `last` is the one that was taken last.
 
         Raises:
             KeptError: There is none of that id, or several begin so.
         """
         wanted = name.strip().lower()
+        if wanted == "last" and (newest := self.last_decisions(1)):
+            return newest[0]
         found = [
             (key, entry)
             for key, entry in self._decisions()
@@ -203,7 +205,7 @@ class Kept:
         raise KeptError(f"no decision {name!r} in {self.place}. {self._how_to_find()}")
 
     def _how_to_find(self) -> str:
-        last = list(self._decisions())[-LAST_SHOWN:]
+        last = self.last_decisions(LAST_SHOWN)
         if not last:
             return "It holds no decisions yet: 'novapulse replay --ledger F' and 'novapulse live' make some"
         lines = [
@@ -211,12 +213,18 @@ class Kept:
             f"{key.account_id} on {key.exchange}"
             for key, entry in last
         ]
-        ask = "SELECT json_extract(body, '$.decision_id') FROM event WHERE kind = 'decision_taken' ORDER BY seq"
-        return "\n".join(["The last ones are", *lines, f'and all of them: sqlite3 -readonly {self.place} "{ask}"'])
+        more = f"and 'novapulse explain --last N --ledger {self.place}' lists more"
+        return "\n".join(["The last ones are", *lines, more])
 
-    def _decisions(self) -> Iterator[tuple[AccountKey, Entry]]:
+    def last_decisions(self, most: int) -> list[tuple[AccountKey, Entry]]:
+        """Return the decisions that were taken last, in the order in which they were taken."""
+        return list(self._decisions(most))[::-1]
+
+    def _decisions(self, newest: int | None = None) -> Iterator[tuple[AccountKey, Entry]]:
+        """Yield decisions in their order; only so many, the newest first, where that is asked for."""
+        order = event.c.seq if newest is None else event.c.seq.desc()
         with self._engine.connect() as connection:
-            query = select(event).where(event.c.kind == "decision_taken").order_by(event.c.seq)
+            query = select(event).where(event.c.kind == "decision_taken").order_by(order).limit(newest)
             for row in connection.execution_options(yield_per=_CHUNK).execute(query):
                 record = Record(row.kind, row.ts_ns, json.loads(row.body))
                 yield AccountKey(row.exchange, row.account_id), Entry(int(row.seq), record)

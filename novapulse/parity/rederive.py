@@ -391,6 +391,8 @@ def _votes(market: _Lake, configuration: Configuration, body: Mapping[str, Any])
 def _state(configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> Told:
     account, position, limits = inputs.account, inputs.position, configuration.decides.risk.limits
     equity = float(account.equity)
+    grouped = any(one.group for one in configuration.instruments if one.symbol == body["instrument"][1])
+    group = {"group exposure": [inputs.group_exposure / equity, limits.group_exposure_max_fraction]}
     return {
         "cash": float(account.cash),
         "hold": float(account.hold),
@@ -403,7 +405,7 @@ def _state(configuration: Configuration, body: Mapping[str, Any], inputs: Inputs
                 float(account.gross_exposure + account.pending_exposure) / equity,
                 limits.gross_exposure_max_fraction,
             ],
-            "group exposure": [inputs.group_exposure / equity, limits.group_exposure_max_fraction],
+            **(group if grouped else {}),
             "positions": [int(account.positions), limits.positions_max],
         },
         "loss_streak": int(account.loss_streak),

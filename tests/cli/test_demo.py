@@ -1,11 +1,14 @@
 """`novapulse demo`: bars from wherever there are any, and it says where from."""
 
+import http.server
 import json
+import threading
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from novapulse.cli.serve import only_server
 from novapulse.market.lake import Lake
 from novapulse.research import at_hand
 from tests.cli.conftest import Cli, tree
@@ -46,6 +49,32 @@ def test_an_own_lake_comes_first(
     assert cli(*explain).code == 0
     assert tree(lake) == before
     assert halves == [{"once": True, "port": 8700}]
+
+
+def test_a_second_demo_says_where_the_first_one_is_and_nothing_else(
+    cli: Cli, home: Path, halves: list[dict[str, object]]
+) -> None:
+    class Lives(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    (home / "demo").mkdir(parents=True)
+    with http.server.HTTPServer(("127.0.0.1", 0), Lives) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with only_server(home / "demo", address):
+                outcome = cli("demo")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (outcome.code, outcome.out, outcome.err) == (1, "", f"novapulse: a demo runs already at {address}\n")
+    assert halves == []
 
 
 def test_recorded_files_come_next_and_are_a_lake_the_second_time(

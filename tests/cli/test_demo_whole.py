@@ -29,6 +29,7 @@ def test_once_proves_trader_dashboards_kill_switch_and_ledger_and_leaves_nothing
     assert done.returncode == 0, done.stderr[-3000:]
     for sign in ("accounts: main on coinbase", "apps: 8 pages; chart: 50 bars", "proven flat", "entries, proven"):
         assert sign in done.stderr
+    assert re.search(r"3 accounts closed \S+ \S+ of \S+ on \S+", done.stderr), "the kill closed nothing"
     assert LINK.search(done.stderr + done.stdout) is None, "nobody is to come into what is gone a moment later"
     assert list(scratch.iterdir()) == []
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.core.messages import Commit, Record
+from novapulse.core.ports import JournalError
+from novapulse.ledger.journal import Ledger
+from novapulse.ledger.reads import Entry
 from tests.cli.conftest import Cli
-from tests.ledger.written import START_NS, write_life
+from tests.ledger.written import ACCOUNTS, MAIN, START_NS, write_life
 
 
 @pytest.fixture
@@ -102,6 +106,45 @@ def test_a_broken_backup_is_refused_and_the_ledger_stays(cli: Cli, ledger: Path,
     assert (outcome.code, told["ok"]) == (1, False)
     assert "has the hash" in told["error"]
     assert ledger.read_bytes() == before
+
+
+def every(journal: Ledger) -> list[Entry]:
+    return [entry for account in ACCOUNTS for entry in journal.records(account)]
+
+
+def test_text_that_is_none_is_named_as_damage_and_the_way_to_find_it(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("DROP TRIGGER IF EXISTS event_no_update")
+        connection.execute("UPDATE event SET body = CAST(x'ff' AS TEXT) WHERE seq = 40")
+        connection.commit()
+    advice = "an entry in it is damaged, 'novapulse ledger audit' names it"
+    with Ledger.open(ledger) as journal, pytest.raises(JournalError, match=advice):
+        every(journal)
+
+
+def test_a_backup_without_its_hash_is_a_plain_sentence(cli: Cli, ledger: Path, home: Path) -> None:
+    copy = home / "copy.db"
+    assert cli("ledger", "backup", copy).code == 0
+    copy.with_name("copy.db.sha256").unlink()
+    outcome = cli("ledger", "restore", copy)
+    assert outcome.code == 1
+    assert f"{copy}: its hash {copy}.sha256 is not there: a backup is two files" in outcome.err
+    assert "Errno" not in outcome.err
+
+
+def test_a_restore_that_would_drop_entries_says_how_many_and_from_when(cli: Cli, ledger: Path, home: Path) -> None:
+    copy = home / "copy.db"
+    assert cli("ledger", "backup", copy).code == 0
+    with Ledger.open(ledger) as journal:
+        journal.take_lease(MAIN, "next", START_NS, 10**9)
+        journal.commit([(MAIN, Commit((Record("session_stopped", START_NS, {}),)))])
+        journal.release_lease(MAIN, START_NS)
+    outcome = cli("ledger", "restore", copy)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "not restored, 1 newer entry, from 2026-08-29" in outcome.err
+    assert "--drop-newer drops them" in outcome.err
+    done = json.loads(cli("ledger", "restore", copy, "--drop-newer", "--json").out)
+    assert (done["dropped"]["entries"], len(done["halted"])) == (1, 3)
 
 
 def test_a_broken_ledger_is_not_backed_up(cli: Cli, ledger: Path, home: Path) -> None:

@@ -206,6 +206,10 @@ WRONG = {
     "a symbol without bars": ({"accounts": [account("DOGE/USD"), account(account_id="b")]}, ["kraken DOGE/USD"]),
     "an exchange without bars": ({"accounts": [account(exchange="bitstamp"), account()]}, ["bitstamp BTC/USD"]),
     "a range without bars": ({"feed": {"start": "2030-01-01"}}, ["after 2030-01-01", "account main on coinbase"]),
+    "an end before the start": (
+        {"feed": {"start": "2024-02-01", "end": "2022-01-01"}},
+        ["feed.end (2022-01-01", ") is not after feed.start (2024-02-01", "no bar closes in between"],
+    ),
     "real money": ({"mode": "live"}, ["NOVAPULSE_REAL_MONEY=yes"]),
     "an unknown setting": ({"accounts": [account(overrides={"risk": {"wild": 1}})]}, ["risk.wild is no setting"]),
 }

@@ -48,12 +48,27 @@ def test_a_replay_is_the_backtest_and_its_ledger_explains_every_decision(cli: Cl
         assert part in page.out
     assert all(len(line) <= 100 for line in page.out.splitlines())
 
+    listed = json.loads(cli("explain", "--ledger", ledger, "--last", "3", "--json").out)["decisions"]
+    assert [one["decision_id"] for one in listed] == ids[-3:]
+    shown = cli("explain", "--ledger", ledger).out
+    assert all(one in shown for one in ids[-20:])
+    assert "main" not in shown.splitlines()[0]
+    last = json.loads(cli("explain", "--decision", "last", "--ledger", ledger, "--json").out)
+    assert last["decision_id"] == ids[-1]
+    refused = cli("explain", "--ledger", ledger, "--exchange", "binance")
+    assert (refused.code, "--at is needed beside --exchange" in refused.err) == (2, True)
+
     why = json.loads(cli("explain", "--why-not", "--ledger", ledger, "--json").out)
     assert sum(one["bars"] for one in why["accounts"][0]["why_not"].values()) <= bars
     assert "the consensus is weaker" in cli("explain", "--why-not", "--ledger", ledger, "--of", "BTC-USDT").out
 
     again = cli("parity", "--session", "last", "--ledger", ledger, "--json")
     assert again.code == 0, again.err
+    account = f"{session.account.account_id} on {session.account.exchange}"
+    assert f"session {session.first_seq} of {account}" in again.err
+    sessions = json.loads(cli("parity", "--list", "--ledger", ledger, "--json").out)["sessions"]
+    assert [(one["id"], one["account_id"]) for one in sessions] == [(session.first_seq, session.account.account_id)]
+    assert session.account.account_id in cli("parity", "--list", "--ledger", ledger).out
     assert [rung["holds"] for rung in json.loads(again.out)["rungs"]] == [True, True, True, True, None]
     assert cli("replay", *RUN, "--ledger", ledger).code == 2, "a ledger was written over"
 

@@ -146,6 +146,12 @@ BAD = {
 }
 
 
+def test_a_word_that_is_not_known_points_to_the_help_that_has_the_others(cli: Cli) -> None:
+    outcome = cli("people", "add", "bob", "--role", "viewer", "--link")
+    assert outcome.code == 2
+    assert outcome.err == "novapulse people add: unrecognized arguments: --link; see novapulse people add --help\n"
+
+
 @pytest.mark.parametrize(("words", "said"), BAD.values(), ids=BAD)
 def test_what_cannot_be_is_one_sentence(words: list[str], said: str, cli: Cli, home: Path) -> None:
     outcome = cli("people", *words)

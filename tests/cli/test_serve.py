@@ -46,6 +46,16 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
         assert f"cannot listen at 127.0.0.1 port {port}" in refused(cli, "--port", str(port))
 
 
+def test_a_home_that_is_served_already_is_refused_and_the_first_server_is_named(cli: Cli, home: Path) -> None:
+    home.mkdir()
+    with command.only_server(home, "http://127.0.0.1:8701"):
+        said = refused(cli, "--port", "0")
+        assert f"{home} is served already, by process {os.getpid()} at http://127.0.0.1:8701" in said
+    # The lock ends with the server, whatever its file says.
+    with command.only_server(home, "http://127.0.0.1:8702"):
+        assert "at http://127.0.0.1:8702" in refused(cli, "--port", "0")
+
+
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", "0"), ("127.0.0.1", "99999")])
 def test_an_address_that_is_not_of_this_machine(cli: Cli, host: str, port: str) -> None:
     assert "cannot listen at" in refused(cli, "--host", host, "--port", port)

@@ -228,7 +228,7 @@ def test_a_lake_that_was_changed_does_not_give_the_signal_again(kept: Kept, smal
 
 def test_an_id_that_is_not_there_says_how_to_find_one(kept: Kept, small: Small) -> None:
     last = decisions(kept, small)[-1]["decision_id"]
-    with pytest.raises(KeptError, match=f"(?s)no decision 'feedfacefeed'.*{last}.*SELECT json_extract"):
+    with pytest.raises(KeptError, match=f"(?s)no decision 'feedfacefeed'.*{last}.*novapulse explain --last N"):
         kept.decision("feedfacefeed")
     with pytest.raises(KeptError, match="no decision ''"):
         kept.decision("")
