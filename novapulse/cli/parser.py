@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novapulse import __version__
-from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options, number_in
+from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options
+from novapulse.cli.words import rows, seconds, verb
 
 _EPILOG = """\
 State lies under NOVAPULSE_HOME, the lake of bars under NOVAPULSE_DATA_DIR where
@@ -111,7 +112,6 @@ nothing is held and nothing is at work; exit 1 when they do not.
 """
 
 
-_ROWS_MAX = 100_000
 _ROLES = ("viewer", "operator", "admin")
 _KEY_SCOPES = ("read", "control", "loosen", "flatten")
 
@@ -284,7 +284,7 @@ def _add_explain(commands: "Subparsers") -> None:
     which.add_argument("--decision", metavar="ID", help="a recorded decision, the first digits of its id, or last")
     which.add_argument("--why-not", action="store_true", help="why nothing was done, from a ledger")
     parser.add_argument(
-        "--last", metavar="N", type=_rows, default=20, help="decisions to list without any of these (20)"
+        "--last", metavar="N", type=rows, default=20, help="decisions to list without any of these (20)"
     )
     _add_ledger(parser, "ledger of --decision, --why-not and the list; without it the one of this home folder")
     _add_json(parser)
@@ -314,7 +314,7 @@ def _add_parity(commands: "Subparsers") -> None:
 def _add_live(commands: "Subparsers") -> None:
     parser = _leaf(commands, "live", "trade all configured accounts, on paper", "live", "live", _LIVE)
     _add_config_file(parser)
-    parser.add_argument("--duration", metavar="S", type=_seconds, help="seconds after which it stops")
+    parser.add_argument("--duration", metavar="S", type=seconds, help="seconds after which it stops")
     parser.add_argument(
         "--leave-accounts",
         action="store_true",
@@ -368,8 +368,7 @@ def _add_control(commands: "Subparsers") -> None:
         "pause resume reduce-only halt resume-from-halt flatten close cancel kill adopt ignore settle reconcile "
         "acknowledge limits"
     ).split()
-    # The ledger and the interface for programs spell them with underscores.
-    parser.add_argument("verb", metavar="VERB", choices=verbs, type=lambda word: word.replace("_", "-"))
+    parser.add_argument("verb", metavar="VERB", choices=verbs, type=verb)
     parser.add_argument("--exchange", metavar="E", help="lower-case id, such as kraken")
     parser.add_argument("--account", metavar="A", help="the account there, such as main")
     parser.add_argument("--all", action="store_true", help="every account of the trader")
@@ -381,7 +380,7 @@ def _add_control(commands: "Subparsers") -> None:
     parser.add_argument("--reset", metavar="NAME", nargs="?", const="all", help=back, **repeated)
     parser.add_argument("--alert", metavar="KEY", help="which alert was seen, as 'novapulse health' names it; or all")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the ledger")
-    parser.add_argument("--wait", metavar="S", type=_seconds, default=10.0, help="seconds to wait for answers (10)")
+    parser.add_argument("--wait", metavar="S", type=seconds, default=10.0, help="seconds to wait for answers (10)")
     parser.add_argument("--key", metavar="K", help="name of this wish: the same key is obeyed once")
     parser.add_argument(
         "--prove", action="store_true", help="flatten, kill: wait until ledger and trader agree on flat"
@@ -452,16 +451,6 @@ def _add_books(commands: "Subparsers") -> None:
     for parser in (audit, backup, restore, export, migrate):
         _add_ledger(parser, which)
         _add_json(parser)
-
-
-def _rows(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _ROWS_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to {_ROWS_MAX:,}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    return number_in(text, 86_400, "seconds, from 0 to 86400")
 
 
 def _add_config(commands: "Subparsers") -> None:
