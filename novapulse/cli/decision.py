@@ -148,9 +148,8 @@ def _state_lines(state: Mapping[str, Any], quote: str) -> list[str]:
     rows = [[_LIMITS.get(name, name), *_limit_cells(name, *values)] for name, values in state["limits"].items()]
     told = [
         headline("Limits"),
-        f"equity {number(state['equity'])}, cash {number(state['cash'])} {quote}, of it reserved by entries at work "
-        f"{number(state['hold'])} {quote}, "
-        f"{state['loss_streak']} losses in a row",
+        f"equity {number(state['equity'])} {quote}, {state['loss_streak']} losses in a row",
+        f"cash {number(state['cash'])} {quote}, of it reserved by entries at work {number(state['hold'])} {quote}",
         *table(("", "is", "most"), rows),
     ]
     position = state["position"]

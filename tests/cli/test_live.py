@@ -132,7 +132,8 @@ def test_the_health_document_lists_every_account(cli: Cli, stocked_home: Path) -
     assert not verdict.healthy
     assert "was stopped" in verdict.reasons[0]
     assert {(one["exchange"], one["account_id"]) for one in verdict.accounts} == set(KEYS)
-    assert all(one["healthy"] for one in verdict.accounts)
+    assert all(one["healthy"] for one in verdict.document["accounts"])
+    assert not any(one["healthy"] for one in verdict.accounts), "nobody looks after them any more"
 
 
 @pytest.mark.parametrize("is_disturbed", [False, True], ids=["on a quiet machine", "on a busy one"])
