@@ -30,7 +30,7 @@ from novapulse.engine.life import Life
 from novapulse.engine.orderly import Orderly
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import TraderSettings
-from novapulse.engine.timeline import SECOND_NS, Timeline
+from novapulse.engine.timeline import Timeline
 from novapulse.ops.repeats import Repeats
 
 _log = structlog.get_logger("novapulse.supervisor")
@@ -190,13 +190,15 @@ class Supervisor:
     async def _guarded(self, name: str, work: Work, runners: Sequence[AccountRunner], is_real: bool) -> None:
         settings = self._settings
         backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max, f"{self._session} {name}")
-        began_ns, repeats = self._timeline.now_ns(), Repeats()
+        # The loop's time is the machine's, or virtual where that is all there is.
+        now_s, repeats = asyncio.get_running_loop().time, Repeats()
+        began_s = now_s()
         while True:
             try:
                 await work()
                 return
             except Exception as wrong:
-                if self._timeline.now_ns() - began_ns > settings.backoff_s_max * SECOND_NS:
+                if now_s() - began_s > settings.backoff_s_max:
                     backoff.succeeded()
                 wait_s = backoff.next_s()
                 text = f"{name}: {type(wrong).__name__}: {wrong}"
@@ -204,7 +206,7 @@ class Supervisor:
                 for runner in runners:
                     runner.condition("task_failed", float(backoff.failures), text, name)
             await (self._timeline.real(wait_s) if is_real else self._timeline.retry(wait_s))
-            began_ns = self._timeline.now_ns()
+            began_s = now_s()
 
     def _tell_failure(self, repeated: int | None, name: str, wait_s: float, times: int, wrong: Exception) -> None:
         if repeated is None:

@@ -19,6 +19,7 @@ from typing import IO, Any, TextIO
 import structlog
 
 from novapulse.ops.masking import SECRETS, Secrets
+from novapulse.ops.repeats import Repeats
 
 CAP_BYTES = 64 * 1024 * 1024
 _PARTS = 4
@@ -125,24 +126,27 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 class _Masked(logging.Handler):
     # Python's own complaint prints the record as it came: with whatever secret is in it.
     secrets: Secrets
+    repeats: Repeats
 
     def handleError(self, record: logging.LogRecord) -> None:
         wrong = sys.exc_info()[1]
-        if sys.stderr is not None:
-            text = self.secrets.masked_text(f"a log line of {record.name} was lost: {type(wrong).__name__}: {wrong}\n")
-            sys.stderr.write(text)
+        why = f"{type(wrong).__name__}: {wrong}"
+        lost = self.repeats.take(why)
+        if sys.stderr is not None and lost is not None:
+            what = f"{lost} log lines were lost" if lost else f"a log line of {record.name} was lost"
+            sys.stderr.write(self.secrets.masked_text(f"{what}: {why}\n"))
 
 
 class _Console(_Masked, logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, secrets: Secrets) -> None:
         super().__init__(stream)
-        self.secrets = secrets
+        self.secrets, self.repeats = secrets, Repeats()
 
 
 class _Rotating(_Masked, logging.handlers.RotatingFileHandler):
     def __init__(self, path: Path, cap_bytes: int, secrets: Secrets) -> None:
         super().__init__(path, maxBytes=cap_bytes // _PARTS, backupCount=_PARTS - 1, encoding="utf-8", delay=False)
-        self.secrets = secrets
+        self.secrets, self.repeats = secrets, Repeats()
 
     def _open(self) -> Any:
         return open(self.baseFilename, self.mode, encoding=self.encoding, errors="replace", opener=_for_us_alone)
