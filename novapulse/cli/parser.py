@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novapulse import __version__
+from novapulse.cli.looking_back import ABOUT_EXPLAIN, ABOUT_PARITY
 from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options
 from novapulse.cli.words import rows, seconds, verb
 
@@ -28,18 +29,6 @@ it trades lies in the folder "demo" of the home folder, apart from anything of y
 --once proves all of it without a browser and exits; --json does the backtest alone.
 """
 
-_EXPLAIN = """\
-Say why a bar was traded, or why not.
-
-Name the run with the words that you gave to 'novapulse backtest', then the bar:
-what an account decides depends on everything that it trades.
-
-Without --at, --decision and --why-not it lists the last decisions of a ledger with their ids.
---decision ID makes a recorded decision of a ledger again, from ledger and lake, and
-compares it byte by byte; exit 1 when it does not come out the same. --why-not tells
-from a ledger on how many bars nothing was done, and why.
-"""
-
 _REPLAY = """\
 Run the whole engine over recorded bars, in virtual time and without faults: the
 trader, its orders, the simulated venue and the ledger, which is kept where --ledger
@@ -51,20 +40,6 @@ Serve the dashboards of this home folder with REST interface and live stream. It
 the ledger and writes commands into the inbox: the trader notices neither its start nor
 its end. The first start prints a one-time link that makes the first admin. Beyond this
 machine it wants TLS: put it behind a proxy and name the address with --origin.
-"""
-
-_PARITY = """\
-Climb the ladder from the decision core to the session, rung by rung, with counts, and
-with the cause of every difference: data, price, fill, fee, delay, gate, limits or restart.
-
-  1  folding decisions one by one = the kernel of the backtest, bit for bit
-  2  the whole engine in virtual time = the kernel, on every round trip
-  3  the replay of a recorded session = the session, record by record
-  4  with faults, the invariants hold: novapulse simulate
-
-Without --session a session is recorded on the spot, with a late bar, a pause and a
-restart in it. With it the bars and settings are the session's own, as it recorded them,
-and it is compared with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
 """
 
 _LIVE = """\
@@ -276,7 +251,7 @@ def _add_bias(commands: "Subparsers") -> None:
 
 
 def _add_explain(commands: "Subparsers") -> None:
-    parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain", _EXPLAIN)
+    parser = _leaf(commands, "explain", "say why a bar was traded, or why not", "explain", "explain", ABOUT_EXPLAIN)
     _add_run(parser)
     parser.add_argument("--of", metavar="S", help="the symbol whose bar it is, where the account trades several")
     which = parser.add_mutually_exclusive_group()
@@ -303,7 +278,7 @@ def _add_replay(commands: "Subparsers") -> None:
 
 def _add_parity(commands: "Subparsers") -> None:
     summary = "show that backtest, replay and session are the same"
-    parser = _leaf(commands, "parity", summary, "parity", "parity", _PARITY)
+    parser = _leaf(commands, "parity", summary, "parity", "parity", ABOUT_PARITY)
     _add_run(parser)
     parser.add_argument("--session", metavar="ID", help="a recorded session: number of its first record, or 'last'")
     parser.add_argument("--list", action="store_true", help="list the sessions of the ledger and compare nothing")
