@@ -192,7 +192,7 @@ def test_resume_does_not_end_a_halt_and_a_halt_that_is_not_cannot_be_ended() -> 
     assert breakers.operator(START, "halt").done
     refused = breakers.operator(START, "resume")
     assert not refused.done
-    assert "resume_from_halt" in refused.text
+    assert "resume-from-halt" in refused.text
     assert breakers.mode == Mode.HALTED
     assert breakers.operator(START, "resume_from_halt").done
     assert breakers.mode == Mode.NORMAL
