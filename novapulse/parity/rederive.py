@@ -20,15 +20,15 @@ from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Record
 from novapulse.core.postings import Book
-from novapulse.core.records import ACCOUNT, ACTION, BAR, CAPS, POSITION, REASON_TEXT, SIGNAL, Reason
+from novapulse.core.records import ACTION, BAR, CAPS, REASON_TEXT, SIGNAL, Reason
 from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.limits import in_force
-from novapulse.engine.ticks import decoded
 from novapulse.execution.rules import instrument_records, rules_record
 from novapulse.ledger.movements import FLOWS
 from novapulse.ledger.queries import FILLS
 from novapulse.market.lake import Lake
+from novapulse.parity.inputs import Inputs
 from novapulse.parity.kept import Entry, Kept, Session
 from novapulse.parity.sessions import bars_of, configuration_of
 from novapulse.risk.decide import decide
@@ -104,39 +104,6 @@ class Rederived:
     def is_shown(self) -> bool:
         """Whether everything could be made again and is the same to the bit."""
         return all(check.same for check in self.checks)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a decision saw, as its record holds it.
-
-    Attributes:
-        account: ACCOUNT.
-        position: POSITION.
-        bar: BAR.
-        signal: SIGNAL.
-        action: ACTION: what came of it.
-        group_exposure: Of the instrument's correlated group, quote.
-    """
-
-    account: Row
-    position: Row
-    bar: Row
-    signal: Row
-    action: Row
-    group_exposure: float
-
-    @classmethod
-    def of(cls, inputs: Mapping[str, str]) -> "Inputs":
-        """Read them; ValueError where the record is damaged."""
-        return cls(
-            decoded(inputs["account"], ACCOUNT),
-            decoded(inputs["position"], POSITION),
-            decoded(inputs["bar"], BAR),
-            decoded(inputs["signal"], SIGNAL),
-            decoded(inputs["action"], ACTION),
-            float.fromhex(inputs["group_exposure"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)

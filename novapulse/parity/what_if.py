@@ -12,7 +12,8 @@ from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.records import CAPS, REASON_TEXT, Mode, OrderKind, Reason, Verb
 from novapulse.core.records import Record as Row
-from novapulse.parity.rederive import Inputs, Rederived, decided
+from novapulse.parity.inputs import Inputs
+from novapulse.parity.rederive import Rederived, decided
 
 Told = dict[str, Any]
 

@@ -56,10 +56,15 @@ class Life:
 
     @property
     def decisions(self) -> list[Decision]:
-        """What was decided, in order."""
+        """What was decided, in order, but for exits that a quote beyond the stop asked for and the venue's stop did.
+
+        Whether such a quote is heard before the stop's execution is a race, with a crash and without one.
+        """
+        traded = {self.decision_of(fill.client_order_id) for fill in self.fills}
         return [
             (body["ts_close_ns"], body["decision_id"], body["verb"], body["reason"], body["units"], body["limit_price"])
             for body in (record.body for record in self.of("decision_taken"))
+            if body["reason"] != "EXIT_STOP" or body["decision_id"] in traded
         ]
 
     @property
