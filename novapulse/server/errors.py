@@ -28,7 +28,7 @@ from novapulse.strategies.votes import StrategyError
 
 _log = structlog.get_logger("novapulse.server")
 
-_WHERE = {"step_up_needed": "/account", "not_signed_in": "/login"}
+_WHERE = {"step_up_needed": "/confirm", "not_signed_in": "/login"}
 
 
 class Problem(BaseModel):

@@ -4,6 +4,7 @@ They are files, with the name of the house filled in; what they show comes by th
 """
 
 from importlib.resources import files
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -65,6 +66,14 @@ async def account(request: Request) -> Response:
     if await run_in_threadpool(visitor_of, request) is None:
         return RedirectResponse("/login?next=/account", 303)
     return _page("account")
+
+
+@router.get("/confirm")
+async def confirm(request: Request) -> Response:
+    """Take the password once more, and nothing else; the page it was wanted on comes as `next`."""
+    if await run_in_threadpool(visitor_of, request) is None:
+        return RedirectResponse(f"/login?next={quote(request.query_params.get('next', ''), safe='/')}", 303)
+    return _page("confirm")
 
 
 @router.get("/static/{name}")

@@ -71,8 +71,12 @@ class Looked:
         return self.page.locator(".npw-tiles .tile", has=self.page.locator(".label").get_by_text(label, exact=True))
 
     def holds(self) -> Any:
-        """Every button that acts."""
-        return self.page.locator(".npw-hold button")
+        """Every button that acts, but for those of the bar that is in reach on a phone."""
+        return self.page.locator(".npw-hold:not(.compact) button")
+
+    def reach(self) -> Any:
+        """The bar that keeps what cannot wait in reach on a phone."""
+        return self.page.locator(".np-reach")
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_a_planted_name_is_no_name(house: House) -> None:
     reason = {"all": True, "reason": SCRIPT}
     admin.post(f"{API}/control/pause", json=reason, headers={"idempotency-key": "planted 1"})
     assert admin.get(f"{API}/audit").json()[0]["arguments"]["reason"] == SCRIPT
-    for page in ("/login", "/welcome", "/account"):
+    for page in ("/login", "/welcome", "/account", "/confirm"):
         assert SCRIPT not in admin.get(page).text
 
 
@@ -181,11 +181,14 @@ def test_pages_are_there_for_who_has_none_yet(house: House, ana: Visitor) -> Non
         assert stranger.get(page).status_code == 200
     assert 'value="' not in stranger.get("/login").text, "no name is filled in"
     moved = {"/": "/login", "/account": "/login?next=/account", "/apps": "/apps/overview", "/apps/": "/apps/overview"}
+    wanted = "/apps/desk/%3Faccount_id%3Dmain%23hold-flatten"
+    moved |= {f"/confirm?next={wanted}": f"/login?next={wanted}", "/confirm": "/login?next="}
     for path, target in moved.items():
         assert stranger.get(path).headers["location"] == target
     assert stranger.get("/favicon.ico").headers["location"] == "/static/mark.svg"
     assert ana.get("/").headers["location"] == "/apps/overview"
-    assert ana.get("/account").status_code == 200
+    for path in ("/account", "/confirm"):
+        assert ana.get(path).status_code == 200
 
 
 def gauges(found: Overview) -> dict[str, float]:

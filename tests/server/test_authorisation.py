@@ -28,6 +28,7 @@ OPEN = {
     "GET /login": "the sign-in",
     "GET /welcome": "where one-time links lead",
     "GET /account": "leads to the sign-in; what it shows comes by the REST",
+    "GET /confirm": "leads to the sign-in; it is empty but for a field",
     "GET /static/{name}": "what pages are made of",
 }
 """Routes that say nothing of accounts and people, and why they are open. `/live` has a test of its own."""

@@ -97,7 +97,7 @@ def test_what_loosens_or_sells_wants_the_password_once_more(house: House, verb: 
     answer = send(house.browser(Role.OPERATOR), verb, body)
     assert answer.status_code == 403
     assert answer.json()["error"] == "step_up_needed"
-    assert (answer.json()["refused"], answer.json()["href"]) == ("give your password once more for that", "/account")
+    assert (answer.json()["refused"], answer.json()["href"]) == ("give your password once more for that", "/confirm")
     ana = house.browser(Role.OPERATOR, stepped_up=True)
     assert send(ana, verb, body, "press 0002").status_code == 202
     house.clock.wait(301)

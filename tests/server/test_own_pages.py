@@ -33,7 +33,7 @@ class Desk:
             route.fulfill(body=brand.MARK, content_type="image/svg+xml")
         elif path.startswith("/static/"):
             route.fulfill(path=FILES / path.removeprefix("/static/"))
-        elif path in ("/login", "/account"):
+        elif path in ("/login", "/account", "/confirm"):
             route.fulfill(path=FILES / f"{path[1:]}.html", content_type="text/html")
         elif path.startswith("/api/v1/"):
             said = route.request.post_data
@@ -78,6 +78,61 @@ WHERE = {
 @pytest.mark.parametrize(("wanted", "where"), WHERE.values(), ids=WHERE)
 def test_signing_in_leads_to_a_page_of_ours_and_nowhere_else(desk: Desk, wanted: str, where: str) -> None:
     assert desk.signed_in(wanted) == OURS + where
+
+
+CONFIRMED = {
+    "the page, its question and the button": (
+        "/apps/desk/%3Faccount_id%3Dmain%23hold-flatten",
+        "/apps/desk/?account_id=main#hold-flatten",
+    ),
+    "a path that reads as another server": ("/.//evil.example/x%23hold-flatten", HOME),
+    "another server": ("https://evil.example/apps/x", HOME),
+    "nothing": ("", HOME),
+}
+
+
+@pytest.mark.parametrize(("wanted", "where"), CONFIRMED.values(), ids=CONFIRMED)
+def test_the_small_page_asks_for_the_password_alone_and_goes_back_to_the_button(
+    desk: Desk, wanted: str, where: str
+) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/confirm?next={wanted}")
+    assert page.locator("input").count() == 1
+    assert page.evaluate("document.activeElement.id") == "password"
+    page.keyboard.type("violet kettle seven")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/confirm" not in url)
+    assert page.url == OURS + where
+    assert ("POST", "/session/step-up", {"password": "violet kettle seven"}) in desk.sent
+
+
+AGENTS = {
+    "Chrome 126 on Linux": (
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+    ),
+    "Edge 126 on Windows": (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) "
+        "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"
+    ),
+    "Safari on iPhone": (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) "
+        "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+    ),
+    "a program of somebody's own, of which nobody has heard, version 7 of it": (
+        "a program of somebody's own, of which nobody has heard, version 7 of it"
+    ),
+}
+
+
+def test_a_browser_is_named_as_people_call_it_and_nothing_of_it_is_cut(desk: Desk) -> None:
+    sessions = [
+        {"agent": agent, "address": "::1", "created_ns": 0, "is_this": False, "handle": str(at)}
+        for at, agent in enumerate(AGENTS.values())
+    ]
+    desk.context.route("**/api/v1/sessions", lambda route: route.fulfill(json=sessions))
+    desk.page.goto(f"{OURS}/account")
+    desk.page.wait_for_selector("#sessions tr")
+    assert desk.page.locator("#sessions td:first-child").all_inner_texts() == list(AGENTS)
 
 
 def test_having_confirmed_leads_back_to_where_one_came_from(desk: Desk) -> None:

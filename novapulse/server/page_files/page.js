@@ -58,6 +58,12 @@ on("login", async ({ name, password }) => {
   location.replace(after());
 });
 
+on("confirm", async ({ password }) => {
+  csrf = (await ask("GET", "/session")).csrf;
+  await ask("POST", "/session/step-up", { password });
+  location.replace(after());
+});
+
 on("welcome", async ({ name, password, again }) => {
   if (password !== again) throw new Error("the two passwords differ");
   await ask("POST", "/session/welcome", { token: location.hash.slice(1), name, password });
@@ -86,6 +92,17 @@ function row(cells, label, act) {
   return line;
 }
 
+// What people call a browser; what nobody knows is shown as it says itself, whole.
+function browserOf(agent) {
+  // Edge and Opera call themselves Chrome too, and nearly all of them Safari.
+  const browser = [/(Edg|OPR)\/(\d+)/, /(Firefox|FxiOS|CriOS|Chrome)\/(\d+)/, /(Safari)\//].map((one) => one.exec(agent)).find(Boolean);
+  const system = /iPhone|iPad|Android|Windows|Mac OS X|CrOS|Linux/.exec(agent);
+  const names = { Edg: "Edge", OPR: "Opera", FxiOS: "Firefox", CriOS: "Chrome" };
+  if (!browser) return agent;
+  const name = [names[browser[1]] ?? browser[1], browser[2]].filter(Boolean).join(" ");
+  return system ? `${name} on ${system[0].replace("Mac OS X", "macOS").replace("CrOS", "ChromeOS")}` : name;
+}
+
 async function fill() {
   const me = await ask("GET", "/session");
   csrf = me.csrf;
@@ -98,7 +115,7 @@ async function fill() {
   at("step-state").textContent = left > 0 ? `Confirmed for another ${left} min.` : "";
   const sessions = await ask("GET", "/sessions");
   at("sessions").replaceChildren(...sessions.map((one) => row(
-    [one.agent.slice(0, 60), one.address, moment(one.created_ns)], one.is_this ? "" : "End it",
+    [browserOf(one.agent), one.address, moment(one.created_ns)], one.is_this ? "" : "End it",
     one.is_this ? null : () => ask("DELETE", `/sessions/${encodeURIComponent(one.handle)}`))));
   const keys = (await ask("GET", "/keys")).filter((one) => !one.revoked_ns);
   at("keys").replaceChildren(...keys.map((one) => row(

@@ -1,7 +1,8 @@
 """What an operator can tell an account: buttons to hold, of which the server decides again when one is held.
 
 Invariants:
-- what tightens is offered whatever the reading says; what loosens is greyed where the reading proves it pointless;
+- what a reading of now proves to be pointless is greyed, with the reason; what is old or in doubt greys nothing, and
+  killing is never greyed;
 - a button says one thing for as long as the page is open: nothing changes under a finger.
 """
 
@@ -13,26 +14,10 @@ from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.rows import AlertState, OrderState
 from novapulse.monitor.values import plain
-from novapulse.ui.apps.frame import Page, html, note
+from novapulse.ui.apps.frame import Page, html, not_of_now, note
+from novapulse.ui.apps.offers import DOES, always, closing, flattening, loosening, pausing
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Tiles
-
-DOES = {
-    "pause": "No new risk; exits go on.",
-    "resume": "Entries are allowed again.",
-    "halt": "Nothing is sent but cancels; stops stay.",
-    "resume_from_halt": "The account trades again.",
-    "close": "Close what is held of it, at the market; the mode stays.",
-    "cancel": "Stops and exits stay.",
-    "flatten": "Close every position; then the account only reduces until it is resumed.",
-    "kill": "Close every position, then halt.",
-    "reconcile": "Ask the venue and compare it with the ledger.",
-    "adopt": "Book it as it is:",
-    "ignore": "Live with it:",
-    "acknowledge": "Say that it was seen.",
-    "limits": "Go by the configuration's limits again, from the next decision on.",
-}
-"""What a command does, in the words of its button."""
 
 _BREAKS_MAX = 4
 _ORDERS_MAX = 8
@@ -44,6 +29,9 @@ def urgent_commands(page: Page, symbol: str) -> str:
     pause = page.button("pause", "Hold to pause", DOES["pause"], calm=True)
     close = page.button("close", f"Hold to close {symbol}", DOES["close"], symbol=symbol)
     kill = page.button("kill", "Hold to kill", DOES["kill"])
+    page.on_accounts(lambda now: pause.show_state(pausing(now.accounts, not_of_now(now, now.accounts))))
+    page.on_accounts(lambda now: close.show_state(closing(now.accounts[0], symbol, not_of_now(now, now.accounts))))
+    page.on_account(lambda one: kill.show_state(always(one)))
     return _card(f"{page_account(page)}: act now", (pause, close, kill), wide=True)
 
 
@@ -51,16 +39,19 @@ def account_commands(page: Page) -> str:
     """Return the other commands of an account."""
     resume = page.button("resume", "Hold to resume", DOES["resume"], calm=True)
     wake = page.button("resume_from_halt", "Hold to end the halt", DOES["resume_from_halt"], calm=True)
-    buttons = (
+    plain_ones = (
         page.button("reconcile", "Hold to compare", DOES["reconcile"], calm=True),
         page.button("cancel", "Hold to cancel entries", DOES["cancel"], calm=True),
-        page.button("flatten", "Hold to flatten", DOES["flatten"]),
         page.button("halt", "Hold to halt", DOES["halt"]),
-        resume,
-        wake,
     )
-    page.on_account(lambda one: resume.show_state(_allowed(one, ("paused", "reduce_only"), "It is not paused.")))
-    page.on_account(lambda one: wake.show_state(_allowed(one, ("halted",), "It is not halted.")))
+    flatten = page.button("flatten", "Hold to flatten", DOES["flatten"])
+    for button in plain_ones:
+        page.on_account(partial(_show_always, button))
+    page.on_accounts(lambda now: flatten.show_state(flattening(now.accounts[0], not_of_now(now, now.accounts))))
+    page.on_account(lambda one: resume.show_state(loosening(one, ("paused", "reduce_only"), "It is not paused.")))
+    page.on_account(lambda one: wake.show_state(loosening(one, ("halted",), "It is not halted.")))
+    compare, cancel, halt = plain_ones
+    buttons = (compare, cancel, flatten, halt, resume, wake)
     return _card(f"{page_account(page)}: more commands", buttons)
 
 
@@ -206,14 +197,13 @@ def _show_seen(button: Hold, account: AccountState, alert: AlertState, reading: 
     button.show_state({"allowed": not why, "why": why})
 
 
+def _show_always(button: Hold, account: AccountState) -> None:
+    button.show_state(always(account))
+
+
 def page_account(page: Page) -> str:
     """Return the page's account in words."""
     return f"{page.account.exchange} · {page.account.account_id}" if page.account else "every account"
-
-
-def _allowed(account: AccountState, modes: tuple[str, ...], why: str) -> dict[str, object]:
-    pointless = account.proven and account.mode is not None and account.mode not in modes
-    return {"allowed": not pointless, "why": why}
 
 
 def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = (), *, wide: bool = False) -> str:

@@ -60,10 +60,12 @@ def page() -> mo.Html:
     beside = [*urgent, instruments, equity, alerts, breaks]
     if acts:
         beside += [account_commands(shown), break_commands(shown)]
+    # Where the columns stand below each other, what can be done comes before what was done.
+    later = f'<div class="np-later">{stack([fills, decisions])}</div>'
     return shown.shown(
         f'<div class="np-switches">{shown.switch()}{_instrument_links(shown, account, symbol)}</div>',
         tiles,
-        columns(stack([chart, positions, orders, fills, decisions]), stack(beside), widths="np-two-one"),
+        columns(stack([chart, positions, orders, later]), stack(beside), widths="np-two-one"),
     )
 
 

@@ -7,19 +7,22 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import marimo as mo
 
 from novapulse.brand import WORDMARK
 from novapulse.config import home_folder
+from novapulse.control.roles import ACTIONS
 from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
 from novapulse.monitor.home import NOT_RUN
+from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Live, StatusStrip
 
 CONTROL = "/api/v1/control"
 SESSION = "/api/v1/session"
+CONFIRM = "/confirm"
 CLOSING = frozenset({"flatten", "kill"})
 """Verbs after which accounts are to be flat; the button waits for the proof."""
 PROVE_S = 120.0
@@ -212,7 +215,15 @@ class Page:
         self.on_reading(deliver if self.account is None else of)
 
     def button(
-        self, verb: str, label: str, detail: str, *, calm: bool = False, of: AccountState | None = None, **more: Any
+        self,
+        verb: str,
+        label: str,
+        detail: str,
+        *,
+        calm: bool = False,
+        of: AccountState | None = None,
+        compact: bool = False,
+        **more: Any,
     ) -> Hold:
         """Return a button that must be held; for the page's account, or for all where it has none.
 
@@ -222,20 +233,52 @@ class Page:
             detail: What it does.
             calm: Whether it does no harm.
             of: Another account that is to obey.
+            compact: Whether it stands in the bar that is always in reach.
             more: What the command needs: `symbol`, `order`, `alert` or `set`.
         """
         about = of or self.account
         whom = {"exchange": about.exchange, "account_id": about.account_id} if about else {"all": True}
         body = {**whom, **more}
         prove_s = PROVE_S if verb in CLOSING else 0.0
-        url = f"{CONTROL}/{verb}"
+        named = [str(more[name]) for name in ("symbol", "order", "alert") if name in more]
+        wanted = {"session_url": SESSION, "confirm_url": CONFIRM} if ACTIONS[verb].step_up else {}
         return scope().own(
-            Hold(label=label, detail=detail, url=url, body=body, csrf=self.who.csrf, calm=calm, prove_s=prove_s)
+            Hold(
+                label=label,
+                detail=detail,
+                url=f"{CONTROL}/{verb}",
+                body=body,
+                csrf=self.who.csrf,
+                calm=calm,
+                compact=compact,
+                prove_s=prove_s,
+                anchor=quote("-".join(["hold", verb, *named])),
+                **wanted,
+            )
+        )
+
+    def _reach(self) -> str:
+        if not self.who.may_act or self.problem:
+            return ""
+        about = f"{self.account.exchange} · {self.account.account_id}" if self.account else "every account"
+        which = "" if self.account else " all"
+        pause = self.button("pause", f"Hold to pause{which}", DOES["pause"], calm=True, compact=True)
+        kill = self.button("kill", f"Hold to kill{which}", DOES["kill"], compact=True)
+
+        def offer(reading: Overview) -> None:
+            pause.show_state(pausing(reading.accounts, not_of_now(reading, reading.accounts)))
+            kill.show_state({"mode": pause.state["mode"]})
+
+        self.on_accounts(offer)
+        return (
+            f'<aside class="np-reach" aria-label="{escape(about)}: pause or kill"><p>{escape(about)}</p>'
+            f'<div class="np-reach-buttons">{html(pause)}{html(kill)}</div></aside>'
         )
 
     def shown(self, *parts: mo.Html | str) -> mo.Html:
         """Return the whole page, and begin to hand over readings."""
         self._show_strip(self.first)
+        top = self._header() + html(self._strip) + self._reach()
         delivers = tuple(self._deliver)
 
         def deliver(reading: Overview) -> None:
@@ -247,9 +290,7 @@ class Page:
 
         body = [_problem(self.problem)] if self.problem else list(parts)
         scope().pump(self.hub, deliver)
-        return mo.Html(
-            f'<div class="np-app">{self._header()}{html(self._strip)}{"".join(html(part) for part in body)}</div>'
-        )
+        return mo.Html(f'<div class="np-app">{top}{"".join(html(part) for part in body)}</div>')
 
     def switch(self, *, with_all: bool = False) -> str:
         """Return links to the same page about each account, and about all where it has such a view."""
@@ -271,9 +312,15 @@ class Page:
         about = f"{self.account.account_id} on {self.account.exchange}" if self.account else "all accounts"
         person = f'<a class="np-chip" href="/account">{escape(self.who.name)} · {escape(self.who.role)}</a>'
         who = person if self.who.is_served else '<span class="np-chip">read-only</span>'
+        ledger = (
+            f'<span class="np-chip" title="{escape(self.first.ledger_id)}&#10;{escape(self.first.ledger_place)}">'
+            f"ledger <code>{escape(self.first.ledger_id[:8])}</code></span>"
+            if self.first.ledger_id
+            else ""
+        )
         return (
             f'<header class="np-head np-app-head"><h1>{WORDMARK}</h1>'
-            f'<span class="np-title">{escape(title)} · {escape(about)}</span>{who}</header>{nav}'
+            f'<span class="np-title">{escape(title)} · {escape(about)}</span>{ledger}{who}</header>{nav}'
         )
 
     def _show_strip(self, reading: Overview) -> None:
@@ -300,6 +347,7 @@ class Page:
                 },
                 "accounts": accounts,
                 "ledger_id": reading.ledger_id,
+                "ledger_named": self.first.ledger_id,
                 "ledger_place": reading.ledger_place,
             }
         )

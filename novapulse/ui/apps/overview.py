@@ -9,8 +9,8 @@ import marimo as mo
 
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
-from novapulse.ui.apps.commands import DOES
 from novapulse.ui.apps.frame import Page, actions, columns, not_of_now, note, stack
+from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, unproven
 from novapulse.ui.widgets import Equity, Positions, Rows, Tiles
 
@@ -57,11 +57,10 @@ def page() -> mo.Html:
     shown.on_reading(lambda reading: _show_curves(reading, curves))
     beside: list[object] = [alerts]
     if shown.who.may_act:
-        buttons = (
-            shown.button("pause", "Hold to pause all", DOES["pause"], calm=True),
-            shown.button("kill", "Hold to kill all", DOES["kill"]),
-        )
-        beside.insert(0, actions("Every account", buttons))
+        pause = shown.button("pause", "Hold to pause all", DOES["pause"], calm=True)
+        kill = shown.button("kill", "Hold to kill all", DOES["kill"])
+        shown.on_reading(lambda now: pause.show_state(pausing(now.accounts, not_of_now(now, now.accounts))))
+        beside.insert(0, actions("Every account", (pause, kill)))
     return shown.shown(
         tiles,
         columns(stack([accounts, positions]), stack(beside), widths="np-two-one"),

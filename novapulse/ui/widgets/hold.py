@@ -24,7 +24,11 @@ class Hold(Live):
     `results_url` + `/proof` is asked, which answers `{"flat": bool, "accounts": [{"exchange", "account_id", "flat",
     "reasons": [...]}]}`, and ends as "Proven flat" or, when the time is over, as "NOT proven flat" with the reasons.
 
-    State: where wanted `label`, `detail`, `body` (laid over the trait), `allowed` and, when it is false, `why`.
+    What wants the password once more (`confirm_url`) says so before it is held, for as long as `session_url` says that
+    the password was not given just now. The link names the page and the button to come back to as `next`.
+
+    State: where wanted `label`, `detail`, `body` (laid over the trait), `allowed` and, when it is false, `why`; and
+    `mode`: once that is another than after the last press, the press's yes or no is taken away.
 
     Attributes:
         url: Address of this site to POST to.
@@ -34,6 +38,10 @@ class Hold(Live):
         detail: What it does, under the button.
         calm: Whether it looks like a thing that does no harm.
         prove_s: Seconds to go on asking whether the accounts are flat; 0 for a command that closes nothing.
+        compact: Whether it shows the button alone while there is nothing to tell, for a bar that is always in reach.
+        anchor: Its place on the page, as it stands behind the `#` of an address; one is brought there.
+        session_url: Address that tells as `step_up_until_ns` until when the password counts as just given.
+        confirm_url: Page that takes the password once more; empty where none is wanted.
         outcome: `{"kind": ..., "text": ...}` of the last press, for display alone; the kind is "yes", "no", "doubt",
             "closing", "flat" or "open".
     """
@@ -48,4 +56,8 @@ class Hold(Live):
     detail = traitlets.Unicode("").tag(sync=True)
     calm = traitlets.Bool(False).tag(sync=True)
     prove_s = traitlets.Float(0.0).tag(sync=True)
+    compact = traitlets.Bool(False).tag(sync=True)
+    anchor = traitlets.Unicode("").tag(sync=True)
+    session_url = traitlets.Unicode("").tag(sync=True)
+    confirm_url = traitlets.Unicode("").tag(sync=True)
     outcome = traitlets.Dict().tag(sync=True)

@@ -59,7 +59,12 @@ class Drawn:
 
     @property
     def holds(self) -> list[Hold]:
-        return [one for one in self.widgets if isinstance(one, Hold)]
+        return [one for one in self.widgets if isinstance(one, Hold) and not one.compact]
+
+    @property
+    def reach(self) -> list[Hold]:
+        """The buttons of the bar that is always in reach on a phone."""
+        return [one for one in self.widgets if isinstance(one, Hold) and one.compact]
 
     @property
     def chart(self) -> Candles:

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from novapulse.monitor import Overview, read_home
-from novapulse.monitor.rows import AlertState, BreakState, OrderState
+from novapulse.monitor.rows import AlertState, BreakerState, BreakState, OrderState
+from novapulse.ui.apps.frame import OF_ONE_ACCOUNT
 from novapulse.ui.widgets import StatusStrip
-from tests.ui.apps.conftest import VIEWS, Look, changed, position
+from tests.ui.apps.conftest import VIEWS, Drawn, Look, changed, position
 
 PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -20,7 +22,8 @@ def test_who_may_only_look_gets_no_button_anywhere(left_home: Path, look: Look, 
     for name in VIEWS:
         drawn = look(name, left_home, role)
         assert not drawn.problem
-        assert drawn.holds == [], name
+        assert drawn.holds == drawn.reach == [], name
+        assert "np-reach" not in drawn.html, name
         assert "marimo-button" not in drawn.html, name
         assert "What people did" not in [one.label for one in drawn.widgets], name
 
@@ -86,6 +89,130 @@ def test_the_buttons_of_a_desk_name_its_account_and_no_other(left_home: Path, lo
     # What the ledger cannot prove now forbids nothing.
     drawn.deliver(changed(read_home(left_home), proven=False))
     assert verbs["resume_from_halt"].state["allowed"] is True
+
+
+MINE = {"exchange": "kraken", "account_id": "second"}
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_pause_and_kill_are_in_reach_of_an_operator_on_every_page_for_what_it_is_about(
+    left_home: Path, look: Look, name: str
+) -> None:
+    for asked in ({}, MINE):
+        drawn = look(name, left_home, "operator", **asked)
+        alone = {"exchange": "coinbase", "account_id": "main"} if name in OF_ONE_ACCOUNT else {"all": True}
+        about = MINE if asked and name != "overview" else alone
+        assert [(one.url, dict(one.body), one.csrf) for one in drawn.reach] == [
+            ("/api/v1/control/pause", about, "token"),
+            ("/api/v1/control/kill", about, "token"),
+        ]
+        whose = "every account" if "all" in about else f"{about['exchange']} · {about['account_id']}"
+        assert f'<aside class="np-reach" aria-label="{whose}: pause or kill"><p>{whose}</p>' in drawn.html
+    assert look(name, left_home, "operator", exchange="kraken", account_id="nobody").reach == []
+
+
+def offered(drawn: Drawn) -> dict[str, tuple[bool, str]]:
+    """Whether each button may be held, and why not."""
+    return {
+        one.url.rpartition("/")[2]: (one.state.get("allowed", True), one.state.get("why", "")) for one in drawn.holds
+    }
+
+
+YES = (True, "")
+FLAT: dict[str, Any] = {
+    "mode": "normal",
+    "proven": True,
+    "positions": (),
+    "orders": (),
+    "open_orders": 0,
+    "unknown_orders": 0,
+    "open_breaks": 0,
+    "breakers": (),
+    "reasons": (),
+}
+
+
+def lived(reading: Overview, **changes: Any) -> Overview:
+    """A reading of a trader that runs, of accounts that are flat but for what is given."""
+    return replace(changed(reading, **{**FLAT, **changes}), trader=replace(reading.trader, running=True))
+
+
+NOTHING = (False, "Nothing of BTC/USD is held.")
+OFFERS: dict[str, tuple[dict[str, Any], tuple[bool, str], tuple[bool, str], bool]] = {
+    "flat": ({}, YES, NOTHING, False),
+    "paused": ({"mode": "paused"}, (False, "It is paused already."), NOTHING, False),
+    "halted": ({"mode": "halted"}, (False, "It is halted already."), NOTHING, False),
+    "not known in which mode": ({"mode": None}, YES, YES, True),
+    "held": ({"positions": (position("BTC/USD", Decimal(100)),)}, YES, YES, True),
+    "another is held": ({"positions": (position("ETH/USD", Decimal(100)),)}, YES, NOTHING, True),
+    "an order whose outcome is not known": ({"unknown_orders": 1}, YES, YES, True),
+    "an open difference": ({"open_breaks": 1}, YES, YES, True),
+    "what is not proven": ({"proven": False, "mode": "paused"}, YES, YES, True),
+}
+
+
+@pytest.mark.parametrize(("known", "pause", "close", "is_something_held"), OFFERS.values(), ids=OFFERS)
+def test_what_a_reading_of_now_proves_pointless_is_greyed_with_the_reason_and_killing_never(
+    left_home: Path,
+    look: Look,
+    known: dict[str, Any],
+    pause: tuple[bool, str],
+    close: tuple[bool, str],
+    is_something_held: bool,
+) -> None:
+    drawn = look("desk", left_home, "operator", **MINE, symbol="BTC/USD")
+    reading = read_home(left_home)
+    drawn.deliver(lived(reading, **known))
+    told = offered(drawn)
+    assert (told["pause"], told["close"]) == (pause, close)
+    assert told["flatten"] == (YES if is_something_held else (False, "Nothing is held, and nothing works."))
+    assert told["kill"] == told["halt"] == YES
+    in_reach, kill = drawn.reach
+    assert (in_reach.state["allowed"], in_reach.state["why"]) == pause
+    assert "allowed" not in kill.state
+    # A trader that does not run may hold what its ledger does not know yet.
+    drawn.deliver(replace(lived(reading, **known), trader=replace(reading.trader, running=False)))
+    assert offered(drawn)["pause"] == offered(drawn)["close"] == offered(drawn)["flatten"] == YES
+
+
+def test_an_operator_may_pause_what_only_a_breaker_has_paused(left_home: Path, look: Look) -> None:
+    drawn = look("desk", left_home, "operator", **MINE)
+    stale = BreakerState(1, 1, "stale_bars", "", "paused", "no bar")
+    drawn.deliver(lived(read_home(left_home), mode="paused", breakers=(stale,)))
+    assert offered(drawn)["pause"] == YES
+
+
+def test_all_can_be_paused_until_every_account_is(left_home: Path, look: Look) -> None:
+    drawn = look("overview", left_home, "operator")
+    paused = lived(read_home(left_home), mode="paused")
+    first, *others = paused.accounts
+    for mode, told in (("normal", YES), ("halted", (False, "All are halted or paused already."))):
+        drawn.deliver(replace(paused, accounts=(replace(first, mode=mode), *others)))
+        assert offered(drawn)["pause"] == told
+        assert (drawn.reach[0].state["allowed"], drawn.reach[0].state["why"]) == told
+    assert offered(drawn)["kill"] == YES
+
+
+def test_what_wants_the_password_once_more_leads_to_where_it_is_given(left_home: Path, look: Look) -> None:
+    drawn = look("desk", left_home, "operator", **MINE)
+    wants = {one.url.rpartition("/")[2] for one in drawn.holds if one.confirm_url}
+    assert wants == {"flatten", "resume", "resume_from_halt"}
+    assert {(one.confirm_url, one.session_url) for one in drawn.holds if one.confirm_url} == {
+        ("/confirm", "/api/v1/session")
+    }
+    anchors = [one.anchor for one in (*drawn.holds, *drawn.reach)]
+    assert "hold-flatten" in anchors
+
+
+def test_the_head_names_the_ledger_and_the_strip_no_second_time(left_home: Path, look: Look) -> None:
+    """A bug: a chip of the strip stood alone on a line of its own."""
+    drawn = look("risk", left_home, "viewer")
+    reading = read_home(left_home)
+    assert f"ledger <code>{reading.ledger_id[:8]}</code>" in drawn.html.partition("</header>")[0]
+    (strip,) = [one for one in drawn.widgets if isinstance(one, StatusStrip)]
+    assert strip.state["ledger_named"] == strip.state["ledger_id"] == reading.ledger_id
+    drawn.deliver(replace(reading, ledger_id="another"))
+    assert (strip.state["ledger_named"], strip.state["ledger_id"]) == (reading.ledger_id, "another")
 
 
 def test_the_overview_is_about_every_account_wherever_somebody_comes_from(left_home: Path, look: Look) -> None:

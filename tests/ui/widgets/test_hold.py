@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -32,7 +33,7 @@ class Server:
 def add(page: WidgetPage, **traits: Any) -> Any:
     widget = Hold(label="Hold to halt", url="/halt", csrf="token-1", body={"verb": "halt"}, hold_s=0.3)
     page.add("hold", widget, **traits)
-    return page.page.locator("#hold button")
+    return page.page.locator("#hold button:not(.away)")
 
 
 def outcome(page: WidgetPage, kind: str) -> str:
@@ -151,7 +152,9 @@ def test_a_refusal_is_no_doubt_and_says_where_to_confirm(page: WidgetPage):
     Server(page, {"refused": "confirm who you are first", "href": "/step-up"}, status=403)
     press(page, button)
     assert "confirm who you are first" in outcome(page, "no")
-    assert (page.page.locator("#hold .outcome a").get_attribute("href") or "").endswith("/step-up")
+    assert (page.page.locator("#hold .outcome a").get_attribute("href") or "").startswith(
+        f"{page.page.evaluate('location.origin')}/step-up?next=%2F"
+    )
     page.problems.clear()
 
 
@@ -179,3 +182,79 @@ def test_who_may_only_look_is_told_so(page: WidgetPage):
     assert server.asked == []
     assert page.page.locator("#hold .hint").inner_text() == "viewers cannot halt"
     assert button.get_attribute("aria-disabled") == "true"
+
+
+def test_what_was_done_is_taken_away_once_the_account_has_moved_on(page: WidgetPage):
+    """A bug: "Done ... normal" stood beside an account that had been halted since."""
+    button = add(page)
+    Server(page, DONE)
+    page.tell("hold", {"mode": "paused"})
+    button.focus()
+    page.page.keyboard.down(" ")
+    assert "kraken · main" in outcome(page, "yes")
+    page.page.keyboard.up(" ")
+    page.tell("hold", {"mode": "normal"})
+    page.page.wait_for_timeout(4300)
+    assert page.page.locator("#hold .outcome.yes").count() == 1, "that is what the press itself brought about"
+    page.tell("hold", {"mode": "normal", "why": "the same mode"})
+    assert page.page.locator("#hold .outcome.yes").count() == 1
+    page.tell("hold", {"mode": "halted"})
+    page.page.locator("#hold .outcome:empty").wait_for(state="attached")
+
+
+def test_what_is_in_doubt_stays_whatever_the_account_does(page: WidgetPage):
+    button = add(page)
+    Server(page, {}, status=200)
+    page.tell("hold", {"mode": "normal"})
+    button.focus()
+    page.page.keyboard.down(" ")
+    outcome(page, "doubt")
+    page.page.keyboard.up(" ")
+    page.page.wait_for_timeout(4300)
+    page.tell("hold", {"mode": "halted"})
+    page.page.wait_for_timeout(200)
+    outcome(page, "doubt")
+
+
+@pytest.mark.parametrize(("until_ns", "is_needed"), [(0, True), (2**62, False), ("no number", False)])
+def test_it_says_before_it_is_held_that_the_password_is_wanted_once_more(
+    page: WidgetPage, until_ns: Any, is_needed: bool
+):
+    asked = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request)
+        route.fulfill(body=json.dumps({"step_up_until_ns": until_ns}), content_type="application/json")
+
+    page.answers["/session"] = answer
+    add(page, session_url="/session", confirm_url="/confirm", anchor="hold-halt")
+    page.page.wait_for_timeout(300)
+    assert len(asked) == 1
+    link = page.page.locator("#hold .needs a")
+    assert link.count() == is_needed
+    if is_needed:
+        assert page.page.locator("#hold .needs").inner_text() == "Needs your password once more: give it now."
+        here = page.page.evaluate("location.pathname + location.search")
+        came = parse_qs(urlsplit(link.get_attribute("href") or "").query)
+        assert came == {"next": [f"{here}#hold-halt"]}
+
+
+def test_in_a_bar_it_is_the_button_alone_until_there_is_something_to_tell(page: WidgetPage):
+    button = add(page, compact=True)
+    Server(page, DONE)
+    page.page.evaluate("document.getElementById('hold').style.cssText = 'position: fixed; inset: auto 0 0'")
+    hint = page.page.locator("#hold .hint")
+    assert hint.bounding_box()["width"] <= 1
+    page.tell("hold", {"allowed": False, "why": "It is paused already."})
+    page.page.locator("#hold .telling").wait_for()
+    assert hint.bounding_box()["width"] > 50
+    page.tell("hold", {})
+    page.page.locator("#hold .compact:not(.telling)").wait_for()
+    page.page.mouse.move(0, 0)
+    button.focus()
+    page.page.keyboard.down(" ")
+    outcome(page, "yes")
+    page.page.keyboard.up(" ")
+    page.page.get_by_role("button", name="Put this away").click()
+    assert page.page.locator("#hold .outcome:empty").count() == 1
+    assert page.page.evaluate("document.getElementById('hold').shadowRoot.activeElement.textContent") == "Hold to halt"

@@ -215,7 +215,7 @@ def test_a_kill_that_is_refused_tells_what_is_held(page: WidgetPage):
     proof = closing(page, {"flat": False, "accounts": [HELD]}, told={**OBEYED, "accounts": [said]})
     words = outcome(page, "open")
     assert words.startswith("NOT proven flat")
-    assert "1 of 1 accounts refused; 1 of 1 accounts are not proven flat" in words
+    assert "the account refused; the account is not proven flat" in words
     assert "the ledger holds 0.5 BTC" in words
     assert len(proof.asked) == 1, "nothing is being closed: nothing is waited for"
 

@@ -49,13 +49,15 @@ function reasonOf(error: unknown): string {
   return error instanceof SyntaxError ? "the answer could not be read" : "the server could not be reached";
 }
 
+const someOf = (some: number, all: number): string => (all === 1 ? "the account" : `${some} of ${all} accounts`);
+
 function concluded(answer: Plain, results_url: string | null): Outcome {
   const accounts = results(answer);
   const open = accounts.filter((one) => one.kind === "doubt").length;
   if (answer["done"] !== true) return { ...doubt(`no result within ${RESULTS_MS_MAX / 1000} s`), accounts };
-  if (open > 0) return { ...doubt(`${open} of ${accounts.length} accounts did not say what they did`), accounts };
+  if (open > 0) return { ...doubt(accounts.length === 1 ? "the account did not say what it did" : `${open} of ${accounts.length} accounts did not say what they did`), accounts };
   const refused = accounts.filter((one) => one.kind === "no").length;
-  const words = refused > 0 ? `${refused} of ${accounts.length} accounts refused` : text(answer["text"]);
+  const words = refused > 0 ? `${someOf(refused, accounts.length)} refused` : text(answer["text"]);
   return { kind: refused > 0 ? "no" : "yes", text: words, accounts, href: null, results: results_url };
 }
 
@@ -105,7 +107,7 @@ function proofOf(answer: Plain, results_url: string): Outcome {
   });
   const open = accounts.filter((one) => one.kind !== "yes").length;
   const isFlat = answer["flat"] === true && open === 0;
-  const words = isFlat ? "ledger and trader agree" : `${open} of ${accounts.length} accounts are not proven flat`;
+  const words = isFlat ? "ledger and trader agree" : `${someOf(open, accounts.length)} ${accounts.length === 1 ? "is" : "are"} not proven flat`;
   return { kind: isFlat ? "flat" : "open", text: words, accounts, href: null, results: results_url };
 }
 

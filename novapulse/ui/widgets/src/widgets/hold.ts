@@ -1,6 +1,7 @@
 // A button that must be held: display and request only. The server decides, and nothing goes through the kernel.
 
 import { asked, proven, type Outcome } from "../asking";
+import { Confirming, withWayBack } from "../confirming";
 import { h, linked, tell } from "../dom";
 import { holdable } from "../holding";
 import { plain, text, widget, type Place, type Plain } from "../live";
@@ -15,28 +16,42 @@ const HEADS: Record<Outcome["kind"], string> = {
   doubt: "STATE UNKNOWN: look before you press again",
 };
 
+/** How long the pages may take to show what a command brought about: a later change of the mode is news. */
+const SETTLES_MS = 4000;
+
 class Button {
   private readonly words = h("span");
   private readonly button = h("button", "", h("i"), this.words);
   private readonly hint = h("p", "hint");
   private readonly outcome = h("div", "outcome");
+  private readonly confirming: Confirming;
+  private readonly anchor: string;
+  private readonly compact: boolean;
   private readonly seconds: number;
   private readonly forget: () => void;
   private given: Plain = {};
   private busy = false;
   private presses = 0;
   private told = "";
+  private settling = 0;
+  /** The mode under which the last outcome stands; null while it settles, or nothing stands there. */
+  private stands: string | null = null;
 
   constructor(private readonly place: Place) {
     this.seconds = Math.max(0.3, Number(place.model.get("hold_s") ?? 1.2));
     this.button.type = "button";
     this.button.style.setProperty("--hold", `${this.seconds}s`);
-    this.hint.id = `np-hint-${Math.random().toString(36).slice(2)}`;
-    this.button.setAttribute("aria-describedby", this.hint.id);
+    this.confirming = new Confirming(place.model);
+    this.anchor = text(place.model.get("anchor"));
+    this.compact = place.model.get("compact") === true;
+    place.root.classList.toggle("compact", this.compact);
+    const mark = Math.random().toString(36).slice(2);
+    [this.hint.id, this.confirming.words.id] = [`np-hint-${mark}`, `np-needs-${mark}`];
+    this.button.setAttribute("aria-describedby", `${this.confirming.words.id} ${this.hint.id}`);
     this.outcome.setAttribute("role", "alert");
     if (place.model.get("calm")) place.root.classList.add("calm");
     place.head.replaceChildren();
-    place.body.append(this.button, this.hint, this.outcome);
+    place.body.append(this.button, this.confirming.words, this.hint, this.outcome);
     this.forget = holdable(this.button, this.seconds * 1000, {
       ready: () => !this.busy && this.allowed(),
       began: () => {
@@ -51,15 +66,25 @@ class Button {
       askAgain: () => this.sayHint(`Press once more within 8 s to confirm: ${this.label()}`),
     });
     this.show({});
+    if (this.anchor && location.hash === `#${this.anchor}`) requestAnimationFrame(() => this.comeBack());
+  }
+
+  /** Somebody comes back for this button: it is shown, and has the focus. */
+  private comeBack(): void {
+    this.button.focus({ preventScroll: true });
+    this.button.scrollIntoView({ block: "center" });
   }
 
   show(state: Plain): void {
     this.given = state;
+    if (this.stands !== null && this.stands !== text(state["mode"])) this.clear();
     if (!this.busy && !this.button.classList.contains("held")) this.rest();
   }
 
   close(): void {
     this.presses = -1;
+    clearTimeout(this.settling);
+    this.confirming.close();
     this.forget();
   }
 
@@ -71,8 +96,16 @@ class Button {
     return this.given["allowed"] !== false;
   }
 
-  private sayHint(words: string): void {
+  private sayHint(words: string, isNews = true): void {
     tell(this.hint, words);
+    this.place.root.classList.toggle("telling", isNews);
+  }
+
+  private clear(): void {
+    clearTimeout(this.settling);
+    this.stands = null;
+    this.outcome.className = "outcome";
+    this.outcome.replaceChildren();
   }
 
   private rest(): void {
@@ -82,7 +115,8 @@ class Button {
     const usual = `Hold ${this.seconds} s: finger, mouse or space key.`;
     const detail = text(this.given["detail"]) || text(this.place.model.get("detail"));
     this.button.title = usual;
-    this.sayHint(this.allowed() ? detail || usual : text(this.given["why"]) || "You may look, not act.");
+    const allowed = this.allowed();
+    this.sayHint(allowed ? detail || usual : text(this.given["why"]) || "You may look, not act.", !allowed);
   }
 
   private async send(): Promise<void> {
@@ -92,7 +126,7 @@ class Button {
     this.rest();
     tell(this.words, "Sending …");
     this.sayHint("The button answers again when the outcome is known.");
-    this.outcome.replaceChildren();
+    this.clear();
     const body = { ...plain(model.get("body")), ...plain(this.given["body"]) };
     const came = await asked(text(model.get("url")), text(model.get("csrf")), body, (known) => this.tellOutcome(known));
     this.busy = false;
@@ -119,6 +153,9 @@ class Button {
     this.tellOutcome(came);
     model.set("outcome", { kind: came.kind, text: came.text });
     model.save_changes();
+    if (came.href) void this.confirming.look();
+    // What is in doubt, or not proven, stays until somebody has dealt with it.
+    if (came.kind === "yes" || came.kind === "no") this.settling = window.setTimeout(() => (this.stands = text(this.given["mode"])), SETTLES_MS);
   }
 
   private tellOutcome(came: Outcome): void {
@@ -130,8 +167,21 @@ class Button {
     const words = [came.text, at].filter(Boolean).join(", ");
     this.outcome.className = `outcome ${came.kind}`;
     this.outcome.replaceChildren(h("strong", "", HEADS[came.kind]), h("span", "", words));
-    if (came.href) this.outcome.append(" ", linked(came.href, "", "Confirm who you are"));
+    if (came.href) this.outcome.append(" ", linked(withWayBack(came.href, this.anchor), "", "Confirm who you are"));
     if (rows.length > 0) this.outcome.append(h("ul", "", ...rows));
+    if (this.compact) this.outcome.append(this.away());
+  }
+
+  /** What lies over a page can be put away. */
+  private away(): HTMLElement {
+    const away = h("button", "away", "×");
+    away.type = "button";
+    away.setAttribute("aria-label", "Put this away");
+    away.addEventListener("click", () => {
+      this.clear();
+      this.button.focus();
+    });
+    return away;
   }
 }
 

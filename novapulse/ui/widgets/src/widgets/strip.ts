@@ -94,8 +94,9 @@ export default widget("strip", (place) => {
         ["trader", { ...trader, trader: "Trader" }],
         ...accounts.map((one): [string, Plain] => [JSON.stringify([one["exchange"], one["account_id"]]), one]),
       ]);
-      all.append(ledger);
       const id = text(state["ledger_id"]);
+      // The head of the page names the ledger already, unless it has become another one.
+      if (!id || id !== text(state["ledger_named"])) all.append(ledger);
       tell(code, id ? id.slice(0, 8) : "not known");
       ledger.title = [id, text(state["ledger_place"])].filter(Boolean).join("\n");
       const said = (whose: string, one: Plain): HTMLElement[] =>
