@@ -21,6 +21,7 @@ from novapulse.parity.kept import Kept, KeptError
 from novapulse.parity.rederive import Rederived, reason_text, rederive
 from novapulse.parity.sessions import configuration_of
 from novapulse.research.inputs import checked_strategies, lake_with
+from novapulse.ui.apps.tables import signed
 from novapulse.ui.jobs import Job, Reporter
 
 _log = structlog.get_logger("novapulse.ui")
@@ -193,7 +194,7 @@ def _followed(kind: str, body: dict[str, Any]) -> str:
         return f"order {name} was filled"
     if kind == "round_trip_closed":
         reason = REASON_TEXT[Reason[body["exit_reason"]]]
-        return f"round trip {body['number']} closed: {reason}, {float.fromhex(body['r_multiple']):+.2f} R"
+        return f"round trip {body['number']} closed: {reason}, {signed(float.fromhex(body['r_multiple']), 2)} R"
     if kind == "entry_unfilled":
         return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
     return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"

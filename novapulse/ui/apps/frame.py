@@ -288,7 +288,7 @@ class Page:
             for one in delivers:
                 one(reading)
 
-        body = [_problem(self.problem)] if self.problem else list(parts)
+        body = [_problem(self.problem), self._accounts_there()] if self.problem else list(parts)
         scope().pump(self.hub, deliver)
         return mo.Html(f'<div class="np-app">{top}{"".join(html(part) for part in body)}</div>')
 
@@ -301,6 +301,10 @@ class Page:
         if with_all:
             links.insert(0, ("all accounts", f"/apps/{self.name}/" if self.who.is_served else "?", mine is None))
         return chips("Account", links)
+
+    def _accounts_there(self) -> str:
+        links = [(f"{one.exchange} · {one.account_id}", self.here(one), False) for one in self.first.accounts]
+        return chips("Go to", links) if links else ""
 
     def _header(self) -> str:
         links = "".join(

@@ -12,6 +12,7 @@ import marimo as mo
 from novapulse.control import audit as audits
 from novapulse.control.storage import FILE, ControlError, Storage
 from novapulse.core.ports import JournalError
+from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.monitor import Overview, entries
 from novapulse.monitor.entries import EntryState, UnknownEntryError
 from novapulse.monitor.state import LedgerHealth
@@ -65,7 +66,7 @@ _AUDIT: Columns = (
     {"key": "text", "label": "why not", "wide": True},
     {"key": "command_id", "label": "command"},
 )
-_NAMES, _WORDS = ("verb", "reason", "status", "exit_reason"), ("why", "key", "text")
+_NAMES, _WORDS = ("verb", "reason", "status", "exit_reason"), ("why", "text")
 _NAMED = (("order", "client_order_id"), ("decision", "decision_id"))
 
 
@@ -96,7 +97,7 @@ def tiles_of(reading: Overview) -> list[dict[str, Any]]:
         {
             "label": "entries",
             "value": str(reading.head_seq),
-            "plain": True,
+            "digits": 0,
             "note": f"the last one {moment(reading.head_ns)}",
         },
         {"label": "ledger", "value": reading.ledger_id[:8], "plain": True, "note": reading.ledger_place},
@@ -132,7 +133,7 @@ def moved_of(one: EntryState) -> str:
     moved: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for leg in one.legs:
         moved[leg.book, leg.asset] += leg.amount
-    return ", ".join(f"{book} {amount:+f} {asset}" for (book, asset), amount in moved.items() if amount)
+    return ", ".join(f"{book} {_signed(amount)} {asset}" for (book, asset), amount in moved.items() if amount)
 
 
 def about_of(one: EntryState) -> str:
@@ -140,10 +141,19 @@ def about_of(one: EntryState) -> str:
     body = one.body
     instrument = body.get("instrument")
     words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
-    words += [str(body[name]).lower().replace("_", " ") for name in _NAMES if isinstance(body.get(name), str)]
+    words += [_named(body[name]) for name in _NAMES if isinstance(body.get(name), str)]
+    words += [str(body["key"]).replace(":", " ").replace("_", " ")] if body.get("key") else []
     words += [_told(body[name]) for name in _WORDS if body.get(name)]
     words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
     return ", ".join(words)
+
+
+def _signed(amount: Decimal) -> str:
+    return f"{amount:+f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _named(name: str) -> str:
+    return REASON_TEXT[Reason[name]] if name in Reason.__members__ else name.lower().replace("_", " ")
 
 
 def _told(value: Any) -> str:

@@ -95,8 +95,8 @@ def chart(came: Came[Scene]) -> Any:
     candles.stale_s = 0.0
     candles.show_fills(_fills(scene))
     candles.show_lines(_lines(scene))
-    close_ns = int(scene.found.record.body["ts_close_ns"])
-    candles.show_regimes([{"name": "decided here", "from_ns": close_ns, "to_ns": close_ns}])
+    if close_ns := int(scene.found.record.body["ts_close_ns"]):
+        candles.show_moment(close_ns, "decided here")
     return candles
 
 

@@ -100,7 +100,16 @@ class Candles(Streamed):
             ],
         )
 
-    def _annotate(self, what: str, shown: list[Any]) -> None:
+    def show_moment(self, ts_ns: int, name: str) -> None:
+        """Mark the bar that the chart is about, and bring it to the middle.
+
+        Args:
+            ts_ns: Its close.
+            name: What is said of it, such as "decided here".
+        """
+        self._annotate("marked", {"time": _seconds(ts_ns), "name": name})
+
+    def _annotate(self, what: str, shown: object) -> None:
         with self._one_at_a_time:
             self._annotations = {**self._annotations, what: shown}
             self.show_state(self._annotations)

@@ -56,6 +56,10 @@ def test_an_unknown_account_is_an_error_and_nobody_elses_figures(
     assert "main at coinbase, main at kraken, second at kraken" in drawn.problem
     (strip,) = drawn.widgets
     assert isinstance(strip, StatusStrip)
+    there = {
+        f"/apps/{name}/?exchange={one.exchange}&account_id={one.account_id}" for one in read_home(left_home).accounts
+    }
+    assert there <= set(drawn.links)
 
 
 def test_planted_markup_stays_text(left_home: Path, look: Look) -> None:

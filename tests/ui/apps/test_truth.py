@@ -17,7 +17,7 @@ from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState
 from novapulse.monitor.state import LedgerHealth, Life
 from novapulse.ui.apps import journal
 from novapulse.ui.apps.chart import Chart, lines_of
-from novapulse.ui.apps.commands import DOES
+from novapulse.ui.apps.offers import DOES
 from novapulse.ui.apps.overview import CURVES_MAX
 from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip
 from tests.engine.scene import opened
@@ -227,6 +227,14 @@ def test_an_unknown_kind_is_an_error_and_alerts_have_their_ends(left_home: Path,
 def test_reasons_are_told_as_words(left_home: Path) -> None:
     entry = entries.page(left_home, limit=1)[0]
     assert journal.about_of(replace(entry, body={"why": ["it is old", "it is late"]})) == "it is old; it is late"
+    told = {"exit_reason": "EXIT_BREAKEVEN", "key": "breaker:stale_bars", "status": "CANCEL_PENDING"}
+    words = "cancel pending, the stop at break-even was hit, breaker stale bars"
+    assert journal.about_of(replace(entry, body=told)) == words
+    unfilled = journal.about_of(replace(entry, body={"reason": "UNFILLED_NO_EDGE"}))
+    assert unfilled == "the limit order was not filled and the price left no edge for a market order"
+    (leg, *_) = next(one for one in entries.page(left_home) if one.legs).legs
+    moved = journal.moved_of(replace(entry, legs=(replace(leg, amount=Decimal("-0.5")),)))
+    assert moved == f"{leg.book} \N{MINUS SIGN}0.5 {leg.asset}"
 
 
 def bodies_of(home: Path, kind: str) -> list[str]:

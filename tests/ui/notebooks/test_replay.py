@@ -45,6 +45,13 @@ class Impatient(Reporter):
         return told
 
 
+def test_the_chart_is_about_the_bar_that_decided(came: Came[Scene]):
+    assert came.result is not None
+    close_ns = int(came.result.found.record.body["ts_close_ns"])
+    marked = replay_view.chart(came).state["marked"]
+    assert marked == {"time": close_ns / 1e9, "name": "decided here"}
+
+
 def test_a_decision_that_nobody_waits_for_is_not_made_again_to_the_end(traded_home: Path):
     """A bug: cancelled, it went on until everything was made again."""
     place, impatient = traded_home / "ledger.db", Impatient()

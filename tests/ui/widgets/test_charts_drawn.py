@@ -44,6 +44,27 @@ def test_a_missed_bar_is_asked_for_and_put_where_it_belongs(candles: WidgetPage)
     assert "C 70,002.0" in legend(candles)
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_moment_stands_in_the_middle_of_its_chart_however_narrow(candles: WidgetPage, width: int):
+    """A bug: on a phone the chart of a decision showed two hours that came after it."""
+    candles.page.set_viewport_size({"width": width, "height": 844})
+    candles.clear()
+    made = Candles(samples.bars(), label="BTC/USD")
+    made.show_moment(samples.NOW_NS - 200 * 60 * 1_000_000_000, "decided here")
+    candles.add("candles", made)
+    candles.send("candles", {"type": "rows", "count": 0, "rows": []})
+    candles.tell("candles", made.state)
+    assert "08:50 UTC" in legend(candles), "what is read without a pointer is the bar of the moment"
+    box = candles.page.locator("#candles .box").bounding_box()
+    scale_px = 60
+    candles.page.mouse.move(box["x"] + (box["width"] - scale_px) / 2, box["y"] + 120)
+    candles.page.wait_for_timeout(200)
+    hour, minute = map(int, legend(candles).split()[1].split(":"))
+    assert abs(hour * 60 + minute - (8 * 60 + 50)) <= 4
+    candles.page.mouse.move(0, 0)
+    candles.page.set_viewport_size({"width": 1440, "height": 900})
+
+
 def test_broken_rows_are_passed_over(candles: WidgetPage):
     before = legend(candles)
     for broken in (None, [], [1.0], ["x"] * 6, {"time": 1}):

@@ -195,6 +195,27 @@ def test_a_position_without_a_stop_says_so_and_why(page: WidgetPage):
     assert page.page.locator("#positions .pnl").all_inner_texts() == ["+162.93", f"{MINUS}75.20", "not known"]
 
 
+def test_a_long_label_of_a_narrow_table_breaks_and_its_figure_stands_whole(page: WidgetPage):
+    """A bug: "silence of the feed, heartbe" stood there, and no figure."""
+    page.look(390, 844, "light")
+    page.add("rows", Rows(label="Measured"))
+    columns = [
+        {"key": "account", "label": "account"},
+        {"key": "silence", "label": "silence of the feed, heartbeats", "kind": "figure", "digits": 1},
+        {"key": "skew", "label": "skew", "kind": "figure", "digits": 1},
+    ]
+    page.tell("rows", {"columns": columns, "rows": [{"key": "a", "account": "main", "silence": 12345.5, "skew": 0.5}]})
+    cell = page.page.locator("#rows td[data-label^=silence]")
+    assert cell.inner_text() == "12,345.5"
+    fits = """(cell) => {
+      const text = document.createRange();
+      text.selectNodeContents(cell);
+      const [figure, own] = [text.getBoundingClientRect(), cell.getBoundingClientRect()];
+      return figure.right <= own.right + 0.5 && figure.height < 30 && cell.scrollWidth <= cell.clientWidth;
+    }"""
+    assert cell.evaluate(fits)
+
+
 def test_the_strip_names_an_account_by_two_fields_and_its_reasons(page: WidgetPage):
     page.add("strip", StatusStrip())
     page.tell("strip", samples.STRIP)

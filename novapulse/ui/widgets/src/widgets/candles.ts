@@ -5,7 +5,7 @@ import { Bands } from "../bands";
 import { h, tell } from "../dom";
 import { digitsOf, figure, number, percent, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
-import { list, text, widget, type Place, type Plain } from "../live";
+import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { isDark, paletteOf, regimeColor, whenRecoloured } from "../palette";
 import { Plot, stamp } from "../plot";
 import { Stream, placeOf, type Row } from "../stream";
@@ -29,6 +29,8 @@ class Candles {
   private given: Plain = {};
   private digits = 2;
   private cursor: number | null = null;
+  /** Place of the bar that the chart is about; null for none. */
+  private marked: number | null = null;
   private lanesShown = false;
 
   constructor(private readonly place: Place) {
@@ -98,9 +100,35 @@ class Candles {
     this.plot.show(this.rows, this.step_s(), this.digits);
     const count = this.rows.length;
     if (!anew && range) this.plot.chart.timeScale().setVisibleLogicalRange(range);
-    else this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, FIRST_BARS, Math.round((this.box.clientWidth || 1200) / 5)), to: count + 3 });
+    else {
+      this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, this.fitting()), to: count + 3 });
+      this.marked = null;
+    }
     this.layLanes();
     this.annotate();
+  }
+
+  /** How many bars can be told from each other at first sight. */
+  private fitting(): number {
+    return Math.min(FIRST_BARS, Math.round((this.box.clientWidth || 1200) / 5));
+  }
+
+  /** Marks the bar that the chart is about, and brings it to the middle when it has become another. */
+  private mark(): SeriesMarker<Time>[] {
+    const given = plain(this.given["marked"]);
+    const time = number(given["time"]);
+    const at = time === null ? this.rows.length : placeOf(this.rows, time);
+    const bar = this.rows[at];
+    if (!bar) {
+      this.marked = null;
+      return [];
+    }
+    if (this.marked !== at) {
+      this.marked = this.bands.chosen = at;
+      const half = this.fitting() / 2;
+      this.plot.chart.timeScale().setVisibleLogicalRange({ from: at - half, to: at + half });
+    }
+    return [{ time: stamp(bar[0] ?? 0), position: "aboveBar", shape: "circle", color: this.palette.accent, text: text(given["name"]) }];
   }
 
   private added(row: Row): void {
@@ -140,7 +168,7 @@ class Candles {
         text: words,
       };
     });
-    const known = markers.filter((marker): marker is SeriesMarker<Time> => marker !== null);
+    const known = [...markers.filter((marker): marker is SeriesMarker<Time> => marker !== null), ...this.mark()];
     this.plot.markers.setMarkers(known.sort((a, b) => Number(a.time) - Number(b.time)));
     this.plot.draw(
       list(this.given["lines"]).flatMap((line) => {
@@ -175,7 +203,7 @@ class Candles {
 
   private read(): void {
     const last = this.rows.length - 1;
-    const at = this.cursor === null ? last : Math.max(0, Math.min(last, this.cursor));
+    const at = this.cursor === null ? (this.marked ?? last) : Math.max(0, Math.min(last, this.cursor));
     const bar = this.rows[at];
     if (!bar) return this.legend.replaceChildren();
     const [time, open, high, low, close, volume] = bar;
