@@ -16,7 +16,6 @@ import marimo as mo
 
 from novapulse.backtest import BacktestSettings
 from novapulse.config import ConfigError, Settings
-from novapulse.core.instruments import path_symbol
 from novapulse.ui import controls, panels
 from novapulse.ui.jobs import Job, Reporter
 from novapulse.ui.workbench import Kept, Outcome, Request, Workbench, open_workbench
@@ -131,7 +130,7 @@ def series_choice(desk: Desk) -> Any:
 def data_form(desk: Desk, chosen: tuple[str, str] | None) -> Any:
     """Return the widgets that choose symbols and period among the series of an exchange and timeframe."""
     series = [one for one in desk.bench.series() if (one.exchange, one.timeframe) == chosen]
-    symbols = {path_symbol(one.symbol): one.symbol for one in series}
+    symbols = {one.symbol: one.symbol for one in series}
     first, last = _days([one.first_ns for one in series], [one.last_ns for one in series])
     return mo.ui.dictionary(
         {

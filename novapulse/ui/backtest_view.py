@@ -16,7 +16,7 @@ import polars as pl
 import traitlets
 
 from novapulse.backtest.columns import Records
-from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.research.saved_runs import SavedRun
 from novapulse.signals.regimes import LABELS
@@ -91,7 +91,7 @@ def header(desk: Desk, view: View, asked: Asked) -> Html:
     chips: list[tuple[str, str]] = []
     if view.outcome is not None:
         request, data = view.outcome.request, view.outcome.analysis.data
-        names = ", ".join(path_symbol(symbol) for symbol in request.symbols)
+        names = ", ".join(request.symbols)
         chips = [(f"{names} · {request.timeframe}", ""), (f"{data['bars']:,} bars", "")]
         chips += [("sample market", "np-warn") if desk.bench.is_sample else (request.exchange, "np-real")]
         chips += [(f"in {view.outcome.seconds * 1000:,.0f} ms", "")]
@@ -119,7 +119,7 @@ def verdict(view: View) -> Html:
 def instrument_choice(view: View) -> Any:
     """Return the widget that chooses which instrument is drawn."""
     keys = list(view.outcome.markets.bars) if view.outcome else []
-    names = {path_symbol(key.symbol): key for key in keys}
+    names = {key.symbol: key for key in keys}
     return mo.ui.dropdown(names, next(iter(names), None), label="Chart of", allow_select_none=not names)
 
 
@@ -274,7 +274,7 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
     if outcome is None or outcome.result.round_trips.size == 0:
         return mo.ui.table([], selection=None, label="")
     trips = outcome.result.round_trips[::-1]
-    names = [path_symbol(fact.key.symbol) for fact in outcome.result.instruments]
+    names = [fact.key.symbol for fact in outcome.result.instruments]
 
     def chosen(rows: Any) -> None:
         numbers = rows["#"].to_list() if isinstance(rows, pl.DataFrame) else [row["#"] for row in rows]

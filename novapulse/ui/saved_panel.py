@@ -10,7 +10,6 @@ import marimo as mo
 from pydantic import ValidationError
 
 from novapulse.backtest import BacktestSettings
-from novapulse.core.instruments import path_symbol
 from novapulse.research.saved_runs import SavedRun, SavedRunError, delete, listed, run_of, runs_folder, save
 from novapulse.ui import panels
 from novapulse.ui.backtest_page import View
@@ -56,7 +55,7 @@ def name_input(view: View) -> Any:
     proposed = ""
     if view.outcome is not None:
         request = view.outcome.request
-        symbols = " ".join(path_symbol(symbol) for symbol in request.symbols[:2])
+        symbols = " ".join(request.symbols[:2])
         more = " and more" if len(request.symbols) > 2 else ""
         proposed = f"{symbols}{more} {request.timeframe} {request.settings.hash[:6]}"
     return mo.ui.text(proposed, label="Name", full_width=True)

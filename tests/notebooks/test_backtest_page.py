@@ -153,8 +153,8 @@ def test_a_run_is_saved_compared_with_and_deleted(open_page: Open, home_served: 
         page.get_by_text("saved as").wait_for()
         assert len(list((home_served / "runs").glob("*.json"))) == 1
         page.locator('[data-cell-name="section"] marimo-multiselect button').first.click()
-        page.get_by_role("option").filter(has_text="BTC-USDT 1m").first.click()
-        page.locator(".np-table th", has_text="BTC-USDT").first.wait_for()
+        page.get_by_role("option").filter(has_text="BTC/USDT 1m").first.click()
+        page.locator(".np-table th", has_text="BTC/USDT").first.wait_for()
         page.keyboard.press("Escape")
         saved_equity, tile = figure(page, EQUITY), f'.np-tile [data-path="{EQUITY}"]'
         box = group(page, "Stops and targets").get_by_role("slider").first

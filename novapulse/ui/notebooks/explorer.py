@@ -15,7 +15,7 @@ import marimo as mo
 import polars as pl
 
 from novapulse.core.facts import KINDS, from_body
-from novapulse.core.instruments import AccountKey, InstrumentKey, path_symbol
+from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.order_fold import Order
 from novapulse.core.ports import JournalError
 from novapulse.ledger import queries
@@ -185,7 +185,7 @@ def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
         rows.append(
             {
                 "Intended": moments_of(one.ts_ns),
-                "Market": path_symbol(request.instrument.symbol),
+                "Market": request.instrument.symbol,
                 "Role": str(request.role.value).lower(),
                 "Side": request.side.name.lower(),
                 "Kind": str(request.kind.value).lower(),
@@ -224,7 +224,7 @@ def said(one: EntryState) -> str:
     """Return an entry in a few words: what it is about."""
     body = one.body
     instrument = body.get("instrument") or body.get("request", {}).get("instrument")
-    parts = [path_symbol(instrument[1])] if isinstance(instrument, list) else []
+    parts = [instrument[1]] if isinstance(instrument, list) else []
     for key in ("verb", "reason", "status", "to", "text", "name", "exit_reason"):
         value = body.get(key)
         if isinstance(value, str) and value:

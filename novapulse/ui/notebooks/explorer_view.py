@@ -7,7 +7,7 @@ from typing import Any
 
 import marimo as mo
 
-from novapulse.core.instruments import AccountKey, path_symbol
+from novapulse.core.instruments import AccountKey
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit
 from novapulse.ui import panels
@@ -155,7 +155,7 @@ def lots_section(desk: Desk, account: AccountKey) -> Html:
         totals[fact.base] = totals.get(fact.base, Decimal(0)) + qty
         rows.append(
             [
-                path_symbol(key.symbol) + ("" if is_ours else " (nobody's)"),
+                key.symbol + ("" if is_ours else " (nobody's)"),
                 f"{qty:+f}",
                 layout.number(float(cost / qty)),
                 f"{cost:f} {fact.quote}",

@@ -12,7 +12,7 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.bars import BarColumns
-from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.core.instruments import InstrumentKey
 from novapulse.research.bias import FULL, Effort, Subject, SubjectReport, examine, strategy_subject
 from novapulse.signals.regimes import Thresholds
 from novapulse.strategies import STRATEGIES, Strategy, StrategyError, Votes, evaluate
@@ -122,7 +122,7 @@ def reload_button(count: int, set_count: Callable[[int], None]) -> Any:
 def series_choice(desk: Desk) -> Any:
     """Return the widget that chooses the bars."""
     options = {
-        f"{path_symbol(one.symbol)}, {one.timeframe}, {one.exchange}": (one.exchange, one.symbol, one.timeframe)
+        f"{one.symbol}, {one.timeframe}, {one.exchange}": (one.exchange, one.symbol, one.timeframe)
         for one in desk.bench.series()
     }
     return mo.ui.dropdown(options, next(iter(options), None), label="Bars", full_width=True, allow_select_none=False)

@@ -9,7 +9,6 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.bars import BarColumns
-from novapulse.core.instruments import path_symbol
 from novapulse.research.bias import CLAIMS, Outcome, SubjectReport
 from novapulse.research.tearsheet import words
 from novapulse.strategies import STRATEGIES
@@ -38,7 +37,7 @@ def header(desk: Desk, chosen: Chosen, votes: Came[Voted], traded: Came[Traded])
     """Return the top of the page."""
     own = "" if chosen.name in STRATEGIES else ", your own"
     chips = [
-        (f"{path_symbol(chosen.symbol)} · {chosen.timeframe}", ""),
+        (f"{chosen.symbol} · {chosen.timeframe}", ""),
         (f"{controls.family_of(chosen.name)}{own}", ""),
     ]
     if votes.result is not None:
@@ -104,7 +103,7 @@ def candles_of(desk: Desk, series: tuple[str, str, str]) -> Candles:
     """Return the chart of a series, still empty."""
     assert desk.problem is None
     _, symbol, timeframe = series
-    chart = scope().own(Candles(label=f"{path_symbol(symbol)}, {timeframe}", height=430))
+    chart = scope().own(Candles(label=f"{symbol}, {timeframe}", height=430))
     chart.stale_s = 0.0
     return chart
 

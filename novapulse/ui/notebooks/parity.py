@@ -19,7 +19,6 @@ import numpy as np
 from novapulse.backtest import Result
 from novapulse.config import load
 from novapulse.core.bars import Floats, Integers, format_ns, timeframe_text
-from novapulse.core.instruments import path_symbol
 from novapulse.parity.causes import Cause, Explained, ExplainedRecord
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.ladder import (
@@ -272,11 +271,11 @@ def _causes(told: Sequence[Explained | ExplainedRecord]) -> str:
 def _difference(rung: Rung, one: Explained | ExplainedRecord) -> list[str]:
     cause = f"{one.cause.value}, follows" if one.follows else one.cause.value
     if isinstance(one, ExplainedRecord):
-        symbol = path_symbol(one.instrument.symbol) if one.instrument else "-"
+        symbol = one.instrument.symbol if one.instrument else "-"
         return [format_ns(one.ts_ns), str(rung.number), symbol, one.kind.replace("_", " "), cause, one.why]
     trip = one.difference.one
     what = f"round trip {trip.number}, {one.difference.field.replace('_', ' ')}"
-    return [format_ns(trip.entry_ns), str(rung.number), path_symbol(trip.instrument.symbol), what, cause, one.why]
+    return [format_ns(trip.entry_ns), str(rung.number), trip.instrument.symbol, what, cause, one.why]
 
 
 def came_of(desk: Desk, came: Came[Compared]) -> Came[Compared]:
@@ -294,7 +293,7 @@ def described(came: Came[Compared]) -> Html:
         "What was run again",
         layout.pairs(
             {
-                "Markets": ", ".join(path_symbol(one.symbol) for one in facts.instruments),
+                "Markets": ", ".join(one.symbol for one in facts.instruments),
                 "Bars": f"{int(ticks.present.sum()):,} of {timeframe_text(facts.timeframe_ns)}",
                 "Settings": facts.decides.hash,
                 "Starts": str(1 + len(script.starts_ns)),

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.config import load
 from novapulse.core.bars import BarColumns, timeframe_text
-from novapulse.core.instruments import AccountKey, InstrumentKey, path_symbol
+from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.records import REASON_TEXT, SIGNAL, Mode, Reason
 from novapulse.engine.ticks import decoded
 from novapulse.parity.kept import Kept
@@ -147,7 +147,7 @@ def _row(seq: int, body: Mapping[str, Any]) -> dict[str, Any]:
     when = "" if not body["ts_close_ns"] else moments_of(int(body["ts_close_ns"]))
     return {
         "Bar closing": when,
-        "Market": path_symbol(body["instrument"][1]),
+        "Market": body["instrument"][1],
         "Did": {"ENTER": "enter", "EXIT": "exit", "WITHDRAW": "withdraw"}.get(body["verb"], body["verb"].lower()),
         "Side": {1: "buy", -1: "sell"}.get(body["side"], ""),
         "Because": REASON_TEXT[Reason[body["reason"]]],

@@ -10,7 +10,6 @@ from typing import Any
 import marimo as mo
 
 from novapulse.confluence.narrate import lines
-from novapulse.core.instruments import path_symbol
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.parity.rederive import Check, reason_text
 from novapulse.parity.what_if import Change, inputs_of, told, what_if
@@ -74,7 +73,7 @@ def verdict(came: Came[Scene]) -> Html:
     qty = f"{body['units'] / 10**fact.qty_scale:,.8g} {fact.base}"
     price = f"at {limit:,.8g} {fact.quote} or better" if limit else "at the market"
     order = f"{'buys' if body['side'] > 0 else 'sells'} {qty} {price}" if body["side"] else "nothing is bought or sold"
-    what = f"{body['verb'].capitalize()} {path_symbol(fact.symbol)}: {reason_text(body)}"
+    what = f"{body['verb'].capitalize()} {fact.symbol}: {reason_text(body)}"
     points = [order, f"bar closing {moments_of(int(body['ts_close_ns']))}, mode {body['mode'].lower()}"]
     points.append(f"decision {body['decision_id']}, settings {body['settings']}")
     told_points = "".join(f"<li>{escape(point)}</li>" for point in points)
@@ -89,9 +88,7 @@ def chart(came: Came[Scene]) -> Any:
         return Html(panels.TALL)
     if len(scene.bars) == 0:
         return layout.card("Price", "<p>The lake has no bars of that time.</p>")
-    candles = scope().own(
-        Candles(scene.bars, label=f"{path_symbol(scene.key.symbol)}, around the decision", height=430)
-    )
+    candles = scope().own(Candles(scene.bars, label=f"{scene.key.symbol}, around the decision", height=430))
     candles.stale_s = 0.0
     candles.show_fills(_fills(scene))
     candles.show_lines(_lines(scene))

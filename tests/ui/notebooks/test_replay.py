@@ -45,6 +45,17 @@ class Impatient(Reporter):
         return told
 
 
+def test_a_market_is_named_as_the_dashboards_name_it(came: Came[Scene], traded_home: Path):
+    """A bug: the notebooks said BTC-USD where the dashboards said BTC/USD."""
+    assert came.result is not None
+    symbol = came.result.key.symbol
+    assert "/" in symbol
+    assert symbol in replay_view.verdict(came).text
+    assert replay_view.chart(came).label == f"{symbol}, around the decision"
+    account = came.result.found.account
+    assert symbol in {row["Market"] for row in replay.decisions_of(traded_home / "ledger.db", account)}
+
+
 def test_the_chart_is_about_the_bar_that_decided(came: Came[Scene]):
     assert came.result is not None
     close_ns = int(came.result.found.record.body["ts_close_ns"])
