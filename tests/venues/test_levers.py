@@ -10,6 +10,8 @@ from novapulse.core.orders import OrderType, Side, Terms, VenueState
 from novapulse.core.ports import Rejected
 from novapulse.core.records import Liquidity
 from novapulse.venues.simulated import Levers, Refusal
+from novapulse.venues.simulated.account import shift, shift_position
+from novapulse.venues.simulated.book import new_slot
 from tests.backtest.builders import bare_rules, instrument
 from tests.venues.builders import BTC, CAPITAL_UNITS, UNIT, at, entry, exchange_of, guarded, leave, play, story
 
@@ -134,6 +136,17 @@ def test_trades_by_hand_belong_to_nobody_and_lie_beside_the_position(venue):
         Levers(venue).trade(BTC, Side.SELL, 801, 10_000, at(4))
     play(venue, 5, 97)
     assert venue.balances()["BTC"] == 0
+
+
+def test_what_comes_in_covers_a_short_position_first(venue):
+    """Found by a seed: a position of -4 beside 4 strays was a holding of nothing that no order could reduce."""
+    slot = new_slot(venue.slots[BTC].instrument)
+    shift_position(slot, -800)
+    seen = []
+    for units in (300, 700, -300):
+        shift(slot, units)
+        seen.append((slot.held_units, slot.stray_units))
+    assert seen == [(-500, 0), (0, 200), (-100, 0)]
 
 
 def test_an_order_of_nobody_is_listed_and_trades(venue):

@@ -171,10 +171,11 @@ def hold(slot: Slot, side: int, units: int, price_units: int, cash_units: int) -
 def shift(slot: Slot, units: int) -> None:
     """Change what is held by a signed quantity without a trade of the account's own.
 
-    What comes in lies beside the position; what goes out is taken from there first.
+    What comes in covers a short position first, and lies beside one otherwise; what goes out is taken from there first:
+    a venue has one holding, which is never long and short at a time.
     """
     slot.is_changed = True
-    beside = units if units > 0 else max(units, -max(slot.stray_units, 0))
+    beside = max(units + min(slot.held_units, 0), 0) if units > 0 else max(units, -max(slot.stray_units, 0))
     slot.stray_units += beside
     if units != beside:
         shift_position(slot, units - beside)
