@@ -142,7 +142,7 @@ class Auditor:
 
     def decided(self, host: Host) -> None:
         """A trader has heard a close."""
-        if host.trader is not None and (host.trader.desk.books.actions["reason"] == Reason.SPREAD_UNKNOWN).any():
+        if host.trader is not None and Reason.SPREAD_UNKNOWN in host.trader.desk.books.actions["reason"].tolist():
             self.world.marks.reached("an entry was not decided for want of a spread")
 
     def closed(self, host: Host) -> None:

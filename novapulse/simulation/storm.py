@@ -28,6 +28,7 @@ from novapulse.core.messages import (
     Lookup,
     LookupEnded,
     Outcome,
+    QuoteSeen,
     ReadSnapshot,
     SetTimer,
     SnapshotFailed,
@@ -411,6 +412,8 @@ def _told(event: Event) -> str:
         return f"{name} {event.ts_close_ns}"
     if isinstance(event, TimerFired):
         return f"{name} {event.name}"
+    if isinstance(event, QuoteSeen):
+        return f"{name} {event.instrument.symbol} {event.bid} {event.ask}"
     if isinstance(event, SnapshotRead):
         return f"{name} {event.snapshot.cursor} {len(event.snapshot.fills)}"
     return repr(event)
