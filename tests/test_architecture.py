@@ -46,11 +46,12 @@ SHELL = {
     "": set[str](),
     "brand": set[str](),
     "memory": set[str](),
+    "locks": set[str](),
     "compiled": {"warmup"},
     "warmup": {*PURE, "market", "research", "parity"},
     "market": PURE_MARKET,
     # Adapters know the vocabulary, never each other; the simulated venue fills by the shared fill model.
-    "ledger": set[str](),
+    "ledger": {"locks"},
     "venues": set[str](),
     "venues.simulated": {"venues", "risk", "execution"},
     "ops": set[str](),
@@ -68,7 +69,7 @@ SHELL = {
     "cli": {
         *{*PURE, *RUNS, "market", "config", "research", "strategies.loader"},
         *{"ledger", "venues", "venues.simulated", "ops", "control", "engine", "simulation", "parity", *_ENGINE_SHELL},
-        *{"monitor", "server"},
+        *{"monitor", "server", "locks"},
     },
     # Puts sign-in, apps, REST and live stream together.
     "server": {

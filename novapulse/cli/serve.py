@@ -1,7 +1,6 @@
 """`novapulse serve`: dashboards, REST and live stream of a home folder, behind a sign-in."""
 
 import argparse
-import fcntl
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from novapulse import locks
 from novapulse.cli.console import EXIT_DONE, UsageError, say
 from novapulse.config import home_folder, load
 from novapulse.control.limits import Allowances
@@ -81,17 +81,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 def serving(home: Path) -> str:
     """Return where a home folder is served now, as its server noted it; empty where no server runs."""
-    try:
-        handle = os.open(home / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.pread(handle, 200, 0).decode(errors="replace").partition(" at ")[2]
-    finally:
-        os.close(handle)
-    return ""
+    return locks.holder_of(home / LOCK_FILE).partition(" at ")[2]
 
 
 @contextmanager
@@ -102,15 +92,11 @@ def only_server(home: Path, address: str) -> Iterator[None]:
         UsageError: There is one already; the message names its process and its address.
         OSError: The note cannot be written.
     """
-    handle = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as wrong:
-            holder = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
-            raise UsageError(f"{home} is served already, by {holder}: stop that one first, or use it") from wrong
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} at {address}".encode(), 0)
+        handle = locks.take(home / LOCK_FILE, f" at {address}")
+    except locks.HeldError as wrong:
+        raise UsageError(f"{home} is served already, by {wrong.holder}: stop that one first, or use it") from wrong
+    try:
         yield
     finally:
         os.close(handle)

@@ -13,7 +13,6 @@ Invariants:
   whoever writes holds the lock until it ends, however it ends. It does not stand in the way.
 """
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -27,6 +26,7 @@ from urllib.parse import quote
 
 from sqlalchemy import text
 
+from novapulse import locks
 from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.audit import Audit, audit
@@ -325,13 +325,11 @@ def _write_copy(path: Path, copy: Path) -> None:
 
 @contextmanager
 def _held(ledger: Path, now_ns: int) -> Iterator[None]:
-    handle = os.open(lock_file(ledger), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as wrong:
-            holder = os.pread(handle, 100, 0).decode(errors="replace") or "another process"
-            raise Unwritable(f"{ledger}: not restored, {holder} writes this ledger: stop it first") from wrong
+        handle = locks.take(lock_file(ledger))
+    except locks.HeldError as wrong:
+        raise Unwritable(f"{ledger}: not restored, {wrong.holder} writes this ledger: stop it first") from wrong
+    try:
         if sentences := _leases(ledger, now_ns):
             told = "; ".join(sentences)
             raise SchemaError(f"{ledger}: not restored, a lease is held: {told}: stop the trader first")

@@ -7,7 +7,6 @@ Invariants:
 - nothing is migrated while a trader holds a lease.
 """
 
-import fcntl
 import os
 import sqlite3
 from contextlib import suppress
@@ -21,6 +20,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from novapulse import locks
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.chain import genesis
 from novapulse.ledger.lease import RUNNING, held
@@ -99,21 +99,11 @@ def sqlite_notice(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str
 def _locked(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock_file(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        return locks.take(lock_file(path))
+    except locks.HeldError as wrong:
+        raise Unwritable(f"{path}: {wrong.holder} writes this ledger already") from wrong
     except OSError as wrong:
         raise Unwritable(f"{path}: cannot be locked for writing ({wrong})") from wrong
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()}".encode(), 0)
-    except BlockingIOError as wrong:
-        holder = os.pread(handle, 100, 0).decode(errors="replace") or "another process"
-        os.close(handle)
-        raise Unwritable(f"{path}: {holder} writes this ledger already") from wrong
-    except OSError as wrong:
-        os.close(handle)
-        raise Unwritable(f"{path}: cannot be locked for writing ({wrong})") from wrong
-    return handle
 
 
 def _pragmas(connection: sqlite3.Connection, durable: bool, busy_ms: int) -> None:
