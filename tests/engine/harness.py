@@ -1,6 +1,6 @@
 """A small market with made-up signals, a journal in memory, and a trader to talk to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,8 @@ from novapulse.venues.simulated import SimulatedExchange
 
 ORIGIN_NS = 1_700_000_040_000_000_000 // MINUTE_NS * MINUTE_NS
 SECOND_NS = 1_000_000_000
+END_S = 10
+"""So long behind a close everything that followed from it has happened."""
 ACCOUNT = AccountKey("kraken", "main")
 NAMES = ("BTC/USD", "ETH/USD", "SOL/USD")
 
@@ -157,3 +159,24 @@ def world_of(
     node = Node(ACCOUNT, trader, exchange, Link(200_000_000, 50_000_000))
     world.add(node)
     return world, node, kept
+
+
+def closes(world: World, node: Node, ticks: Ticks) -> Iterator[int]:
+    """Let closes happen one by one; yield the row of each when what followed from it has."""
+    for row in range(len(ticks)):
+        world.timeline.at(
+            int(ticks.ts_close_ns[row]),
+            lambda row=row: world.tick(node, ticks, ticks.event(row, world.timeline.now_ns)),
+        )
+        world.timeline.run(int(ticks.ts_close_ns[row]) + END_S * SECOND_NS)
+        yield row
+
+
+def start_anew(world: World, node: Node, journal: MemoryJournal) -> None:
+    """Let a trader begin once more, from what its journal has."""
+    node.trader = trader_of()
+    node.trader.restore(*journal.restored())
+    node.life += 1
+    node.timers.clear()
+    world.start(node)
+    world.timeline.run(world.timeline.now_ns + END_S * SECOND_NS)

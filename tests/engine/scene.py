@@ -1,6 +1,7 @@
 """A trader of one instrument whose venue is the test."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.messages import (
@@ -23,6 +24,8 @@ from tests.engine.harness import (
     noisy_ticks,
     trader_of,
 )
+
+AnyScene = TypeVar("AnyScene", bound="Scene")
 
 
 class Scene:
@@ -81,7 +84,11 @@ class Scene:
 
 def opened(settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> Scene:
     """Return a scene with a position and its bracket."""
-    scene = Scene(settings, chosen)
+    return with_position(Scene(settings, chosen))
+
+
+def with_position(scene: AnyScene) -> AnyScene:
+    """Let a scene enter a position whose bracket stands."""
     submit = scene.enter()
     scene.accept(submit)
     fill_entry(scene, submit, submit.request.terms.qty_units)

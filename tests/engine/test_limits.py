@@ -17,11 +17,19 @@ from novapulse.engine.report import health_of, summary_of
 from novapulse.engine.settings import BreakerSettings
 from novapulse.engine.trader import Trader
 from novapulse.risk.settings import GateSettings, LimitSettings, RiskSettings, SizingSettings, StopSettings
-from tests.engine.harness import ACCOUNT, SECOND_NS, MemoryJournal, decides, noisy_ticks, trader_of, world_of
+from tests.engine.harness import (
+    ACCOUNT,
+    MemoryJournal,
+    closes,
+    decides,
+    noisy_ticks,
+    start_anew,
+    trader_of,
+    world_of,
+)
 from tests.engine.scene import opened
 from tests.engine.shell import House, in_virtual_time
 from tests.engine.test_late_evidence import Kept
-from tests.engine.test_trader import END_S
 
 
 def told(scene: Any, what: str, command_id: str = "c1") -> Answer:
@@ -257,22 +265,12 @@ def run(changes: Mapping[int, str], every: int = 0) -> MemoryJournal:
     ticks = noisy_ticks(bars=150)
     world, node, journal = world_of(trader_of())
     world.start(node)
-    for row in range(len(ticks)):
-        world.timeline.at(
-            int(ticks.ts_close_ns[row]),
-            lambda row=row: world.tick(node, ticks, ticks.event(row, world.timeline.now_ns)),
-        )
-        world.timeline.run(int(ticks.ts_close_ns[row]) + END_S * SECOND_NS)
+    for row in closes(world, node, ticks):
         if row in changes:
             now = world.timeline.now_ns
             world.deliver(node, CommandReceived(now, f"c{row}", "limits", {"set": changes[row]}, "ops"))
         if every and row % every == 0:
-            node.trader = trader_of()
-            node.trader.restore(*journal.restored())
-            node.life += 1
-            node.timers.clear()
-            world.start(node)
-            world.timeline.run(world.timeline.now_ns + END_S * SECOND_NS)
+            start_anew(world, node, journal)
     return journal
 
 

@@ -26,18 +26,19 @@ from novapulse.core.records import Mode, Reason
 from novapulse.engine.rows import Ticks
 from tests.engine.harness import (
     ACCOUNT,
+    END_S,
     ORIGIN_NS,
     SECOND_NS,
     MemoryJournal,
+    closes,
     decides,
     facts_of,
     noisy_ticks,
+    start_anew,
     trader_of,
     world_of,
 )
 from tests.engine.scene import Scene
-
-END_S = 10
 
 
 def kernel_result(ticks: Ticks) -> Result:
@@ -106,19 +107,9 @@ def test_a_trader_that_is_started_anew_after_every_tick_decides_the_same(every):
     ticks = noisy_ticks(bars=150)
     world, node, journal = world_of(trader_of())
     world.start(node)
-    for row in range(len(ticks)):
-        world.timeline.at(
-            int(ticks.ts_close_ns[row]),
-            lambda row=row: world.tick(node, ticks, ticks.event(row, world.timeline.now_ns)),
-        )
-        world.timeline.run(int(ticks.ts_close_ns[row]) + END_S * SECOND_NS)
+    for row in closes(world, node, ticks):
         if row % every == 0:
-            node.trader = trader_of()
-            node.trader.restore(*journal.restored())
-            node.life += 1
-            node.timers.clear()
-            world.start(node)
-            world.timeline.run(world.timeline.now_ns + END_S * SECOND_NS)
+            start_anew(world, node, journal)
     made = trips_of_journal(journal)
     assert len(made) > 8
     assert made == trips_of_kernel(ticks)[: len(made)]

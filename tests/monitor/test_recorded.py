@@ -10,7 +10,7 @@ import pytest
 
 from novapulse.core.messages import CommandReceived, Commit, OrderReported, Record
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Seen, VenueState
+from novapulse.core.orders import VenueState
 from novapulse.engine.opening import opening_record
 from novapulse.ledger import statistics
 from novapulse.ledger.alerts import alerts
@@ -21,7 +21,7 @@ from novapulse.monitor.home import Home
 from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import exact
 from tests.engine.harness import ACCOUNT, ORIGIN_NS
-from tests.engine.scene import fill_entry
+from tests.engine.scene import with_position
 from tests.engine.test_late_evidence import Kept, ended
 from tests.engine.test_splits import bracket_ends, close_of, quote, split
 from tests.ledger.written import ACCOUNTS, SCALES, START_NS, Life, live_on, open_accounts
@@ -29,18 +29,8 @@ from tests.ledger.written import ACCOUNTS, SCALES, START_NS, Life, live_on, open
 CENTS = Decimal("1e-6")
 
 
-def opened() -> Kept:
-    scene = Kept()
-    submit = scene.enter()
-    scene.accept(submit)
-    fill_entry(scene, submit, submit.request.terms.qty_units)
-    bracket = submit.request.protection.client_order_id
-    scene.hear(OrderReported(scene.ts_ns, Seen(bracket, "V2", VenueState.LIVE, 0, scene.ts_ns)))
-    return scene
-
-
 def split_in_between() -> Kept:
-    scene = opened()
+    scene = with_position(Kept())
     scene.tick(0.0)
     price = close_of(scene)
     split(scene, 3, 2)
