@@ -12,6 +12,9 @@ from novapulse.cli import main
 from novapulse.market.lake import Lake
 from novapulse.market.resample import resample
 from novapulse.market.sample import sample_market
+from tests.cli.living import BARS as LIVE_BARS
+from tests.cli.living import NoHooks
+from tests.killing import make_home
 
 BARS = 24 * 1440
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -78,3 +81,10 @@ def lake(home: Path, stocked: Path) -> Path:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its content."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def stocked_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a lake of two exchanges and a configuration of three accounts."""
+    monkeypatch.setattr("novapulse.cli.live.CrashHooks", NoHooks)
+    return make_home(home, LIVE_BARS)
