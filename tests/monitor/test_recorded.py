@@ -29,8 +29,12 @@ from tests.ledger.written import ACCOUNTS, SCALES, START_NS, Life, live_on, open
 CENTS = Decimal("1e-6")
 
 
+def opened() -> Kept:
+    return with_position(Kept())
+
+
 def split_in_between() -> Kept:
-    scene = with_position(Kept())
+    scene = opened()
     scene.tick(0.0)
     price = close_of(scene)
     split(scene, 3, 2)
