@@ -4,10 +4,12 @@ Run by `just picture`, from the root of the repository.
 """
 
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,12 +51,21 @@ def take() -> None:
                 with looking(context, house.address, path, mode=mode) as looked:
                     looked.wait_drawn()
                     held = looked.page.locator(".npw-positions li.one", has_text=SYMBOLS[0]).first
-                    held.wait_for(timeout=_PATIENCE_S * 1000)
-                    # Time stands still while the page draws what is held; it counts as silent only later.
-                    process.send_signal(signal.SIGSTOP)
-                    looked.page.wait_for_timeout(_SETTLED_MS)
+                    _stand_still(looked.page, held, process)
                     looked.page.screenshot(path=FOLDER / f"{name}.png")
                     process.send_signal(signal.SIGCONT)
+
+
+def _stand_still(page: Any, held: Any, process: "subprocess.Popen[str]") -> None:
+    # Time stands still while the page draws what is held; it counts as silent only later. What was closed in the very
+    # moment before is no picture.
+    while True:
+        held.wait_for(timeout=_PATIENCE_S * 1000)
+        process.send_signal(signal.SIGSTOP)
+        page.wait_for_timeout(_SETTLED_MS)
+        if held.is_visible():
+            return
+        process.send_signal(signal.SIGCONT)
 
 
 def _wait_for_trades(house: House) -> None:
