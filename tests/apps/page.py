@@ -12,10 +12,10 @@ KNOWN = ("Executing inline script violates the following Content Security Policy
 _DRAWN = """() => {
   const within = (root) => [...root.querySelectorAll("*")].flatMap(
     (one) => [one, ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
-  const all = within(document);
-  const asked = all.filter((one) => one.localName === "marimo-anywidget");
-  const drawn = all.filter((one) => one.classList.contains("npw"));
-  return asked.length > 0 && drawn.length === asked.length;
+  const asked = within(document).filter((one) => one.localName === "marimo-anywidget");
+  const drawn = (one) => within(one.shadowRoot ?? one).find((part) => part.classList.contains("npw"));
+  return asked.length > 0 && asked.map(drawn).every((one) => one
+    && (!one.classList.contains("npw-hold") || one.querySelector("button")));
 }"""
 _OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

@@ -99,6 +99,7 @@ def test_on_a_phone_pause_and_kill_are_in_reach_wherever_an_operator_has_scrolle
         bar = looked.reach()
         buttons = bar.get_by_role("button")
         whose = "" if app == "desk" else " all"
+        buttons.nth(1).wait_for()
         assert [one.strip() for one in buttons.all_inner_texts()] == [f"Hold to pause{whose}", f"Hold to kill{whose}"]
         for scrolled in (0, 1_000_000):
             looked.page.evaluate(
