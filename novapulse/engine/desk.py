@@ -23,6 +23,7 @@ from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers, Change, Tripped
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.limits import LimitChange, in_force
+from novapulse.engine.medians import LastMedian
 from novapulse.engine.slots import Run, Slot
 from novapulse.reconciliation.breaks import Break, Reading
 from novapulse.risk.cash import notional_units
@@ -138,7 +139,7 @@ class Desk:
         self.fills_since_clean = 0
         self.dust_days: dict[str, int] = {}
         self.asserted_ns = 0
-        self.spreads: list[deque[float]] = [deque(maxlen=SPREADS_KEPT) for _ in self.instruments]
+        self.spreads = [LastMedian(SPREADS_KEPT) for _ in self.instruments]
 
     def instrument(self, row: int) -> Instrument:
         """Return the facts of an instrument."""
@@ -204,8 +205,8 @@ class Desk:
         if not 0.0 < quote.bid < quote.ask:
             return None
         spread, seen = quote.ask / quote.bid - 1.0, self.spreads[row]
-        usual = sorted(seen)[len(seen) // 2] if len(seen) >= SPREADS_MIN else None
-        seen.append(spread)
+        usual = seen.value if len(seen) >= SPREADS_MIN else None
+        seen.add(spread)
         return spread / usual if usual else None
 
     def price_across(self, row: int, side: int) -> float:

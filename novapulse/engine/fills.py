@@ -91,20 +91,27 @@ def is_lost(desk: Desk, fill: Filled) -> bool:
     return unknown and looks_ours(fill.client_order_id) and fill.venue_trade_id not in desk.foreign_trades
 
 
-def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> None:
+def take_all(desk: Desk, draft: Draft, found: Iterable[Filled]) -> bool:
     """Book executions of one reading in the venue's order, what opens a position before what closes it.
 
     What the ledger lost is left to the comparison, which halts the account before it is booked.
+
+    Returns:
+        Whether nothing of it was new: every one was booked before, as it was told now.
     """
-    news = [each for each in found if not _is_booked(desk, each) and not is_lost(desk, each)]
+    unknown = [each for each in found if not _is_booked(desk, each)]
+    if not unknown:
+        return True
+    news = [each for each in unknown if not is_lost(desk, each)]
     waiting = sorted(news, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
     while waiting:
         early = [each for each in waiting if not _taken_unless_early(desk, draft, each)]
         if len(early) == len(waiting):
             for each in early:
                 take_fill(desk, draft, each)
-            return
+            break
         waiting = early
+    return False
 
 
 def _is_booked(desk: Desk, fill: Filled) -> bool:

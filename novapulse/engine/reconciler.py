@@ -121,7 +121,7 @@ class Reconciler:
         self.failures = 0
         desk.alert_over(draft, "reconcile", "the account can be read again")
         self._measure_clock(draft, snapshot)
-        fills.take_all(desk, draft, snapshot.fills)
+        are_booked = fills.take_all(desk, draft, snapshot.fills)
         for shown in snapshot.orders:
             order = desk.order(shown.seen.client_order_id, shown.seen.venue_order_id)
             if order is not None and order.client_order_id in desk.orders:
@@ -136,7 +136,7 @@ class Reconciler:
             desk.cursor = snapshot.cursor
             draft.changed = draft.told = True
         breaks: list[Break] = []
-        agrees = is_same(desk, snapshot)
+        agrees = is_same(desk, snapshot, are_booked=are_booked)
         if not agrees:
             breaks = reconcile(view_of(desk), snapshot, draft.ts_ns)
         if any(found.kind is BreakClass.VENUE_UNREACHABLE for found in breaks):
@@ -153,7 +153,7 @@ class Reconciler:
                 if found.is_blocking and found.readings >= self.policy.readings_min:
                     desk.alert(draft, found.rule.severity, f"break:{found.key}", found.text)
         self._restrict(draft, (*breaks, *passed_over))
-        if agrees or is_same_money(desk, snapshot):
+        if agrees or is_same_money(desk, snapshot, are_booked=are_booked):
             # Behind a cursor that stands still the same executions come again, and have to be known then.
             desk.fills_since_clean = 0 if has_moved else desk.fills_since_clean
             desk.clean_cursor = desk.cursor

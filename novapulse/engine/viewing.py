@@ -27,9 +27,15 @@ def balances_of(desk: Desk) -> dict[str, int]:
     return expected
 
 
-def is_same(desk: Desk, snapshot: Snapshot) -> bool:
-    """Tell whether a snapshot agrees with what we believe in everything, its executions being booked."""
-    if not is_same_money(desk, snapshot):
+def is_same(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool:
+    """Tell whether a snapshot agrees with what we believe in everything, its executions being booked.
+
+    Args:
+        desk: What we believe.
+        snapshot: What the venue says.
+        are_booked: Each of its executions was found to be booked already.
+    """
+    if not is_same_money(desk, snapshot, are_booked=are_booked):
         return False
     if any(_is_doubled(desk, row) for row in range(len(desk.slots))):
         return False
@@ -44,8 +50,14 @@ def is_same(desk: Desk, snapshot: Snapshot) -> bool:
     return not _bare(desk) and all(order.missing_units == 0 for order in desk.orders.values())
 
 
-def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
-    """Tell whether a snapshot's executions and movements are booked and its balances are what we expect."""
+def is_same_money(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool:
+    """Tell whether a snapshot's executions and movements are booked and its balances are what we expect.
+
+    Args:
+        desk: What we believe.
+        snapshot: What the venue says.
+        are_booked: Each of its executions was found to be booked already.
+    """
     if snapshot.flows and any(flow.flow_id not in desk.flows for flow in snapshot.flows):
         return False
     expected = balances_of(desk)
@@ -53,6 +65,8 @@ def is_same_money(desk: Desk, snapshot: Snapshot) -> bool:
         return False
     if any(units and asset in desk.scales and asset not in expected for asset, units in snapshot.balances.items()):
         return False
+    if are_booked:
+        return True
     return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
 
 

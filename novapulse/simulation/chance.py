@@ -9,6 +9,8 @@ import hashlib
 
 _MASK = (1 << 64) - 1
 _ROLLS = 2.0**53
+_STEP = 0x9E3779B97F4A7C15
+"""Between two throws of a site: that of splitmix64."""
 
 
 class Chance:
@@ -17,19 +19,16 @@ class Chance:
     def __init__(self, seed: int) -> None:
         """Begin at the first throw of every site."""
         self.seed = seed
-        self._thrown: dict[str, int] = {}
-        self._names: dict[str, int] = {}
+        self._sites: dict[str, int] = {}
 
     def bits(self, site: str) -> int:
         """Return the next 64 bits of a site."""
-        count = self._thrown.get(site, 0)
-        self._thrown[site] = count + 1
-        name = self._names.get(site)
-        if name is None:
+        value = self._sites.get(site)
+        if value is None:
             digest = hashlib.blake2b(f"{self.seed}\0{site}".encode(), digest_size=8).digest()
-            name = self._names[site] = int.from_bytes(digest, "big")
+            value = int.from_bytes(digest, "big")
+        self._sites[site] = (value + _STEP) & _MASK
         # The finalizer of splitmix64: every bit of the input reaches every bit of the output.
-        value = (name + count * 0x9E3779B97F4A7C15) & _MASK
         value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
         return value ^ (value >> 31)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import CommandReceived, ConditionSeen, QuoteSeen
 from novapulse.core.orders import OrderType, Side, Terms, VenueState
 from novapulse.core.records import Mode
@@ -124,11 +125,10 @@ class Nemesis:
         if host.trader is None or self.world.timeline.now_ns < host.unquoted_until_ns:
             return
         desk = host.trader.desk
-        for instrument in host.part.instruments:
-            seen = len(desk.spreads[desk.rows[instrument.key]])
-            is_known = seen >= SPREADS_MIN and not desk.breakers.blocks(instrument.key)
+        for key, spreads in zip(desk.keys, desk.spreads, strict=True):
+            is_known = len(spreads) >= SPREADS_MIN and not desk.breakers.blocks(key)
             for _ in range(1 if is_known else QUOTES_ENOUGH):
-                self._quote(host, instrument.symbol, crossed=False)
+                self._quote(host, key, crossed=False)
 
     def _operator_resumes(self) -> None:
         for host in self.world.hosts:
@@ -379,11 +379,10 @@ class Nemesis:
         host.stale_until_ns = self._until("stale", 60, 500)
         instrument = host.part.instruments[0]
         if self.world.plan.chance.happens("crossed", 0.5):
-            self._quote(host, instrument.symbol, crossed=True)
+            self._quote(host, instrument.key, crossed=True)
             host.unquoted_until_ns = self._until("crossed for", 10, 200)
 
-    def _quote(self, host: Host, symbol: str, *, crossed: bool) -> None:
-        key = next(i.key for i in host.part.instruments if i.symbol == symbol)
+    def _quote(self, host: Host, key: InstrumentKey, *, crossed: bool) -> None:
         price = host.exchange.slots[key].last_price
         if host.trader is None or price <= 0.0:
             return

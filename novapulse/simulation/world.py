@@ -62,7 +62,7 @@ class Timeline:
 
     def at(self, ts_ns: int, call: Call) -> None:
         """Let something happen at a moment, or now when that is over."""
-        heapq.heappush(self._heap, (max(ts_ns, self.now_ns), next(self._order), call))
+        heapq.heappush(self._heap, (ts_ns if ts_ns > self.now_ns else self.now_ns, next(self._order), call))
 
     @property
     def waiting(self) -> int:

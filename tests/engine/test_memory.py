@@ -1,7 +1,14 @@
 """The state of a trader as it lies beside the records: what is spelled once and kept is never out of date."""
 
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from novapulse.core import kept_state
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.messages import CommandReceived, Commit, OrderReported, SnapshotRead, Submit
 from novapulse.core.orders import Seen, VenueState
@@ -34,6 +41,32 @@ def test_plans_and_executions_of_nobody_are_in_every_state_as_they_are():
             assert kept(again) == kept(node.trader.desk)
         seen.add(len(again.plans))
     assert len(seen) > 3
+
+
+def told_otherwise(state: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    told, runs, books = kept_state.parts(state)
+    change(told)
+    spelled = json.dumps(told).encode()
+    return kept_state.HEAD.pack(kept_state.MAGIC, len(spelled), len(runs), len(books)) + spelled + runs + books
+
+
+def test_plans_are_read_as_they_were_written_before_and_damaged_ones_are_refused():
+    scene = Scene(TraderSettings())
+    scene.enter()
+    (commit,) = scene.sent(Commit)
+
+    def plainly(told: dict[str, Any]) -> None:
+        told["plan_bytes"] = base64.b64encode(zlib.decompress(base64.b64decode(told.pop("plans_zlib")))).decode()
+
+    def cut(told: dict[str, Any]) -> None:
+        told["plans_zlib"] = told["plans_zlib"][:-8]
+
+    again = trader_of(["BTC/USD"]).desk
+    memory.unpack(again, told_otherwise(commit.state, plainly))
+    assert kept(again) == kept(scene.desk)
+    assert len(again.plans) == 1
+    with pytest.raises(ValueError, match="its kept plans cannot be unpacked"):
+        memory.unpack(again, told_otherwise(commit.state, cut))
 
 
 @pytest.mark.parametrize("policy", ["complete", "keep"])
