@@ -17,6 +17,7 @@ from novapulse.core.facts import KINDS
 from novapulse.core.instruments import AccountKey
 from novapulse.core.kept_state import check_seal
 from novapulse.core.messages import Record
+from novapulse.core.ports import Unwritable
 from novapulse.core.postings import Book, Posting
 from novapulse.ledger.lease import Lease, Leases
 from novapulse.ledger.schema import STEPS
@@ -85,12 +86,17 @@ class RestoredAccount:
             raise ValueError(f"{told} is missing, and entry {started.seq} says that it was traded")
 
 
-def _joined(events: Sequence[Any], legs: Sequence[Any]) -> Iterator[Entry]:
+def _joined(events: Sequence[Any], legs: Sequence[Any], place: str) -> Iterator[Entry]:
     of: dict[int, list[Posting]] = {}
     for seq, book, asset, amount in legs:
         of.setdefault(seq, []).append(Posting(Book(book), asset, amount))
     for seq, ts_ns, kind, body in events:
-        yield Entry(seq, Record(kind, ts_ns, json.loads(body), tuple(of.get(seq, ()))))
+        try:
+            told = json.loads(body)
+        except ValueError as wrong:
+            damage = f"entry {seq} ({kind}) in it is damaged ({wrong})"
+            raise Unwritable(f"{place}: not read, {damage}: 'novapulse ledger audit' says what else is") from wrong
+        yield Entry(seq, Record(kind, ts_ns, told, tuple(of.get(seq, ()))))
 
 
 class Reads:
@@ -171,7 +177,7 @@ class Reads:
                 events = storage.execute(read[0], (*kind, *here, after, until, _CHUNK)).fetchall()
                 last = events[-1][0] if events else after
                 legs = storage.execute(read[1], (*kind, *here, after, last)).fetchall() if events else []
-            yield from _joined(events, legs)
+            yield from _joined(events, legs, self.place)
             if len(events) < _CHUNK:
                 return
             after = last
@@ -196,6 +202,6 @@ class Reads:
             bytes(state),
             seq,
             entries,
-            tuple(entry for entry in _joined(events, legs) if entry.record.kind in KINDS),
+            tuple(entry for entry in _joined(events, legs, self.place) if entry.record.kind in KINDS),
             {(Book(book), asset): amount for book, asset, amount in balances},
         )
