@@ -1,8 +1,12 @@
-"""What every test shares: real recorded data, when it lies beside the checkout."""
+"""What every test shares: no property is timed, and real recorded data, when it lies beside the checkout."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

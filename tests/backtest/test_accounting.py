@@ -45,7 +45,7 @@ def exact_books(fills, names, capital):
     return cash, qty, trips, unit
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31 - 1), count=st.integers(1, 3))
 def test_cash_positions_and_round_trips_equal_exact_decimals(seed, count):
     bars, signals = market(seed, count, 250)

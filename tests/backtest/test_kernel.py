@@ -36,7 +36,7 @@ SEEDS = st.integers(0, 2**31 - 1)
 FLAT = (100.0, 100.0, 100.0, 100.0)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=SEEDS, count=st.integers(1, 3), fine=st.booleans())
 def test_the_compiled_fold_is_the_plain_fold_to_the_bit(seed, count, fine):
     bars, signals = market(seed, count, 150)
@@ -67,7 +67,7 @@ def test_the_compiled_fold_is_the_plain_fold_on_real_bars(shared_data):
     assert compiled.digest == Book(*PlainFold(bars, signals, facts(2), rules, 10_000.0).run()).digest
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS, cuts=st.lists(st.integers(0, 300), max_size=4))
 def test_a_fold_in_stretches_is_the_fold_in_one_go(seed, cuts):
     (bars,), (signals,) = market(seed, 1, 300)
@@ -83,7 +83,7 @@ def test_a_fold_in_stretches_is_the_fold_in_one_go(seed, cuts):
     assert book_of(output, state, bars.ts_close_ns).digest == whole.digest
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS, count=st.integers(1, 3))
 def test_growing_outputs_and_keeping_none_change_nothing(seed, count):
     bars, signals = market(seed, count, 200)
@@ -96,7 +96,7 @@ def test_growing_outputs_and_keeping_none_change_nothing(seed, count):
     assert raw(totals.equity) == raw(whole.equity)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, count=st.integers(1, 3))
 def test_whatever_happens_the_books_keep_their_promises(seed, count):
     bars, signals = market(seed, count, 200)

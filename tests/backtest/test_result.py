@@ -41,7 +41,7 @@ def day_returns(equity, stamps):
     return closes[1:] / closes[:-1] - 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), count=st.integers(1, 3))
 def test_every_figure_equals_its_recomputation(seed, count):
     bars, signals = market(seed, count, 300)

@@ -78,7 +78,7 @@ def test_an_instrument_without_bars_in_a_stretch_says_nothing():
     assert noted([([], []), ([1, 2, 3], [0, 0, 1])]) == (3, 2, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     quarters=st.sets(st.integers(1, 24), min_size=1),
     warm_from=st.integers(1, 26),

@@ -17,7 +17,7 @@ days = st.lists(
 shares = st.lists(st.floats(0.01, 1), min_size=5, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shares, days, st.floats(0, 0.5), st.floats(0.01, 5), st.floats(0, 0.1))
 def test_weights_stay_shares_and_sleepers_keep_their_mass(
     base: list[float], history: list[tuple[list[float], list[bool]]], fraction: float, eta: float, share: float

@@ -179,7 +179,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(steps=STEPS)
 def test_pending_is_what_was_sent_and_is_not_answered_by_all_that_took_it(
     steps: list[Any], tmp_path_factory: pytest.TempPathFactory

@@ -39,7 +39,7 @@ def test_so_many_at_once_and_then_one_after_another(storage: Storage, clock: Clo
     assert [allowances.take(THREE, "ann").allowed for _ in range(4)] == [True, True, True, False]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     limit=st.builds(Limit, st.just("x"), st.integers(1, 6), st.integers(6, 100)),
     steps=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 2)), max_size=40),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from novapulse.core.records import FILL, ORDER, POSITION, Intent, Liquidity, OrderKind, Reason, StopKind
@@ -92,7 +92,6 @@ def test_a_market_order_pays_spread_slippage_and_the_taker_fee_at_the_open(side,
     assert fill.fee_units == round(price * 10**8 * 5 / 10_000)
 
 
-@settings(deadline=None)
 @given(st.floats(1.0, 1e5), st.sampled_from([1, -1]), st.floats(0, 0.01), st.floats(0, 0.01))
 def test_a_taker_never_trades_better_than_the_reference(reference, side, spread, slippage):
     price = (

@@ -66,7 +66,7 @@ def test_the_least_of_volume_cap_and_cash_is_the_room(order, cash, position, uni
     assert least == min(units, 3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     cash_units=st.integers(1, 10**7),
     price=st.integers(1, 10**5),

@@ -36,9 +36,7 @@ BESIDE = {"hold_run", "lease", "consumer", "dead_letter", "alembic_version"}
 """Tables that hold no fact and follow from none: telemetry that is pruned, who may write, how far a consumer is."""
 
 
-SETTINGS = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def _flipped(value: object, at: int) -> object:
@@ -382,7 +380,7 @@ def test_a_torn_page_is_a_fault_and_no_crash(damaged: Path, which: int) -> None:
 
 
 @given(at=st.integers(0, 10**7), bit=st.integers(0, 7))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_bit_anywhere_in_the_file_is_found_or_lies_where_nothing_is_proven(
     whole: Path, tmp_path: Path, at: int, bit: int
 ) -> None:

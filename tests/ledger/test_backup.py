@@ -168,7 +168,7 @@ def test_a_broken_ledger_gives_no_backup(ledger: Path, tmp_path: Path) -> None:
 
 
 @given(at=st.integers(0, 10**8), bit=st.integers(0, 7))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_backup_with_any_flipped_bit_is_refused(saved: Path, tmp_path: Path, at: int, bit: int) -> None:
     broken, target = copied(saved, tmp_path), tmp_path / "ledger.db"
     raw = bytearray(broken.read_bytes())

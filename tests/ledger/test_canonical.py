@@ -14,7 +14,7 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
 )
 BODIES = st.dictionaries(st.sampled_from(["a", "b", "client_order_id", "é", 'q"', "\n"]), VALUES, max_size=5)
-SETTINGS = settings(max_examples=400, deadline=None)
+SETTINGS = settings(max_examples=400)
 
 
 def told(shapes: Shapes, body: str) -> str | None:

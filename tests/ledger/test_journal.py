@@ -313,7 +313,7 @@ JSON_VALUES = st.recursive(
     body=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), JSON_VALUES, max_size=6),
     amounts=st.lists(st.integers(-(2**62), 2**62).filter(bool), max_size=4),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_body_and_any_balanced_legs_come_back_the_same(body: dict[str, Any], amounts: list[int]) -> None:
     body = {key: value for key, value in body.items() if key not in ("client_order_id", "venue_trade_id")}
     legs = tuple(leg for amount in amounts for leg in move("USD", amount, Book.TRADING, Book.FEES))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -171,7 +171,6 @@ def execution(number: int, units: int, cash: int, fee: int) -> Execution:
         max_size=30,
     )
 )
-@settings(deadline=None)
 def test_lots_lose_no_unit_of_quantity_or_money(parts: list[tuple[int, int, int]]) -> None:
     held = Inventory(BTC)
     brought = Fraction(0)
@@ -197,7 +196,6 @@ def test_the_oldest_lot_is_sold_first_and_fees_belong_to_it() -> None:
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=10), st.fractions(Fraction(1, 20), 20).filter(lambda r: r != 1)
 )
-@settings(deadline=None)
 def test_a_split_restates_lots_and_none_of_their_money_is_lost(units: list[int], ratio: Fraction) -> None:
     held = Inventory(BTC)
     for number, part in enumerate(units):

@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from novapulse.core.records import Liquidity
@@ -22,7 +22,6 @@ def half_away(value: Fraction) -> int:
     return whole if value >= 0 else -whole
 
 
-@settings(deadline=None)
 @given(WIDE, WIDE, st.integers(1, 3 * 10**9) | st.sampled_from([1, 2, 10, 100, 10**8, 10**9]))
 @example(5, 1, 10)
 @example(-5, 1, 10)
@@ -35,7 +34,6 @@ def test_multiply_divide_is_exact_and_rounds_half_away_from_zero(a, b, divisor):
     assert multiply_divide(a, b, divisor) == exact
 
 
-@settings(deadline=None)
 @given(STEPS, STEPS, st.integers(0, 8), st.integers(1, 10**9), st.integers(-(10**9), 10**9))
 def test_cash_of_price_times_quantity_is_the_rounded_decimal(tick, lot, scale, ticks, lots):
     try:
@@ -51,7 +49,6 @@ def test_cash_of_price_times_quantity_is_the_rounded_decimal(tick, lot, scale, t
     assert notional_units(record, price_units, int(qty * 10**fact.qty_scale)) == exact
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**53), st.decimals("-100", "100", places=2), st.sampled_from(list(Liquidity)))
 def test_fees_and_rebates_are_the_rounded_decimal(notional, bps, liquidity):
     fact = instrument(maker_fee_bps=bps, taker_fee_bps=bps + 1)
@@ -61,7 +58,6 @@ def test_fees_and_rebates_are_the_rounded_decimal(notional, bps, liquidity):
     assert fee_units(record, notional, int(liquidity)) == fee_units(record, -notional, int(liquidity)) == exact
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(1, 10**9), st.sampled_from([-1, 0, 1]))
 def test_a_price_on_the_grid_stays_whatever_the_rounding(tick, ticks, direction):
     fact = instrument(tick=Decimal(tick), lot=Decimal(1))
@@ -69,7 +65,6 @@ def test_a_price_on_the_grid_stays_whatever_the_rounding(tick, ticks, direction)
     assert price_to_units(record, float(ticks * fact.tick), direction) == ticks * record.tick_units
 
 
-@settings(deadline=None)
 @given(STEPS, st.floats(1e-6, 1e6))
 def test_a_price_between_ticks_goes_where_it_is_told(tick, price):
     record = instrument_records([instrument(tick=Decimal(tick), lot=Decimal(1))])[0]
@@ -83,7 +78,6 @@ def test_a_price_between_ticks_goes_where_it_is_told(tick, price):
     assert abs(nearest - exact) <= Fraction(1, 2) + noise or nearest == 1
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(1, 10**11))
 def test_a_quantity_on_the_grid_stays(lot, lots):
     fact = instrument(lot=Decimal(lot), tick=Decimal(1))
@@ -91,7 +85,6 @@ def test_a_quantity_on_the_grid_stays(lot, lots):
     assert qty_to_units(record, float(lots * fact.lot)) == lots * record.lot_units
 
 
-@settings(deadline=None)
 @given(STEPS, st.floats(allow_nan=True, allow_infinity=True))
 def test_a_quantity_is_only_rounded_down_to_whole_lots(lot, qty):
     record = instrument_records([instrument(lot=Decimal(lot), tick=Decimal(1))])[0]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from novapulse.core.records import ACTION, CAPS, POSITION, Reason, Verb
@@ -30,7 +30,6 @@ def test_the_surplus_curve(depth, scale):
     assert drawdown_scale(depth, 0.2) == pytest.approx(scale, abs=6e-4)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
 def test_the_surplus_curve_falls_and_stays_between_nothing_and_all(a, b, limit):
     low, high = min(a, b), max(a, b)
@@ -46,7 +45,6 @@ def test_risk_of_ruin_vectors():
     assert risk_of_ruin(5.0, 0.1, 50.0, 1000.0) == 0.0
 
 
-@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(0.01, 3), st.floats(0.1, 50), st.floats(0.1, 50), st.integers(1, 1000))
 def test_risk_of_ruin_falls_with_room_and_rises_with_time(mean, deviation, room, more, steps):
     near, far = risk_of_ruin(mean, deviation, room, steps), risk_of_ruin(mean, deviation, room + more, steps)
@@ -138,7 +136,6 @@ def decided(s, **changes):
     return account, rules, record, action, group
 
 
-@settings(deadline=None)
 @given(SITUATIONS)
 def test_no_size_passes_any_cap(s):
     account, rules, record, action, group = decided(s)
@@ -168,7 +165,6 @@ def test_no_size_passes_any_cap(s):
     assert action.binding == int(np.argmin(action.sizes))
 
 
-@settings(deadline=None)
 @given(
     SITUATIONS, st.sampled_from(["peak", "volatility", "atr", "gross", "pending", "group", "hold"]), st.floats(1.0, 3.0)
 )

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from novapulse.core.records import FILL, POSITION, StopKind
@@ -27,7 +27,6 @@ def entered(direction, price=100.0, distance=2.0, target=3.0, units=1000, positi
     return position
 
 
-@settings(deadline=None)
 @given(
     SIDES,
     st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=40),
@@ -50,7 +49,6 @@ def test_a_stop_never_loosens_whatever_the_bars_and_later_fills_do(direction, mo
         assert round(before * 100) == pytest.approx(before * 100, abs=1e-6), "on the tick grid"
 
 
-@settings(deadline=None)
 @given(SIDES, st.floats(0.5, 1e4), st.floats(0.001, 100.0), st.floats(0.0, 100.0), st.sampled_from([0.01, 0.05, 2.5]))
 def test_rounding_never_adds_risk_nor_brings_the_target_nearer(direction, price, distance, target, tick):
     record = RECORD.copy()
@@ -69,7 +67,6 @@ def test_rounding_never_adds_risk_nor_brings_the_target_nearer(direction, price,
         assert position.target_price == 0.0
 
 
-@settings(deadline=None)
 @given(
     st.floats(1.0, 1e5),
     st.floats(1e-6, 0.1),

@@ -61,7 +61,7 @@ def test_resampled_single_days_are_every_draw_with_replacement() -> None:
     assert got.resampled.final_return == pytest.approx(finals, abs=0.011)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(-20, 20).map(float), st.integers(0, 2)), min_size=2, max_size=12), st.integers(0, 99)
 )

@@ -52,7 +52,7 @@ def test_252_for_365_days_misstates_by_a_fifth() -> None:
         assert ratio(SHARPE_RETURNS, 365.0) / ratio(SHARPE_RETURNS, 252.0) == pytest.approx(1.2035, abs=5e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31 - 1), count=st.integers(1, 3))
 def test_a_backtests_curve_has_the_ratios_of_its_running_totals(seed: int, count: int) -> None:
     bars, signals = market(seed, count, 300)

@@ -333,7 +333,7 @@ def test_instruments_of_two_quotes_or_too_fine_for_a_scale_are_refused():
         exchange_of(scales={"BTC": 2})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MOVES)
 def test_whatever_is_asked_the_books_add_up_and_the_stream_tells_all(moves):
     exchange = exchange_of(bare_rules(participation_max=0.1, **PRICED), [instrument(taker_fee_bps=Decimal(26))])

@@ -65,7 +65,7 @@ def test_a_file_of_before_there_were_owners_is_taken_over_with_what_it_holds(tmp
         paper(path, ledger_id="the second")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=MOVES, every=st.integers(1, 7))
 def test_an_account_that_is_reopened_again_and_again_is_the_one_that_never_closed(tmp_path, moves, every):
     path = tmp_path / "paper.db"

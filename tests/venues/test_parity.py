@@ -31,7 +31,7 @@ BINANCE = "BTC-USDT ETH-USDT SOL-USDT XRP-USDT BNB-USDT".split()
 UNCAPPED = {"position_notional_max": 0.0, "position_fraction_max": 0.0, "gross_fraction_max": 0.0}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=SEEDS, count=st.integers(1, 3), keeps_exits=st.booleans())
 def test_the_venue_trades_what_the_fold_trades_on_random_markets(seed, count, keeps_exits):
     bars, signals = market(seed, count, 120)
@@ -39,7 +39,7 @@ def test_the_venue_trades_what_the_fold_trades_on_random_markets(seed, count, ke
     mirror.run()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=SEEDS)
 def test_the_venue_trades_what_the_fold_trades_inside_coarse_bars(seed):
     (fine,), _ = market(seed, 1, 400)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from novapulse.market.book.build import CAPACITY, Builder, GapError, LevelError, Side, sides_of
@@ -27,7 +27,6 @@ changes = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(changes=changes)
 def test_it_holds_what_two_dictionaries_would(changes: list[tuple[Side, float, float]]) -> None:
     builder, model = Builder(), {Side.BID: dict[float, float](), Side.ASK: dict[float, float]()}

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from novapulse.market.book import BookColumns, BookProblem, BookSettings, features, problems
@@ -142,7 +142,6 @@ def test_a_refused_book_is_not_measured_and_ends_what_is_remembered() -> None:
 sides = st.lists(st.floats(0.1, 50.0), min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(data=st.lists(st.tuples(sides, sides, st.integers(-3, 3)), min_size=2, max_size=20), window=st.integers(1, 5))
 def test_a_row_follows_from_its_window_alone_and_bounded_figures_stay_in_their_bounds(
     data: list[tuple[list[float], list[float], int]], window: int

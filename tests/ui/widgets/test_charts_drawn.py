@@ -123,6 +123,24 @@ def test_twenty_thousand_bars_are_drawn_and_no_more(page: WidgetPage):
     assert 19_000 < (newest - oldest) / 60 + 1 <= 20_000
 
 
+def test_the_cursor_of_the_keys_stays_where_they_put_it_until_the_mouse_moves(page: WidgetPage):
+    """A bug: the chart told of its own crosshair later, when it had scrolled away, and enter chose another bar."""
+    page.add("candles", Candles(samples.bars(2_000)))
+    box = page.page.locator("#candles .box")
+    box.focus()
+    chosen = "() => models.candles.written.clicked.time"
+    for key, time in (("Home", LAST_S - 60 * 1999), ("End", LAST_S), ("PageUp", LAST_S - 60 * 20)):
+        page.page.keyboard.press(key)
+        for _ in range(3):
+            page.page.evaluate("() => new Promise(requestAnimationFrame)")
+        page.page.keyboard.press("Enter")
+        assert page.page.evaluate(chosen) == time
+    box.hover()
+    page.page.keyboard.press("Enter")
+    assert page.page.evaluate(chosen) not in (LAST_S, LAST_S - 60 * 20)
+    page.page.mouse.move(0, 0)
+
+
 def test_equity_tells_its_change_and_its_depth(page: WidgetPage):
     start = samples.NOW_NS
     points = [(start + n * 60_000_000_000, value) for n, value in enumerate(("100", "120", "90", "108"))]

@@ -29,6 +29,8 @@ class Candles {
   private given: Plain = {};
   private digits = 2;
   private cursor: number | null = null;
+  /** Whether keys moved the cursor last: the chart then tells where its own crosshair went, later and after it scrolled. */
+  private byKeys = false;
   /** Place of the bar that the chart is about; null for none. */
   private marked: number | null = null;
   private lanesShown = false;
@@ -52,6 +54,8 @@ class Candles {
     model.on("change:lanes", this.layLanes);
     this.reload(true);
     this.plot.chart.subscribeCrosshairMove((at) => {
+      if (at.sourceEvent) this.byKeys = false;
+      else if (this.byKeys) return;
       this.cursor = at.logical !== undefined && at.point ? Number(at.logical) : null;
       this.read();
     });
@@ -257,6 +261,7 @@ class Candles {
     if (event.key === "Enter") return this.choose(this.cursor ?? last);
     const at = Math.max(0, Math.min(last, (this.cursor ?? last + 1) + (step ?? 0)));
     const bar = this.rows[at];
+    this.byKeys = true;
     const range = this.plot.chart.timeScale().getVisibleLogicalRange();
     if (range && (at < range.from || at > range.to)) {
       const shift = at < range.from ? at - range.from - 2 : at - range.to + 2;
