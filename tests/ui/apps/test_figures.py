@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections import OrderedDict
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
@@ -307,8 +308,10 @@ def test_earlier_votes_are_drawn_once_they_are_made_and_only_if_they_agree(
 
 
 def test_a_desk_draws_the_votes_of_the_closes_that_nobody_watched(
-    left_home: Path, look: Look, main: AccountState
+    left_home: Path, look: Look, main: AccountState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What an earlier page began may have read the places of an earlier test.
+    monkeypatch.setattr(lanes, "_jobs", OrderedDict())
     drawn = look("desk", left_home, "viewer", **MAIN, symbol="BTC-USD")
     (begun,) = [one for whose, one in lanes._jobs.items() if whose[1:] == (KEY, "BTC/USD") and whose[0] == left_home]
     assert begun.job.wait(120)
