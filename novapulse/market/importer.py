@@ -204,8 +204,8 @@ def _meaning(path: Path, table: Table, stamps: Stamps | None) -> Stamps:
     meaning = stamps or named
     if meaning is None:
         raise DataError(
-            f"{path}: column {table.stamp_column} does not say whether a stamp is a bar's open or its close; name it "
-            "(open or close)"
+            f"{path}: column {table.stamp_column} does not say whether a stamp is a bar's open or its close: say "
+            "stamps open or stamps close (--stamps on the command line)"
         )
     return meaning
 
