@@ -327,7 +327,9 @@ def _add_simulate(commands: "Subparsers") -> None:
     parser.add_argument(
         "--accounts", metavar="N", type=int, default=3, help="accounts at most, some seeds have fewer (3)"
     )
-    parser.add_argument("--processes", metavar="N", type=int, default=1, help="how many seeds live at a time (1)")
+    parser.add_argument(
+        "--processes", metavar="N", type=int, help="how many seeds live at a time (as many as there are processors)"
+    )
     parser.add_argument("--list", action="store_true", help="print the faults and what each does, and do nothing")
     _add_json(parser)
 

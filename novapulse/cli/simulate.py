@@ -1,12 +1,15 @@
 """`novapulse simulate`: whole traders in virtual time, with faults, and an auditor that never looks away."""
 
 import argparse
+import os
 from typing import Any
 
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, say, show_json
 from novapulse.simulation.campaign import Campaign, Size, run_campaign, table_of_faults
 from novapulse.simulation.faults import chosen
 from novapulse.simulation.seeds import SeedReport
+
+PROCESSES_MAX = 64
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -19,8 +22,9 @@ def simulate(options: argparse.Namespace) -> int:
         seeds = _seeds(options.seeds)
     except ValueError as wrong:
         raise UsageError(str(wrong)) from wrong
-    if not 1 <= options.processes <= 64:
-        raise UsageError(f"--processes {options.processes}: expected 1 to 64")
+    if options.processes is not None and not 1 <= options.processes <= PROCESSES_MAX:
+        raise UsageError(f"--processes {options.processes}: expected 1 to {PROCESSES_MAX}")
+    processes = options.processes or min(len(seeds), os.cpu_count() or 1, PROCESSES_MAX)
     say(f"seeds {seeds.start}:{seeds.stop}, {size.days:g} virtual days each, faults: {options.faults}")
     try:
         campaign = run_campaign(
@@ -28,7 +32,7 @@ def simulate(options: argparse.Namespace) -> int:
             faults,
             options.faults,
             size=size,
-            processes=options.processes,
+            processes=processes,
             told=_tell,
         )
     except ValueError as wrong:

@@ -49,7 +49,8 @@ class Reconciler:
         self.next_ns = 0
         self.failures = 0
         self.answer_ns = round(max(ANSWER_S, desk.settings.submit_deadline_s) * SECOND_NS)
-        self.policy = Policy(readings_min=desk.settings.reconciliation.readings_min)
+        settings = desk.settings.reconciliation
+        self.policy = Policy(settings.account_is_exclusive, settings.readings_min)
 
     def start(self, draft: Draft) -> None:
         """Ask for the first snapshot."""

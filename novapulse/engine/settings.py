@@ -94,6 +94,9 @@ class ReconciliationSettings(BaseModel):
         5.0, ge=0, description="What was touched this shortly before a reading is not compared: lists lag behind."
     )
     readings_min: int = Field(2, ge=1, le=10, description="Equal readings before anything is repaired.")
+    account_is_exclusive: bool = Field(
+        False, description="Whether nobody else trades on the account: then an order that is not ours is cancelled."
+    )
 
     @model_validator(mode="after")
     def _narrow_looks_come_often(self) -> Self:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Snapshot
-from novapulse.core.orders import Filled, OrderStatus, Role
+from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
 from novapulse.engine.desk import Desk
 from novapulse.engine.orders import SECOND_NS
 from novapulse.reconciliation.view import View, looks_ours
@@ -42,7 +42,7 @@ def is_same(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool
     listed = {
         shown.seen.client_order_id or shown.seen.venue_order_id
         for shown in snapshot.orders
-        if shown.seen.venue_order_id not in desk.foreign or looks_ours(shown.seen.client_order_id)
+        if _is_compared(desk, shown.seen)
     }
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
@@ -68,6 +68,13 @@ def is_same_money(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -
     if are_booked:
         return True
     return all(fill.venue_trade_id in desk.foreign_trades or _is_booked(desk, fill) for fill in snapshot.fills)
+
+
+def _is_compared(desk: Desk, seen: Seen) -> bool:
+    if seen.venue_order_id not in desk.foreign or looks_ours(seen.client_order_id):
+        return True
+    # It is known and not ours; where nobody else trades it is to go.
+    return desk.settings.reconciliation.account_is_exclusive and seen.state is VenueState.LIVE
 
 
 def still_differs(desk: Desk, snapshot: Snapshot, asset: str) -> bool:
@@ -124,7 +131,7 @@ def view_of(desk: Desk) -> View:
         known_trades=desk.foreign_trades,
         known_flows=desk.flows,
         known_foreign=desk.foreign,
-        is_exclusive=False,
+        is_exclusive=desk.settings.reconciliation.account_is_exclusive,
         fills_since_clean=desk.fills_since_clean,
         readings=desk.readings,
         race_guard_ns=round(desk.settings.reconciliation.race_guard_s * SECOND_NS),

@@ -25,7 +25,7 @@ from novapulse.ledger import chain
 from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.projections import Claims, alike, check_beside, check_claims, checks
-from novapulse.ledger.schema import FACTS, REVISION, event, ledger
+from novapulse.ledger.schema import GUARDS, REVISION, SQLITE_GUARDS, event, ledger
 from novapulse.ledger.walk import (
     FAULTS_KEPT,
     UNREADABLE,
@@ -259,10 +259,10 @@ def _missing_guards(connection: Connection) -> Iterator[Fault]:
             "WHERE t.tgenabled <> 'D' AND c.relnamespace = current_schema()::regnamespace"
         )
     there = set(names.scalars())
-    for table in FACTS:
-        for verb in ("update", "delete"):
-            if f"{table.name}_no_{verb}" not in there:
-                yield Fault(None, f"trigger {table.name}_no_{verb}", f"is gone: {table.name} is not protected")
+    guards = GUARDS | (SQLITE_GUARDS if connection.dialect.name == "sqlite" else {})
+    for name, danger in guards.items():
+        if name not in there:
+            yield Fault(None, f"trigger {name}", f"is gone: {danger}")
 
 
 def _damage(connection: Connection) -> Iterator[Fault]:

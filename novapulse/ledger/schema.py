@@ -252,6 +252,22 @@ def of_kind(*kinds: str) -> ColumnElement[bool]:
 
 
 FACTS = (event, posting, order_step, fill_key)
+
+GUARDS = {
+    "event_sealed": "an event may follow that is not the next, or whose postings do not sum to 0",
+    "posting_first": "postings may be added to an event that is sealed",
+    "ledger_named": "the ledger may get another id",
+    "ledger_stays": "the ledger's head may be deleted",
+    "lease_forward": "the epoch of a lease may go back",
+    "lease_stays": "a lease may be deleted",
+} | {f"{table.name}_no_{verb}": f"{table.name} is not protected" for table in FACTS for verb in ("update", "delete")}
+"""Triggers of every storage, and what may happen without them."""
+
+SQLITE_GUARDS = {
+    "order_step_once": "a step of an order may be written twice",
+    "fill_key_once": "an execution may be booked twice",
+}
+"""Triggers that say in SQLite what keys of tables say elsewhere."""
 """Tables that only grow."""
 
 views = MetaData()

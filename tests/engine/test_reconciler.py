@@ -32,12 +32,12 @@ BTC = InstrumentKey("kraken", "BTC/USD")
 class Play:
     """A world that trades for a while, then is disturbed, then goes on."""
 
-    def __init__(self, bars: int = 120) -> None:
+    def __init__(self, bars: int = 120, settings: TraderSettings | None = None) -> None:
         self.ticks = noisy_ticks(bars=bars, seed=5)
         self.world: World
         self.node: Node
         self.journal: MemoryJournal
-        self.world, self.node, self.journal = world_of(trader_of())
+        self.world, self.node, self.journal = world_of(trader_of(trader=settings))
         self.world.start(self.node)
         self.world.play(self.node, self.ticks)
         self.levers = Levers(self.node.exchange)
@@ -87,6 +87,18 @@ def test_nothing_of_a_coin_not_traded_and_a_known_order_of_somebody_else_are_no_
     assert not is_same(play.desk, shown)
 
 
+def test_an_order_that_is_not_ours_is_cancelled_where_nobody_else_trades():
+    play = Play(settings=TraderSettings(reconciliation=ReconciliationSettings(account_is_exclusive=True)))
+    play.levers.place(BTC, Side.BUY, OrderType.LIMIT, Terms(5000, 5000), play.world.timeline.now_ns)
+    play.run(30)
+    found = next(record for record in play.journal.records("break_found") if record.body["class"] == "D5")
+    (asked,) = play.journal.records("extra_cancel_asked")
+    assert asked.ts_ns > found.ts_ns, "it waits for a second reading"
+    assert all(shown.seen.client_order_id for shown in play.node.exchange.open_orders())
+    assert not play.desk.breaks
+    assert play.agrees()
+
+
 def test_a_deposit_is_capital_and_no_profit():
     play = Play()
     before = float(play.desk.books.account[0].day_opening_equity)
@@ -116,6 +128,7 @@ def test_an_order_that_is_not_ours_is_recorded_once_and_left_alone():
     play.run(30)
     assert "D5" in play.classes()
     assert len(play.journal.records("foreign_order_seen")) == 1
+    assert play.journal.records("extra_cancel_asked") == []
     assert any(not shown.seen.client_order_id for shown in play.node.exchange.open_orders())
     assert not play.desk.breaks
 
