@@ -23,7 +23,7 @@ from novapulse.monitor.votes import instrument_states
 
 def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
     """Return what the ledger alone says of an account: proven, healthy until somebody says otherwise."""
-    marks = marks_of(kept)
+    marks = marks_of(kept, fold.listings)
     orders = tuple(order_state(one, fold.listings[one.symbol]) for one in fold.orders.working)
     positions = position_states(fold, marks)
     worth, gross = _worth(fold, marks)

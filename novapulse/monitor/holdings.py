@@ -9,6 +9,7 @@ from novapulse.core.kept_state import Kept
 from novapulse.core.orders import OrderStatus
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.lots import Inventory
+from novapulse.ledger.queries import Listing
 from novapulse.monitor.fold import AccountFold
 from novapulse.monitor.order_book import IN_FORCE, Known, price_of
 from novapulse.monitor.rows import PositionState
@@ -25,18 +26,23 @@ _NOT_GUARDING = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last close of an instrument."""
+    """The last close of an instrument, with all digits of its tick."""
 
     price: Decimal
     ts_ns: int
 
 
-def marks_of(kept: Kept | None) -> dict[str, Mark]:
-    """Return symbol -> last close, as the trader had it when it last committed."""
+def marks_of(kept: Kept | None, listings: Mapping[str, Listing]) -> dict[str, Mark]:
+    """Return symbol -> last close, as the trader had it when it last committed.
+
+    Args:
+        kept: The trader's state; None where there is none.
+        listings: Symbol -> instrument.
+    """
     if kept is None:
         return {}
     return {
-        key.symbol: Mark(Decimal(repr(float(bar["close"]))), int(bar["ts_close_ns"]))
+        key.symbol: Mark(_close(float(bar["close"]), listings[key.symbol]), int(bar["ts_close_ns"]))
         for key, bar in zip(kept.instruments, kept.last_bars, strict=True)
         if bar["ts_close_ns"] > 0
     }
@@ -50,6 +56,13 @@ def position_states(fold: AccountFold, marks: Mapping[str, Mark]) -> tuple[Posit
             fold.inventories.items(), key=lambda item: (item[0][0], not item[0][1])
         )
     )
+
+
+def _close(price: float, listing: Listing) -> Decimal:
+    told = Decimal(repr(price))
+    on_tick = told.quantize(Decimal(1).scaleb(-listing.price_scale))
+    # A bar may close between two ticks: then it is told as it is.
+    return on_tick if on_tick == told else told
 
 
 def _position(fold: AccountFold, is_ours: bool, inventory: Inventory, mark: Mark | None) -> PositionState:

@@ -43,6 +43,21 @@ def test_reading_on_is_reading_from_the_beginning_at_every_commit(growing: Any, 
     assert held > 10, "nothing was ever held: the comparison shows nothing"
 
 
+def test_every_price_is_told_with_the_digits_of_its_tick(growing: Any, lived: Any) -> None:
+    """A bug: 3,201.9 stood beside 65,120.00, as the last close happened to end."""
+    home, ledger, where = growing
+    going_on, ended = Home(home, where), set()
+    for commit in lived[1]:
+        ledger.commit([(ACCOUNT, commit)])
+        account = going_on.look().accounts[0]
+        prices = [one.price for one in account.votes] + [one.mark_price for one in account.positions]
+        known = [str(price) for price in prices if price is not None]
+        assert {len(price.partition(".")[2]) for price in known} <= {2}, known
+        ended |= {price[-1] for price in known}
+    going_on.close()
+    assert "0" in ended, "no close was one whose last digit a float leaves out: this shows nothing"
+
+
 def test_a_stop_is_in_force_or_there_is_a_reason(growing: Any, lived: Any) -> None:
     home, ledger, where = growing
     going_on, seen = Home(home, where), defaultdict(set)
