@@ -10,7 +10,6 @@ from novapulse.backtest import Result
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
 from novapulse.cli.render import show_backtest
 from novapulse.config import Loaded, load
-from novapulse.core.instruments import path_symbol
 from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.inputs import Markets, checked_strategies, open_lake, read_markets
 from novapulse.research.running import backtest_markets
@@ -63,7 +62,7 @@ def read_run(options: argparse.Namespace, loaded: Loaded) -> Markets:
 def tell_missing(markets: Markets, loaded: Loaded) -> None:
     """Say which configured symbols have no bars."""
     if markets.missing:
-        names = ", ".join(path_symbol(symbol) for symbol in markets.missing)
+        names = ", ".join(markets.missing)
         data = loaded.settings.data
         say(f"no {data.timeframe} bars of {data.exchange} {names}: left out")
 

@@ -12,20 +12,15 @@ from novapulse.cli.replay import default_ledger, why_not, why_not_lines
 from novapulse.config import load
 from novapulse.confluence.narrate import lines
 from novapulse.core.bars import format_ns
-from novapulse.core.instruments import AccountKey, Instrument, path_symbol
+from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.market.spelling import symbol_of
 from novapulse.parity.kept import Entry, Kept
 from novapulse.parity.rederive import Rederived, reason_text, rederive
+from novapulse.parity.words import LIMIT_TEXT
 from novapulse.research.inputs import checked_strategies
 
 _FACTS_SHOWN = 40
-_LIMITS = {
-    "gross exposure": "gross exposure, entries at work included",
-    "group exposure": "its group's, entries at work included",
-    "positions": "positions and entries at work",
-}
-"""What the decision core counts, in words."""
 
 
 def explain_decision(options: argparse.Namespace) -> int:
@@ -145,7 +140,7 @@ def _limit(body: Mapping[str, Any], quote: str) -> str:
 
 
 def _state_lines(state: Mapping[str, Any], quote: str) -> list[str]:
-    rows = [[_LIMITS.get(name, name), *_limit_cells(name, *values)] for name, values in state["limits"].items()]
+    rows = [[LIMIT_TEXT[name], *_limit_cells(name, *values)] for name, values in state["limits"].items()]
     told = [
         headline("Limits"),
         f"equity {number(state['equity'])} {quote}, {state['loss_streak']} losses in a row",
@@ -241,5 +236,5 @@ def explain_why_not(options: argparse.Namespace) -> int:
     for one in accounts:
         print(headline(f"{one['account_id']} on {one['exchange']}: bars on which nothing was done"))
         for name, reasons in one["by_symbol"].items() if symbol else [("", one["why_not"])]:
-            print("\n".join([*([path_symbol(name)] if name else []), *why_not_lines(reasons), ""]))
+            print("\n".join([*([name] if name else []), *why_not_lines(reasons), ""]))
     return EXIT_DONE

@@ -11,7 +11,7 @@ from novapulse.confluence.explain import explain as explain_votes
 from novapulse.confluence.narrate import lines
 from novapulse.confluence.plan import prepare
 from novapulse.core.bars import BarColumns
-from novapulse.core.instruments import InstrumentKey, path_symbol
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import Reason
 from novapulse.market.spelling import stamp_ns, symbol_of
 from novapulse.research.decision import decision_at
@@ -32,7 +32,7 @@ def explain(options: argparse.Namespace) -> int:
     whole = read_run(options, loaded)
     key = _key(options, whole)
     markets = _up_to(whole, key, at_ns, options.at)
-    names = ", ".join(path_symbol(one.symbol) for one in whole.bars)
+    names = ", ".join(one.symbol for one in whole.bars)
     since = options.start or "the first recorded bar"
     say(f"as decided in an account that trades {names} on {key.exchange} from {since} on")
     settings = loaded.settings.backtest
@@ -77,7 +77,7 @@ def _moment(options: argparse.Namespace) -> int:
 
 def _key(options: argparse.Namespace, markets: Markets) -> InstrumentKey:
     known = {key.symbol: key for key in markets.bars}
-    listed = ", ".join(path_symbol(symbol) for symbol in known)
+    listed = ", ".join(known)
     if options.of is None:
         if len(known) > 1:
             raise UsageError(f"--of is needed, as the account trades several symbols: {listed}")

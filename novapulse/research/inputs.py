@@ -13,7 +13,7 @@ from novapulse.config import Loaded, lake_folder, sample_folder, settings_of
 from novapulse.confluence.plan import prepare
 from novapulse.confluence.settings import ConfluenceError
 from novapulse.core.bars import BarColumns, format_ns, timeframe_ns, timeframe_text
-from novapulse.core.instruments import Instrument, InstrumentKey, path_symbol
+from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.execution.rules import rules_record
 from novapulse.market.calendars import check_bars_per_year
 from novapulse.market.lake import Lake, Reading, SeriesInfo
@@ -166,7 +166,7 @@ def read_markets(
     else:
         chosen, missing = [symbol for symbol in wanted if symbol in there], [s for s in wanted if s not in there]
     if not chosen:
-        listed = ", ".join(path_symbol(symbol) for symbol in wanted)
+        listed = ", ".join(wanted)
         raise InputError(
             f"there are no {timeframe} bars of {exchange} {listed} in {lake.path}; "
             "'novapulse data list' shows what is there, 'novapulse data import' adds bars, "

@@ -151,7 +151,7 @@ def test_fees_are_told_and_can_be_set(cli: Cli, lake: Path, tmp_path: Path) -> N
 def test_symbols_without_bars_are_named_and_left_out(cli: Cli, lake: Path) -> None:
     outcome = cli("backtest")
     assert outcome.code == 0
-    for name in ("SOL-USDT", "ATOM-USDT"):
+    for name in ("SOL/USDT", "ATOM/USDT"):
         assert name in outcome.err
 
 

@@ -126,7 +126,7 @@ def test_another_timeframe_is_explained(cli: Cli, lake: Path) -> None:
 
 
 RUNS = {
-    "which of several": (["--at", "2024-01-20"], ["--of", "BTC-USDT, ETH-USDT"]),
+    "which of several": (["--at", "2024-01-20"], ["--of", "BTC/USDT, ETH/USDT"]),
     "one that is not traded": (["--symbol", "BTC-USDT", "--of", "ETH-USDT", "--at", "2024-01-20"], ["--of ETH-USDT"]),
     "after the end": (
         ["--symbol", "BTC-USDT", "--end", "2024-01-05", "--at", "2024-01-20"],

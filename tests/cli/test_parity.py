@@ -60,7 +60,10 @@ def test_a_replay_is_the_backtest_and_its_ledger_explains_every_decision(cli: Cl
 
     why = json.loads(cli("explain", "--why-not", "--ledger", ledger, "--json").out)
     assert sum(one["bars"] for one in why["accounts"][0]["why_not"].values()) <= bars
-    assert "the consensus is weaker" in cli("explain", "--why-not", "--ledger", ledger, "--of", "BTC-USDT").out
+    of_one = cli("explain", "--why-not", "--ledger", ledger, "--of", "BTC-USDT").out
+    assert "the consensus is weaker" in of_one
+    assert "BTC/USDT" in of_one
+    assert "BTC-USDT" not in of_one
 
     again = cli("parity", "--session", "last", "--ledger", ledger, "--json")
     assert again.code == 0, again.err

@@ -1,0 +1,21 @@
+"""What a decision saw, in words: its limits, and the caps of its size."""
+
+LIMIT_TEXT = {
+    "daily loss": "loss of the day",
+    "drawdown": "drawdown, from the peak of the equity",
+    "gross exposure": "all positions, entries at work included",
+    "group exposure": "positions that move together with it, entries at work included",
+    "positions": "number of positions and entries at work",
+}
+"""Limit as `Rederived.state` names it -> what is counted."""
+
+CAP_TEXT = {
+    "risk": "risk at the stop",
+    "volatility": "how far its price moves",
+    "kelly": "Kelly, by what was won so far",
+    "position": "largest position",
+    "gross": "room beside all positions",
+    "group": "room beside positions that move together",
+    "cash": "free cash",
+}
+"""Cap of a size as `core.records.CAPS` names it -> what it goes by."""
