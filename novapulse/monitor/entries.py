@@ -18,6 +18,57 @@ from novapulse.monitor.values import Value
 
 LIMIT_MAX = 500
 
+KIND_TEXT = {
+    "account_opened": "the account was opened",
+    "instrument_listed": "an instrument was added",
+    "session_started": "the trader began to run the account",
+    "session_stopped": "the trader stopped",
+    "account_ended": "the trader gave the account up",
+    "calibration_learned": "how strong votes usually are was learned",
+    "ledger_restored": "a backup took the place of the ledger",
+    "decision_taken": "a decision was taken",
+    "entry_unfilled": "an entry ended without a fill",
+    "order_intended": "an order is to be sent",
+    "order_attempted": "the order was sent",
+    "order_acked": "the venue took the order",
+    "order_refused": "the venue refused the order",
+    "order_unclear": "whether the venue has the order is not known",
+    "order_seen": "the venue showed the order",
+    "order_closed": "the order is over",
+    "order_reopened": "the order's end was taken back",
+    "foreign_order_seen": "the venue showed an order that is not ours",
+    "fill_booked": "an execution was booked",
+    "fill_busted": "the venue took an execution back",
+    "cancel_asked": "the venue was asked to cancel the order",
+    "extra_cancel_asked": "the venue was asked to cancel what it has twice of the order",
+    "cancel_refused": "the venue refused to cancel the order",
+    "amend_asked": "the venue was asked to change the order",
+    "amend_done": "the venue changed the order",
+    "amend_refused": "the venue refused to change the order",
+    "absence_proved": "the venue cannot have the order: proven",
+    "dispute_raised": "the venue contradicts what is known of the order",
+    "dispute_settled": "what is known of the order is agreed again",
+    "protection_noted": "a position is without its stop at the venue",
+    "round_trip_closed": "a trade was closed",
+    "mode_changed": "what the account may do has changed",
+    "limits_changed": "an operator changed limits",
+    "breaker_tripped": "a breaker tripped",
+    "breaker_cleared": "a breaker is over",
+    "balance_asserted": "the books were compared with the venue",
+    "break_found": "books and venue differ",
+    "break_resolved": "a difference is resolved",
+    "break_adopted": "a difference was booked as it is",
+    "dust_swept": "a remainder too small to sell was written off",
+    "flow_booked": "money or holdings came or went without a trade",
+    "split_applied": "a split was booked",
+    "alert_raised": "an alert was raised",
+    "alert_acknowledged": "an alert was seen by somebody",
+    "alert_cleared": "an alert is over",
+    "command_taken": "a command was taken",
+    "command_answered": "a command was answered",
+}
+"""Kind of an entry -> what it says, in plain words."""
+
 
 class UnknownEntryError(ValueError):
     """The ledger has no entry of this number."""

@@ -19,6 +19,7 @@ from novapulse.backtest.columns import Records
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.research.saved_runs import SavedRun
+from novapulse.research.tearsheet import words
 from novapulse.signals.regimes import LABELS
 from novapulse.ui import charts, panels, theme
 from novapulse.ui.backtest_page import Asked, Desk, Set, View
@@ -292,8 +293,8 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
         show_download=False,
         freeze_columns_left=["#"],
         format_mapping={
-            "Profit": "{:+,.2f}".format,
-            "R": "{:+,.2f}".format,
+            "Profit": _plus,
+            "R": _plus,
             "Against, R": "{:.2f}".format,
             "Along, R": "{:.2f}".format,
             "Entry": "{:,.8g}".format,
@@ -301,6 +302,10 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
         },
         style_cell=_toned,
     )
+
+
+def _plus(value: float) -> str:
+    return words.plus(value, 2)
 
 
 def trip_columns(trips: Records, names: Sequence[str], strategies: Sequence[str]) -> dict[str, Any]:

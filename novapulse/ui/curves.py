@@ -226,7 +226,7 @@ def _cells(data: alt.Chart, names: Sequence[str], height: int) -> alt.Chart:
         gradientLength=180,
         gradientThickness=8,
         values=[-20, -10, 0, 10, 20],
-        labelExpr="datum.value == -20 ? 'short -20' : datum.value == 20 ? '+20 long' : datum.label",
+        labelExpr="datum.value == -20 ? 'short \N{MINUS SIGN}20' : datum.value == 20 ? '+20 long' : datum.label",
     )
     cells: alt.Chart = (
         data.transform_calculate(

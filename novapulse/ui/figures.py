@@ -8,6 +8,7 @@ import numpy as np
 
 from novapulse.core.bars import Floats
 from novapulse.research.stress import LUCK
+from novapulse.research.tearsheet import words
 from novapulse.ui.marks import Sheet, either, nothing
 from novapulse.ui.theme import palette
 
@@ -61,7 +62,7 @@ def r_distribution(r_multiples: Floats, *, height: int = 240) -> alt.LayerChart:
         ],
     )
     mean = float(known.mean())
-    marks = sheet.chart("mean", r=[mean], label=[f"mean {mean:+.2f} R"])
+    marks = sheet.chart("mean", r=[mean], label=[f"mean {words.plus(mean, 2)} R"])
     rule = marks.mark_rule(color=colors["text"], strokeDash=[4, 3]).encode(x="r:Q")
     text = marks.mark_text(color=colors["text"], align="left", dx=5, baseline="top").encode(
         x="r:Q", y=alt.value(0), text=alt.Text("label:N")

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import marimo as mo
 
 from novapulse.brand import WORDMARK
+from novapulse.parity.words import CAP_TEXT
 from novapulse.research.saved_runs import SavedRun
 from novapulse.research.tearsheet import words
 from novapulse.research.tearsheet.words import Figure, Kind
+from novapulse.strategies.votes import FORECAST_MAX
 from novapulse.ui.controls import spoken
 from novapulse.ui.jobs import Progress
 
@@ -257,8 +259,9 @@ def _gauge(record: Data) -> str:
     reached = "strong enough for an entry" if is_enough else f"too weak for an entry by {short_by:.2f}"
     bar = f'<i class="{tone}" style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
     return (
-        f'<div class="np-gauge"><div><strong class="{tone}">{consensus:+.2f}</strong> consensus of -20 to +20, '
-        f"{reached}; confidence {record['confidence']:.2f}; regime {escape(record['regime'])}</div>"
+        f'<div class="np-gauge"><div><strong class="{tone}">{words.plus(consensus, 2)}</strong> consensus of '
+        f"{words.plus(-FORECAST_MAX, 0)} to {words.plus(FORECAST_MAX, 0)}, {reached}; "
+        f"confidence {record['confidence']:.2f}; regime {escape(record['regime'])}</div>"
         f'<div class="np-track">{bar}{marks}</div></div>'
     )
 
@@ -274,7 +277,7 @@ def _contributions(record: Data) -> str:
         lines.append(
             f'<div class="np-vote"><span>{escape(spoken(one["name"]))}</span><span class="np-track">'
             f'<i class="{tone}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
-            f'<span class="np-num">{one["forecast"]:+.1f} &times; {one["share_of_weight"]:.2f}</span></div>'
+            f'<span class="np-num">{words.plus(one["forecast"], 1)} &times; {one["share_of_weight"]:.2f}</span></div>'
         )
     return f"<h4>What each strategy added <small>forecast &times; weight</small></h4>{''.join(lines)}"
 
@@ -282,7 +285,7 @@ def _contributions(record: Data) -> str:
 def _conditions(record: Data) -> str:
     frames = " ".join(
         f'<span class="np-chip {"gain" if frame["agrees"] else ""}">{escape(frame["timeframe"])} '
-        f"{frame['opinion']:+.1f}{' agrees' if frame['agrees'] else ''}</span>"
+        f"{words.plus(frame['opinion'], 1)}{' agrees' if frame['agrees'] else ''}</span>"
         for frame in record["timeframes"]
     )
     label = "sure-fire" if record["sure_fire"]["label"] else "not sure-fire"
@@ -293,7 +296,7 @@ def _sizes(decision: Data) -> str:
     if not decision["sizes"]:
         return ""
     lines = "".join(
-        f'<div class="np-size {"np-binds" if cap == decision["binding"] else ""}"><span>{escape(cap)}</span>'
+        f'<div class="np-size {"np-binds" if cap == decision["binding"] else ""}"><span>{escape(CAP_TEXT[cap])}</span>'
         f"<span>{'no limit' if size is None else format(size, '.6g')}</span></div>"
         for cap, size in decision["sizes"].items()
     )

@@ -122,7 +122,7 @@ def _refused_section(data: Mapping[str, Any]) -> Any:
         [
             row["text"],
             f"{row['entries']:,}",
-            *("unknown" if row[key] is None else format(row[key], form) for key, form in _REFUSED),
+            *(words.figure(key, row[key], kind).text for key, kind in _REFUSED),
         ]
         for row in data["refused"] or []
     ]
@@ -132,7 +132,11 @@ def _refused_section(data: Mapping[str, Any]) -> Any:
     )
 
 
-_REFUSED = (("win_rate", ".0%"), ("average_r", "+.2f"), ("total_r", "+,.1f"))
+_REFUSED = (
+    ("win_rate", words.SHARE_ROUND),
+    ("average_r", words.Kind(lambda value: words.plus(value, 2))),
+    ("total_r", words.Kind(lambda value: words.plus(value, 1))),
+)
 
 
 def _drawdowns(data: Mapping[str, Any]) -> Html:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from novapulse.core.bars import DAY_NS, MINUTE_NS, Floats, Integers
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 60 * MINUTE_NS
+MINUS = "\N{MINUS SIGN}"
 
 _TIME_STEPS_NS = (
     *(n * SECOND_NS for n in (1, 5, 15, 30)),
@@ -90,10 +92,10 @@ def round_step(width: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * (1 - 1e-9))
 
 
-def signed(value: float, digits: int) -> str:
+def signed(value: float | Decimal, digits: int) -> str:
     """Return a number with thousands marked and a true minus sign; what rounds to zero has none."""
     text = f"{value:,.{digits}f}"
-    return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "\N{MINUS SIGN}")
+    return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", MINUS)
 
 
 def time_ticks(start_ns: int, end_ns: int, count_max: int) -> list[Tick]:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from novapulse.core.bars import DAY_NS
-from novapulse.research.tearsheet.scales import HOUR_NS, SECOND_NS, signed
+from novapulse.research.tearsheet.scales import HOUR_NS, MINUS, SECOND_NS, signed
 
 UNKNOWN = "unknown"
 
@@ -43,10 +44,16 @@ class Kind(NamedTuple):
     is_result: bool = False
 
 
-def plus(value: float, digits: int) -> str:
+def plus(value: float | Decimal, digits: int) -> str:
     """Return a number with its sign, also above zero."""
     text = signed(value, digits)
     return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def plus_exact(amount: Decimal) -> str:
+    """Return an amount with its sign, also above zero, and with every digit that it has."""
+    text = f"{abs(amount):f}"
+    return text if not amount else f"{'+' if amount > 0 else MINUS}{text}"
 
 
 RESULT = Kind(lambda value: f"{plus(100 * value, 2)} %", is_result=True)

@@ -66,11 +66,12 @@ def break_commands(page: Page) -> str:
     )
     if not account.breaks:
         return since
-    buttons = [
-        page.button(verb, f"Hold to {verb} {one.kind}", f"{DOES[verb]} {one.text}", order=one.key)
-        for one in account.breaks[:_BREAKS_MAX]
-        for verb in ("adopt", "ignore")
-    ]
+    buttons = []
+    for one in account.breaks[:_BREAKS_MAX]:
+        for verb in ("adopt", "ignore"):
+            button = page.button(verb, f"Hold to {verb} {one.kind}", f"{DOES[verb]} {one.text}", order=one.key)
+            page.on_account(partial(_show_break, button, one.key))
+            buttons.append(button)
     more = len(account.breaks) - _BREAKS_MAX
     rest = [note(f"{more} more are open: load the page again after these.")] if more > 0 else []
     return _card(f"{page_account(page)}: open differences", buttons, [*rest, since])
@@ -95,7 +96,7 @@ def order_commands(page: Page) -> str:
     buttons = []
     for one in list(entries.values())[:_ORDERS_MAX]:
         price = "" if one.limit_price is None else f" at {plain(one.limit_price)}"
-        what = f"{one.side} {plain(one.leaves_qty)} {one.symbol}{price}, order {one.client_order_id}"
+        what = f"{one.side} {plain(one.leaves_qty)} {one.symbol}{price}, order {one.client_order_id[:8]}"
         detail = f"{what}. {DOES['cancel']}"
         button = page.button("cancel", f"Hold to cancel {one.symbol}", detail, calm=True, order=one.client_order_id)
         page.on_account(partial(_show_order, button, one.client_order_id))
@@ -122,6 +123,11 @@ def _resettable(account: AccountState) -> dict[str, object]:
 
 def _entries(account: AccountState) -> dict[str, OrderState]:
     return {one.client_order_id: one for one in account.orders if one.role == "entry"}
+
+
+def _show_break(button: Hold, key: str, account: AccountState) -> None:
+    is_over = account.proven and key not in {one.key for one in account.breaks}
+    button.show_state({"allowed": not is_over, "why": "It is resolved." if is_over else ""})
 
 
 def _show_order(button: Hold, name: str, account: AccountState) -> None:

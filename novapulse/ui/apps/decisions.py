@@ -21,10 +21,10 @@ _NOW: Columns = (
     {"key": "state", "label": "state", "kind": "side"},
     {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
     {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
-    {"key": "lead", "label": "led by"},
+    {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "regime", "label": "regime"},
     {"key": "votes_ns", "label": "voted at", "kind": "time"},
-    {"key": "why_not_bars", "label": "bars", "kind": "figure", "digits": 0},
+    {"key": "why_not_bars", "label": "bars so", "kind": "figure", "digits": 0},
     {"key": "why_not", "label": "why nothing is done now", "wide": True},
 )
 _HOLDS: Columns = (
@@ -35,14 +35,14 @@ _HOLDS: Columns = (
     {"key": "why", "label": "why nothing was done", "wide": True},
 )
 _VOTES: Columns = (
-    {"key": "key", "label": "strategy"},
+    {"key": "key", "label": "strategy", "kind": "status"},
     {"key": "forecast", "label": "forecast", "kind": "signed", "digits": 2},
     {"key": "weight", "label": "weight", "kind": "percent", "digits": 1},
     {"key": "regime", "label": "regime tilt", "kind": "figure", "digits": 2},
     {"key": "contribution", "label": "adds", "kind": "signed", "digits": 2},
 )
 _SIZES: Columns = (
-    {"key": "key", "label": "allowed by", "kind": "status"},
+    {"key": "cap", "label": "allowed by", "wide": True},
     {"key": "size", "label": "size", "kind": "figure", "digits": 8},
     {"key": "binds", "label": " "},
 )

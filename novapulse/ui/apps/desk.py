@@ -8,6 +8,7 @@ import marimo as mo
 from novapulse.core.bars import timeframe_text
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.limits import Level, Meter, limits_of
+from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
 from novapulse.ui.apps.frame import Page, chips, columns, not_of_now, note, stack
@@ -22,7 +23,6 @@ from novapulse.ui.apps.tables import (
     lasting,
     orders_of,
     percent,
-    signed,
 )
 from novapulse.ui.widgets import Candles, Equity, Orders, Positions, Rows, Tiles
 
@@ -102,7 +102,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "unit": account.quote,
             "digits": 2,
             "signed": True,
-            "note": "no close today" if today is None else f"{signed(today * 100, 2)} % since 0:00 UTC",
+            "note": "no close today" if today is None else f"{plus(today * 100, 2)} % since 0:00 UTC",
             "href": page.link("risk"),
         },
         _share("exposure", account.exposure_fraction, exposure, page, "entries are cut at"),
@@ -133,7 +133,7 @@ def instrument_tiles(account: AccountState, page: Page) -> list[dict[str, Any]]:
             "key": one.symbol,
             "label": one.symbol,
             "value": _text(one.price),
-            "note": f"{one.state}, consensus {'not known' if one.consensus is None else signed(one.consensus, 1)}",
+            "note": f"{one.state}, consensus {'not known' if one.consensus is None else plus(one.consensus, 1)}",
             "href": page.here(account, symbol=one.symbol),
         }
         for one in account.votes
@@ -159,7 +159,7 @@ def _level(meter: Meter) -> str:
 def _free(account: AccountState) -> str:
     parts = [f"free {account.cash:,.2f}" if account.cash is not None else "free cash not known"]
     if account.hold:
-        parts.append(f"held for entries {account.hold:,.2f}")
+        parts.append(f"reserved for entries {account.hold:,.2f}")
     return ", ".join(parts)
 
 

@@ -20,8 +20,9 @@ from novapulse.monitor.home import LEDGER_FILE
 from novapulse.parity.kept import Kept, KeptError
 from novapulse.parity.rederive import Rederived, reason_text, rederive
 from novapulse.parity.sessions import configuration_of
+from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
 from novapulse.research.inputs import checked_strategies, lake_with
-from novapulse.ui.apps.tables import signed
+from novapulse.research.tearsheet.words import plus
 from novapulse.ui.jobs import Job, Reporter
 
 _log = structlog.get_logger("novapulse.ui")
@@ -103,7 +104,13 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
         )
     if sizes is not None:
         tiles.insert(
-            3, {"label": "size bound by", "value": sizes["binding"], "note": f"{sizes['qty']:.8g} {fact.base}"}
+            3,
+            {
+                "label": "size bound by",
+                "value": sizes["binding"],
+                "plain": True,
+                "note": f"{sizes['qty']:.8g} {fact.base}, {CAP_TEXT[sizes['binding']]}",
+            },
         )
     return tiles
 
@@ -133,6 +140,7 @@ def size_rows(found: Rederived) -> list[dict[str, Any]]:
     return [
         {
             "key": cap,
+            "cap": CAP_TEXT[cap],
             "size": size,
             "binds": "binds" if cap == binding else "",
             "level": "near" if cap == binding else "",
@@ -177,7 +185,8 @@ def _meter(name: str, used: float, most: float | None) -> dict[str, Any]:
     scale = 1 if counted else 100
     level = "ok" if not most or used < 0.8 * most else "near" if used < most else "over"
     return {
-        "name": name,
+        "key": name,
+        "name": LIMIT_TEXT[name],
         "used": f"{used * scale:.{0 if counted else 2}f}",
         "limit": None if not most else f"{most * scale:.{0 if counted else 2}f}",
         "unit": "" if counted else "%",
@@ -194,7 +203,7 @@ def _followed(kind: str, body: dict[str, Any]) -> str:
         return f"order {name} was filled"
     if kind == "round_trip_closed":
         reason = REASON_TEXT[Reason[body["exit_reason"]]]
-        return f"round trip {body['number']} closed: {reason}, {signed(float.fromhex(body['r_multiple']), 2)} R"
+        return f"round trip {body['number']} closed: {reason}, {plus(float.fromhex(body['r_multiple']), 2)} R"
     if kind == "entry_unfilled":
         return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
     return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"

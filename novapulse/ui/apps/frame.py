@@ -19,6 +19,7 @@ from novapulse.monitor.home import NOT_RUN
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Live, StatusStrip
+from novapulse.ui.widgets.live import STALE_S
 
 CONTROL = "/api/v1/control"
 SESSION = "/api/v1/session"
@@ -251,6 +252,7 @@ class Page:
                 csrf=self.who.csrf,
                 calm=calm,
                 compact=compact,
+                stale_s=STALE_S,
                 prove_s=prove_s,
                 anchor=quote("-".join(["hold", verb, *named])),
                 **wanted,

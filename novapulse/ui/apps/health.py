@@ -18,7 +18,7 @@ _ACCOUNTS: Columns = (
     *_WHOSE,
     {"key": "health", "label": "health"},
     {"key": "mode", "label": "mode", "kind": "status"},
-    {"key": "stream", "label": "venue's stream"},
+    {"key": "stream", "label": "stream of the venue"},
     {"key": "last_bar_age_s", "label": "last bar", "kind": "age"},
     {"key": "market_state", "label": "market", "kind": "status"},
     {"key": "unknown_orders", "label": "unknown orders", "kind": "figure", "digits": 0},

@@ -14,8 +14,9 @@ from novapulse.control.storage import FILE, ControlError, Storage
 from novapulse.core.ports import JournalError
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.monitor import Overview, entries
-from novapulse.monitor.entries import EntryState, UnknownEntryError
+from novapulse.monitor.entries import KIND_TEXT, EntryState, UnknownEntryError
 from novapulse.monitor.state import LedgerHealth
+from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui.apps.frame import SEQS_MAX, Page, chips, columns, stack
 from novapulse.ui.apps.proof import Proof
 from novapulse.ui.apps.tables import Columns, moment
@@ -133,23 +134,20 @@ def moved_of(one: EntryState) -> str:
     moved: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for leg in one.legs:
         moved[leg.book, leg.asset] += leg.amount
-    return ", ".join(f"{book} {_signed(amount)} {asset}" for (book, asset), amount in moved.items() if amount)
+    return ", ".join(f"{book} {plus_exact(amount)} {asset}" for (book, asset), amount in moved.items() if amount)
 
 
 def about_of(one: EntryState) -> str:
-    """Return the words of an entry that tell most."""
+    """Return what an entry says: what happened, and the words of it that tell most."""
     body = one.body
+    happened = KIND_TEXT.get(one.kind, one.kind.replace("_", " "))
     instrument = body.get("instrument")
     words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
     words += [_named(body[name]) for name in _NAMES if isinstance(body.get(name), str)]
     words += [str(body["key"]).replace(":", " ").replace("_", " ")] if body.get("key") else []
     words += [_told(body[name]) for name in _WORDS if body.get(name)]
     words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
-    return ", ".join(words)
-
-
-def _signed(amount: Decimal) -> str:
-    return f"{amount:+f}".replace("-", "\N{MINUS SIGN}")
+    return f"{happened}: {', '.join(words)}" if words else happened
 
 
 def _named(name: str) -> str:
@@ -195,6 +193,7 @@ def _one(page: Page, text: str) -> str:
         ("exchange", found.exchange),
         ("account", found.account_id),
         ("what", found.kind.replace("_", " ")),
+        ("in words", KIND_TEXT.get(found.kind, "")),
         ("hash of the chain", found.hash),
     )
     told = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts)

@@ -9,9 +9,10 @@ import marimo as mo
 from novapulse.core.ports import JournalError
 from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import ended_orders
+from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.commands import order_commands
 from novapulse.ui.apps.frame import Page, not_of_now, stack
-from novapulse.ui.apps.tables import Columns, fills_of, order_link, signed
+from novapulse.ui.apps.tables import Columns, fills_of, order_link
 from novapulse.ui.widgets import Rows, Tiles
 from novapulse.ui.widgets.boards import ORDER_COLUMNS
 
@@ -35,7 +36,7 @@ _TRIPS: Columns = (
     {"key": "exit_ns", "label": "closed", "kind": "time"},
     {"key": "symbol", "label": "instrument"},
     {"key": "side", "label": "side", "kind": "side"},
-    {"key": "lead", "label": "led by"},
+    {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "entry_price", "label": "in", "kind": "figure"},
     {"key": "exit_price", "label": "out", "kind": "figure"},
     {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
@@ -43,6 +44,9 @@ _TRIPS: Columns = (
     {"key": "bars_held", "label": "bars", "kind": "figure", "digits": 0},
     {"key": "why", "label": "why it was closed", "wide": True},
 )
+
+
+_AT_WORK = {"entry": ("entry", "entries"), "exit": ("exit", "exits"), "protect": ("protecting", "protecting")}
 
 
 def page() -> mo.Html:
@@ -72,8 +76,8 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     return [
         {
             "label": "working",
-            "value": str(account.open_orders),
-            "note": f"{roles['entry']} entries, {roles['exit']} exits, {roles['protect']} protecting",
+            "value": str(len(working)),
+            "note": ", ".join(f"{count} {_AT_WORK[role][count != 1]}" for role, count in roles.items()),
         },
         {
             "label": "unknown outcome",
@@ -84,7 +88,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         {
             "label": "closed trades",
             "value": str(account.trades),
-            "note": f"{signed(account.realized_pnl, 2)} {account.quote} realized"
+            "note": f"{plus(account.realized_pnl, 2)} {account.quote} realized"
             if account.realized_pnl is not None
             else "",
             "href": page.entry(account.seqs.get("realized_pnl")),

@@ -60,6 +60,7 @@ def page() -> mo.Html:
         pause = shown.button("pause", "Hold to pause all", DOES["pause"], calm=True)
         kill = shown.button("kill", "Hold to kill all", DOES["kill"])
         shown.on_reading(lambda now: pause.show_state(pausing(now.accounts, not_of_now(now, now.accounts))))
+        shown.on_reading(lambda _: kill.show_state({"mode": pause.state["mode"]}))
         beside.insert(0, actions("Every account", (pause, kill)))
     return shown.shown(
         tiles,

@@ -23,7 +23,7 @@ _SCAN: Columns = (
     {"key": "state", "label": "state", "kind": "side"},
     {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
     {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
-    {"key": "lead", "label": "led by"},
+    {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "regime", "label": "regime"},
     {"key": "price", "label": "last", "kind": "figure"},
     {"key": "market_state", "label": "market", "kind": "status"},
@@ -42,12 +42,12 @@ _MOST = {"key": "most", "label": "weigh most now", "wide": True}
 _NONE = "No instrument is like that now."
 _UNSAID = "No trader has said what each strategy votes: it does while it runs, once its indicators are warm."
 _STRATEGIES: Columns = (
-    {"key": "strategy", "label": "strategy"},
+    {"key": "strategy", "label": "strategy", "kind": "status"},
     {"key": "exchange", "label": "exchange"},
     {"key": "account_id", "label": "account"},
     {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
     {"key": "win_rate", "label": "won", "kind": "percent", "digits": 0},
-    {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 4},
+    {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 2},
     {"key": "profit_factor", "label": "profit factor", "kind": "figure", "digits": 2, "none": True},
     {"key": "average_r", "label": "average R", "kind": "signed", "digits": 2},
     {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
@@ -95,7 +95,9 @@ def votes_of(reading: Overview, page: Page, state: str = "", consensus_min: floa
     """Return what each strategy says of the instruments that fit, and how much that counts, a column for each."""
     found = _found(reading, state, consensus_min)
     names = sorted({name for one in found for name in one.instrument.forecasts or ()})
-    votes: Columns = tuple({"key": f"vote {name}", "label": name, "kind": "signed", "digits": 1} for name in names)
+    votes: Columns = tuple(
+        {"key": f"vote {name}", "label": name.replace("_", " "), "kind": "signed", "digits": 1} for name in names
+    )
     rows = [
         {
             **_row(one, reading, page),
@@ -129,7 +131,7 @@ def _most(one: InstrumentState) -> str | None:
     if one.weights is None:
         return None
     heaviest = sorted(one.weights.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
-    return ", ".join(f"{name} {weight:.0%}" for name, weight in heaviest)
+    return ", ".join(f"{name.replace('_', ' ')} {weight:.0%}" for name, weight in heaviest)
 
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
@@ -148,11 +150,11 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     if known:
         account, strongest = max(known, key=lambda pair: abs(pair[1].consensus or 0.0))
         tile = {
-            "label": "strongest consensus",
+            "label": "strongest",
             "value": f"{strongest.consensus:.2f}",
             "signed": True,
             "digits": 1,
-            "note": f"{strongest.symbol}, {account.account_id} on {account.exchange}",
+            "note": f"consensus of {strongest.symbol}, {account.account_id} on {account.exchange}",
             "href": page.link("desk", account, symbol=strongest.symbol),
         }
         tiles.append(tile)

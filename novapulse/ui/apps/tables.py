@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from novapulse.monitor import AccountState, Overview
@@ -28,7 +27,7 @@ DECISIONS: Columns = (
     {"key": "side", "label": "side", "kind": "side"},
     {"key": "consensus", "label": "consensus", "kind": "signed", "digits": 1},
     {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
-    {"key": "lead", "label": "led by"},
+    {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "regime", "label": "regime"},
     {"key": "qty", "label": "qty", "kind": "figure"},
     {"key": "why", "label": "why", "wide": True},
@@ -153,11 +152,6 @@ def lasting(seconds: float | None) -> str | None:
         if seconds < until:
             return f"{int(seconds / size)} {name}"
     return f"{int(seconds / 86_400)} days"
-
-
-def signed(value: Decimal | float, digits: int) -> str:
-    """Return a figure with its sign, as the widgets write it."""
-    return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def moment(ts_ns: int | None) -> str:

@@ -26,6 +26,7 @@ from novapulse.ledger.statistics import open_lots
 from novapulse.monitor import entries
 from novapulse.monitor.entries import EntryState
 from novapulse.parity.kept import Kept
+from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui.jobs import Reporter
 from novapulse.ui.notebooks import ledgers
 from novapulse.ui.notebooks.replay import moments_of
@@ -165,7 +166,7 @@ def entries_table(found: Sequence[EntryState]) -> Any:
             "When": moments_of(one.ts_ns),
             "What": one.kind.replace("_", " "),
             "Says": said(one),
-            "Moved": ", ".join(f"{leg.amount:+f} {leg.asset} {leg.book}" for leg in one.legs),
+            "Moved": ", ".join(f"{plus_exact(leg.amount)} {leg.asset} {leg.book}" for leg in one.legs),
         }
         for one in found
     ]

@@ -10,6 +10,7 @@ import marimo as mo
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit
+from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui import panels
 from novapulse.ui.notebooks import explorer, layout, ledgers
 from novapulse.ui.notebooks.explorer import Desk, Head
@@ -105,7 +106,7 @@ def entries_section(table: Any, found: Any, chosen: int | None) -> Html:
 
 
 def _entry(one: Any) -> Html:
-    rows = [[leg.book, f"{leg.amount:+f}", leg.asset] for leg in one.legs]
+    rows = [[leg.book, plus_exact(leg.amount), leg.asset] for leg in one.legs]
     legs = panels.table(("Book", "Amount", "Asset"), rows) if rows else "<p class='np-small'>No money moved.</p>"
     sums: dict[str, Decimal] = {}
     for leg in one.legs:
@@ -156,7 +157,7 @@ def lots_section(desk: Desk, account: AccountKey) -> Html:
         rows.append(
             [
                 key.symbol + ("" if is_ours else " (nobody's)"),
-                f"{qty:+f}",
+                plus_exact(qty),
                 layout.number(float(cost / qty)),
                 f"{cost:f} {fact.quote}",
                 moments_of(lot.execution.ts_ns),

@@ -85,7 +85,10 @@ def pairs(rows: Mapping[str, str]) -> str:
 
 def number(value: float | None, form: str = ",.8g") -> str:
     """Return a number as people read it; what is not known reads so."""
-    return UNKNOWN if value is None or value != value else format(value, form)
+    if value is None or value != value:
+        return UNKNOWN
+    text = format(value, form)
+    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
 def told(table: str) -> str:

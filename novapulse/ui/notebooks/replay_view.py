@@ -13,6 +13,8 @@ from novapulse.confluence.narrate import lines
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.parity.rederive import Check, reason_text
 from novapulse.parity.what_if import Change, inputs_of, told, what_if
+from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
+from novapulse.research.tearsheet import words
 from novapulse.ui import panels
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.replay import Desk, Scene, moments_of
@@ -127,7 +129,10 @@ def compared(came: Came[Scene], change: Change | None) -> Html:
     except ValueError as wrong:
         return layout.card("What if", panels.remarks([str(wrong)], "np-wrong"))
     rows = [_compared_row(name, _text(recorded[key]), _text(other[key])) for name, key in _ROWS]
-    rows += [_compared_row(f"Size allowed by {cap}", *_sizes(cap, recorded, other)) for cap in _caps(recorded, other)]
+    rows += [
+        _compared_row(f"Size allowed by {CAP_TEXT[cap]}", *_sizes(cap, recorded, other))
+        for cap in _caps(recorded, other)
+    ]
     what = ", ".join(_changes(change, came.result)) or "nothing is changed: move a setting"
     body = "".join(rows)
     return layout.card(
@@ -147,7 +152,8 @@ def state(came: Came[Scene]) -> Html:
     meters.stale_s = 0.0
     meters.show_state({"meters": [_meter(name, *values) for name, values in seen["limits"].items()]})
     position = seen["position"]
-    money = {name.capitalize(): f"{layout.number(seen[name], ',.2f')} {quote}" for name in ("equity", "cash", "hold")}
+    named = {"equity": "Equity", "cash": "Cash", "hold": "Of it reserved for entries"}
+    money = {text: f"{layout.number(seen[name], ',.2f')} {quote}" for name, text in named.items()}
     held = {
         "Losses in a row": str(seen["loss_streak"]),
         "Close": layout.number(seen["close"]),
@@ -271,7 +277,7 @@ def _meter(name: str, used: float, limit: float | None) -> dict[str, Any]:
     level = "over" if limit and share >= 1 else "near" if share >= 0.8 else "ok"
     most = None if not limit else f"{limit * per:.{digits}f}"
     return {
-        "name": name,
+        "name": LIMIT_TEXT[name],
         "used": f"{used * per:.{digits}f}",
         "limit": most,
         "unit": unit,
@@ -293,7 +299,7 @@ def _followed(kind: str, body: Mapping[str, Any], fact: Any) -> str:
         return f"order {name} ended {body['status']}"
     if kind == "round_trip_closed":
         r = float.fromhex(body["r_multiple"])
-        return f"round trip {body['number']} closed, {REASON_TEXT[Reason[body['exit_reason']]]}: {r:+.2f} R"
+        return f"round trip {body['number']} closed, {REASON_TEXT[Reason[body['exit_reason']]]}: {words.plus(r, 2)} R"
     if kind == "entry_unfilled":
         return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
     return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"

@@ -204,7 +204,9 @@ def test_the_scanner_filters_and_its_monitor_is_the_ledgers_table(left_home: Pat
             assert {name: row[f"vote {name}"] for name in one.forecasts} == one.forecasts
             assert row["most"].startswith(max(one.weights or {}, key=(one.weights or {}).__getitem__))
     assert not said
-    assert {column["label"] for column in drawn.state("Votes of the strategies")["columns"]} > set(STRATEGIES)
+    assert {column["label"] for column in drawn.state("Votes of the strategies")["columns"]} > {
+        name.replace("_", " ") for name in STRATEGIES
+    }
     look.change = lambda reading: changed(
         reading, votes=tuple(replace(one, forecasts=None, weights=None) for one in reading.accounts[0].votes)
     )

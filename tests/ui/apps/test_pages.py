@@ -12,8 +12,10 @@ from novapulse.monitor import Overview, read_home
 from novapulse.monitor.rows import AlertState, BreakerState, BreakState, OrderState
 from novapulse.ui.apps.frame import OF_ONE_ACCOUNT
 from novapulse.ui.widgets import StatusStrip
+from novapulse.ui.widgets.live import STALE_S
 from tests.ui.apps.conftest import VIEWS, Drawn, Look, changed, position
 
+MAIN = {"exchange": "kraken", "account_id": "main"}
 PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -232,6 +234,27 @@ def test_open_differences_can_be_adopted_or_ignored_by_their_own_key(left_home: 
     drawn = look("desk", left_home, "admin", exchange="coinbase", account_id="main")
     orders = {one.url.rpartition("/")[2]: one.body.get("order") for one in drawn.holds}
     assert (orders["adopt"], orders["ignore"], orders["pause"]) == ("order:foreign", "order:foreign", None)
+    adopt = next(one for one in drawn.holds if one.url.endswith("/adopt"))
+    assert adopt.state == {"allowed": True, "why": ""}
+    drawn.deliver(changed(read_home(left_home), breaks=()))
+    assert adopt.state == {"allowed": False, "why": "It is resolved."}
+
+
+def test_every_button_hears_every_reading_so_that_silence_is_silence(left_home: Path, look: Look) -> None:
+    """A bug: what was greyed stayed greyed, as if still known, when a page heard nothing any more."""
+    wrong = BreakState(8, 8, "order:foreign", "D4", "an order of nobody", "text", "", "", (), "")
+    alert = AlertState(9, 9, "critical", "k", "look", True, 1, None, "", None, "")
+    look.change = lambda reading: changed(
+        reading, breaks=(wrong,), open_breaks=1, alerts=(alert,), orders=(working("O-1"),)
+    )
+    for name in ("overview", "desk", "orders", "health"):
+        drawn = look(name, left_home, "admin", **({} if name in ("overview", "health") else MAIN))
+        buttons = [*drawn.holds, *drawn.reach]
+        assert buttons
+        assert {one.stale_s for one in buttons} == {STALE_S}
+        before = [one._as_of_ns for one in buttons]
+        drawn.deliver(look.change(read_home(left_home)))
+        assert all(one._as_of_ns > then for one, then in zip(buttons, before, strict=True)), name
 
 
 def working(name: str, role: str = "entry", status: str = "ACCEPTED") -> OrderState:

@@ -1,6 +1,8 @@
 """The apps say nothing that nobody knows: old figures, differences nobody looked for, stops that are not in force."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -8,11 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from novapulse.core import facts
 from novapulse.core.messages import CommandReceived, Submit
 from novapulse.core.orders import Role
 from novapulse.core.records import Mode
 from novapulse.engine.commands import VERBS
+from novapulse.ledger import queries
 from novapulse.monitor import AccountState, Overview, entries, read_home
+from novapulse.monitor.entries import KIND_TEXT
 from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState
 from novapulse.monitor.state import LedgerHealth, Life
 from novapulse.ui.apps import journal
@@ -226,15 +231,25 @@ def test_an_unknown_kind_is_an_error_and_alerts_have_their_ends(left_home: Path,
 
 def test_reasons_are_told_as_words(left_home: Path) -> None:
     entry = entries.page(left_home, limit=1)[0]
-    assert journal.about_of(replace(entry, body={"why": ["it is old", "it is late"]})) == "it is old; it is late"
+    happened = KIND_TEXT[entry.kind]
+    told = journal.about_of(replace(entry, body={"why": ["it is old", "it is late"]}))
+    assert told == f"{happened}: it is old; it is late"
     told = {"exit_reason": "EXIT_BREAKEVEN", "key": "breaker:stale_bars", "status": "CANCEL_PENDING"}
     words = "cancel pending, the stop at break-even was hit, breaker stale bars"
-    assert journal.about_of(replace(entry, body=told)) == words
+    assert journal.about_of(replace(entry, body=told)) == f"{happened}: {words}"
     unfilled = journal.about_of(replace(entry, body={"reason": "UNFILLED_NO_EDGE"}))
-    assert unfilled == "the limit order was not filled and the price left no edge for a market order"
+    assert unfilled == f"{happened}: the limit order was not filled and the price left no edge for a market order"
+    assert journal.about_of(replace(entry, body={}, kind="order_acked")) == "the venue took the order"
     (leg, *_) = next(one for one in entries.page(left_home) if one.legs).legs
     moved = journal.moved_of(replace(entry, legs=(replace(leg, amount=Decimal("-0.5")),)))
     assert moved == f"{leg.book} \N{MINUS SIGN}0.5 {leg.asset}"
+
+
+def test_every_kind_of_entry_has_words(left_home: Path) -> None:
+    with closing(sqlite3.connect(left_home / "ledger.db")) as ledger:
+        written = {kind for (kind,) in ledger.execute("SELECT DISTINCT kind FROM event")}
+    listed = {kind for kinds in journal._KINDS.values() for kind in kinds}
+    assert written | listed | set(facts.KINDS) | set(queries.LISTINGS) | set(queries.FLOWS) <= set(KIND_TEXT)
 
 
 def bodies_of(home: Path, kind: str) -> list[str]:

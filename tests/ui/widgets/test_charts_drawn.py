@@ -1,5 +1,6 @@
 """The charts on a page: rows arrive, are missed and asked for again, and a click names its bar."""
 
+import numpy as np
 import pytest
 
 from novapulse.ui.widgets import Candles, Equity
@@ -105,6 +106,40 @@ def test_fills_regimes_and_votes_are_read_with_their_bar(page: WidgetPage):
     page.page.keyboard.press("ArrowLeft")
     page.page.keyboard.press("ArrowLeft")
     assert legend(page).endswith("range")
+
+
+LANES_DRAWN = """() => {
+  const within = (root) => [...root.querySelectorAll("*")].flatMap(
+    (one) => [one, ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  const canvas = within(document).find((one) => one.localName === "canvas" && one.clientHeight > 100);
+  const [wide, high] = [canvas.width, canvas.height];
+  const data = canvas.getContext("2d").getImageData(0, 0, wide, high).data;
+  // Blue as strong as what is gained, and nothing that lies over it.
+  const isGain = (x, y) => { const at = 4 * (y * wide + x);
+    return data[at] < 60 && data[at + 2] > 200 && data[at + 3] > 250; };
+  const runs = (x) => { let [found, before] = [0, false];
+    for (let y = 0; y < high; y++) { const now = isGain(x, y); found += now && !before; before = now; }
+    return found; };
+  return { high: canvas.clientHeight, columns: Array.from({ length: 120 }, (_, x) => runs(x + 1)) };
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_names_of_lanes_lie_over_no_vote_and_lanes_are_as_tall_as_they_need(page: WidgetPage, width: int):
+    """A bug: the votes on the first bars lay under the names, and a phone left as much room empty under the lanes."""
+    page.page.set_viewport_size({"width": width, "height": 844})
+    bars = samples.bars()
+    strategies = [f"A strategy of a long name {number}" for number in range(9)]
+    made = Candles(label="BTC/USD")
+    made.show_bars(bars, {name: np.full(len(bars), 20.0) for name in strategies})
+    page.add("candles", made)
+    page.send("candles", {"type": "rows", "count": 0, "rows": []})
+    page.page.wait_for_timeout(400)
+    drawn = page.page.evaluate(LANES_DRAWN)
+    voted = [runs for runs in drawn["columns"] if runs >= len(strategies)]
+    assert len(voted) > 60, drawn["columns"]
+    assert drawn["high"] == pytest.approx(len(strategies) * 20 + 10, abs=2)
+    page.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def test_twenty_thousand_bars_are_drawn_and_no_more(page: WidgetPage):

@@ -64,6 +64,45 @@ def test_held_to_the_end_it_asks_once_with_token_and_key(page: WidgetPage):
     assert "kraken · main" in outcome(page, "yes")
 
 
+def test_a_button_that_is_not_heard_from_says_so_and_can_be_pressed(page: WidgetPage):
+    """A bug: what was greyed while readings came stayed greyed, and as certain, when none came any more."""
+    button, server = add(page, stale_s=0.6), Server(page, DONE)
+    page.tell("hold", {"allowed": False, "why": "It is not paused."})
+    hint = page.page.locator("#hold .hint")
+    assert hint.inner_text() == "It is not paused."
+    assert button.get_attribute("aria-disabled") == "true"
+    page.page.locator("#hold .npw.silent").wait_for(state="attached")
+    assert hint.inner_text() == "Not heard from now, so its state is not known. Last known: It is not paused."
+    assert button.get_attribute("aria-disabled") == "false"
+    color = "(one) => getComputedStyle(one).color"
+    page.page.mouse.move(0, 0)
+    assert button.evaluate(color) == page.page.evaluate(
+        "() => { const one = document.body.appendChild(document.createElement('i'));"
+        " one.style.color = 'var(--np-loss)'; const found = getComputedStyle(one).color; one.remove(); return found; }"
+    )
+    press(page, button)
+    page.page.wait_for_function("() => models.hold.written.outcome")
+    page.page.mouse.up()
+    assert len(server.asked) == 1
+    page.tell("hold", {"allowed": False, "why": "It is not paused."}, seq=2)
+    page.page.locator("#hold .npw:not(.silent)").wait_for()
+    assert button.get_attribute("aria-disabled") == "true"
+    assert hint.inner_text() == "It is not paused."
+
+
+def test_what_is_not_offered_asks_for_no_password(page: WidgetPage):
+    page.answers["/session"] = lambda route: route.fulfill(
+        body='{"step_up_until_ns": 0}', content_type="application/json"
+    )
+    add(page, session_url="/session", confirm_url="/confirm", stale_s=0.0)
+    needs = page.page.locator("#hold .needs")
+    needs.get_by_role("link").wait_for()
+    page.tell("hold", {"allowed": False, "why": "It is not paused."})
+    assert not needs.is_visible()
+    page.tell("hold", {"allowed": True}, seq=2)
+    assert needs.is_visible()
+
+
 def test_let_go_too_early_nothing_is_sent(page: WidgetPage):
     button, server = add(page, hold_s=30), Server(page, DONE)
     press(page, button)

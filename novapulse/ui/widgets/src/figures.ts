@@ -44,11 +44,18 @@ function written(value: Decimal, plus: boolean): string {
   return sign + grouped + (value.fraction ? `.${value.fraction}` : "");
 }
 
-/** A figure with grouped thousands, rounded to `digits` where they are given; a dash for what is not known. */
+/** A figure with grouped thousands, rounded to `digits` where they are given; nothing at all is 0, what is not known a dash. */
 export function figure(value: unknown, digits?: number, plus = false): string {
   const read = decimal(value);
   if (read === null) return value === null || value === undefined || value === "" ? UNKNOWN : String(value);
-  return written(digits === undefined ? read : rounded(read, digits), plus);
+  if (digits !== undefined) return written(rounded(read, digits), plus);
+  return /[1-9]/.test(read.whole + read.fraction) ? written(read, plus) : "0";
+}
+
+/** A figure of which the first three digits tell enough; whole numbers stay whole. */
+export function short(value: unknown): string {
+  const read = number(value);
+  return figure(value, read ? Math.max(0, 2 - Math.floor(Math.log10(Math.abs(read)))) : undefined);
 }
 
 /** An average of prices: with the digits of those beside it, and at most two more, however long the division went on. */

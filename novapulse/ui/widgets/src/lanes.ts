@@ -1,12 +1,15 @@
 // A lane of colour per strategy over the chart: blue where it voted long, orange where it voted short, fainter where weaker.
+// Its name stands above its cells, and so over none of them.
 
 import type { CanvasRenderingTarget2D } from "fancy-canvas";
 import type { IChartApi, IPanePrimitive, IPanePrimitivePaneView, Time } from "lightweight-charts";
 import { clear, type Palette } from "./palette";
 
-export const LANE_PX = 15;
+export const LANE_PX = 20;
 const FORECAST_MAX = 20;
 const ABOVE_PX = 4;
+const NAME_PX = 12;
+const CELL_PX = 5;
 
 export class Lanes implements IPanePrimitive<Time> {
   names: string[] = [];
@@ -55,8 +58,8 @@ export class Lanes implements IPanePrimitive<Time> {
           const vote = this.strongest(lane, place, stride);
           if (!vote) continue;
           const share = Math.min(1, Math.abs(vote) / FORECAST_MAX);
-          context.fillStyle = clear(vote > 0 ? colors.gain : colors.loss, 0.15 + 0.85 * share);
-          context.fillRect(x(place) - spacing / 2, top, Math.max(1, spacing * stride - (spacing > 4 ? 1 : 0)), LANE_PX - 3);
+          context.fillStyle = clear(vote > 0 ? colors.gain : colors.loss, 0.25 + 0.75 * share);
+          context.fillRect(x(place) - spacing / 2, top + NAME_PX, Math.max(1, spacing * stride - (spacing > 4 ? 1 : 0)), CELL_PX);
         }
         this.write(context, lane, top, colors);
       }
@@ -66,11 +69,13 @@ export class Lanes implements IPanePrimitive<Time> {
   private write(context: CanvasRenderingContext2D, lane: number, top: number, colors: Palette): void {
     const vote = this.read === null ? NaN : this.vote(lane, this.read);
     const value = Number.isFinite(vote) ? `${vote > 0 ? "+" : vote < 0 ? "−" : ""}${Math.abs(vote).toFixed(1)}` : "—";
-    const words = `${this.names[lane] ?? ""}  ${value}`;
-    context.fillStyle = clear(colors.panel, 0.82);
-    context.fillRect(0, top, context.measureText(words).width + 14, LANE_PX - 3);
-    context.fillStyle = colors.text;
-    context.fillText(words, 6, top + (LANE_PX - 3) / 2 + 0.5);
+    const name = (this.names[lane] ?? "").replaceAll("_", " ");
+    const middle = top + NAME_PX / 2;
+    context.fillStyle = colors.muted;
+    context.fillText(name, 6, middle);
+    const after = 6 + context.measureText(`${name}  `).width;
+    context.fillStyle = !vote ? colors.muted : vote > 0 ? colors.gain : colors.loss;
+    context.fillText(value, after, middle);
   }
 
   private strongest(lane: number, from: number, stride: number): number {

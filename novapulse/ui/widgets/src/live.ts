@@ -31,6 +31,8 @@ export interface Place {
   body: HTMLElement;
   /** Called when nothing is heard any more, and when something is again. */
   onSilence?: (silent: boolean) => void;
+  /** Whether it says by itself that nothing is heard any more. */
+  saysSilence?: boolean;
 }
 
 export const plain = (value: unknown): Plain => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Plain) : {});
@@ -80,6 +82,7 @@ class Silence {
     if (silent !== this.silent) this.place.onSilence?.((this.silent = silent));
     const for_s = `${Math.floor(silent_s)} s`;
     const words = !silent ? this.old : this.ever ? `no word for ${for_s}: these figures are old` : `no word yet, for ${for_s}`;
+    if (this.place.saysSilence) return;
     tell(this.words, words);
     if (words === "") tell(this.announced, "");
     else if (!this.announced.textContent) tell(this.announced, words);

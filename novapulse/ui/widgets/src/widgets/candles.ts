@@ -3,7 +3,7 @@
 import type { SeriesMarker, Time } from "lightweight-charts";
 import { Bands } from "../bands";
 import { h, tell } from "../dom";
-import { digitsOf, figure, number, percent, tone } from "../figures";
+import { digitsOf, figure, number, percent, short, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { isDark, paletteOf, regimeColor, whenRecoloured } from "../palette";
@@ -13,6 +13,8 @@ import { Stream, placeOf, type Row } from "../stream";
 const WORDED_FILLS_MAX = 30;
 const FIRST_BARS = 160;
 const BAR_WIDTH = 6;
+/** What the words of a fill take, px: nearer to each other they would lie over one another. */
+const FILL_WORDS_PX = 52;
 
 class Candles {
   private readonly legend = h("div", "legend");
@@ -25,6 +27,7 @@ class Candles {
   private readonly lanes: Lanes;
   private readonly stream: Stream;
   private readonly forgetColors: () => void;
+  private readonly resized = new ResizeObserver(() => requestAnimationFrame(() => this.layPanes()));
   private palette;
   private given: Plain = {};
   private digits = 2;
@@ -62,6 +65,7 @@ class Candles {
     this.plot.chart.subscribeClick((at) => at.logical !== undefined && this.choose(Number(at.logical)));
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.forgetColors = whenRecoloured(() => this.recolor());
+    this.resized.observe(this.box);
   }
 
   state(given: Plain): void {
@@ -75,6 +79,7 @@ class Candles {
 
   close(): void {
     this.place.model.off("change:lanes", this.layLanes);
+    this.resized.disconnect();
     this.stream.close();
     this.forgetColors();
     this.plot.chart.remove();
@@ -150,20 +155,29 @@ class Candles {
       pane.moveTo(0);
       this.lanesShown = true;
     }
-    if (this.lanesShown) {
-      this.tall();
-      this.plot.chart.panes()[0]?.setHeight(this.lanes.names.length * LANE_PX + 10);
-    }
+    if (this.lanesShown) this.tall();
+    this.layPanes();
   };
+
+  /** The lanes have their height, however tall the chart has become: it would share out what it gains. */
+  private layPanes(): void {
+    const [lanes, wanted_px] = [this.plot.chart.panes()[0], this.lanes.names.length * LANE_PX + 10];
+    if (this.lanesShown && lanes && lanes.getHeight() !== wanted_px) lanes.setHeight(wanted_px);
+  }
 
   private annotate(): void {
     const fills = list(this.given["fills"]);
-    const worded = fills.length <= WORDED_FILLS_MAX;
+    const between = FILL_WORDS_PX / this.plot.chart.timeScale().options().barSpacing;
+    const worded = { buy: -Infinity, sell: -Infinity };
     const markers = fills.map((fill): SeriesMarker<Time> | null => {
-      const bar = this.rows[placeOf(this.rows, number(fill["time"]) ?? Infinity)];
+      const at = placeOf(this.rows, number(fill["time"]) ?? Infinity);
+      const bar = this.rows[at];
       if (!bar) return null;
       const bought = text(fill["side"]).toUpperCase() === "BUY";
-      const words = worded ? figure(fill["qty"]) : "";
+      const way = bought ? "buy" : "sell";
+      const apart = Math.abs(at - worded[way]) >= between;
+      if (apart) worded[way] = at;
+      const words = apart && fills.length <= WORDED_FILLS_MAX ? short(fill["qty"]) : "";
       return {
         time: stamp(bar[0] ?? 0),
         position: bought ? "belowBar" : "aboveBar",

@@ -31,6 +31,7 @@ class Button {
   private readonly forget: () => void;
   private given: Plain = {};
   private busy = false;
+  private silent = false;
   private presses = 0;
   private told = "";
   private settling = 0;
@@ -65,6 +66,11 @@ class Button {
       done: () => void this.send(),
       askAgain: () => this.sayHint(`Press once more within 8 s to confirm: ${this.label()}`),
     });
+    place.saysSilence = true;
+    place.onSilence = (silent) => {
+      this.silent = silent;
+      this.restUnlessUsed();
+    };
     this.show({});
     if (this.anchor && location.hash === `#${this.anchor}`) requestAnimationFrame(() => this.comeBack());
   }
@@ -78,6 +84,10 @@ class Button {
   show(state: Plain): void {
     this.given = state;
     if (this.stands !== null && this.stands !== text(state["mode"])) this.clear();
+    this.restUnlessUsed();
+  }
+
+  private restUnlessUsed(): void {
     if (!this.busy && !this.button.classList.contains("held")) this.rest();
   }
 
@@ -92,8 +102,13 @@ class Button {
     return text(this.given["label"]) || text(this.place.model.get("label")) || "Hold";
   }
 
+  /** What was known once forbids nothing: only a word of now does. */
   private allowed(): boolean {
-    return this.given["allowed"] !== false;
+    return this.silent || this.given["allowed"] !== false;
+  }
+
+  private whyNot(): string {
+    return this.given["allowed"] === false ? text(this.given["why"]) || "You may look, not act." : "";
   }
 
   private sayHint(words: string, isNews = true): void {
@@ -115,8 +130,10 @@ class Button {
     const usual = `Hold ${this.seconds} s: finger, mouse or space key.`;
     const detail = text(this.given["detail"]) || text(this.place.model.get("detail"));
     this.button.title = usual;
-    const allowed = this.allowed();
-    this.sayHint(allowed ? detail || usual : text(this.given["why"]) || "You may look, not act.", !allowed);
+    const why = this.whyNot();
+    if (!this.silent) return this.sayHint(why || detail || usual, why !== "");
+    const known = why ? `Last known: ${why}` : "Last known: it can be pressed.";
+    this.sayHint(`${this.compact || why ? "" : `${detail || usual} `}Not heard from now, so its state is not known. ${known}`);
   }
 
   private async send(): Promise<void> {

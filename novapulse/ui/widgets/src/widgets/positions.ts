@@ -56,7 +56,7 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
     const foreign = position["is_ours"] === false ? h("span", "chip near", "not ours") : null;
     const name = linked(position["href"], "symbol", text(position["symbol"]), h("span", `way ${color}`, `${mark} ${word}`), foreign);
     const account = [position["exchange"], position["account_id"]].filter(Boolean).map(text).join(" · ");
-    const lead = text(position["lead_strategy"] ?? position["strategy"]);
+    const lead = text(position["lead_strategy"] ?? position["strategy"]).replaceAll("_", " ");
     const whose = h("span", "small", [account, lead].filter(Boolean).join(", "));
     if (who.textContent !== `${name.textContent ?? ""}${whose.textContent ?? ""}`) who.replaceChildren(name, whose);
     who.title = position["opened_ns"] ? `opened ${fully(position["opened_ns"])}` : "";
