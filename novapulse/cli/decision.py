@@ -168,7 +168,7 @@ def _limit_cells(name: str, value: float, most: float | None) -> list[str]:
 
 def _size_lines(sizes: Mapping[str, Any], base: str) -> list[str]:
     rows = [
-        [cap, UNKNOWN if size is None else f"{size:.8g}", "binds" if cap == sizes["binding"] else ""]
+        [cap, "no limit" if size is None else f"{size:.8g}", "binds" if cap == sizes["binding"] else ""]
         for cap, size in sizes["sizes"].items()
     ]
     return [headline(f"Size: {sizes['qty']:g} {base}"), *table((f"{base} allowed by", "size", ""), rows)]

@@ -264,7 +264,9 @@ def heat_chart(desk: Desk, view: View, key: InstrumentKey | None, mode: theme.Mo
         names, votes = desk.bench.forecasts(outcome, key)
         signals, stamps = outcome.result.signals[key], outcome.markets.bars[key].ts_close_ns
         chart = charts.forecast_heat(signals, votes, stamps, [spoken(name) for name in names])
-        return panels.card("What each strategy thought", chart, "forecasts from -20 to +20, before weights")
+        return panels.card(
+            "What each strategy thought", chart, "forecasts from \N{MINUS SIGN}20 to +20, before weights"
+        )
 
     return desk.drawn.get((desk.bench.signals_name(outcome), key, mode), drawn)
 

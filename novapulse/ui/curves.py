@@ -132,7 +132,7 @@ def _drawdown(
     lowest = min(float(values.min()), -0.001)
     scale = alt.Scale(domain=[1.08 * lowest, 0], range=[span[1], span[0]], nice=False)
     loss = palette()["loss"]
-    y = alt.Y("drawdown:Q", scale=scale, axis=alt.Axis(orient="left", title=None, tickCount=3, format=".1~%"))
+    y = alt.Y("drawdown:Q", scale=scale, axis=alt.Axis(orient="left", title=None, tickCount=3, format=".2~%"))
     area: alt.Chart = (
         sheet.chart("drawdown", t=milliseconds(stamps), drawdown=values)
         .mark_area(interpolate="step-after", color=loss, fillOpacity=0.22, line={"color": loss, "strokeWidth": 1.1})

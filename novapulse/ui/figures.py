@@ -38,6 +38,8 @@ def r_distribution(r_multiples: Floats, *, height: int = 240) -> alt.LayerChart:
     counts = np.bincount(bins, minlength=last - first + 1)
     starts = (np.arange(counts.size) + first) * width
     inset = 0.06 * width
+    # The mean is told above the highest bar, not over it.
+    headroom = alt.Scale(domain=[0, 1.15 * float(counts.max())], nice=False)
     colors = palette()
     sheet = Sheet()
     drawn = sheet.chart(
@@ -53,7 +55,7 @@ def r_distribution(r_multiples: Floats, *, height: int = 240) -> alt.LayerChart:
         x=alt.X("left:Q", title="R made by a round trip", axis=alt.Axis(grid=False, tickCount=8)),
         x2=alt.X2("right"),
         y2=alt.Y2Datum(0),
-        y=alt.Y("trips:Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1)),
+        y=alt.Y("trips:Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1), scale=headroom),
         color=alt.Color("color:N", scale=None),
         tooltip=[
             alt.Tooltip("start:Q", title="from R", format="+.2f"),

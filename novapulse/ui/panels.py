@@ -124,7 +124,7 @@ def remarks(sentences: Iterable[str], tone: str = "") -> str:
 
 def verdict(data: Data, tone: str) -> str:
     """Return the verdict: its headline, then what qualifies it."""
-    first, *others = data["verdict"]
+    first, *others = map(words.with_minuses, data["verdict"])
     told = "".join(f"<li>{escape(sentence)}</li>" for sentence in others)
     return (
         f'<section class="np-card np-verdict {escape(tone)}"><h2>{escape(first)}</h2>'

@@ -4,6 +4,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from novapulse.core.bars import timeframe_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.inputs import InputError, Markets, iso
-from novapulse.research.tearsheet import tear_sheet
+from novapulse.research.tearsheet import tear_sheet, words
 from novapulse.strategies import STRATEGIES
 from tests.research.pages import Read, read_page
 from tests.research.runs import sample_run
@@ -390,3 +391,20 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(InputError, match=r"needs jinja2.*novapulse\[research\]"):
         tear_sheet(*analysed())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "written"),
+    [
+        ("50 % won, -0.28 R each", "50 % won, \N{MINUS SIGN}0.28 R each"),
+        ("-12.05 a year", "\N{MINUS SIGN}12.05 a year"),
+        ("on 2024-01-02 of BTC-USD, 1-2 bars", "on 2024-01-02 of BTC-USD, 1-2 bars"),
+    ],
+)
+def test_minus_signs_of_sentences_are_true_ones_and_dashes_stay(sentence: str, written: str) -> None:
+    assert words.with_minuses(sentence) == written
+
+
+def test_an_exact_amount_has_its_sign_and_every_digit() -> None:
+    amounts = ("-2000.00000000", "0.00", "1.50")
+    assert [words.plus_exact(Decimal(one)) for one in amounts] == ["\N{MINUS SIGN}2000.00000000", "0.00", "+1.50"]

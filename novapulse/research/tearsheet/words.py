@@ -1,6 +1,7 @@
 """How figures are written: one spelling per kind, the sign always in the text, the unknown always in words."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from novapulse.core.bars import DAY_NS
 from novapulse.research.tearsheet.scales import HOUR_NS, MINUS, SECOND_NS, signed
 
 UNKNOWN = "unknown"
+
+_HYPHEN_MINUS = re.compile(r"(?<![\w.])-(?=\.?\d)")
 
 Value = float | int | None
 
@@ -48,6 +51,11 @@ def plus(value: float | Decimal, digits: int) -> str:
     """Return a number with its sign, also above zero."""
     text = signed(value, digits)
     return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def with_minuses(sentence: str) -> str:
+    """Return a sentence with the minus signs of its figures as pages write them; dates and names keep their dashes."""
+    return _HYPHEN_MINUS.sub(MINUS, sentence)
 
 
 def plus_exact(amount: Decimal) -> str:

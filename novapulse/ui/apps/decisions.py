@@ -24,7 +24,7 @@ _NOW: Columns = (
     {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "regime", "label": "regime"},
     {"key": "votes_ns", "label": "voted at", "kind": "time"},
-    {"key": "why_not_bars", "label": "bars so", "kind": "figure", "digits": 0},
+    {"key": "why_not_bars", "label": "idle bars", "kind": "figure", "digits": 0},
     {"key": "why_not", "label": "why nothing is done now", "wide": True},
 )
 _HOLDS: Columns = (

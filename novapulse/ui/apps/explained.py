@@ -14,8 +14,10 @@ from typing import Any
 import structlog
 
 from novapulse.config import load
-from novapulse.core.instruments import AccountKey
+from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.ledger.amounts import from_units
+from novapulse.monitor.entries import KIND_TEXT
 from novapulse.monitor.home import LEDGER_FILE
 from novapulse.parity.kept import Kept, KeptError
 from novapulse.parity.rederive import Rederived, reason_text, rederive
@@ -23,6 +25,7 @@ from novapulse.parity.sessions import configuration_of
 from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
 from novapulse.research.inputs import checked_strategies, lake_with
 from novapulse.research.tearsheet.words import plus
+from novapulse.ui.apps.tables import percent
 from novapulse.ui.jobs import Job, Reporter
 
 _log = structlog.get_logger("novapulse.ui")
@@ -71,7 +74,7 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
     """Return the decision in figures."""
     body, votes, sizes = found.record.body, found.votes, found.sizes
     fact = next(one for one in found.configuration.instruments if one.symbol == body["instrument"][1])
-    qty, limit = body["units"] / 10**fact.qty_scale, float.fromhex(body["limit_price"])
+    qty, limit = from_units(body["units"], fact.qty_scale), float.fromhex(body["limit_price"])
     tiles: list[dict[str, Any]] = [
         {
             "label": "decision",
@@ -80,9 +83,9 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
         },
         {
             "label": "order",
-            "value": f"{qty:.8g}" if body["side"] else "none",
+            "value": f"{qty:f}" if body["side"] else "none",
             "unit": fact.base if body["side"] else "",
-            "note": _terms(body["side"], limit, fact.quote),
+            "note": _terms(body["side"], limit, fact),
         },
         {
             "label": "made again",
@@ -92,6 +95,7 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
         },
     ]
     if votes is not None and votes["warm"]:
+        lead = (votes["lead"] or "nobody").replace("_", " ")
         tiles.insert(
             1,
             {
@@ -99,7 +103,7 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
                 "value": f"{votes['consensus']:.3f}",
                 "signed": True,
                 "digits": 2,
-                "note": f"led by {votes['lead'] or 'nobody'}, confidence {votes['confidence']:.0%}, {votes['regime']}",
+                "note": f"led by {lead}, confidence {percent(votes['confidence'], 0)} %, {votes['regime']}",
             },
         )
     if sizes is not None:
@@ -109,7 +113,7 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
                 "label": "size bound by",
                 "value": sizes["binding"],
                 "plain": True,
-                "note": f"{sizes['qty']:.8g} {fact.base}, {CAP_TEXT[sizes['binding']]}",
+                "note": f"{sizes['qty']:.{fact.qty_scale}f} {fact.base}, {CAP_TEXT[sizes['binding']]}",
             },
         )
     return tiles
@@ -141,7 +145,7 @@ def size_rows(found: Rederived) -> list[dict[str, Any]]:
         {
             "key": cap,
             "cap": CAP_TEXT[cap],
-            "size": size,
+            "size": "no limit" if size is None else size,
             "binds": "binds" if cap == binding else "",
             "level": "near" if cap == binding else "",
         }
@@ -173,15 +177,15 @@ def followed_rows(found: Rederived) -> list[dict[str, Any]]:
     ]
 
 
-def _terms(side: int, limit: float, quote: str) -> str:
+def _terms(side: int, limit: float, fact: Instrument) -> str:
     if not side:
         return "nothing is bought or sold"
-    where = f"at {limit:,.8g} {quote} or better" if limit else "at the market"
+    where = f"at {limit:,.{fact.price_scale}f} {fact.quote} or better" if limit else "at the market"
     return f"{'buy' if side > 0 else 'sell'} {where}"
 
 
 def _meter(name: str, used: float, most: float | None) -> dict[str, Any]:
-    counted = name == "positions"
+    counted, used = name == "positions", max(used, 0.0)
     scale = 1 if counted else 100
     level = "ok" if not most or used < 0.8 * most else "near" if used < most else "over"
     return {
@@ -200,10 +204,10 @@ def _followed(kind: str, body: dict[str, Any]) -> str:
     if kind == "order_closed":
         return f"order {name} ended {str(body['status']).lower()}"
     if kind == "fill_booked":
-        return f"order {name} was filled"
+        return f"order {name}: an execution was booked"
     if kind == "round_trip_closed":
         reason = REASON_TEXT[Reason[body["exit_reason"]]]
         return f"round trip {body['number']} closed: {reason}, {plus(float.fromhex(body['r_multiple']), 2)} R"
     if kind == "entry_unfilled":
         return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
-    return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"
+    return f"order {name}: {KIND_TEXT[kind]}"

@@ -10,7 +10,7 @@ from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
 from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
 from novapulse.ui.apps.frame import Page, chips, stack
-from novapulse.ui.apps.tables import Columns
+from novapulse.ui.apps.tables import Columns, percent
 from novapulse.ui.apps.universe import Universe
 from novapulse.ui.widgets import Rows, Tiles
 
@@ -131,7 +131,7 @@ def _most(one: InstrumentState) -> str | None:
     if one.weights is None:
         return None
     heaviest = sorted(one.weights.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
-    return ", ".join(f"{name.replace('_', ' ')} {weight:.0%}" for name, weight in heaviest)
+    return ", ".join(f"{name.replace('_', ' ')} {percent(weight, 0)} %" for name, weight in heaviest)
 
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:

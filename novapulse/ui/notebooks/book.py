@@ -19,6 +19,7 @@ from novapulse.config import recordings_folder
 from novapulse.core.bars import Floats
 from novapulse.market.book.columns import BookColumns, BookProblem
 from novapulse.market.book.features import features
+from novapulse.market.spelling import symbol_of
 from novapulse.market.tape import Tape, read_tape
 from novapulse.ui.jobs import Reporter
 from novapulse.ui.notebooks.spoken_votes import BPS, correlation, means
@@ -59,7 +60,7 @@ class Watched:
     """A tape with its features.
 
     Attributes:
-        symbol: As the file names it.
+        symbol: What it is the book of.
         every_ms: One book is kept for each of these intervals.
         tape: The books.
         features: FEATURES[N].
@@ -136,7 +137,13 @@ def open_desk() -> Desk:
     if not found:
         where = folder or "the folder that NOVAPULSE_DATA_DIR names"
         return Desk({}, f"no order book was recorded here: put a file such as binance_BTC-USDT{ENDING} into {where}")
-    return Desk({file.name.removesuffix(ENDING).replace("_", ", "): file for file in found}, None)
+    return Desk({_name(file): file for file in found}, None)
+
+
+def _name(file: Path) -> str:
+    """Return a recording as it is chosen: its exchange and market."""
+    exchange, _, symbol = file.name.removesuffix(ENDING).partition("_")
+    return f"{exchange}, {symbol_of(symbol)}"
 
 
 def tape_choice(desk: Desk) -> Any:
@@ -179,7 +186,7 @@ def watched(file: Path, every_ms: int, reporter: Reporter) -> Watched:
     def read() -> Watched:
         tape = read_tape(file, LEVELS, every_ms)
         reporter.phase("measuring the books")
-        return Watched(file.name.removesuffix(ENDING).partition("_")[2], every_ms, tape, features(tape.books))
+        return Watched(_name(file).partition(", ")[2], every_ms, tape, features(tape.books))
 
     stamp = file.stat().st_mtime_ns if file.is_file() else 0
     return _READ.get((file, stamp, every_ms), read)

@@ -24,7 +24,7 @@ from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.lots import Lot
 from novapulse.ledger.statistics import open_lots
 from novapulse.monitor import entries
-from novapulse.monitor.entries import EntryState
+from novapulse.monitor.entries import KIND_TEXT, EntryState
 from novapulse.parity.kept import Kept
 from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui.jobs import Reporter
@@ -222,7 +222,7 @@ def picked(table: Any, column: str) -> Any:
 
 
 def said(one: EntryState) -> str:
-    """Return an entry in a few words: what it is about."""
+    """Return an entry in a few words: what happened, and what it is about."""
     body = one.body
     instrument = body.get("instrument") or body.get("request", {}).get("instrument")
     parts = [instrument[1]] if isinstance(instrument, list) else []
@@ -232,7 +232,8 @@ def said(one: EntryState) -> str:
             parts.append(value.replace("_", " ").lower())
     if body.get("client_order_id"):
         parts.append(f"order {str(body['client_order_id'])[:8]}")
-    return ", ".join(parts)
+    happened = KIND_TEXT.get(one.kind, one.kind.replace("_", " "))
+    return f"{happened}: {', '.join(parts)}" if parts else happened
 
 
 def story(desk: Desk, account: AccountKey, client_order_id: str) -> list[Step]:

@@ -133,7 +133,7 @@ def _entry(one: Any) -> Html:
 def balances_section(desk: Desk, account: AccountKey) -> Html:
     """Return what lies in each book of the account."""
     found = explorer.balances_of(desk, account)
-    rows = [[one.book.value, f"{one.amount:f}", one.asset, _BOOKS[one.book.value]] for one in found]
+    rows = [[one.book.value, plus_exact(one.amount), one.asset, _BOOKS[one.book.value]] for one in found]
     sums: dict[str, Decimal] = {}
     for one in found:
         sums[one.asset] = sums.get(one.asset, Decimal(0)) + one.amount

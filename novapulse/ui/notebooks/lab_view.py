@@ -83,10 +83,15 @@ def figures(votes: Came[Voted]) -> Html:
         return Html(panels.skeleton())
     one = votes.result.spoken
     share = one.spoke / one.bars if one.bars else float("nan")
-    long = f"{one.long / one.spoke:.0%} long" if one.spoke else "never"
+    long = f"{words.SHARE_ROUND.write(one.long / one.spoke)} long" if one.spoke else "never"
     return layout.tiles(
         [
-            ("Has an opinion", f"{share:.1%}", f"of {one.bars:,} bars, {long}", ""),
+            (
+                "Has an opinion",
+                words.figure("share", share, words.SHARE_FINE).text,
+                f"of {one.bars:,} bars, {long}",
+                "",
+            ),
             ("How strong", layout.number(one.strength, ".1f"), "mean size of the forecast, of 20", ""),
             ("Confidence", layout.number(one.confidence, ".2f"), "mean where it speaks, 0 to 1", ""),
             (
@@ -175,7 +180,7 @@ def alone(traded: Came[Traded], mode: theme.Mode) -> Any:
         f'<div class="np-size"><span>{escape(label)}</span><span class="{one.tone}">{escape(one.text)}</span></div>'
         for label, one in shown
     )
-    told = panels.remarks(data["verdict"][:1])
+    told = panels.remarks(map(words.with_minuses, data["verdict"][:1]))
     chart = charts.equity_and_drawdown(result.equity_ts_ns, result.equity, result.settings.capital)
     return layout.grid(
         layout.card(

@@ -11,6 +11,7 @@ import marimo as mo
 
 from novapulse.confluence.narrate import lines
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.monitor.entries import KIND_TEXT
 from novapulse.parity.rederive import Check, reason_text
 from novapulse.parity.what_if import Change, inputs_of, told, what_if
 from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
@@ -128,11 +129,8 @@ def compared(came: Came[Scene], change: Change | None) -> Html:
         other = what_if(came.result.found, change)
     except ValueError as wrong:
         return layout.card("What if", panels.remarks([str(wrong)], "np-wrong"))
-    rows = [_compared_row(name, _text(recorded[key]), _text(other[key])) for name, key in _ROWS]
-    rows += [
-        _compared_row(f"Size allowed by {CAP_TEXT[cap]}", *_sizes(cap, recorded, other))
-        for cap in _caps(recorded, other)
-    ]
+    rows = [_compared_row(name, _text(key, recorded[key]), _text(key, other[key])) for name, key in _ROWS]
+    rows += [_compared_row(f"Size: {CAP_TEXT[cap]}", *_sizes(cap, recorded, other)) for cap in _caps(recorded, other)]
     what = ", ".join(_changes(change, came.result)) or "nothing is changed: move a setting"
     body = "".join(rows)
     return layout.card(
@@ -234,10 +232,11 @@ def _lines(scene: Scene) -> list[dict[str, Any]]:
     return [{"price": price, "kind": kind} for kind, price in levels.items() if price is not None]
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
     if value is None:
-        return "-"
-    return layout.number(value) if isinstance(value, float) else str(value)
+        return "—"
+    text = layout.number(value) if isinstance(value, float) else str(value)
+    return text.lower() if key == "verb" else text
 
 
 def _caps(recorded: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -247,7 +246,7 @@ def _caps(recorded: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def _sizes(cap: str, *decisions_: Mapping[str, Any]) -> tuple[str, str]:
     def said(one: Mapping[str, Any]) -> str:
         if one["sizes"] is None:
-            return "-"
+            return "—"
         size = one["sizes"][cap]
         return ("no limit" if size is None else layout.number(size)) + (" binds" if cap == one["binding"] else "")
 
@@ -273,6 +272,7 @@ def _changes(change: Change, scene: Scene) -> list[str]:
 def _meter(name: str, used: float, limit: float | None) -> dict[str, Any]:
     is_share = name != "positions"
     unit, per, digits = ("%", 100.0, 2) if is_share else ("", 1.0, 0)
+    used = max(used, 0.0)
     share = used / limit if limit else 0.0
     level = "over" if limit and share >= 1 else "near" if share >= 0.8 else "ok"
     most = None if not limit else f"{limit * per:.{digits}f}"
@@ -296,10 +296,10 @@ def _followed(kind: str, body: Mapping[str, Any], fact: Any) -> str:
         qty = request["terms"][0] / 10**fact.qty_scale
         return f"order {name} intended: {request['role']}, {request['kind']}, {qty:,.8g}"
     if kind == "order_closed":
-        return f"order {name} ended {body['status']}"
+        return f"order {name} ended {str(body['status']).lower()}"
     if kind == "round_trip_closed":
         r = float.fromhex(body["r_multiple"])
         return f"round trip {body['number']} closed, {REASON_TEXT[Reason[body['exit_reason']]]}: {words.plus(r, 2)} R"
     if kind == "entry_unfilled":
         return f"not filled: {REASON_TEXT[Reason[body['reason']]]}"
-    return f"order {name} {kind.removeprefix('order_').replace('_', ' ')}"
+    return f"order {name}: {KIND_TEXT[kind]}"

@@ -53,7 +53,8 @@ def _bars(
     )
     # Blue is long and orange short, whichever way the price went then.
     colored = drawn.transform_calculate(color=either("datum.middle >= 0", colors["gain"], colors["loss"]))
-    x = alt.X("left:Q", title=title, axis=alt.Axis(grid=False, tickCount=8), scale=_span(edges))
+    axis = alt.Axis(grid=False, tickCount=alt.ExprRef("max(3, min(8, floor(width / 60)))"))
+    x = alt.X("left:Q", title=title, axis=axis, scale=_span(edges))
     bars = colored.mark_rect(cornerRadius=1).encode(
         x=x,
         x2=alt.X2("right"),

@@ -22,6 +22,7 @@ from novapulse.monitor.bars import bars_of
 from novapulse.monitor.limits import Level, limits_of
 from novapulse.monitor.rows import LimitChangeState
 from novapulse.monitor.voted import Memory, Voted
+from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
 from novapulse.strategies import STRATEGIES
 from novapulse.ui.apps import explained, lanes
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
@@ -276,6 +277,24 @@ def test_a_decision_is_explained_on_its_own_accounts_page_alone(
     other.deliver(read_home(left_home))
     assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
     assert not other.rows("Votes")
+
+
+def test_an_explanation_has_the_figures_of_the_table_and_plain_words(
+    left_home: Path, look: Look, main: AccountState
+) -> None:
+    """Bugs: 1.29954515 read 1.2995451, no limit read unknown, and what followed read as the kinds of the code."""
+    entered = next(one for one in main.recent_decisions if one.action.lower() == "enter")
+    drawn = look("decisions", left_home, "viewer", **MAIN, decision=entered.decision_id)
+    explained.explanation(left_home, KEY, entered.decision_id).wait(120)
+    drawn.deliver(read_home(left_home))
+    assert drawn.tiles("Decision")["order"]["value"] == f"{entered.qty:f}"
+    sizes = {row["key"]: row["size"] for row in drawn.rows("Sizes")}
+    assert sizes["group"] == "no limit", "the sample markets are in no group"
+    assert set(CAP_TEXT.values()) == {row["cap"] for row in drawn.rows("Sizes")}
+    assert {one["name"] for one in drawn.state("Limits")["meters"]} <= set(LIMIT_TEXT.values())
+    assert all(float(one["used"]) >= 0 for one in drawn.state("Limits")["meters"])
+    followed = [row["what"] for row in drawn.rows("What followed")]
+    assert any(what.endswith(": the venue took the order") for what in followed), followed
 
 
 def test_earlier_votes_are_drawn_once_they_are_made_and_only_if_they_agree(
