@@ -16,7 +16,8 @@ from novapulse.core.bars import timeframe_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.inputs import InputError, Markets, iso
-from novapulse.research.tearsheet import tear_sheet, words
+from novapulse.research.tearsheet import tear_sheet
+from novapulse.research.tearsheet.words import plus_exact, with_minuses
 from novapulse.strategies import STRATEGIES
 from tests.research.pages import Read, read_page
 from tests.research.runs import sample_run
@@ -402,9 +403,9 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_minus_signs_of_sentences_are_true_ones_and_dashes_stay(sentence: str, written: str) -> None:
-    assert words.with_minuses(sentence) == written
+    assert with_minuses(sentence) == written
 
 
 def test_an_exact_amount_has_its_sign_and_every_digit() -> None:
     amounts = ("-2000.00000000", "0.00", "1.50")
-    assert [words.plus_exact(Decimal(one)) for one in amounts] == ["\N{MINUS SIGN}2000.00000000", "0.00", "+1.50"]
+    assert [plus_exact(Decimal(one)) for one in amounts] == ["\N{MINUS SIGN}2000.00000000", "0.00", "+1.50"]

@@ -82,16 +82,11 @@ def figures(votes: Came[Voted]) -> Html:
     if votes.result is None:
         return Html(panels.skeleton())
     one = votes.result.spoken
-    share = one.spoke / one.bars if one.bars else float("nan")
+    share = words.figure("share", one.spoke / one.bars if one.bars else None, words.SHARE_FINE).text
     long = f"{words.SHARE_ROUND.write(one.long / one.spoke)} long" if one.spoke else "never"
     return layout.tiles(
         [
-            (
-                "Has an opinion",
-                words.figure("share", share, words.SHARE_FINE).text,
-                f"of {one.bars:,} bars, {long}",
-                "",
-            ),
+            ("Has an opinion", share, f"of {one.bars:,} bars, {long}", ""),
             ("How strong", layout.number(one.strength, ".1f"), "mean size of the forecast, of 20", ""),
             ("Confidence", layout.number(one.confidence, ".2f"), "mean where it speaks, 0 to 1", ""),
             (
