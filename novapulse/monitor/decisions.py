@@ -14,6 +14,7 @@ from novapulse.core.records import ACCOUNT, ACTION, BAR, REASON_TEXT, SIGNAL, Re
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import DecisionState, RoundTripState
+from novapulse.monitor.values import filled
 
 REGIMES = ("range-low", "range-normal", "range-high", "trend-low", "trend-normal", "trend-high")
 """Labels of `signals.regimes`, which readers need not load."""
@@ -115,7 +116,7 @@ def decision_state(
         why=reason_text(body["reason"]),
         side={1: "buy", -1: "sell"}.get(side, ""),
         qty=from_units(int(body.get("units", 0)), listing.qty_scale),
-        limit_price=None if limit == 0.0 else decimal(limit),
+        limit_price=None if limit == 0.0 else _on_tick(limit, listing),
         consensus=None if signal is None else known(signal.consensus),
         confidence=None if signal is None else known(signal.confidence),
         lead="" if signal is None else strategy(strategies, int(signal.lead)),
@@ -123,7 +124,7 @@ def decision_state(
         atr=None if signal is None else known(signal.atr),
         gate_probability=None if signal is None else known(signal.gate_probability),
         equity=None if inputs is None else decimal(inputs.account.equity),
-        close=None if inputs is None else decimal(inputs.bar.close),
+        close=None if inputs is None else _on_tick(inputs.bar.close, listing),
         mode=str(body.get("mode", "")).lower(),
     )
 
@@ -141,8 +142,8 @@ def round_trip_state(seq: int, body: Mapping[str, Any], listing: Listing, strate
         exit_ns=body["exit_ns"],
         bars_held=body.get("bars_held"),
         qty=from_units(body["qty_units"], listing.qty_scale),
-        entry_price=_price(body, "entry_price"),
-        exit_price=_price(body, "exit_price"),
+        entry_price=_price(body, "entry_price", listing),
+        exit_price=_price(body, "exit_price", listing),
         pnl=from_units(body["pnl_units"], listing.cash_scale),
         fees=from_units(body["fee_units"], listing.cash_scale),
         r_multiple=float.fromhex(body["r_multiple"]),
@@ -151,5 +152,10 @@ def round_trip_state(seq: int, body: Mapping[str, Any], listing: Listing, strate
     )
 
 
-def _price(body: Mapping[str, Any], name: str) -> Decimal | None:
-    return decimal(float.fromhex(body[name])) if name in body else None
+def _price(body: Mapping[str, Any], name: str, listing: Listing) -> Decimal | None:
+    return _on_tick(float.fromhex(body[name]), listing) if name in body else None
+
+
+def _on_tick(price: float, listing: Listing) -> Decimal | None:
+    known = decimal(price)
+    return None if known is None else filled(known, listing.price_scale)

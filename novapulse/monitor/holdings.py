@@ -13,7 +13,7 @@ from novapulse.ledger.queries import Listing
 from novapulse.monitor.fold import AccountFold
 from novapulse.monitor.order_book import IN_FORCE, Known, price_of
 from novapulse.monitor.rows import PositionState
-from novapulse.monitor.values import average, exact
+from novapulse.monitor.values import average, exact, filled
 
 _SEQS_KEPT = 50
 _NOT_GUARDING = {
@@ -42,7 +42,9 @@ def marks_of(kept: Kept | None, listings: Mapping[str, Listing]) -> dict[str, Ma
     if kept is None:
         return {}
     return {
-        key.symbol: Mark(_close(float(bar["close"]), listings[key.symbol]), int(bar["ts_close_ns"]))
+        key.symbol: Mark(
+            filled(Decimal(repr(float(bar["close"]))), listings[key.symbol].price_scale), int(bar["ts_close_ns"])
+        )
         for key, bar in zip(kept.instruments, kept.last_bars, strict=True)
         if bar["ts_close_ns"] > 0
     }
@@ -58,20 +60,13 @@ def position_states(fold: AccountFold, marks: Mapping[str, Mark]) -> tuple[Posit
     )
 
 
-def _close(price: float, listing: Listing) -> Decimal:
-    told = Decimal(repr(price))
-    on_tick = told.quantize(Decimal(1).scaleb(-listing.price_scale))
-    # A bar may close between two ticks: then it is told as it is.
-    return on_tick if on_tick == told else told
-
-
 def _position(fold: AccountFold, is_ours: bool, inventory: Inventory, mark: Mark | None) -> PositionState:
     listing = fold.listings[inventory.instrument.symbol]
     base, quote = fold.scales[listing.base], fold.scales[listing.quote]
     symbol, units, lots = listing.key.symbol, inventory.units, inventory.lots
     direction = 1 if units > 0 else -1
     paid = sum((lot.worth for lot in lots), Fraction(0))
-    entry = average(paid / (abs(units) * 10**listing.price_scale))
+    entry = filled(average(paid / (abs(units) * 10**listing.price_scale)), listing.price_scale)
     worth = None if mark is None else Fraction(units, 10**base) * Fraction(mark.price)
     spent = sum((lot.money for lot in lots), Fraction(0)) / 10**quote
     unrealized = None if worth is None else worth + spent

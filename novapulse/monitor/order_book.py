@@ -20,7 +20,7 @@ from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import OrderState
-from novapulse.monitor.values import average
+from novapulse.monitor.values import average, filled
 
 ENDS = ("order_closed", "order_reopened")
 CLOSED_KEPT = 512
@@ -175,7 +175,7 @@ def _average_price(order: Order, listing: Listing) -> Decimal | None:
     if not units:
         return None
     paid = sum(fill.qty_units * fill.price_units for fill in fills)
-    return average(Fraction(paid, units * 10**listing.price_scale))
+    return filled(average(Fraction(paid, units * 10**listing.price_scale)), listing.price_scale)
 
 
 def _why(order: Order) -> str:

@@ -55,6 +55,12 @@ def exact(value: Fraction, digits: int) -> Decimal:
     return Decimal((int(units < 0), tuple(map(int, str(abs(units)))), -digits))
 
 
+def filled(value: Decimal, digits: int) -> Decimal:
+    """Return a price with at least so many digits, those of its tick; one between two ticks keeps all that it has."""
+    exponent = value.as_tuple().exponent
+    return value.quantize(Decimal(1).scaleb(-digits)) if isinstance(exponent, int) and -exponent < digits else value
+
+
 def average(value: Fraction, digits: int = AVERAGE_DIGITS) -> Decimal:
     """Return a fraction as a decimal without zeros at its end, rounded to so many digits where it does not end."""
     found = exact(value, digits).normalize()

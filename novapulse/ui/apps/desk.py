@@ -146,6 +146,7 @@ def _share(label: str, used: float | None, meter: Meter, page: Page, words: str)
         "label": label,
         "value": percent(used),
         "unit": "%",
+        "digits": 2,
         "note": limit,
         "level": _level(meter),
         "href": page.link("risk"),

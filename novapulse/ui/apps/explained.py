@@ -194,6 +194,7 @@ def _meter(name: str, used: float, most: float | None) -> dict[str, Any]:
         "used": f"{used * scale:.{0 if counted else 2}f}",
         "limit": None if not most else f"{most * scale:.{0 if counted else 2}f}",
         "unit": "" if counted else "%",
+        "digits": 0 if counted else 2,
         "level": level,
         "explanation": "",
     }

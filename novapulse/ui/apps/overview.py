@@ -62,10 +62,11 @@ def page() -> mo.Html:
         shown.on_reading(lambda now: pause.show_state(pausing(now.accounts, not_of_now(now, now.accounts))))
         shown.on_reading(lambda _: kill.show_state({"mode": pause.state["mode"]}))
         beside.insert(0, actions("Every account", (pause, kill)))
+    # On a phone what can be done, and what is wrong, comes before the curves.
+    later = f'<div class="np-later">{columns(*curves.values())}</div>'
     return shown.shown(
         tiles,
-        columns(stack([accounts, positions]), stack(beside), widths="np-two-one"),
-        columns(*curves.values()),
+        columns(stack([accounts, positions, later]), stack(beside), widths="np-two-one"),
         *([note(_hidden(len(shown.first.accounts)))] if len(shown.first.accounts) > CURVES_MAX else []),
     )
 

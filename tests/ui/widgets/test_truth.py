@@ -292,3 +292,31 @@ def test_a_tight_spread_is_not_none(page: WidgetPage, ask: str, said: str):
     page.tell("ladder", {"asks": [[ask, "1"]], "bids": [["61824.00", "1"]], "price_digits": 2})
     words = page.page.locator("#ladder .middle").inner_text().split("\n")
     assert words[1] == said
+
+
+PIECES = """(cell) => { const found = [];
+  for (const node of cell.childNodes) { const range = document.createRange(); range.selectNodeContents(node);
+    found.push(range.getClientRects().length); }
+  return Math.max(...found); }"""
+
+
+def test_a_figure_is_not_broken_however_long_its_label(page: WidgetPage):
+    """A bug: on a phone 0.0 stood in three lines beside the name of a strategy."""
+    page.page.set_viewport_size({"width": 390, "height": 844})
+    page.add("rows", Rows(label="Votes"), stale_s=0)
+    columns = [
+        {"key": "symbol", "label": "instrument"},
+        {"key": "vote", "label": "averylongnameofastrategyofourown", "kind": "signed", "digits": 1},
+        {"key": "qty", "label": "filled", "kind": "figure"},
+    ]
+    page.tell(
+        "rows", {"columns": columns, "rows": [{"key": "1", "symbol": "BTC/USD", "vote": -12.5, "qty": "0.00000000"}]}
+    )
+    cells = page.page.locator("#rows tbody td")
+    assert cells.all_inner_texts() == ["BTC/USD", "\N{MINUS SIGN}12.5", "0"]
+    assert [cell.evaluate(PIECES) for cell in cells.all()] == [1, 1, 1]
+    title, count = page.page.locator("#rows h2").bounding_box(), page.page.locator("#rows .tools").bounding_box()
+    assert abs(title["y"] + title["height"] / 2 - count["y"] - count["height"] / 2) < 4, (
+        "the count stands beside its title"
+    )
+    page.page.set_viewport_size({"width": 1440, "height": 900})
