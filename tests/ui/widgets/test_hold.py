@@ -72,7 +72,7 @@ def test_a_button_that_is_not_heard_from_says_so_and_can_be_pressed(page: Widget
     assert hint.inner_text() == "It is not paused."
     assert button.get_attribute("aria-disabled") == "true"
     page.page.locator("#hold .npw.silent").wait_for(state="attached")
-    assert hint.inner_text() == "Not heard from now, so its state is not known. Last known: It is not paused."
+    assert hint.inner_text() == "State not known now. Last known: It is not paused."
     assert button.get_attribute("aria-disabled") == "false"
     color = "(one) => getComputedStyle(one).color"
     page.page.mouse.move(0, 0)

@@ -132,8 +132,8 @@ class Button {
     this.button.title = usual;
     const why = this.whyNot();
     if (!this.silent) return this.sayHint(why || detail || usual, why !== "");
-    const known = why ? `Last known: ${why}` : "Last known: it can be pressed.";
-    this.sayHint(`${this.compact || why ? "" : `${detail || usual} `}Not heard from now, so its state is not known. ${known}`);
+    const does = this.compact || why ? "" : detail || usual;
+    this.sayHint([does, "State not known now.", why ? `Last known: ${why}` : ""].filter(Boolean).join(" "));
   }
 
   private async send(): Promise<void> {
