@@ -16,7 +16,7 @@ import numpy as np
 
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import HoldRun, Record
-from novapulse.core.records import BAR, Reason
+from novapulse.core.records import BAR, REASON_TEXT, Reason
 from novapulse.engine.rows import Ticks
 from novapulse.parity.trips import Difference
 
@@ -201,7 +201,7 @@ def bar_span(key: InstrumentKey, stamp: int, what: str) -> Span:
 def gates_of(holds: Iterable[HoldRun], records: Iterable[Record]) -> tuple[Span, ...]:
     """Return the stretches in which the running trader held entries back, or an operator acted."""
     spans = [
-        Span(run.instrument, run.first_ns, run.last_ns, f"entries were blocked: {Reason(run.reason).name}")
+        Span(run.instrument, run.first_ns, run.last_ns, f"entries were blocked: {REASON_TEXT[Reason(run.reason)]}")
         for run in holds
         if run.reason in GATES
     ]

@@ -242,11 +242,11 @@ def differences(came: Came[Compared]) -> Html:
     rows = [_difference(rung, one) for rung, one in told[:DIFFERENCES_SHOWN]]
     more = len(told) - len(rows)
     header_ = ("When", "Rung", "Market", "What", "Cause", "Why")
-    return layout.grid(
+    return layout.stack(
         layout.card("By cause", _causes([one for _, one in told])),
         layout.card(
             "Differences",
-            layout.told(panels.table(header_, rows)),
+            f'<div class="np-tall-table">{layout.told(panels.table(header_, rows))}</div>',
             note=f"and {more:,} more" if more > 0 else "in time order, by rung",
         ),
     )
