@@ -21,7 +21,7 @@ class Executions:
         busted: Ids of executions that the venue took back, known here or not.
         conflicts: Ids that came with two contents.
         real_units: Sum of the real executions that stand.
-        busted_units: Sum of the real ones taken back: the venue's cumulative quantity may still have them.
+        busted_units: Sum of those taken back: the venue's cumulative quantity may still have them.
         provisional_units: What rests on provisional ones alone.
     """
 
@@ -110,15 +110,15 @@ class Executions:
 
     def _count(self, fill: Filled, sign: int) -> None:
         busted = fill.venue_trade_id in self.busted
-        if fill.provisional:
+        if busted:
+            self.busted_units += sign * fill.qty_units
+        elif fill.provisional:
             entry = (int(fill.venue_trade_id.rpartition(":")[2]) - fill.qty_units, fill)
-            if sign > 0 and not busted:
+            if sign > 0:
                 self._provisional.append(entry)
                 self._provisional.sort(key=lambda each: (each[0] + each[1].qty_units, each[0]))
-            elif sign < 0 and not busted:
+            else:
                 self._provisional.remove(entry)
-        elif busted:
-            self.busted_units += sign * fill.qty_units
         else:
             self.real_units += sign * fill.qty_units
 

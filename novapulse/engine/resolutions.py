@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import JSON, Cancel, Flow, Lookup, ReadSnapshot, Severity
-from novapulse.core.orders import Filled
+from novapulse.core.orders import Busted, Filled
 from novapulse.core.postings import Book, Posting, move
 from novapulse.engine import fills, splits
 from novapulse.engine.desk import Desk, Draft
@@ -95,6 +95,9 @@ class Resolutions:
                     fills.take_fill(desk, draft, fact)
                 elif desk.order(fact.client_order_id) is not None:
                     desk.learn(draft, fact)
+                if isinstance(fact, Busted):
+                    text = f"{found.text}; neither its list nor its balances have them: they were taken back"
+                    desk.alert(draft, Severity.CRITICAL, f"bust:{fact.venue_trade_id}", text, is_event=True)
         elif isinstance(one, BookProvisional):
             fills.take_fill(desk, draft, one.fill)
         elif isinstance(one, LookUp):

@@ -10,6 +10,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from novapulse.core.messages import (
@@ -72,6 +73,7 @@ class Trader:
         self.resolver = Resolver(desk)
         self.reconciler = Reconciler(desk, self.resolver)
         self.failed = ""
+        self._inherited: frozenset[str] = frozenset()
         self._restores: tuple[Record, ...] = ()
         self._packer = memory.Packer(desk)
 
@@ -118,6 +120,7 @@ class Trader:
                 drains.extend([name] if name not in drains else [])
             for trade in order.fills if not order.is_intended else ():
                 desk.remember_foreign(trade)
+        self._inherited = frozenset(desk.orders)
         for order in (*desk.closed.values(), *desk.orders.values()):
             desk.venue_ids.update(dict.fromkeys(order.venue_order_ids, order.client_order_id))
             # A list that lags behind a placement does so over a restart as well.
@@ -263,14 +266,7 @@ class Trader:
     def _take_seen(self, draft: Draft, order: Order, event: OrderReported) -> None:
         seen = event.seen
         if seen.client_order_id != order.client_order_id:
-            seen = type(seen)(
-                order.client_order_id,
-                seen.venue_order_id,
-                seen.state,
-                seen.filled_units,
-                seen.ts_event_ns,
-                seen.terms,
-            )
+            seen = replace(seen, client_order_id=order.client_order_id)
         self.desk.learn(draft, seen)
 
     def _on_fill(self, event: FillReported, draft: Draft) -> None:
@@ -408,12 +404,12 @@ class Trader:
         if not entry_is_over or desk.books.held_units(row) != 0:
             return
         name = bracket.client_order_id
-        if any(
-            order.filled_units > 0
+        if name in self._inherited or any(
+            order.fills or order.seen_units
             for order in (*desk.closed.values(), *desk.orders.values())
             if order.request.protection is not None and order.request.protection.client_order_id == name
         ):
-            # The entry filled, so the venue made it: only the venue can say what became of it.
+            # An entry filled, or another may have that a restored ledger has lost: only the venue can say.
             self.resolver.watch(draft, bracket)
             return
         desk.learn(draft, AbsenceProved(name, never_sent=True))

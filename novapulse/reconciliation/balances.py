@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from novapulse.core.instruments import InstrumentKey, Kind
 from novapulse.core.messages import Flow, Snapshot
+from novapulse.core.orders import Filled
 from novapulse.reconciliation.breaks import Break, BreakClass
 from novapulse.reconciliation.orders import is_racing
 from novapulse.reconciliation.view import View, effects_of
@@ -40,6 +41,21 @@ def balance_breaks(view: View, snapshot: Snapshot) -> Iterator[Break]:
         and (diff := snapshot.balances.get(asset, 0) - view.balances.get(asset, 0) - explained[asset])
     }
     yield from _attributed(view, snapshot, differences, explained)
+
+
+def has_effect(view: View, snapshot: Snapshot, fill: Filled) -> bool | None:
+    """Tell whether the venue's holding differs from ours as by an execution that is not booked.
+
+    Returns:
+        Whether the difference is nearer to the execution than to nought; None while something happens to the holding.
+    """
+    instrument = view.instruments[fill.instrument]
+    base = instrument.base
+    if _is_asset_racing(view, snapshot, base):
+        return None
+    expected = view.balances.get(base, 0) + _explained_by_fills(view, snapshot)[base]
+    diff = snapshot.balances.get(base, 0) - expected
+    return abs(diff - effects_of(fill, instrument, view.scales)[base]) < abs(diff)
 
 
 def _moved(view: View, flow: Flow) -> Break:

@@ -101,6 +101,7 @@ class Break:
         listed: The order as the venue lists it.
         fills: Executions to book.
         stand_in: The provisional execution that would cover what is missing; None where no price is known.
+        is_in_balances: Whether the venue's balances have what it would cover; None when they cannot be compared now.
         flow: The movement to import.
         asset: The asset whose balance differs.
         diff_units: Theirs less ours, in units of the asset's ledger scale.
@@ -122,6 +123,7 @@ class Break:
     listed: VenueOrder | None = None
     fills: tuple[Filled, ...] = ()
     stand_in: Filled | None = None
+    is_in_balances: bool | None = None
     flow: Flow | None = None
     asset: str = ""
     diff_units: int = 0

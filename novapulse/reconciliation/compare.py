@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from novapulse.core.messages import Severity, Snapshot
-from novapulse.reconciliation.balances import balance_breaks
+from novapulse.reconciliation.balances import balance_breaks, has_effect
 from novapulse.reconciliation.breaks import Break, BreakClass
 from novapulse.reconciliation.orders import order_breaks
 from novapulse.reconciliation.view import View
@@ -30,7 +30,8 @@ def reconcile(view: View, snapshot: Snapshot, now_ns: int) -> list[Break]:
     if now_ns - snapshot.began_ns > STALE_NS:
         return unreachable(view, f"the reading is {(now_ns - snapshot.began_ns) // 1_000_000_000} s old", now_ns)
     found = {each.key: each for each in (*order_breaks(view, snapshot), *balance_breaks(view, snapshot))}
-    return sorted((_read_again(view, each, now_ns) for each in found.values()), key=_urgency)
+    told = (_borne_out(view, snapshot, each) for each in found.values())
+    return sorted((_read_again(view, each, now_ns) for each in told), key=_urgency)
 
 
 def unreachable(view: View, text: str, now_ns: int) -> list[Break]:
@@ -43,6 +44,12 @@ def unreachable(view: View, text: str, now_ns: int) -> list[Break]:
     """
     lost = Break(BreakClass.VENUE_UNREACHABLE, view.account.exchange, f"{view.account.exchange}: {text}")
     return [_read_again(view, lost, now_ns)]
+
+
+def _borne_out(view: View, snapshot: Snapshot, found: Break) -> Break:
+    if found.stand_in is None:
+        return found
+    return replace(found, is_in_balances=has_effect(view, snapshot, found.stand_in))
 
 
 def _read_again(view: View, found: Break, now_ns: int) -> Break:

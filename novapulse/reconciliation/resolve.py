@@ -1,7 +1,8 @@
 """What to do about a break, as data. Who carries it out decides nothing any more.
 
 Invariants:
-- facts that are booked are the venue's own words; none of them ends an order that the venue did not call ended;
+- facts that are booked are the venue's own words, or what its counts, lists and balances leave together; none of them
+  ends an order that the venue did not call ended;
 - a cancel at the venue, and a halt for a difference of amounts, wait for two identical readings;
 - of the stops that are possible the narrowest is taken.
 """
@@ -12,7 +13,7 @@ from fractions import Fraction
 
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Flow, VenueOrder
-from novapulse.core.orders import DisputeRaised, Fact, Filled
+from novapulse.core.orders import Busted, DisputeRaised, Fact, Filled
 from novapulse.reconciliation.breaks import Break, BreakClass
 
 
@@ -208,9 +209,15 @@ def _fills_missing(found: Break, policy: Policy) -> tuple[Resolution, ...]:
     waited = found.ts_ns - found.first_ns
     if waited <= policy.provisional_after_ns:
         return (_look_up(found),)
-    if found.stand_in is not None:
+    if found.stand_in is None:
+        return (_look_up(found), *_halts(found), AlertOnly(f"{found.text}; no price is known to book them at"))
+    if found.is_in_balances:
         return (BookProvisional(found.stand_in), _look_up(found))
-    return (_look_up(found), *_halts(found), AlertOnly(f"{found.text}; no price is known to book them at"))
+    if found.is_in_balances is None or found.readings < policy.readings_min:
+        return (_look_up(found),)
+    # Counted, in no list and in no balance: it was taken back, and nobody was told. Books that had it would be wrong.
+    gone = Busted(found.client_order_id, found.stand_in.venue_trade_id)
+    return (BookFacts((gone, found.stand_in)),)
 
 
 def _fills_beyond_venue(found: Break, policy: Policy) -> tuple[Resolution, ...]:

@@ -20,6 +20,7 @@ from novapulse.ledger.checkpoints import check_checkpoints
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.ledger.statistics import positions
 from novapulse.ledger.storage import SqliteStorage
+from novapulse.reconciliation.breaks import BreakClass
 from novapulse.simulation.durable import FILLS_KNOWN
 from novapulse.simulation.host import Host, trader_of
 from novapulse.venues.simulated import SimulatedExchange
@@ -56,13 +57,16 @@ def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
         return
     if not desk.ready:
         auditor.broke("SYS-11", host, "the account has not been compared with the venue since its start")
+    taken_back = [order for order in desk.orders.values() if _was_taken_back(host, order)]
     for order in desk.orders.values():
-        if order.status not in _SETTLED and not _waits_for_a_person(order):
+        if not (order.status in _SETTLED or order in taken_back or _waits_for_a_person(order)):
             auditor.broke("SYS-11", host, f"order {order.client_order_id} is {order.status}: {order.evidence}")
     lasting = [why for why in desk.breakers.reasons() if not _may_last(why)]
     if lasting and not host.flat_asked:
         auditor.broke("SYS-11", host, f"the account is {desk.books.mode.name}: {'; '.join(lasting)}")
-    gates = [f"{i.symbol}: {slot.gate}" for i, slot in zip(desk.instruments, desk.slots, strict=True) if slot.gate]
+    slots, told = zip(desk.instruments, desk.slots, strict=True), [_missing(order) for order in taken_back]
+    excused = {"", *(found.text for key, found in desk.breaks.items() if key in told)}
+    gates = [f"{one.symbol}: {slot.gate}" for one, slot in slots if slot.gate not in excused]
     if gates:
         auditor.broke("SYS-11", host, f"instruments are gated: {'; '.join(gates)}")
 
@@ -70,6 +74,25 @@ def sys_11_healthy(auditor: "Auditor", host: Host) -> None:
 def _waits_for_a_person(order: Order) -> bool:
     # Two versions of one execution are for somebody to look at.
     return bool(order.disputes) and all("two versions" in each for each in order.disputes)
+
+
+def _missing(order: Order) -> str:
+    return f"{BreakClass.FILLS_MISSING.value}:{order.client_order_id}"
+
+
+def _was_taken_back(host: Host, order: Order) -> bool:
+    # The venue counts an execution that it took back before anybody heard of it: what it says of the order is not so.
+    if order.status is not OrderStatus.SETTLING or _missing(order) not in host.durable.breaks:
+        return False
+    holdings, book = host.exchange.holdings, host.exchange.book
+    gone = sum(
+        fill.qty_units
+        for known in book.of_client(order.client_order_id)
+        for number in known.executions
+        if (fill := holdings.trades[number]).venue_trade_id in holdings.busted
+        and fill.venue_trade_id not in order.fills
+    )
+    return order.missing_units == gone
 
 
 def _may_last(why: str) -> bool:
@@ -156,7 +179,8 @@ def ord_14_no_orphan(auditor: "Auditor", host: Host) -> None:
     if live - known:
         auditor.broke("ORD-14", host, f"orders at the venue that the trader does not know: {sorted(live - known)}")
     for name, order in desk.orders.items():
-        if name not in live and order.status not in (OrderStatus.INTENT, OrderStatus.DISPUTED):
+        is_nowhere = order.status in (OrderStatus.INTENT, OrderStatus.DISPUTED) or _was_taken_back(host, order)
+        if name not in live and not is_nowhere:
             auditor.broke("ORD-14", host, f"order {name} is {order.status} here, and not live at the venue")
 
 

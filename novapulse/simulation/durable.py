@@ -52,6 +52,7 @@ class Durable:
         filled: Client order id -> quantity booked, busts taken off.
         closed: Client order id -> (status, filled units).
         decisions: Decision id -> body, entries only.
+        breaks: Keys of the differences that are open.
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
         records: How many.
@@ -69,6 +70,7 @@ class Durable:
         self.filled: defaultdict[str, int] = defaultdict(int)
         self.closed: dict[str, tuple[str, int]] = {}
         self.decisions: dict[str, Mapping[str, Any]] = {}
+        self.breaks: set[str] = set()
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
@@ -113,6 +115,10 @@ class Durable:
             self.closed[body["client_order_id"]] = (body["status"], body["filled_units"])
         elif kind == "order_reopened":
             self.closed.pop(body["client_order_id"])
+        elif kind == "break_found":
+            self.breaks.add(body["key"])
+        elif kind == "break_resolved":
+            self.breaks.discard(body["key"])
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
 

@@ -53,13 +53,13 @@ class SeedReport:
 
 
 def cast_of(scene: Scene, seed: int) -> Scene:
-    """Return a scene with the accounts of a seed: all of them in more than half of the seeds, else two or a single one.
+    """Return a scene with the accounts of a seed: one, two or all of them, each number equally often.
 
     What goes wrong beside others is not what goes wrong alone: one account and several are one code path, and both
     are lived.
     """
     chance, count = Chance(seed), len(scene.parts)
-    wanted = count if chance.roll("all accounts") < 1 / 3 else chance.between("accounts", 1, count)
+    wanted = chance.between("accounts", 1, count)
     keys = sorted((part.key for part in scene.parts), key=lambda key: chance.roll(f"account {key}"))[:wanted]
     return replace(scene, parts=tuple(part for part in scene.parts if part.key in keys))
 

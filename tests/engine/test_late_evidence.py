@@ -12,6 +12,7 @@ from novapulse.core.messages import (
     Commit,
     FillReported,
     Found,
+    Lookup,
     LookupEnded,
     OrderReported,
     Outcome,
@@ -270,6 +271,46 @@ def test_a_later_entry_is_given_up_when_the_refused_one_before_it_fills_after_al
     assert scene.desk.books.positions[0].qty_units == units
     roles = [record.body["request"]["role"] for record in scene.journal.records("order_intended")]
     assert roles.count(Role.ENTRY.value) == (1 if later is None else 2)
+
+
+def unfilled(*, anew: bool) -> tuple[Kept, str]:
+    """Return a scene whose only known entry ended without a fill, and the name of the bracket that went with it."""
+    scene = Kept()
+    submit = scene.enter()
+    scene.accept(submit)
+    if anew:
+        scene.start_anew()
+    scene.hear(OrderReported(scene.wait(1), scene.says(submit, VenueState.CANCELED)))
+    assert scene.status(submit) is OrderStatus.CANCELED
+    assert submit.request.protection is not None
+    return scene, submit.request.protection.client_order_id
+
+
+def test_a_bracket_whose_entries_were_all_written_by_this_trader_and_did_not_fill_was_never_made():
+    scene, bracket = unfilled(anew=False)
+    assert scene.desk.closed[bracket].status is OrderStatus.NEVER_PLACED
+
+
+def test_a_bracket_intended_in_an_earlier_life_is_asked_for_because_that_ledger_may_have_lost_an_entry_that_filled():
+    scene, bracket = unfilled(anew=True)
+    assert scene.desk.orders[bracket].status is OrderStatus.INTENT
+    scene.hear(TimerFired(scene.wait(0), f"lookup:{bracket}"))
+    assert [lookup.client_order_id for lookup in scene.sent(Lookup)] == [bracket]
+    seen = Seen(bracket, "V7", VenueState.CANCELED, 0, scene.wait(1))
+    scene.hear(LookupEnded(scene.ts_ns, bracket, Found.FOUND, seen))
+    assert scene.desk.closed[bracket].status is OrderStatus.CANCELED
+    assert not scene.journal.records("absence_proved")
+
+
+def test_a_bracket_intended_in_an_earlier_life_was_never_made_when_the_venue_has_it_not():
+    scene, bracket = unfilled(anew=True)
+    scene.hear(LookupEnded(scene.wait(1), bracket, Found.ABSENT))
+    scene.hear(LookupEnded(scene.wait(6), bracket, Found.FAILED))
+    assert scene.desk.orders[bracket].status is OrderStatus.INTENT
+    scene.hear(LookupEnded(scene.wait(6), bracket, Found.ABSENT))
+    assert scene.desk.closed[bracket].status is OrderStatus.NEVER_PLACED
+    (proved,) = scene.journal.records("absence_proved")
+    assert not proved.body["never_sent"]
 
 
 def executed(scene: Kept, submit: Submit, price_units: int, trade: str) -> None:

@@ -144,21 +144,31 @@ def test_d5_is_cancelled_only_where_nobody_else_may_trade_and_read_twice():
     assert cancel == CancelAtVenue("", "theirs", BTC.key)
 
 
-def test_d6_asks_for_ten_minutes_then_books_a_stand_in_whose_end_is_told_by_executions():
+def counted_and_not_shown(units: int, *, is_racing: bool = False) -> tuple[World, Order, list[tuple[Resolution, ...]]]:
+    """Return what is wanted within eleven minutes of an order with 30 units counted, where the balance has some."""
     world = World()
     order = world.accept(world.place())
     world.tell(order, world.says(order, LIVE, 30))
     listed = (VenueOrder(world.says(order, LIVE, 30), BTC.key, Side.BUY, 100),)
     readings: dict[str, object] = {}
-    asked = []
+    wanted = []
     for minutes in (0, 5, 10, 11):
         now = NOW + minutes * 60 * SECOND
-        view = world.view(readings=readings)
-        breaks = reconcile(view, world.snapshot(orders=listed, began_ns=now, ended_ns=now), now)
+        view = world.view(readings=readings, instruments_active_ns={BTC.key: now} if is_racing else {})
+        balances = {**world.balances(), "BTC": world.balances()["BTC"] + 100 * units}
+        shown = world.snapshot(orders=listed, began_ns=now, ended_ns=now, balances=balances)
+        breaks = reconcile(view, shown, now)
         readings = dict(readings_of(breaks))
-        asked.append(types(resolve(breaks[0], USUAL)))
-    assert asked == [[LookUp], [LookUp], [LookUp], [BookProvisional, LookUp]]
-    booked = resolve(breaks[0], USUAL)[0]
+        (found,) = (each for each in breaks if each.kind is BreakClass.FILLS_MISSING)
+        wanted.append(resolve(found, USUAL))
+    return world, order, wanted
+
+
+@pytest.mark.parametrize("units", [30, 29, 16])
+def test_d6_asks_for_ten_minutes_then_books_a_stand_in_whose_end_is_told_by_executions(units):
+    world, order, wanted = counted_and_not_shown(units)
+    assert [types(each) for each in wanted] == [[LookUp], [LookUp], [LookUp], [BookProvisional, LookUp]]
+    booked = wanted[-1][0]
     assert isinstance(booked, BookProvisional)
     assert order.add(booked.fill)
     assert not order.add(booked.fill)
@@ -166,6 +176,31 @@ def test_d6_asks_for_ten_minutes_then_books_a_stand_in_whose_end_is_told_by_exec
     for name in ("A", "B"):
         order.add(world.execution(order, 15, name))
     assert (order.filled_units, order.provisional_units) == (30, 0)
+
+
+@pytest.mark.parametrize("units", [0, 14, -30])
+def test_d6_of_which_list_and_balance_have_nothing_was_taken_back_and_moves_nothing(units):
+    _, order, wanted = counted_and_not_shown(units)
+    assert [types(each) for each in wanted] == [[LookUp], [LookUp], [LookUp], [BookFacts]]
+    booked = wanted[-1][0]
+    assert isinstance(booked, BookFacts)
+    assert [order.add(fact) for fact in booked.facts] == [True, True]
+    assert (order.filled_units, order.missing_units, order.provisional_units) == (0, 0, 0)
+    assert order.status is OrderStatus.PARTIALLY_FILLED
+    assert not order.disputes
+
+
+def test_d6_is_not_judged_by_a_balance_to_which_something_happens():
+    _, _, wanted = counted_and_not_shown(30, is_racing=True)
+    assert [types(each) for each in wanted] == [[LookUp]] * 4
+
+
+def test_an_execution_that_shows_after_its_stand_in_was_taken_back_is_booked_all_the_same():
+    world, order, wanted = counted_and_not_shown(0)
+    for fact in wanted[-1][0].facts:
+        order.add(fact)
+    assert order.add(world.execution(order, 30, "late"))
+    assert (order.filled_units, order.missing_units) == (30, 0)
 
 
 def test_d6_without_a_price_invents_none():

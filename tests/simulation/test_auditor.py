@@ -8,13 +8,14 @@ import pytest
 
 from novapulse.core import kept_state
 from novapulse.core.messages import Commit, Record, Started, Submit
-from novapulse.core.orders import OrderType, Side, Terms
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import Attempted, Intended, OrderStatus, OrderType, Seen, Side, Terms, VenueState
 from novapulse.core.postings import Book, Posting
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.ledger import chain, outbox, statistics
 from novapulse.simulation import at_rest, on_records, on_requests
-from novapulse.simulation.auditor import INVARIANTS, Broken
+from novapulse.simulation.auditor import INVARIANTS, Auditor, Broken
 from novapulse.simulation.host import Host
 from novapulse.simulation.relay import LOOKS_EVERY
 from novapulse.simulation.scene import scene_of
@@ -22,6 +23,7 @@ from novapulse.simulation.seeds import world_of
 from novapulse.simulation.storm import StormyWorld
 
 Damage = Callable[[StormyWorld], None]
+Look = Callable[[Auditor, Host], None]
 
 
 @pytest.fixture
@@ -245,6 +247,42 @@ def test_damage_is_told_under_the_right_name(world: StormyWorld, what: str) -> N
         damage(world)
     assert caught.value.violation.invariant == name, caught.value.violation
     assert caught.value.violation.text
+
+
+def settling(world: StormyWorld, *, is_taken_back: bool, is_told: bool) -> Host:
+    """Return an account with an entry that the venue filled, in whose records the executions are missing."""
+    host, submit = _last_entry(world)
+    name, desk = submit.request.client_order_id, desk_of(host)
+    known = desk.closed.pop(name)
+    order = desk.orders[name] = Order(name)
+    for fact in (
+        Intended(name, submit.request),
+        Attempted(name, 1, 1),
+        Seen(name, known.venue_order_id, VenueState.FILLED, known.filled_units, 1),
+    ):
+        order.add(fact)
+    assert order.status is OrderStatus.SETTLING
+    if is_taken_back:
+        host.exchange.holdings.busted.update(known.fills)
+    if is_told:
+        host.durable.add(Record("break_found", 1, {"key": f"D6:{name}"}))
+    return host
+
+
+@pytest.mark.parametrize(("look", "name"), [(at_rest.sys_11_healthy, "SYS-11"), (at_rest.ord_14_no_orphan, "ORD-14")])
+@pytest.mark.parametrize("is_taken_back", [False, True])
+@pytest.mark.parametrize("is_told", [False, True])
+def test_an_order_settles_in_a_calm_only_while_its_difference_is_open_and_its_executions_were_taken_back(
+    world: StormyWorld, look: Look, name: str, is_taken_back: bool, is_told: bool
+) -> None:
+    host = settling(world, is_taken_back=is_taken_back, is_told=is_told)
+    if is_taken_back and is_told:
+        look(world.auditor, host)
+        host.durable.add(Record("break_resolved", 1, {"key": next(iter(host.durable.breaks))}))
+    with pytest.raises(Broken) as caught:
+        look(world.auditor, host)
+    assert caught.value.violation.invariant == name
+    assert "SETTLING" in caught.value.violation.text
 
 
 def test_the_audience_of_the_outbox_is_given_again_what_it_took_before_it_died(world: StormyWorld) -> None:
