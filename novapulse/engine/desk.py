@@ -121,6 +121,7 @@ class Desk:
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
+        self.started_ns = 0
         self.ready = False
         self.frozen = ""
         self.flat_wanted = ""
@@ -208,6 +209,11 @@ class Desk:
         usual = seen.value if len(seen) >= SPREADS_MIN else None
         seen.add(spread)
         return spread / usual if usual else None
+
+    def is_learning_spread(self, row: int) -> bool:
+        """Tell whether quotes come, or are to come, and none could be compared with the usual spread yet."""
+        seen = len(self.spreads[row])
+        return seen <= SPREADS_MIN and (self.has_quotes or seen > 0)
 
     def price_across(self, row: int, side: int) -> float:
         """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""

@@ -25,6 +25,9 @@ from novapulse.execution.tactics import Step
 LOOK_NS = 30_000_000_000
 """Between two looks at an exit that has not closed its position."""
 
+FEED_OPENS_NS = 60_000_000_000
+"""How long after a start the first quote may need."""
+
 _DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
 _ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
 
@@ -69,8 +72,10 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
 
 
 def _miss_quotes(desk: Desk, draft: Draft, row: int) -> None:
-    # No quote, no measurement: only the close itself shows that one should have come.
-    if desk.has_quotes and draft.ts_ns - desk.quotes[row][0] > desk.settings.quote_age_s_max * 1e9:
+    # No quote, no measurement: only the close itself shows that one should have come, once the feed had time to open.
+    last_ns = desk.quotes[row][0]
+    is_opening = not last_ns and draft.ts_ns - desk.started_ns <= FEED_OPENS_NS
+    if desk.has_quotes and not is_opening and draft.ts_ns - last_ns > desk.settings.quote_age_s_max * 1e9:
         desk.measured(draft, "spread", None, desk.keys[row])
 
 
@@ -89,7 +94,7 @@ def _blocked(desk: Desk, row: int) -> int:
     why = desk.breakers.blocks(desk.keys[row])
     if why is not None:
         return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
-    return 0
+    return Reason.SPREAD_UNKNOWN if desk.is_learning_spread(row) else 0
 
 
 def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:

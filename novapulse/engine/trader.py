@@ -143,6 +143,7 @@ class Trader:
 
     def _on_started(self, event: Started, draft: Draft) -> None:
         desk = self.desk
+        desk.started_ns = event.ts_ns
         desk.ready = False
         draft.write(
             "session_started",
@@ -191,11 +192,14 @@ class Trader:
         row = self.desk.rows.get(event.instrument)
         if row is None:
             return
-        usable = 0.0 < event.bid < event.ask and splits.is_behind(self.desk, draft, row, (event.bid + event.ask) / 2)
+        real = 0.0 < event.bid < event.ask
+        usable = real and splits.is_behind(self.desk, draft, row, (event.bid + event.ask) / 2)
         if usable:
             self.desk.prices_ns[row] = event.ts_ns
             self.desk.quotes[row] = (event.ts_ns, event.bid, event.ask)
-        self.desk.measured(draft, "spread", self.desk.spread_in_medians(row, event), event.instrument)
+        spread = self.desk.spread_in_medians(row, event)
+        if spread is not None or not real:
+            self.desk.measured(draft, "spread", spread, event.instrument)
         if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
             self._settle(row, draft)

@@ -125,8 +125,8 @@ class Nemesis:
         if host.trader is None or self.world.timeline.now_ns < host.unquoted_until_ns:
             return
         desk = host.trader.desk
-        for key, spreads in zip(desk.keys, desk.spreads, strict=True):
-            is_known = len(spreads) >= SPREADS_MIN and not desk.breakers.blocks(key)
+        for row, key in enumerate(desk.keys):
+            is_known = not desk.is_learning_spread(row) and not desk.breakers.blocks(key)
             for _ in range(1 if is_known else QUOTES_ENOUGH):
                 self._quote(host, key, crossed=False)
 

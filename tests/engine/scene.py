@@ -31,8 +31,14 @@ AnyScene = TypeVar("AnyScene", bound="Scene")
 class Scene:
     """A trader of one instrument whose venue is the test."""
 
-    def __init__(self, settings: TraderSettings | None = None, chosen: BacktestSettings | None = None) -> None:
-        self.trader = trader_of(["BTC/USD"], chosen or decides(), settings)
+    def __init__(
+        self,
+        settings: TraderSettings | None = None,
+        chosen: BacktestSettings | None = None,
+        *,
+        has_quotes: bool = False,
+    ) -> None:
+        self.trader = trader_of(["BTC/USD"], chosen or decides(), settings, has_quotes=has_quotes)
         self.desk = self.trader.desk
         self.ticks = noisy_ticks(["BTC/USD"], bars=40)
         self.ts_ns = ORIGIN_NS

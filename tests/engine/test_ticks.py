@@ -1,9 +1,10 @@
 import pytest
 
-from novapulse.core.messages import QuoteSeen
+from novapulse.core.messages import Alert, QuoteSeen, Submit
 from novapulse.core.records import Reason
 from novapulse.simulation.world import Timeline
 from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
+from tests.engine.scene import Scene
 from tests.engine.shell import PATIENT
 
 MINUTE_NS = 60 * SECOND_NS
@@ -47,6 +48,66 @@ def test_where_quotes_should_come_and_do_not_nothing_is_entered() -> None:
     assert blocked_bars(journal) > 0
     tripped = [record.body for record in journal.records("breaker_tripped") if record.body["name"] == "spread"]
     assert len(tripped) == len(TICKS.keys), "it is said once for each instrument"
+
+
+def spread_breaker(journal: MemoryJournal) -> list[str]:
+    kinds = "breaker_tripped", "breaker_cleared", "alert_raised"
+    bodies = [record.body for record in journal.records(*kinds)]
+    return [body["text"] for body in bodies if "spread" in body["text"]]
+
+
+def test_a_spread_that_is_not_known_yet_blocks_entries_and_alarms_nobody() -> None:
+    journal = played(set(range(200)), has_quotes=True)
+    assert blocked_bars(journal) > 0
+    assert min(entries(journal)) > 20
+    assert spread_breaker(journal) == []
+
+
+def test_a_first_quote_that_comes_late_is_told_once_and_over_when_the_spread_is_known() -> None:
+    journal = played(set(range(10, 200)), has_quotes=True)
+    tripped = [record.body for record in journal.records("breaker_tripped") if record.body["name"] == "spread"]
+    cleared = [record for record in journal.records("breaker_cleared") if record.body["name"] == "spread"]
+    assert [body["text"] for body in tripped] == [f"the spread of {key} is unknown" for key in TICKS.keys]
+    assert len(cleared) == len(tripped)
+    assert min(record.ts_ns for record in cleared) > ORIGIN_NS + 30 * MINUTE_NS
+
+
+def test_a_known_spread_that_goes_stale_or_is_too_wide_alarms() -> None:
+    scene = Scene(has_quotes=True)
+    key = scene.desk.instruments[0].key
+
+    def quote(half: float) -> list[str]:
+        scene.hear(QuoteSeen(scene.wait(1), key, 100.0 - half, 100.0 + half))
+        return [alert.text for alert in scene.sent(Alert)]
+
+    assert [quote(0.1) for _ in range(20)] == [[]] * 20
+    assert scene.desk.breakers.blocks(key) is None
+    assert quote(1.0) == ["the spread of BTC/USD on kraken is 10.1 medians, above 5 medians"]
+    quote(0.1)
+    assert scene.desk.breakers.blocks(key) is None
+    scene.tick()
+    assert [alert.text for alert in scene.sent(Alert)] == ["the spread of BTC/USD on kraken is unknown"]
+
+
+@pytest.mark.parametrize("has_quotes", [False, True])
+def test_a_crossed_quote_alarms_also_before_the_spread_is_known(has_quotes: bool) -> None:
+    scene = Scene(has_quotes=has_quotes)
+    key = scene.desk.instruments[0].key
+    scene.hear(QuoteSeen(scene.wait(1), key, 100.0, 99.0))
+    assert scene.desk.breakers.blocks(key) == "the spread of BTC/USD on kraken is unknown"
+    assert scene.sent(Alert)
+    scene.hear(QuoteSeen(scene.wait(1), key, 99.0, 100.0))
+    assert scene.desk.breakers.blocks(key), "one good quote does not tell the usual spread"
+
+
+def test_the_first_quotes_of_a_feed_that_was_to_have_none_block_entries_until_the_spread_is_known() -> None:
+    scene = Scene(has_quotes=False)
+    key = scene.desk.instruments[0].key
+    scene.hear(QuoteSeen(scene.wait(1), key, 99.0, 100.0))
+    scene.tick(12.0)
+    assert not scene.sent(Submit)
+    assert scene.desk.books.actions[0].reason == Reason.SPREAD_UNKNOWN
+    assert not scene.sent(Alert)
 
 
 def test_a_feed_without_quotes_is_not_held_up_by_them() -> None:
