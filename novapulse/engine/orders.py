@@ -7,8 +7,6 @@ Invariants:
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
 """
 
-import numpy as np
-
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
@@ -29,6 +27,7 @@ from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.answers import tell_end
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
+from novapulse.engine.room import has_room, let_look_again
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import NotSent, Planned, plan_order
 from novapulse.execution.tactics import last_moment_ns
@@ -191,22 +190,6 @@ def plan_role(intent: Intent) -> Role:
 def _has_old_bracket(desk: Desk, row: int) -> bool:
     slot = desk.slots[row]
     return slot.entry != slot.decision and slot.protect in desk.orders
-
-
-def has_room(desk: Desk, row: int) -> bool:
-    """Tell whether the first order of an entry still fits under the cap on the account's exposure."""
-    # The decision may count on room that an order given up at the same close still holds: then its end is waited for,
-    # and if it was filled after all, there is no room. Later orders of the same entry were measured with the first.
-    if desk.slots[row].legs:
-        return True
-    books, rules = desk.books, desk.books.rules
-    hold, notional = desk.reserved()
-    held = float(np.abs(books.positions["qty"] * books.positions["mark_price"]).sum())
-    wanted = float(books.orders["notional"][books.orders["intent"] == Intent.ENTRY].sum())
-    account = books.account[0]
-    room = float(rules.gross_fraction_max * account.equity) * (1.0 + 1e-9)
-    fits = rules.gross_fraction_max <= 0.0 or held + wanted + notional <= room
-    return bool(fits and (notional == 0.0 or account.cash - account.hold - hold >= 0.0))
 
 
 def _nothing_to_send(desk: Desk, draft: Draft, row: int, planned: Planned) -> None:
@@ -374,6 +357,8 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     desk.extras_asked.difference_update(order.venue_order_ids)
     desk.closed[name] = order
     tell_end(desk, draft, order)
+    if order.request.role is Role.ENTRY:
+        let_look_again(desk, draft)
     while len(desk.closed) > CLOSED_KEPT:
         forgotten, ended = desk.closed.popitem(last=False)
         for trade in ended.fills:

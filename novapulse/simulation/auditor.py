@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Submit
 from novapulse.core.orders import Fact
 from novapulse.core.records import Reason
+from novapulse.engine.configuration import Configuration
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
 from novapulse.simulation import at_rest, on_records, on_requests
@@ -55,6 +57,7 @@ INVARIANTS = {
     "SYS-13": "restarting twice is restarting once",
     "SYS-14": "a trader that was overtaken has no effect",
     "FLAT": "an account that was flattened or killed is flat in a calm, and halted when it was killed",
+    "TOLD": "what an operator said holds: limits from their moment on, and a cancel by hand ends its order",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",
 }
@@ -92,6 +95,7 @@ class Auditor:
         world: What is looked at.
         tallies: Account -> what was seen of its orders.
         relay: Who is given the events.
+        in_force: (account, limits otherwise than configured) -> what counts then.
         is_ledger_old: An old copy was put back: what it lacks is not the traders' fault.
     """
 
@@ -100,6 +104,7 @@ class Auditor:
         self.tallies = {host.key: OrderTally() for host in world.hosts}
         self.relay = Relay(world.disk)
         self.is_ledger_old = False
+        self.in_force: dict[tuple[AccountKey, tuple[tuple[str, str], ...]], Configuration] = {}
 
     def broke(self, invariant: str, node: Node, text: str) -> None:
         """End the seed.

@@ -49,6 +49,12 @@ MUST_BE_REACHED = (
     "operator says adopt",
     "operator says flatten",
     "operator says kill",
+    "operator says limits",
+    "operator says cancel",
+    "limits were changed",
+    "all limits went back",
+    "an order was cancelled by hand",
+    "a cancel by hand came too late",
     "flat in a calm behind a flatten",
     "flat in a calm behind a kill",
     *(

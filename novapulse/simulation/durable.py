@@ -53,6 +53,9 @@ class Durable:
         closed: Client order id -> (status, filled units).
         decisions: Decision id -> body, entries only.
         breaks: Keys of the differences that are open.
+        limits: Name of a limit -> its value, of those that are otherwise than configured: as it was, change by change.
+        taken_under: Decision id -> which of `limits` it was taken under, entries only.
+        waiting: Command id -> the order whose end answers it.
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
         records: How many.
@@ -71,6 +74,9 @@ class Durable:
         self.closed: dict[str, tuple[str, int]] = {}
         self.decisions: dict[str, Mapping[str, Any]] = {}
         self.breaks: set[str] = set()
+        self.limits: list[Mapping[str, str]] = [{}]
+        self.taken_under: dict[str, int] = {}
+        self.waiting: dict[str, str] = {}
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.records = 0
@@ -119,8 +125,20 @@ class Durable:
             self.breaks.add(body["key"])
         elif kind == "break_resolved":
             self.breaks.discard(body["key"])
+        elif kind == "limits_changed":
+            self.limits.append({name: one["value"] for name, one in body["limits"].items()})
+        elif kind == "command_taken":
+            self.waiting[body["command_id"]] = body["client_order_id"]
+        elif kind == "command_answered":
+            self.waiting.pop(body["command_id"], None)
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
+            self.taken_under[body["decision_id"]] = len(self.limits) - 1
+
+    @property
+    def limits_now(self) -> Mapping[str, str]:
+        """Name of a limit -> its value, of those that are otherwise than configured now."""
+        return self.limits[-1]
 
     def recent_facts(self, fills: int) -> list[Fact]:
         """Return the facts since the newest so many executions, and all others of the orders that these are of.

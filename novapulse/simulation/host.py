@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
+from novapulse.engine.configuration import Configuration
 from novapulse.engine.last_close import LastClose
 from novapulse.engine.opening import capital_units, new_trader
 from novapulse.engine.trader import Trader
@@ -34,6 +35,7 @@ class Host(Node):
     Attributes:
         part: What it trades and hears.
         levers: Its venue's.
+        configured: What its traders are put together from.
         durable: What its ledger holds, indexed.
         silent_until_ns: Its stream says nothing up to then.
         stale_until_ns: No bar reaches it up to then.
@@ -57,6 +59,7 @@ class Host(Node):
 
     part: Part = field(kw_only=True)
     levers: Levers = field(kw_only=True)
+    configured: Configuration = field(kw_only=True)
     durable: Durable = field(default_factory=Durable)
     silent_until_ns: int = 0
     stale_until_ns: int = 0
@@ -130,7 +133,8 @@ def host_of(scene: Scene, part: Part, client_ids: ClientIds) -> Host:
         scales=scene.scales,
         client_ids=client_ids,
     )
-    return Host(part.key, None, exchange, Link(0, 0), part=part, levers=Levers(exchange))
+    configured = trader_of(scene, part).desk.configured
+    return Host(part.key, None, exchange, Link(0, 0), part=part, levers=Levers(exchange), configured=configured)
 
 
 def _rules_of(decides: BacktestSettings, instruments: tuple[Instrument, ...]) -> object:

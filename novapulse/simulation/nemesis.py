@@ -1,4 +1,4 @@
-"""What venues, markets, clocks, operators and machines do at moments: the planned acts of a seed, and their end.
+"""What venues, markets, clocks and machines do at moments: the planned acts of a seed, and their end.
 
 Invariants:
 - whatever an act makes wrong is right again at the next calm at the latest;
@@ -12,9 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import CommandReceived, ConditionSeen, QuoteSeen
+from novapulse.core.messages import ConditionSeen, QuoteSeen
 from novapulse.core.orders import OrderType, Side, Terms, VenueState
-from novapulse.core.records import Mode
 from novapulse.engine.desk import SPREADS_MIN
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Host
@@ -27,14 +26,11 @@ if TYPE_CHECKING:
     from novapulse.simulation.storm import StormyWorld
 
 SECOND_NS = 1_000_000_000
-OPERATOR_NS = 20 * SECOND_NS
 REST_SECOND_NS = 40 * SECOND_NS
 QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
 RETRY_NS = 61 * SECOND_NS
 TRIES = 20
-OPERATOR_LEAVES = 0.3
-"""Chance that in a storm somebody wants nothing held any more."""
 
 
 class Nemesis:
@@ -42,7 +38,6 @@ class Nemesis:
 
     def __init__(self, world: "StormyWorld") -> None:
         self.world = world
-        self._commands = 0
         self._acts: dict[Fault, Callable[[Host], None]] = {
             Fault.TRADE_CONFLICT: self._trade_conflict,
             Fault.STREAM_SILENT: self._stream_silent,
@@ -74,19 +69,12 @@ class Nemesis:
             timeline.at(act.ts_ns, partial(self._do, act))
             if act.fault is Fault.OLD_BACKUP:
                 timeline.at(act.ts_ns - BACKUP_AGE_NS, self.world.disk.take_copy)
-        calm_until = plan.begin_ns
-        for begin, end in plan.calms:
-            if plan.faults and plan.chance.happens("operator leaves", OPERATOR_LEAVES):
-                timeline.at(plan.chance.between("leaves at", calm_until, begin - 1), self._operator_leaves)
-            calm_until = end
+        for begin, _ in plan.calms:
             timeline.at(begin, self.heal)
-            for turn in range(1, 5):
-                timeline.at(begin + turn * OPERATOR_NS, self._operator_adopts)
-            timeline.at(begin + 5 * OPERATOR_NS, self._operator_resumes)
             rest = begin + HEALTHY_WITHIN_NS
             rest += (REST_SECOND_NS - rest % MINUTE_NS) % MINUTE_NS
             timeline.at(rest, self.world.auditor.rested)
-            timeline.at(rest + SECOND_NS, self._operator_enters_again)
+            timeline.at(rest + SECOND_NS, self.world.operator.enters_again)
 
     def _do(self, act: Act, tries_left: int = TRIES) -> None:
         if not self.world.is_stormy():
@@ -129,47 +117,6 @@ class Nemesis:
             is_known = not desk.is_learning_spread(row) and not desk.breakers.blocks(key)
             for _ in range(1 if is_known else QUOTES_ENOUGH):
                 self._quote(host, key, crossed=False)
-
-    def _operator_resumes(self) -> None:
-        for host in self.world.hosts:
-            if not host.flat_asked:
-                self._resume(host)
-
-    def _resume(self, host: Host) -> None:
-        if host.trader is not None and host.trader.desk.books.mode != Mode.NORMAL and not host.is_halted_for_good:
-            halted = host.trader.desk.books.mode == Mode.HALTED
-            self._command(host, "resume_from_halt" if halted else "resume")
-
-    def _operator_leaves(self) -> None:
-        # Somebody who wants nothing held is told that this is seen to, and looks again in the next calm.
-        chance, hosts = self.world.plan.chance, self.world.hosts
-        host = hosts[chance.between("who leaves", 0, len(hosts) - 1)]
-        verb = "kill" if chance.happens("kills", 0.5) else "flatten"
-        if not host.is_halted_for_good and self._command(host, verb):
-            host.flat_asked = verb
-
-    def _operator_enters_again(self) -> None:
-        for host in self.world.hosts:
-            if host.flat_asked:
-                host.flat_asked = ""
-                self._resume(host)
-
-    def _operator_adopts(self) -> None:
-        # What nothing explains needs a person: differences of amounts are booked against suspense.
-        for host in self.world.hosts:
-            if host.trader is None or host.is_halted_for_good:
-                continue
-            for key, found in list(host.trader.desk.breaks.items()):
-                if found.asset and found.diff_units and found.readings > 1:
-                    self._command(host, "adopt", order=key)
-
-    def _command(self, host: Host, verb: str, **arguments: str) -> bool:
-        self._commands += 1
-        world = self.world
-        world.marks.reached(f"operator says {verb}")
-        name = f"c{self._commands}"
-        world.deliver(host, CommandReceived(world.now(host), name, verb, arguments, "operator"))
-        return name in host.answers and host.answers[name].done
 
     def _condition(self, host: Host, name: str, value: float | None) -> None:
         if host.trader is not None:

@@ -6,6 +6,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Record
 from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
+from novapulse.simulation import on_commands
 from novapulse.simulation.host import Host
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ _MARKED = {
     "split_applied": "",
 }
 
+_TOLD = {
+    "limits_changed": on_commands.told_limits,
+    "session_started": on_commands.told_start,
+    "command_answered": on_commands.told_answer,
+}
+
 
 def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     """Look at records that were written."""
@@ -39,6 +46,9 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         elif record.kind == "decision_taken":
             sys_12_no_future(auditor, host, record)
             sys_7_spread_known(auditor, host, record)
+            on_commands.told_decision(auditor, host, record)
+        elif record.kind in _TOLD:
+            _TOLD[record.kind](auditor, host, record)
         elif record.kind == "split_applied":
             sys_1_split_agrees(auditor, host, record)
         if record.kind in _MARKED:

@@ -8,6 +8,7 @@ from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.simulation.host import Host
+from novapulse.simulation.on_commands import risks_since
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
 
@@ -110,7 +111,9 @@ def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     assert host.trader is not None
     if host.is_deceived(auditor.world.timeline.now_ns):
         return
-    desk, risk, exchange = host.trader.desk, auditor.world.scene.decides.risk, host.exchange
+    desk, exchange = host.trader.desk, host.exchange
+    # An entry goes by the limits of its decision, those beside it by limits that came since.
+    risks = list(risks_since(auditor, host, request.decision_id))
     worth: dict[InstrumentKey, float] = {}
     equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale
     for key, slot in exchange.slots.items():
@@ -127,12 +130,14 @@ def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     slot = exchange.slots[request.instrument]
     mine = _worth(slot, request.terms.qty_units, request.terms.limit_units)
     worth[request.instrument] = worth.get(request.instrument, 0.0) + mine
-    most = risk.limits.gross_exposure_max_fraction * equity * SLACK
+    most = max(risk.limits.gross_exposure_max_fraction for risk in risks) * equity * SLACK
     if sum(worth.values()) > most:
         auditor.broke("SYS-5", host, f"an entry brings the gross exposure to {sum(worth.values()):.2f} of {most:.2f}")
-    if len(worth) > risk.limits.positions_max:
-        auditor.broke("SYS-5", host, f"an entry makes {len(worth)} positions of {risk.limits.positions_max}")
-    cap = min(risk.sizing.position_notional_max, risk.sizing.position_fraction_max * equity) * SLACK
+    positions_max = max(risk.limits.positions_max for risk in risks)
+    if len(worth) > positions_max:
+        auditor.broke("SYS-5", host, f"an entry makes {len(worth)} positions of {positions_max}")
+    sizing = risks[0].sizing
+    cap = min(sizing.position_notional_max, sizing.position_fraction_max * equity) * SLACK
     if worth[request.instrument] > cap:
         auditor.broke(
             "SYS-5", host, f"{request.instrument} would be worth {worth[request.instrument]:.2f} of {cap:.2f}"

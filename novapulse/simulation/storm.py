@@ -46,6 +46,7 @@ from novapulse.simulation.host import Host, client_ids_of, host_of
 from novapulse.simulation.marks import Marks
 from novapulse.simulation.nemesis import Nemesis
 from novapulse.simulation.network import READ_DEADLINE_NS, SECOND_NS, Fate, Network
+from novapulse.simulation.operators import Operator
 from novapulse.simulation.plan import FaultPlan
 from novapulse.simulation.points import aim_at, is_everyday, write_point
 from novapulse.simulation.process import Process
@@ -94,6 +95,7 @@ class StormyWorld(World):
         self.auditor = Auditor(self)
         self.process = Process(self)
         self.nemesis = Nemesis(self)
+        self.operator = Operator(self)
         self.digest = hashlib.sha256()
         self.events = 0
         self.alerts = 0
@@ -110,6 +112,7 @@ class StormyWorld(World):
         for host in self.hosts:
             self.play(host, host.part.ticks)
         self.nemesis.schedule()
+        self.operator.schedule()
         self.timeline.run(self.scene.end_ns)
         self.auditor.finish()
 
@@ -117,7 +120,7 @@ class StormyWorld(World):
         """Let go of what refers to this world, so that nobody has to look for it when it is gone."""
         self.timeline.clear()
         self.nodes.clear()
-        for part in (self.auditor, self.process, self.nemesis):
+        for part in (self.auditor, self.process, self.nemesis, self.operator):
             vars(part).clear()
 
     # ---- events and effects ----

@@ -31,6 +31,8 @@ AnyScene = TypeVar("AnyScene", bound="Scene")
 class Scene:
     """A trader of one instrument whose venue is the test."""
 
+    symbols: tuple[str, ...] = ("BTC/USD",)
+
     def __init__(
         self,
         settings: TraderSettings | None = None,
@@ -38,9 +40,9 @@ class Scene:
         *,
         has_quotes: bool = False,
     ) -> None:
-        self.trader = trader_of(["BTC/USD"], chosen or decides(), settings, has_quotes=has_quotes)
+        self.trader = trader_of(self.symbols, chosen or decides(), settings, has_quotes=has_quotes)
         self.desk = self.trader.desk
-        self.ticks = noisy_ticks(["BTC/USD"], bars=40)
+        self.ticks = noisy_ticks(self.symbols, bars=40)
         self.ts_ns = ORIGIN_NS
         self.row = 0
         self.effects: list[Effect] = []
@@ -58,10 +60,10 @@ class Scene:
         self.kept += self.effects
         return self.effects
 
-    def tick(self, consensus: float = 0.0) -> list[Effect]:
+    def tick(self, *consensus: float) -> list[Effect]:
         event = self.ticks.event(self.row, 0)
         signals = event.signals.copy()
-        signals["consensus"] = consensus
+        signals["consensus"] = consensus or 0.0
         signals["atr"] = 3.0
         self.ts_ns = event.ts_close_ns
         self.row += 1

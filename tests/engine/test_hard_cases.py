@@ -15,6 +15,7 @@ from novapulse.core.messages import (
     LookupEnded,
     OrderReported,
     Outcome,
+    SetTimer,
     Severity,
     SnapshotRead,
     Submit,
@@ -26,9 +27,9 @@ from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Mode, Reason
 from novapulse.engine import leaving, memory
 from novapulse.engine.desk import Draft
-from novapulse.engine.orders import has_room
+from novapulse.engine.room import has_room
 from novapulse.engine.settings import TraderSettings
-from tests.engine.harness import SECOND_NS, trader_of
+from tests.engine.harness import SECOND_NS, decides, trader_of
 from tests.engine.scene import Scene, fill_entry, opened
 
 
@@ -222,6 +223,33 @@ def test_room_that_a_cancelled_entry_filled_after_all_is_no_room_for_the_next_on
     slot.legs = 0
     books.positions[0].qty, books.positions[0].mark_price = 60.0, 100.0
     assert not has_room(scene.desk, 0)
+
+
+class Pair(Scene):
+    """A trader of two instruments."""
+
+    symbols = ("BTC/USD", "ETH/USD")
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_an_entry_waits_for_the_place_of_one_that_was_given_up_and_takes_it_as_soon_as_that_has_ended(filled: bool):
+    scene = Pair(chosen=decides(limits={**decides().risk.limits.model_dump(), "positions_max": 1}))
+    given_up = scene.enter()
+    scene.accept(given_up)
+    scene.tick(-12.0, 10.0)
+    (cancel,) = scene.sent(Cancel)
+    assert cancel.client_order_id == given_up.request.client_order_id
+    assert not scene.sent(Submit), "the place is taken until the first one has ended"
+    if filled:
+        fill_entry(scene, given_up, given_up.request.terms.qty_units)
+    else:
+        gone = Seen(given_up.request.client_order_id, "V1", VenueState.CANCELED, 0, scene.wait(1))
+        scene.hear(OrderReported(scene.ts_ns, gone))
+    due = [timer.name for timer in scene.sent(SetTimer) if timer.name == "retry:1"]
+    assert due == ["retry:1"]
+    scene.hear(TimerFired(scene.ts_ns, "retry:1"))
+    entries = [one for one in scene.sent(Submit) if one.request.instrument.symbol == "ETH/USD"]
+    assert len(entries) == (0 if filled else 1)
 
 
 def ended_by_the_venue(scene: Scene, submit: Submit, venue_id: str, after_s: float) -> None:

@@ -14,7 +14,7 @@ from novapulse.core.postings import Book, Posting
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.ledger import chain, outbox, statistics
-from novapulse.simulation import at_rest, on_records, on_requests
+from novapulse.simulation import at_rest, on_commands, on_records, on_requests
 from novapulse.simulation.auditor import INVARIANTS, Auditor, Broken
 from novapulse.simulation.host import Host
 from novapulse.simulation.relay import LOOKS_EVERY
@@ -204,6 +204,74 @@ def a_trader_that_was_overtaken_and_writes(world: StormyWorld) -> None:
         world.process.haunt(host, Started(world.timeline.now_ns))
 
 
+def a_decision_under_other_limits(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    narrowed(host, {"positions_max": "1"})
+    body = {"settings": host.configured.decides.hash}
+    on_commands.told_decision(world.auditor, host, Record("decision_taken", 1, body))
+
+
+def a_change_of_limits_that_is_another(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    body = {"settings": host.configured.decides.hash, "limits": {"positions_max": {"value": "1"}}}
+    on_commands.told_limits(world.auditor, host, Record("limits_changed", 1, body))
+
+
+def a_start_that_forgets_the_limits(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    narrowed(host, {"positions_max": "1"})
+    world.process.start(host)
+
+
+def a_trader_that_goes_by_other_limits(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    at_rest.check(world.auditor, host)
+    narrowed(host, {"positions_max": "1"})
+    at_rest.check(world.auditor, host)
+
+
+def an_entry_beyond_a_limit_that_was_narrowed(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    on_requests.sys_5_limits(world.auditor, host, request.request)
+    narrowed(host, {"position_notional_max": "5"})
+    host.durable.taken_under[request.request.decision_id] = 1
+    on_requests.sys_5_limits(world.auditor, host, request.request)
+
+
+def a_cancel_that_was_answered_and_did_nothing(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    host.levers.place(host.part.instruments[0].key, Side.BUY, OrderType.LIMIT, Terms(100, 100), 1, client_order_id="x")
+    host.durable.closed["x"] = ("CANCELED", 0)
+    on_commands.told_answer(world.auditor, host, cancel_of("x", text="order x has ended: CANCELED"))
+
+
+def a_cancel_that_was_answered_before_its_order_ended(world: StormyWorld) -> None:
+    on_commands.told_answer(world.auditor, world.hosts[0], cancel_of("x", text="order x has ended: CANCELED"))
+
+
+def a_cancel_that_is_answered_by_another_end(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    text = f"order {request.request.client_order_id} has ended: CANCELED"
+    on_commands.told_answer(world.auditor, host, cancel_of(request.request.client_order_id, text=text))
+
+
+def a_cancel_that_is_never_answered(world: StormyWorld) -> None:
+    host, request = _last_entry(world)
+    at_rest.check(world.auditor, host)
+    body = {"command_id": "c", "client_order_id": request.request.client_order_id}
+    host.durable.add(Record("command_taken", 1, body))
+    at_rest.check(world.auditor, host)
+
+
+def narrowed(host: Host, values: dict[str, str]) -> None:
+    host.durable.add(Record("limits_changed", 1, {"limits": {name: {"value": each} for name, each in values.items()}}))
+
+
+def cancel_of(order: str, *, text: str) -> Record:
+    body = {"command_id": "c", "verb": "cancel", "arguments": {"order": order}, "done": True, "text": text}
+    return Record("command_answered", 1, body)
+
+
 def _last_entry(world: StormyWorld) -> tuple[Host, Submit]:
     for host in world.hosts:
         for order in reversed(desk_of(host).closed.values()):
@@ -236,6 +304,15 @@ DAMAGE: dict[str, tuple[str, Damage]] = {
     "a position left": ("FLAT", a_position_behind_a_flatten),
     "an entry left": ("FLAT", an_entry_behind_a_flatten),
     "a kill without a halt": ("FLAT", a_killed_account_that_goes_on),
+    "other limits": ("TOLD", a_decision_under_other_limits),
+    "another change": ("TOLD", a_change_of_limits_that_is_another),
+    "forgotten limits": ("TOLD", a_start_that_forgets_the_limits),
+    "limits not obeyed": ("TOLD", a_trader_that_goes_by_other_limits),
+    "a narrowed limit": ("SYS-5", an_entry_beyond_a_limit_that_was_narrowed),
+    "a cancel for nothing": ("TOLD", a_cancel_that_was_answered_and_did_nothing),
+    "a hasty answer": ("TOLD", a_cancel_that_was_answered_before_its_order_ended),
+    "a wrong answer": ("TOLD", a_cancel_that_is_answered_by_another_end),
+    "no answer": ("TOLD", a_cancel_that_is_never_answered),
     "a ghost": ("SYS-14", a_trader_that_was_overtaken_and_writes),
 }
 
