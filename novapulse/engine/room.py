@@ -15,7 +15,7 @@ from novapulse.execution.planner import NotSent
 
 
 def has_room(desk: Desk, row: int) -> bool:
-    """Tell whether the first order of an entry still fits under the cap on the account's exposure."""
+    """Tell whether the first order of an entry still fits under the caps on positions and on the account's exposure."""
     # The decision may count on room that an order given up at the same close still holds: then its end is waited for,
     # and if it was filled after all, there is no room. Later orders of the same entry were measured with the first.
     if desk.slots[row].legs:
