@@ -2,12 +2,15 @@
 
 Invariants:
 - what is measured is this process: its memory after a collection, its open files, and what the world keeps of itself;
+- what traders hold is counted apart: venues and auditor remember everything that ever happened, traders must not;
 - the ledger lies in a file here, as it does in earnest, so that its write-ahead log can be watched.
 """
 
 import gc
 import os
-from collections.abc import Callable
+import sys
+import types
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from novapulse.simulation.storm import StormyWorld
 
 MINUTE_NS = 60_000_000_000
 
+_CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -26,7 +31,8 @@ class Sample:
 
     Attributes:
         hours: Virtual hours since the beginning.
-        resident_bytes: Memory of the process.
+        resident_bytes: Memory of the process, with all that venues and auditor remember.
+        trader_bytes: Memory of everything that a trader refers to, of all of them.
         files: Open files.
         appointments: What waits on the timeline.
         timers: Timers that traders have set.
@@ -40,6 +46,7 @@ class Sample:
 
     hours: float
     resident_bytes: int
+    trader_bytes: int
     files: int
     appointments: int
     timers: int
@@ -103,6 +110,7 @@ def _sample(world: StormyWorld, path: Path) -> Sample:
     return Sample(
         hours=(world.timeline.now_ns - world.scene.begin_ns) / (60 * MINUTE_NS),
         resident_bytes=_resident_bytes(),
+        trader_bytes=held_bytes([host.trader for host in world.hosts if host.trader is not None]),
         files=len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
         appointments=world.timeline.waiting,
         timers=sum(len(host.timers) for host in world.hosts),
@@ -113,6 +121,20 @@ def _sample(world: StormyWorld, path: Path) -> Sample:
         log_bytes=log.stat().st_size if log.exists() else 0,
         lines=world.alerts,
     )
+
+
+def held_bytes(roots: Sequence[object]) -> int:
+    """Return the memory of objects and of all that they refer to, each counted once; code is not counted."""
+    seen: set[int] = set()
+    waiting, total = list(roots), 0
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, _CODE):
+            continue
+        seen.add(id(one))
+        total += sys.getsizeof(one)
+        waiting += gc.get_referents(one)
+    return total
 
 
 def _resident_bytes() -> int:

@@ -16,7 +16,9 @@ from tests.benchmarks.page import Rows, keep
 from tests.simulation.campaigning import PAGE
 
 GROWTH_BYTES_PER_DAY = 8 * 2**20
-"""The ledger's index that the auditor keeps is the only thing that may grow: this much for each virtual day."""
+"""Venues and auditor remember all that ever happened, to hold it against the traders: so much a virtual day."""
+TRADER_BYTES_PER_DAY = 100_000
+"""What may be rounding in sizes of lists and dictionaries; a hundredth of a megabyte an hour is a leak."""
 LOG_BYTES = 16 * 2**20
 LINES_PER_DAY = 20_000
 STATE_BYTES = 256 * 2**10
@@ -31,6 +33,9 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     if rate > GROWTH_BYTES_PER_DAY:
         found.append(f"memory grows by {rate / 2**20:.1f} MiB a day")
     quarter = max(len(late) // 4, 1)
+    least, most = (max(each.trader_bytes for each in part) for part in (late[:quarter], late[-quarter:]))
+    if (most - least) / days > TRADER_BYTES_PER_DAY:
+        found.append(f"the traders grew from {least} to {most} bytes in {days:.1f} days")
     for name in ("files", "timers", "appointments", "orders"):
         first, last = (max(getattr(each, name) for each in part) for part in (late[:quarter], late[-quarter:]))
         if last > 1.5 * first + 20:
@@ -50,7 +55,8 @@ def told(samples: Sequence[Sample]) -> Rows:
     last = [each for each in samples if each.hours > samples[-1].hours - 24]
     rows: Rows = []
     for what, name, unit in (
-        ("memory, MiB", "resident_bytes", 2**20),
+        ("memory of the traders, KiB", "trader_bytes", 2**10),
+        ("memory of all, MiB: venues and auditor forget nothing", "resident_bytes", 2**20),
         ("open files", "files", 1),
         ("appointments of the world", "appointments", 1),
         ("timers of the traders", "timers", 1),
@@ -69,7 +75,8 @@ def told(samples: Sequence[Sample]) -> Rows:
 def line(sample: Sample) -> str:
     """Return a measurement as one line."""
     return (
-        f"{sample.hours:6.1f} h  {sample.resident_bytes / 2**20:7.1f} MiB  {sample.files:3} files  "
+        f"{sample.hours:6.1f} h  {sample.resident_bytes / 2**20:7.1f} MiB  "
+        f"{sample.trader_bytes / 2**10:7.1f} KiB of traders  {sample.files:3} files  "
         f"{sample.appointments:5} waiting  {sample.timers:3} timers  {sample.orders:5} orders  "
         f"{sample.state_bytes:7} B state  {sample.events:7} events  {sample.ledger_bytes / 2**20:7.1f} MiB ledger  "
         f"{sample.log_bytes / 2**20:5.1f} MiB log  {sample.lines:6} lines"

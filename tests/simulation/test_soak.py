@@ -5,11 +5,12 @@ from pathlib import Path
 
 from novapulse.simulation.faults import chosen
 from novapulse.simulation.scene import scene_of
-from novapulse.simulation.soak import Sample, soak
+from novapulse.simulation.soak import Sample, held_bytes, soak
 from tests.simulation.soaking import LINES_PER_DAY, LOG_BYTES, grown, told
 
 FLAT = [
-    Sample(6.0 * n, 200 * 2**20, 12, 40, 9, 20_000, 1500, 1000 * n, 10**6 * n, 4 * 2**20, 50 * n) for n in range(1, 20)
+    Sample(6.0 * n, 200 * 2**20, 2 * 2**20, 12, 40, 9, 20_000, 1500, 1000 * n, 10**6 * n, 4 * 2**20, 50 * n)
+    for n in range(1, 20)
 ]
 
 
@@ -30,6 +31,18 @@ def test_what_does_not_grow_is_not_told() -> None:
 def test_memory_that_grows_by_a_little_every_hour_is_told() -> None:
     leaking = [replace(each, resident_bytes=each.resident_bytes + n * 4 * 2**20) for n, each in enumerate(FLAT)]
     assert any("memory" in text for text in grown(leaking))
+
+
+def test_traders_that_grow_are_told_where_the_process_hides_it() -> None:
+    leaking = [replace(each, trader_bytes=each.trader_bytes + n * 60_000) for n, each in enumerate(FLAT)]
+    assert any("traders grew" in text for text in grown(leaking))
+
+
+def test_what_is_held_is_counted_once_with_all_that_it_refers_to() -> None:
+    shared = [bytes(1_000_000)]
+    alone = held_bytes([shared])
+    assert alone > 1_000_000
+    assert held_bytes([{"a": shared, "b": shared, "code": test_what_does_not_grow_is_not_told}]) < alone + 1_000
 
 
 def test_a_log_that_is_never_emptied_is_told() -> None:
