@@ -220,21 +220,25 @@ PARTS: dict[str, Callable[[], Rows]] = {
 }
 
 
+OWN_TABLES = {"ledger": ledger.COLUMNS, "trader": trader.COLUMNS}
+"""Parts that have a section of their own, and its columns."""
+
+
 def main() -> None:
     """Run the parts that are asked for, all by default."""
     parser = argparse.ArgumentParser(description="Measure NovaPulse against its rivals, in one run.")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="which parts; all by default")
     parser.add_argument("--write", action="store_true", help="keep the figures in docs/performance.md")
     asked = parser.parse_args()
-    rows: dict[str, Rows] = {"measured": [], "ledger": []}
+    rows: dict[str, Rows] = {"measured": [], **{section: [] for section in OWN_TABLES}}
     for name in asked.parts or PARTS:
         try:
-            rows["ledger" if name == "ledger" else "measured"] += PARTS[name]()
+            rows[name if name in OWN_TABLES else "measured"] += PARTS[name]()
         except NoHarnessError as reason:
             print(f"{name}: not measured: {reason}")
     for section, measured in rows.items():
         if asked.write and measured:
-            keep(section, ledger.COLUMNS if section == "ledger" else COLUMNS, measured)
+            keep(section, OWN_TABLES.get(section, COLUMNS), measured)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from tests.benchmarks.rulebook import SHARED_DATA
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "BNB/USDT")
 BARS = 43_200
 TURNS = 3
+COLUMNS = ("what", "over", "figure:")
 
 Rows = list[tuple[str, ...]]
 
@@ -87,9 +88,4 @@ def rows() -> Rows:
         seconds, count = seconds_of_quiet_closes(one)
         took["handle"].append(seconds / count)
     what = f"{pair_bars:,} bars of 5 pairs, {name}"
-    return [(f"Trader, {key}", what, f"{1e6 * median(each):.1f} µs a bar and pair", "") for key, each in took.items()]
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(f"{row[0]:34} {row[1]:58} {row[2]:>16}", flush=True)
+    return [(f"Trader, {key}", what, f"{1e6 * median(each):.1f} µs a bar and pair") for key, each in took.items()]
