@@ -144,6 +144,55 @@ def test_what_cannot_hold_has_to_press_twice(page: WidgetPage):
     assert len(server.asked) == 1
 
 
+HEARD = """() => {
+  const region = document.getElementById('hold').shadowRoot.querySelector('[aria-live=assertive]');
+  window.heard = [];
+  new MutationObserver(() => region.textContent && heard.push(region.textContent)).observe(region, { childList: true });
+}"""
+
+
+def test_what_cannot_hold_hears_once_that_it_has_to_press_again(page: WidgetPage):
+    """A bug: the sentence was only a description of the button, and a reader of screens heard nothing."""
+    add(page)
+    server = Server(page, DONE)
+    page.page.evaluate(HEARD)
+    click = "() => document.getElementById('hold').shadowRoot.querySelector('button').click()"
+    for _ in range(2):
+        page.page.evaluate(click)
+    page.tell("hold", {"mode": "normal", "detail": "closes everything"})
+    assert page.page.evaluate("() => heard") == ["Press once more within 8 s to confirm: Hold to halt"]
+    page.page.wait_for_timeout(350)
+    page.page.evaluate(click)
+    outcome(page, "yes")
+    assert len(server.asked) == 1
+    assert page.page.locator("#hold [aria-live=assertive]").inner_text() == ""
+
+
+def test_what_was_not_pressed_again_hears_that_nothing_was_sent(chromium: Any):
+    page = WidgetPage(chromium)
+    page.page.clock.install()
+    add(page)
+    server = Server(page, DONE)
+    page.page.evaluate(HEARD)
+    page.page.evaluate("() => document.getElementById('hold').shadowRoot.querySelector('button').click()")
+    page.page.clock.run_for(8_100)
+    over = "Not pressed again within 8 s: nothing was sent."
+    assert page.page.evaluate("() => heard.at(-1)") == over
+    assert page.page.locator("#hold .hint").inner_text() == over
+    assert server.asked == []
+    page.page.close()
+
+
+def test_letting_go_too_early_is_heard_every_time(page: WidgetPage):
+    button, server = add(page, hold_s=30), Server(page, DONE)
+    page.page.evaluate(HEARD)
+    button.focus()
+    for _ in range(2):
+        page.page.keyboard.press(" ")
+    assert page.page.evaluate("() => heard") == ["Let go too early: nothing was sent."] * 2
+    assert server.asked == []
+
+
 def test_results_are_followed_until_every_account_has_spoken(page: WidgetPage):
     button = add(page)
     waiting = {"exchange": "kraken", "account_id": "main", "outcome": "waiting"}

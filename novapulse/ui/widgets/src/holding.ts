@@ -12,7 +12,7 @@ export interface Holder {
   askAgain(): void;
 }
 
-const AGAIN_MS_MAX = 8000;
+export const AGAIN_MS_MAX = 8000;
 
 /** Lets a button be held; returns what forgets it again. */
 export function holdable(button: HTMLElement, hold_ms: number, holder: Holder): () => void {

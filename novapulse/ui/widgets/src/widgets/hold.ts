@@ -3,7 +3,7 @@
 import { asked, proven, type Outcome } from "../asking";
 import { Confirming, withWayBack } from "../confirming";
 import { h, linked, tell } from "../dom";
-import { holdable } from "../holding";
+import { AGAIN_MS_MAX, holdable } from "../holding";
 import { plain, text, widget, type Place, type Plain } from "../live";
 
 const HEADS: Record<Outcome["kind"], string> = {
@@ -23,6 +23,8 @@ class Button {
   private readonly words = h("span");
   private readonly button = h("button", "", h("i"), this.words);
   private readonly hint = h("p", "hint");
+  /** What became of a press that sent nothing, for those who hear the page: a description is read on focus alone. */
+  private readonly announced = h("div", "said");
   private readonly outcome = h("div", "outcome");
   private readonly confirming: Confirming;
   private readonly anchor: string;
@@ -35,6 +37,7 @@ class Button {
   private presses = 0;
   private told = "";
   private settling = 0;
+  private asking = 0;
   /** The mode under which the last outcome stands; null while it settles, or nothing stands there. */
   private stands: string | null = null;
 
@@ -49,22 +52,24 @@ class Button {
     const mark = Math.random().toString(36).slice(2);
     [this.hint.id, this.confirming.words.id] = [`np-hint-${mark}`, `np-needs-${mark}`];
     this.button.setAttribute("aria-describedby", `${this.confirming.words.id} ${this.hint.id}`);
+    this.announced.setAttribute("aria-live", "assertive");
     this.outcome.setAttribute("role", "alert");
     if (place.model.get("calm")) place.root.classList.add("calm");
     place.head.replaceChildren();
-    place.body.append(this.button, this.confirming.words, this.hint, this.outcome);
+    place.body.append(this.button, this.confirming.words, this.hint, this.announced, this.outcome);
     this.forget = holdable(this.button, this.seconds * 1000, {
       ready: () => !this.busy && this.allowed(),
       began: () => {
+        this.forgetPress();
         this.button.classList.add("held");
         this.sayHint("Keep holding.");
       },
       ended: () => {
         this.button.classList.remove("held");
-        this.sayHint("Let go too early: nothing was sent.");
+        this.announce("Let go too early: nothing was sent.");
       },
       done: () => void this.send(),
-      askAgain: () => this.sayHint(`Press once more within 8 s to confirm: ${this.label()}`),
+      askAgain: () => this.askAgain(),
     });
     place.saysSilence = true;
     place.onSilence = (silent) => {
@@ -94,6 +99,7 @@ class Button {
   close(): void {
     this.presses = -1;
     clearTimeout(this.settling);
+    clearTimeout(this.asking);
     this.confirming.close();
     this.forget();
   }
@@ -116,6 +122,27 @@ class Button {
     this.place.root.classList.toggle("telling", isNews);
   }
 
+  /** Shows a hint and says it aloud; a node of its own each time, so that the same words are heard again. */
+  private announce(words: string): void {
+    this.sayHint(words);
+    this.announced.replaceChildren(h("span", "", words));
+  }
+
+  private askAgain(): void {
+    const within = `within ${AGAIN_MS_MAX / 1000} s`;
+    this.announce(`Press once more ${within} to confirm: ${this.label()}`);
+    this.asking = window.setTimeout(() => {
+      this.asking = 0;
+      this.announce(`Not pressed again ${within}: nothing was sent.`);
+    }, AGAIN_MS_MAX);
+  }
+
+  private forgetPress(): void {
+    clearTimeout(this.asking);
+    this.asking = 0;
+    this.announced.replaceChildren();
+  }
+
   private clear(): void {
     clearTimeout(this.settling);
     this.stands = null;
@@ -130,6 +157,8 @@ class Button {
     const usual = `Hold ${this.seconds} s: finger, mouse or space key.`;
     const detail = text(this.given["detail"]) || text(this.place.model.get("detail"));
     this.button.title = usual;
+    // What has to be pressed again goes on saying so.
+    if (this.asking) return;
     const why = this.whyNot();
     if (!this.silent) return this.sayHint(why || detail || usual, why !== "");
     const does = this.compact || why ? "" : detail || usual;
@@ -140,6 +169,7 @@ class Button {
     const model = this.place.model;
     const press = ++this.presses;
     this.busy = true;
+    this.forgetPress();
     this.rest();
     tell(this.words, "Sending …");
     this.sayHint("The button answers again when the outcome is known.");
