@@ -7,6 +7,7 @@ from novapulse.ui.widgets import Candles, Equity
 from tests.ui.widgets import samples
 from tests.ui.widgets.page import WidgetPage
 
+MINUS = "\N{MINUS SIGN}"
 LAST_S = samples.NOW_NS / 1e9
 
 
@@ -87,25 +88,60 @@ def test_a_click_and_a_key_name_the_bar(candles: WidgetPage):
     assert "12:10 UTC" in candles.page.locator("#candles [aria-live]").first.inner_text()
 
 
-def test_fills_regimes_and_votes_are_read_with_their_bar(page: WidgetPage):
+@pytest.fixture
+def told(page: WidgetPage) -> WidgetPage:
+    """A chart with all that can happen on it: votes, a regime that ends, a fill, and levels."""
     bars = samples.bars()
     made = Candles(label="BTC-USD")
-    made.show_bars(bars)
+    count = len(bars.ts_close_ns)
+    consensus, keltner = np.full(count, 4.25), np.full(count, np.nan)
+    consensus[-1], keltner[-2] = -12.0, 0.0
+    made.show_bars(bars, {"consensus": consensus, "keltner": keltner})
     closes = [int(stamp) for stamp in bars.ts_close_ns]
     made.show_fills([{"ts_ns": closes[-1] - 5_000_000_000, "side": "SELL", "qty": "0.10", "price": "64000.5"}])
     made.show_regimes(
         [
-            {"name": "range", "from_ns": closes[0], "to_ns": closes[-2]},
-            {"name": "trend", "from_ns": closes[-1], "to_ns": None},
+            {"name": "range-low", "from_ns": closes[0], "to_ns": closes[-2]},
+            {"name": "trend-high", "from_ns": closes[-1], "to_ns": None},
+        ]
+    )
+    made.show_lines(
+        [
+            {"kind": "entry", "price": "64250.1", "text": "entry"},
+            {"kind": "absent", "price": "63010", "text": "stop NOT at the venue"},
+            {"kind": "target", "price": "67400"},
         ]
     )
     page.add("candles", made)
     page.tell("candles", made.state)
-    assert "trend ▼ sold 0.10 at 64,000.5" in legend(page)
     page.page.locator("#candles .box").focus()
-    page.page.keyboard.press("ArrowLeft")
-    page.page.keyboard.press("ArrowLeft")
-    assert legend(page).endswith("range")
+    return page
+
+
+def heard(page: WidgetPage, key: str) -> str:
+    """What the live region says after a key."""
+    page.page.keyboard.press(key)
+    return str(page.page.locator("#candles .body [aria-live=polite]").inner_text())
+
+
+def test_fills_regimes_and_votes_are_read_with_their_bar(told: WidgetPage):
+    assert legend(told).endswith("trend-high ▼ sold 0.10 at 64,000.5")
+    last = heard(told, "ArrowLeft")
+    assert "12:10 UTC, O " in last
+    assert last.endswith(f"trend-high, ▼ sold 0.10 at 64,000.5, consensus {MINUS}12.0, keltner no vote")
+    before = heard(told, "ArrowLeft")
+    assert "12:09 UTC" in before
+    assert before.endswith("range-low, consensus +4.3, keltner 0.0")
+    assert legend(told).endswith("range-low")
+
+
+def test_the_levels_are_said_with_their_prices_when_they_are_asked_for(told: WidgetPage):
+    """A bug: entry, stop and target were drawn, and nothing spoke of them."""
+    assert "S says the levels" in (told.page.locator("#candles .box").get_attribute("aria-label") or "")
+    assert heard(told, "s") == "entry at 64,250.1, stop NOT at the venue at 63,010.0, target at 67,400.0"
+    assert "consensus" in heard(told, "ArrowLeft")
+    told.tell("candles", {"lines": []}, seq=2)
+    assert heard(told, "s") == "No level is drawn."
 
 
 LANES_DRAWN = """() => {

@@ -230,12 +230,53 @@ def test_the_ladder_tells_spread_and_weight_and_a_crossed_book(page: WidgetPage)
     page.add("ladder", Ladder())
     page.tell("ladder", {"asks": [["101", "1"], ["102", "2"]], "bids": [["99", "9"]]})
     assert page.page.locator("#ladder .middle").inner_text().split("\n") == ["100.0", "spread 2, 200.00 bps"]
-    assert page.page.locator("#ladder .lean").inner_text().split() == ["▲", "75", "%", "25", "%", "▼"]
+    assert page.page.locator("#ladder .lean").inner_text().split() == ["▲", "bid", "75", "%", "25", "%", "ask", "▼"]
     assert page.page.locator("#ladder .ask .price").all_inner_texts() == ["102", "101"]
     page.tell("ladder", {"asks": [["99", "1"]], "bids": [["99", "9"]]}, seq=2)
     assert "crossed" in page.page.locator("#ladder .middle").inner_text()
     page.tell("ladder", {"asks": [], "bids": []}, seq=3)
     assert page.page.locator("#ladder .none").is_visible()
+
+
+def test_the_ladder_says_of_every_level_whose_it_is(page: WidgetPage):
+    """A bug: bids and asks were told apart by place and colour alone."""
+    page.add("ladder", Ladder())
+    page.tell("ladder", {"symbol": "BTC-USD", "asks": [["101", "1"], ["102", "2"]], "bids": [["99", "9"]]})
+    assert page.page.locator("#ladder").aria_snapshot() == (
+        """\
+- region "ladder":
+  - text: BTC-USD
+  - table "Order book of BTC-USD, asks down to the best one, then bids from the best one down":
+    - caption: Order book of BTC-USD, asks down to the best one, then bids from the best one down
+    - rowgroup:
+      - row "side price qty sum":
+        - columnheader "side"
+        - columnheader "price"
+        - columnheader "qty"
+        - columnheader "sum"
+    - rowgroup:
+      - row "ask 102 2 3":
+        - rowheader "ask"
+        - cell "102"
+        - cell "2"
+        - cell "3"
+      - row "ask 101 1 1":
+        - rowheader "ask"
+        - cell "101"
+        - cell "1"
+        - cell "1"
+    - rowgroup:
+      - row "100.0 spread 2, 200.00 bps":
+        - cell "100.0 spread 2, 200.00 bps"
+    - rowgroup:
+      - row "bid 99 9 9":
+        - rowheader "bid"
+        - cell "99"
+        - cell "9"
+        - cell "9"
+  - text: ▲ bid 75 % 25 % ask ▼"""
+    )
+    assert page.page.locator("#ladder .side").all_inner_texts() == ["ask", "ask", "bid"]
 
 
 class TestRows:

@@ -3,6 +3,7 @@
 
 import type { CanvasRenderingTarget2D } from "fancy-canvas";
 import type { IChartApi, IPanePrimitive, IPanePrimitivePaneView, Time } from "lightweight-charts";
+import { UNKNOWN, signed } from "./figures";
 import { clear, type Palette } from "./palette";
 
 export const LANE_PX = 20;
@@ -40,6 +41,16 @@ export class Lanes implements IPanePrimitive<Time> {
     this.update();
   }
 
+  /** What each lane says of a bar, for those who hear the page. */
+  words(place: number): string[] {
+    return this.names.map((name, lane) => `${name.replaceAll("_", " ")} ${this.figure(lane, place) ?? "no vote"}`);
+  }
+
+  private figure(lane: number, place: number): string | null {
+    const vote = this.vote(lane, place);
+    return Number.isFinite(vote) ? signed(vote, 1) : null;
+  }
+
   private draw(target: CanvasRenderingTarget2D): void {
     const colors = this.palette();
     const scale = this.chart.timeScale();
@@ -68,7 +79,7 @@ export class Lanes implements IPanePrimitive<Time> {
 
   private write(context: CanvasRenderingContext2D, lane: number, top: number, colors: Palette): void {
     const vote = this.read === null ? NaN : this.vote(lane, this.read);
-    const value = Number.isFinite(vote) ? `${vote > 0 ? "+" : vote < 0 ? "−" : ""}${Math.abs(vote).toFixed(1)}` : "—";
+    const value = (this.read === null ? null : this.figure(lane, this.read)) ?? UNKNOWN;
     const name = (this.names[lane] ?? "").replaceAll("_", " ");
     const middle = top + NAME_PX / 2;
     context.fillStyle = colors.muted;

@@ -7,10 +7,11 @@ import { digitsOf, figure, number, percent, short, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { isDark, paletteOf, regimeColor, whenRecoloured } from "../palette";
-import { Plot, stamp } from "../plot";
+import { Plot, stamp, type Line } from "../plot";
 import { Stream, placeOf, type Row } from "../stream";
 
 const WORDED_FILLS_MAX = 30;
+const TOLD_FILLS_MAX = 4;
 const FIRST_BARS = 160;
 const BAR_WIDTH = 6;
 /** What the words of a fill take, px: nearer to each other they would lie over one another. */
@@ -44,7 +45,7 @@ class Candles {
     head.append(this.legend);
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "application");
-    this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses`);
+    this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses, S says the levels drawn`);
     this.spoken.setAttribute("aria-live", "polite");
     body.append(this.box, this.keys, this.spoken);
     this.box.append(this.empty);
@@ -188,14 +189,16 @@ class Candles {
     });
     const known = [...markers.filter((marker): marker is SeriesMarker<Time> => marker !== null), ...this.mark()];
     this.plot.markers.setMarkers(known.sort((a, b) => Number(a.time) - Number(b.time)));
-    this.plot.draw(
-      list(this.given["lines"]).flatMap((line) => {
-        const price = number(line["price"]);
-        return price === null ? [] : [{ price, kind: text(line["kind"]), text: text(line["text"]) }];
-      }),
-    );
+    this.plot.draw(this.lines());
     this.regimes();
     this.read();
+  }
+
+  private lines(): Line[] {
+    return list(this.given["lines"]).flatMap((line) => {
+      const price = number(line["price"]);
+      return price === null ? [] : [{ price, kind: text(line["kind"]), text: text(line["text"]) }];
+    });
   }
 
   private regimes(): void {
@@ -247,13 +250,26 @@ class Candles {
     }
   }
 
+  /** What is drawn of a bar, in words: the legend, and what the lanes say of it. */
+  private sayBar(at: number): void {
+    const facts = Array.from(this.legend.children, (part) => part.textContent ?? "");
+    tell(this.spoken, [...facts, ...this.lanes.words(at)].join(", "));
+  }
+
+  private sayLines(): void {
+    const words = this.lines().map(({ price, kind, text }) => `${text || kind} at ${figure(price, this.digits)}`);
+    tell(this.spoken, words.length > 0 ? words.join(", ") : "No level is drawn.");
+  }
+
   private fillsOn(at: number): HTMLElement[] {
     const of = list(this.given["fills"]).filter((fill) => placeOf(this.rows, number(fill["time"]) ?? Infinity) === at);
-    return of.slice(0, 4).map((fill) => {
+    const told = of.slice(0, TOLD_FILLS_MAX).map((fill) => {
       const bought = text(fill["side"]).toUpperCase() === "BUY";
       const words = `${bought ? "▲ bought" : "▼ sold"} ${figure(fill["qty"])} at ${figure(fill["price"])}`;
       return h("b", bought ? "gain" : "loss", words);
     });
+    const more = of.length - told.length;
+    return more > 0 ? [...told, h("span", "", `and ${more} more`)] : told;
   }
 
   private choose(logical: number): void {
@@ -269,6 +285,8 @@ class Candles {
   private key(event: KeyboardEvent): void {
     const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
     const last = this.rows.length - 1;
+    const isBare = !event.ctrlKey && !event.altKey && !event.metaKey;
+    if (isBare && event.key.toLowerCase() === "s") return this.sayLines();
     const step = steps[event.key];
     if (last < 0 || (step === undefined && event.key !== "Enter")) return;
     event.preventDefault();
@@ -284,7 +302,7 @@ class Candles {
     if (bar) this.plot.chart.setCrosshairPosition(bar[4] ?? 0, stamp(bar[0] ?? 0), this.plot.candles);
     this.cursor = at;
     this.read();
-    tell(this.spoken, this.legend.textContent ?? "");
+    this.sayBar(at);
   }
 
   private recolor(): void {

@@ -15,10 +15,21 @@ interface Level {
 /** Two figures of what is small: a spread of 0.0016 is not 0. */
 const bpsText = (bps: number): string => (bps > 0 && bps < 0.1 ? Number(bps.toPrecision(2)).toFixed(-Math.floor(Math.log10(bps)) + 1) : bps.toFixed(2));
 
-function makeRow(side: string): { element: HTMLElement; update: (level: Level & { priceDigits: number; qtyDigits: number }) => void } {
+type Shown = Level & { priceDigits: number; qtyDigits: number };
+
+/** A part of the table as those hear it who do not see it: its look takes the meaning from the tags alone. */
+function part<K extends keyof HTMLElementTagNameMap>(tag: K, role: string, names: string, ...children: (Node | string)[]): HTMLElementTagNameMap[K] {
+  const made = h(tag, names, ...children);
+  made.setAttribute("role", role);
+  return made;
+}
+
+function makeRow(side: string): { element: HTMLElement; update: (level: Shown) => void } {
   const [bar, sumBar] = [h("i"), h("i", "total")];
-  const [price, qty, sum] = [h("span", "price"), h("span", "qty"), h("span", "sum")];
-  const element = h("div", `row ${side}`, sumBar, bar, price, qty, sum);
+  const [price, qty, sum] = [part("td", "cell", "price"), part("td", "cell", "qty"), part("td", "cell", "sum")];
+  const whose = part("th", "rowheader", "side", sumBar, bar, h("span", "", side));
+  whose.scope = "row";
+  const element = part("tr", "row", `row ${side}`, whose, price, qty, sum);
   return {
     element,
     update: (level) => {
@@ -29,6 +40,12 @@ function makeRow(side: string): { element: HTMLElement; update: (level: Level & 
       sumBar.style.width = `${(100 * level.sumShare).toFixed(1)}%`;
     },
   };
+}
+
+function columnHead(name: string): HTMLElement {
+  const made = part("th", "columnheader", "", name);
+  made.scope = "col";
+  return made;
 }
 
 function pairs(value: unknown, depth: number): [unknown, unknown][] {
@@ -53,17 +70,31 @@ function scaled(asks: Level[], bids: Level[]): void {
 
 export default widget("ladder", ({ model, head, body }) => {
   const symbol = head.appendChild(h("span", "small"));
-  const [askBox, bidBox] = [h("div"), h("div")];
+  const [askBox, bidBox] = [part("tbody", "rowgroup", ""), part("tbody", "rowgroup", "")];
   const [middle, spread] = [h("b"), h("span")];
   const [bidShare, askShare, lean] = [h("span", "bid"), h("span", "ask"), h("i")];
   const track = h("div", "track", lean);
   const leaning = h("div", "lean", bidShare, track, askShare);
   const none = h("p", "none", "No book has been received.");
-  const heads = h("div", "row top", h("span", "", "price"), h("span", "", "qty"), h("span", "", "sum"));
-  const book = h("div", "", heads, askBox, h("div", "middle", middle, spread), bidBox, leaning);
+  const caption = part("caption", "caption", "said");
+  const heads = part("tr", "row", "row top", ...["side", "price", "qty", "sum"].map(columnHead));
+  const between = part("td", "cell", "middle", middle, spread);
+  between.colSpan = 4;
+  between.setAttribute("aria-colspan", "4");
+  const table = part(
+    "table",
+    "table",
+    "",
+    caption,
+    part("thead", "rowgroup", "", heads),
+    askBox,
+    part("tbody", "rowgroup", "", part("tr", "row", "", between)),
+    bidBox,
+  );
+  const book = h("div", "", table, leaning);
   body.append(none, book);
-  const asks = new Keyed<Level & { priceDigits: number; qtyDigits: number }>(askBox, () => makeRow("ask"));
-  const bids = new Keyed<Level & { priceDigits: number; qtyDigits: number }>(bidBox, () => makeRow("bid"));
+  const asks = new Keyed<Shown>(askBox, () => makeRow("ask"));
+  const bids = new Keyed<Shown>(bidBox, () => makeRow("bid"));
 
   const state = (given: Plain): void => {
     const depth = Number(model.get("depth") ?? 10);
@@ -72,9 +103,10 @@ export default widget("ladder", ({ model, head, body }) => {
     scaled(sells, buys);
     const priceDigits = number(given["price_digits"]) ?? digitsOf([...askPairs, ...bidPairs].map(([price]) => price));
     const qtyDigits = number(given["qty_digits"]) ?? Math.min(4, digitsOf([...askPairs, ...bidPairs].map(([, qty]) => qty)));
-    const rows = (side: Level[]): [string, Level & { priceDigits: number; qtyDigits: number }][] =>
+    const rows = (side: Level[]): [string, Shown][] =>
       side.map((level, at) => [String(at), { ...level, priceDigits, qtyDigits }]);
     tell(symbol, text(given["symbol"]));
+    tell(caption, `Order book${given["symbol"] ? ` of ${text(given["symbol"])}` : ""}, asks down to the best one, then bids from the best one down`);
     none.hidden = sells.length + buys.length > 0;
     book.hidden = !none.hidden;
     asks.show(rows(sells).reverse());
@@ -90,8 +122,8 @@ export default widget("ladder", ({ model, head, body }) => {
     leaning.hidden = imbalance === null;
     const share = Math.max(0, Math.min(1, ((imbalance ?? 0) + 1) / 2));
     lean.style.width = `${(100 * share).toFixed(1)}%`;
-    tell(bidShare, `▲ ${(100 * share).toFixed(0)} %`, "bid");
-    tell(askShare, `${(100 - 100 * share).toFixed(0)} % ▼`, "ask");
+    tell(bidShare, `▲ bid ${(100 * share).toFixed(0)} %`, "bid");
+    tell(askShare, `${(100 - 100 * share).toFixed(0)} % ask ▼`, "ask");
     track.title = "share of the quantity shown that is bid";
   };
   state({});
