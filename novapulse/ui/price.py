@@ -19,14 +19,13 @@ from novapulse.ui.aggregate import DisplayBars, display_bars
 from novapulse.ui.ground import Ground, as_told
 from novapulse.ui.marks import Sheet, either, milliseconds, nothing
 from novapulse.ui.positions import draw_levels, draw_trips, level_columns, visible_trips
-from novapulse.ui.theme import palette
+from novapulse.ui.theme import REGIMES, mode, palette
 
 LEVELS_MAX = 25
 """Stops and targets of all round trips are drawn up to so many; of more, only those of the selected one."""
 
 _SELECTED_MARGIN_BARS = 90
 _FAINT = np.array([0.0, 0.0, 0.08, 0.05, 0.08, 0.15])
-_STRONG = np.array([0.25, 0.55, 0.95] * 2)
 
 
 def price(
@@ -165,16 +164,15 @@ def _volume(data: alt.Chart, most: float, ground: Ground) -> alt.Chart:
 def _regime_bands(sheet: Sheet, shown: DisplayBars, codes: NDArray[np.int8] | None, ground: Ground) -> list[alt.Chart]:
     if codes is None:
         return []
-    colors = palette()
+    colors = REGIMES[mode()]
     begins = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
     ends = np.append(begins[1:], codes.size) - 1
     states = codes[begins]
     base = sheet.chart(
         "regimes",
         **{"from": milliseconds(shown.start_ns[begins]), "to": milliseconds(shown.ts_close_ns[ends])},
-        color=[colors["trend"] if LABELS[state].startswith("trend") else colors["neutral"] for state in states],
+        color=[colors[LABELS[state]] for state in states],
         faint=_FAINT[states],
-        strong=_STRONG[states],
     )
     bands = base.mark_rect().encode(
         x=ground.x(), x2=alt.X2("to"), color=as_told("color"), opacity=alt.Opacity("faint:Q", scale=None)
@@ -185,7 +183,6 @@ def _regime_bands(sheet: Sheet, shown: DisplayBars, codes: NDArray[np.int8] | No
         y=alt.YDatum(ground.bottom, scale=ground.scale),
         y2=alt.Y2Datum(ground.volume),
         color=as_told("color"),
-        opacity=alt.Opacity("strong:Q", scale=None),
     )
     return [bands, strip]
 

@@ -2,6 +2,8 @@
 
 Invariants:
 - a gain and a long position are blue, a loss and a short position are orange; nothing else is;
+- this is the one source: desk.css and the widgets repeat these colours, and tests hold them to it;
+- what stands side by side with a meaning is told apart without red, green or blue cones too, or by a sign and a word;
 - drawn charts need no `eval` in the browser (`ast`), so they work under a strict content security policy;
 - the mode belongs to the thread that set it: notebook sessions of one process may be light and dark side by side.
 """
@@ -23,7 +25,7 @@ PALETTE: dict[Mode, dict[str, str]] = {
         "gain": "#2563eb",
         "loss": "#d9520b",
         "neutral": "#94a3b8",
-        "trend": "#7c3aed",
+        "warn": "#92400e",
         "blank": "#f1f5f9",
         "on_color": "#ffffff",
         "accent_soft": "rgba(37, 99, 235, 0.28)",
@@ -38,7 +40,7 @@ PALETTE: dict[Mode, dict[str, str]] = {
         "gain": "#60a5fa",
         "loss": "#fb923c",
         "neutral": "#64748b",
-        "trend": "#a78bfa",
+        "warn": "#fcd34d",
         "blank": "#1e293b",
         "on_color": "#0b1120",
         "accent_soft": "rgba(96, 165, 250, 0.32)",
@@ -47,11 +49,31 @@ PALETTE: dict[Mode, dict[str, str]] = {
 }
 """What each colour is for, by mode; contrast to the panel is at least 3 for marks and 4.5 for text."""
 
-COMPARED: dict[Mode, tuple[str, ...]] = {
-    "light": ("#64748b", "#0f766e", "#a16207", "#be185d"),
-    "dark": ("#94a3b8", "#2dd4bf", "#facc15", "#f472b6"),
+REGIMES: dict[Mode, dict[str, str]] = {
+    "light": {
+        "range-low": "#35a58f",
+        "range-normal": "#005a4f",
+        "range-high": "#1c3617",
+        "trend-low": "#9f7fe1",
+        "trend-normal": "#9f51a4",
+        "trend-high": "#57167a",
+    },
+    "dark": {
+        "range-low": "#536d4c",
+        "range-normal": "#489772",
+        "range-high": "#a3f2bf",
+        "trend-low": "#ae20d3",
+        "trend-normal": "#a472ba",
+        "trend-high": "#c2c1d8",
+    },
 }
-"""Lines of other runs beside one's own; they differ in lightness as well as in hue."""
+"""Regimes, by `regimes.LABELS`: ranges green, trends violet, further from the panel the more it moves."""
+
+COMPARED: dict[Mode, tuple[str, ...]] = {
+    "light": ("#354797", "#09a67f", "#6a3e36", "#a24c6f"),
+    "dark": ("#6c7fb3", "#6af7e6", "#d4e66d", "#ef4b63"),
+}
+"""Other runs beside one's own, and whatever else has a name and no colour of its own."""
 
 FONT = "Inter, ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 

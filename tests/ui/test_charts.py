@@ -268,8 +268,10 @@ def test_the_theme_needs_no_eval_and_follows_the_mode() -> None:
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_colours_stand_out_from_the_panel(mode: theme.Mode) -> None:
     colors = theme.PALETTE[mode]
-    for name, least in {"text": 7.0, "muted": 4.5, "gain": 3.0, "loss": 3.0, "accent": 3.0, "trend": 3.0}.items():
+    for name, least in {"text": 7.0, "muted": 4.5, "gain": 3.0, "loss": 3.0, "accent": 3.0}.items():
         assert contrast(colors[name], colors["panel"]) >= least, name
+    for color in (*theme.REGIMES[mode].values(), *theme.COMPARED[mode]):
+        assert contrast(color, colors["panel"]) >= 3.0, color
     assert contrast(colors["on_color"], colors["gain"]) >= 4.0
     assert contrast(colors["on_color"], colors["loss"]) >= 3.9
 

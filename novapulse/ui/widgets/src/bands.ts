@@ -49,7 +49,7 @@ export class Bands implements IPanePrimitive<Time> {
         if (right <= left) continue;
         context.fillStyle = clear(band.color, 0.05);
         context.fillRect(left, 0, right - left, mediaSize.height);
-        context.fillStyle = clear(band.color, 0.75);
+        context.fillStyle = band.color;
         context.fillRect(left, mediaSize.height - STRIP_PX, right - left, STRIP_PX);
       }
       if (this.chosen === null) return;

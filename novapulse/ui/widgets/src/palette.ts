@@ -1,6 +1,8 @@
 // Colours for what is drawn on canvas: those of the page, and a word when the page goes light or dark.
 
-const NAMES = ["text", "muted", "grid", "panel", "sunk", "line", "accent", "gain", "loss", "neutral", "warn", "font"] as const;
+const REGIMES = ["range-low", "range-normal", "range-high", "trend-low", "trend-normal", "trend-high"] as const;
+const COMPARED = ["compared-1", "compared-2", "compared-3", "compared-4"] as const;
+const NAMES = ["text", "muted", "grid", "panel", "sunk", "line", "accent", "gain", "loss", "neutral", "warn", "font", ...REGIMES, ...COMPARED] as const;
 
 export type Palette = Record<(typeof NAMES)[number], string>;
 
@@ -17,31 +19,12 @@ export function clear(color: string, alpha: number): string {
   return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
 }
 
-/** Colours of categories: apart in lightness and hue, and none of them a gain's or a loss's. */
-export function categories(dark: boolean): string[] {
-  return dark ? ["#2dd4bf", "#a78bfa", "#facc15", "#f472b6", "#94a3b8"] : ["#0f766e", "#7c3aed", "#a16207", "#be185d", "#64748b"];
-}
-
-const REGIMES: Record<string, [string, string]> = {
-  "range-low": ["#5eb5a9", "#2b7a72"],
-  "range-normal": ["#0f766e", "#2dd4bf"],
-  "range-high": ["#134e4a", "#99f6e4"],
-  "trend-low": ["#b794f6", "#6d4fb3"],
-  "trend-normal": ["#7c3aed", "#a78bfa"],
-  "trend-high": ["#4c1d95", "#ddd6fe"],
-};
-
-/** The colour of a regime, the same wherever it is shown: ranges teal, trends violet, stronger the more it moves. */
-export function regimeColor(name: string, others: readonly string[], dark: boolean): string {
-  const known = REGIMES[name];
-  if (known) return known[dark ? 1 : 0];
-  const colors = categories(dark);
-  return colors[others.filter((other) => !(other in REGIMES)).indexOf(name) % colors.length] ?? "#64748b";
-}
-
-export function isDark(palette: Palette): boolean {
-  const hex = /^#(..)(..)(..)$/.exec(palette.panel);
-  return hex !== null && parseInt(hex[1] ?? "ff", 16) + parseInt(hex[2] ?? "ff", 16) + parseInt(hex[3] ?? "ff", 16) < 384;
+/** The colour of a regime, the same wherever it is shown; one that is not ours has that of its place among others such. */
+export function regimeColor(name: string, others: readonly string[], palette: Palette): string {
+  const known = REGIMES.find((one) => one === name);
+  if (known) return palette[known];
+  const foreign = others.filter((other) => !REGIMES.some((one) => one === other));
+  return palette[COMPARED[Math.max(0, foreign.indexOf(name)) % COMPARED.length] ?? "neutral"];
 }
 
 /** Calls when the look of the page changes; returns what stops it. */

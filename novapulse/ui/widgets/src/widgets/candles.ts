@@ -6,7 +6,7 @@ import { h, tell } from "../dom";
 import { digitsOf, figure, number, percent, short, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
-import { isDark, paletteOf, regimeColor, whenRecoloured } from "../palette";
+import { paletteOf, regimeColor, whenRecoloured } from "../palette";
 import { Plot, stamp, type Line } from "../plot";
 import { Stream, placeOf, type Row } from "../stream";
 
@@ -204,8 +204,7 @@ class Candles {
   private regimes(): void {
     const given = list(this.given["regimes"]);
     const names = [...new Set(given.map((one) => text(one["name"])))].sort();
-    const dark = isDark(this.palette);
-    const colorOf = (name: string): string => regimeColor(name, names, dark);
+    const colorOf = (name: string): string => regimeColor(name, names, this.palette);
     this.bands.bands = given.map((one) => ({
       from: placeOf(this.rows, number(one["from"]) ?? 0),
       to: placeOf(this.rows, number(one["to"]) ?? Infinity) - 1,
