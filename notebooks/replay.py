@@ -28,7 +28,8 @@ def opening():
 def states():
     get_came, set_came = mo.state(Came())
     get_resets, set_resets = mo.state(0, allow_self_loops=True)
-    return get_came, get_resets, set_came, set_resets
+    get_asked, set_asked = mo.state(None)
+    return get_asked, get_came, get_resets, set_asked, set_came, set_resets
 
 
 @app.cell
@@ -39,8 +40,8 @@ def choose_account(desk):
 
 
 @app.cell
-def list_decisions(account, desk, verb):
-    table = page.decisions_table(desk, account.value, verb.value)
+def list_decisions(account, desk, get_asked, verb):
+    table = page.decisions_table(desk, account.value, verb.value, get_asked())
     return (table,)
 
 
@@ -94,8 +95,20 @@ def verdict(came):
 
 
 @app.cell
-def price(came):
-    show.chart(came)
+def price_drawn(came):
+    candles = show.chart(came)
+    return (candles,)
+
+
+@app.cell
+def price(candles):
+    candles
+    return
+
+
+@app.cell
+def travelling(came, candles, desk, set_asked, verb):
+    page.travel_by_bar(desk, came, verb.value, candles, set_asked)
     return
 
 

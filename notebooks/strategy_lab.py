@@ -87,6 +87,7 @@ def chart_made(desk, series):
 @app.cell
 def votes_drawn(candles, votes):
     show.show_votes(candles, votes)
+    show.answer_bars(candles, votes)
     return
 
 

@@ -404,10 +404,30 @@ def hold_runs(
     if before is not None:
         mine = and_(mine, hold_run.c.first_ns < before)
     page = select(hold_run).where(mine).order_by(hold_run.c.first_ns.desc(), hold_run.c.symbol).limit(last)
-    return tuple(
-        HoldRun(InstrumentKey(account.exchange, row.symbol), row.reason, row.first_ns, row.last_ns, row.bars)
-        for row in reversed(connection.execute(page).all())
-    )
+    return tuple(_run(account, row) for row in reversed(connection.execute(page).all()))
+
+
+def hold_run_at(connection: Connection, account: AccountKey, symbol: str, ts_close_ns: int) -> HoldRun | None:
+    """Return the stretch of bars on which nothing was done that holds a bar; None where it lies in none that is over.
+
+    Args:
+        connection: Of the ledger.
+        account: Whose.
+        symbol: Of which instrument.
+        ts_close_ns: Close of the bar, ns UTC.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+    """
+    check_account(connection, account)
+    mine = and_(hold_run.c.exchange == account.exchange, hold_run.c.account_id == account.account_id)
+    begun = and_(mine, hold_run.c.symbol == symbol, hold_run.c.first_ns <= ts_close_ns)
+    row = connection.execute(select(hold_run).where(begun).order_by(hold_run.c.first_ns.desc()).limit(1)).first()
+    return None if row is None or row.last_ns < ts_close_ns else _run(account, row)
+
+
+def _run(account: AccountKey, row: Any) -> HoldRun:
+    return HoldRun(InstrumentKey(account.exchange, row.symbol), row.reason, row.first_ns, row.last_ns, row.bars)
 
 
 def mode(connection: Connection, account: AccountKey) -> str:

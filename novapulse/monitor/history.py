@@ -11,10 +11,21 @@ from sqlalchemy import and_, select
 
 from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey
+from novapulse.core.messages import HoldRun
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.ledger.amounts import from_units
-from novapulse.ledger.queries import Listing, check_account, hold_runs, listings, reading
-from novapulse.ledger.schema import event, order_step
+from novapulse.ledger.queries import (
+    CHUNK,
+    DECISIONS,
+    Listing,
+    check_account,
+    hold_run_at,
+    hold_runs,
+    listings,
+    reading,
+)
+from novapulse.ledger.schema import event, of_kind, order_step
+from novapulse.monitor.decisions import reason_text
 from novapulse.monitor.home import LEDGER_FILE
 from novapulse.monitor.rows import DayState
 from novapulse.monitor.state import AccountState
@@ -73,6 +84,38 @@ class HoldState(Value):
     bars: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakenState(Value):
+    """A decision that was taken on a bar.
+
+    Attributes:
+        decision_id: Its name.
+        seq: Its entry.
+        action: `ENTER`, `EXIT` or `WITHDRAW`.
+        side: `buy`, `sell` or empty.
+        why: Its reason in words.
+    """
+
+    decision_id: str
+    seq: int
+    action: str
+    side: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarState(Value):
+    """What came of one bar of an instrument.
+
+    Attributes:
+        decisions: Taken on it, in order.
+        hold: The stretch it lies in on which nothing was done, once that is over; None where there is none such.
+    """
+
+    decisions: tuple[TakenState, ...]
+    hold: HoldState | None
+
+
 def ended_orders(
     home: Path, account: AccountKey, *, last: int = 50, before: int | None = None
 ) -> tuple[EndedOrder, ...]:
@@ -125,9 +168,34 @@ def holds(home: Path, account: AccountKey, *, last: int = 100, before: int | Non
     """
     with reading(home / LEDGER_FILE) as connection:
         runs = hold_runs(connection, account, last=last, before=before)
-    return tuple(
-        HoldState(one.instrument.symbol, *_reason(one.reason), one.first_ns, one.last_ns, one.bars)
-        for one in reversed(runs)
+    return tuple(_hold(one) for one in reversed(runs))
+
+
+def of_bar(home: Path, account: AccountKey, symbol: str, ts_close_ns: int) -> BarState:
+    """Return what an account decided on a bar.
+
+    Args:
+        home: Folder of the trader's state.
+        account: Whose.
+        symbol: Of which instrument.
+        ts_close_ns: Close of the bar, ns UTC.
+
+    Raises:
+        UnknownAccountError: The ledger has no such account.
+        JournalError: The ledger cannot be read.
+    """
+    with reading(home / LEDGER_FILE) as connection:
+        check_account(connection, account)
+        # A decision is written in its account's own time, which has come to the close of the bar it is about.
+        mine = and_(event.c.exchange == account.exchange, event.c.account_id == account.account_id)
+        later = and_(mine, of_kind(*DECISIONS), event.c.ts_ns >= ts_close_ns)
+        rows = connection.execute(select(event.c.seq, event.c.body).where(later).order_by(event.c.seq).limit(CHUNK))
+        taken = [(seq, json.loads(body)) for seq, body in rows]
+        run = hold_run_at(connection, account, symbol, ts_close_ns)
+    about = (int(ts_close_ns), [account.exchange, symbol])
+    return BarState(
+        tuple(_taken(seq, body) for seq, body in taken if (body["ts_close_ns"], body["instrument"]) == about),
+        None if run is None else _hold(run),
     )
 
 
@@ -162,6 +230,15 @@ def _ended(
         filled_qty=from_units(end["filled_units"], scale),
         decision_id=request["decision_id"],
     )
+
+
+def _hold(run: HoldRun) -> HoldState:
+    return HoldState(run.instrument.symbol, *_reason(run.reason), run.first_ns, run.last_ns, run.bars)
+
+
+def _taken(seq: int, body: Mapping[str, Any]) -> TakenState:
+    side = {1: "buy", -1: "sell"}.get(int(body["side"]), "")
+    return TakenState(body["decision_id"], seq, body["verb"], side, reason_text(body["reason"]))
 
 
 def _reason(code: int) -> tuple[str, str]:

@@ -131,6 +131,21 @@ def test_on_a_phone_pause_and_kill_are_in_reach_wherever_an_operator_has_scrolle
         assert looked.reach().count() == 0
 
 
+def test_a_bar_of_the_desk_that_is_clicked_is_answered(visited: Visited) -> None:
+    with looking(visited.browsers["viewer"], visited.house.address, f"/apps/desk/?{SECOND}") as looked:
+        looked.wait_drawn()
+        chart = looked.page.locator(".npw-candles .box")
+        box = chart.bounding_box()
+        looked.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        answers = looked.page.locator(".npw-candles .answers p")
+        answers.first.wait_for()
+        clicked = answers.first.inner_text()
+        assert " UTC: " in clicked
+        chart.press("ArrowLeft")
+        chart.press("Enter")
+        answers.filter(has_not_text=clicked).first.wait_for()
+
+
 def test_flattening_asks_for_the_password_first_and_comes_back_to_its_button(visited: Visited) -> None:
     """A bug: it was refused after it had been held, and the way to the password led through a page of API keys."""
     house = visited.house

@@ -1,4 +1,4 @@
-"""The notebooks beside the backtest in Chromium: a control that works, nothing that overflows, on desk and phone.
+"""Every notebook in Chromium: a control that works, nothing that overflows, on desk and phone, light and dark.
 
 The test run takes a choice in which every two of notebook, size and mode meet; `just pages` takes them all.
 """
@@ -20,6 +20,9 @@ from tests.parity.conftest import Small, record, recorded, small
 
 __all__ = ["record", "recorded", "small"]
 
+COLD_MS = 60_000
+"""How long a first backtest may take where kernels are compiled or the machine is busy."""
+
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 
@@ -38,7 +41,21 @@ def unfold(page: Any) -> None:
         page.locator(".np-settings > summary").first.click()
 
 
+def choose_bar(page: Any, *keys: str) -> None:
+    """Choose a bar of the chart with keys, once it is drawn."""
+    chart = page.locator(".npw-candles .box")
+    page.locator(".npw-candles .box canvas").first.wait_for()
+    for key in keys:
+        chart.press(key)
+    chart.press("Enter")
+
+
 def travel(page: Any) -> None:
+    page.locator(".np-check .gain").first.wait_for()
+    entry = page.locator(".np-chip", has_text=re.compile(r"^entry \d+$"))
+    before = entry.inner_text()
+    choose_bar(page, "Home")
+    entry.filter(has_not_text=re.compile(f"^{before}$")).wait_for()
     page.locator(".np-check .gain").first.wait_for()
     unfold(page)
     page.get_by_label("Mode").last.select_option("paused")
@@ -64,6 +81,8 @@ def compare(page: Any) -> None:
 
 def prove(page: Any) -> None:
     page.locator(".np-pairs").first.wait_for()
+    choose_bar(page, "End")
+    page.locator(".npw-candles .answers", has_text="bars on: not known").wait_for()
     before = page.locator(".np-tile .np-value").first.inner_text()
     unfold(page)
     slider = page.locator(".np-group", has_text="Parameters").get_by_role("slider").first
@@ -81,12 +100,27 @@ def walk(page: Any) -> None:
     page.locator(".np-play-at", has_text=re.compile(f"^{re.escape(before)}$")).wait_for(state="detached")
 
 
+def deepen(page: Any) -> None:
+    page.locator('[data-cell-name="price"] .marks').wait_for(timeout=COLD_MS)
+    page.locator(".np-explain h3").wait_for()
+    before = page.locator(".np-tile .np-value").first.inner_text()
+    unfold(page)
+    stops = page.locator(".np-group", has=page.get_by_text("Stops and targets", exact=True))
+    stops.locator("summary").click()
+    slider = stops.get_by_role("slider").first
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowRight")
+    page.wait_for_function("was => document.querySelector('.np-tile .np-value')?.innerText !== was", arg=before)
+
+
 USES: dict[str, Callable[[Any], None]] = {
     "replay": travel,
     "ledger_explorer": explore,
     "parity": compare,
     "strategy_lab": prove,
     "order_book": walk,
+    "backtest": deepen,
 }
 SIZES = ((1440, 900), (390, 844))
 MODES = ("light", "dark")
@@ -155,4 +189,8 @@ def test_the_choice_lets_every_two_meet() -> None:
         return {((a, way[a]), (b, way[b])) for way in ways for a, b in itertools.combinations(range(3), 2)}
 
     assert pairs(chosen()) == pairs(all_ways())
-    assert len(chosen()) == 10
+    assert len(chosen()) == 12
+
+
+def test_no_notebook_is_left_out() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(USES)

@@ -10,6 +10,7 @@ from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.limits import Level, Meter, limits_of
 from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
+from novapulse.ui.apps.chosen_bar import ChosenBar
 from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
 from novapulse.ui.apps.frame import Page, chips, columns, not_of_now, note, stack
 from novapulse.ui.apps.lanes import earlier_votes
@@ -176,6 +177,7 @@ def _chart(page: Page, account: AccountState, symbol: str) -> Any:
         return f'<section class="np-card"><h2>{escape(symbol)}</h2>{note(chart.problem)}</section>'
     widget.label = f"{widget.label} · {timeframe_text(chart.timeframe_ns)} bars"
     page.on_account(chart.show)
+    ChosenBar(page, account, symbol, widget)
     return widget
 
 

@@ -84,7 +84,7 @@ def fills_of(account: AccountState, page: Page) -> dict[str, Any]:
 def decisions_of(account: AccountState, page: Page, columns: Columns = DECISIONS) -> dict[str, Any]:
     """Return the last decisions, newest first; each leads to its explanation."""
     rows = [
-        {**one.json(), "key": one.decision_id, "href": _decision(page, account, one.decision_id)}
+        {**one.json(), "key": one.decision_id, "href": decision_link(page, account, one.decision_id)}
         for one in account.recent_decisions
     ]
     return {"columns": columns, "rows": rows, "none": "Nothing was decided yet."}
@@ -161,11 +161,12 @@ def moment(ts_ns: int | None) -> str:
     return f"{datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _whose(account: AccountState) -> dict[str, str]:
-    return {"exchange": account.exchange, "account_id": account.account_id}
-
-
-def _decision(page: Page, account: AccountState, decision_id: str) -> str:
+def decision_link(page: Page, account: AccountState, decision_id: str) -> str:
+    """Return the address of the explanation of a decision."""
     if page.name == "decisions":
         return page.here(account, decision=decision_id)
     return page.link("decisions", account, decision=decision_id)
+
+
+def _whose(account: AccountState) -> dict[str, str]:
+    return {"exchange": account.exchange, "account_id": account.account_id}

@@ -7,14 +7,17 @@ from html import escape
 from typing import Any
 
 import marimo as mo
+import numpy as np
 
 from novapulse.core.bars import BarColumns
 from novapulse.research.bias import CLAIMS, Outcome, SubjectReport
 from novapulse.research.tearsheet import words
 from novapulse.strategies import STRATEGIES
 from novapulse.ui import charts, controls, panels, theme
+from novapulse.ui.marks import spoken as moments
 from novapulse.ui.notebooks import layout, vote_charts
 from novapulse.ui.notebooks.lab import PROVEN_BARS, Chosen, Desk, Voted
+from novapulse.ui.notebooks.spoken_votes import moves
 from novapulse.ui.notebooks.work import Came
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Candles
@@ -114,6 +117,39 @@ def show_votes(chart: Candles, votes: Came[Voted]) -> None:
         bars, said = votes.result.bars[-DRAWN_BARS:], votes.result.votes
         forecast, confidence = said.forecast[-DRAWN_BARS:], said.confidence[-DRAWN_BARS:]
         chart.show_bars(bars, {"forecast": forecast, "with confidence": forecast * confidence})
+
+
+def answer_bars(chart: Candles, votes: Came[Voted]) -> None:
+    """Say what was voted on a bar that is chosen; the one that is chosen already is answered with these votes."""
+
+    def answer(ts_ns: int) -> None:
+        chart.show_answer([{"text": said_of(votes, ts_ns)}])
+
+    chart.on_choice(answer)
+    if chart.chosen_ns is not None:
+        answer(chart.chosen_ns)
+
+
+def said_of(votes: Came[Voted], ts_close_ns: int) -> str:
+    """Return what the strategy said of a bar and what the price did then, in a sentence.
+
+    Args:
+        votes: On its bars.
+        ts_close_ns: Close of the bar, ns UTC.
+    """
+    at = moments(np.array([ts_close_ns], np.int64), 1_000_000_000)[0]
+    if votes.result is None:
+        return f"{at}: no votes were made"
+    bars, said, horizon = votes.result.bars, votes.result.votes, votes.result.spoken.horizon
+    row = int(np.searchsorted(bars.ts_close_ns, ts_close_ns))
+    if row == len(bars) or bars.ts_close_ns[row] != ts_close_ns:
+        return f"{at}: no such bar"
+    forecast, confidence = float(said.forecast[row]), float(said.confidence[row])
+    voted = f"{'long' if forecast > 0 else 'short'}, forecast {layout.number(forecast, '+.1f')} of 20"
+    opinion = f"{voted}, confidence {confidence:.0%}" if forecast else "no opinion"
+    moved = float(moves(bars[row : row + horizon + 1], horizon)[0])
+    after = f"{layout.number(moved, '+,.1f')} bps" if np.isfinite(moved) else "not known"
+    return f"{at}: {opinion}; the price {horizon} bars on: {after}"
 
 
 def show_trades(chart: Candles, votes: Came[Voted], traded: Came[Traded]) -> None:

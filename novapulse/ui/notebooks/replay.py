@@ -31,6 +31,7 @@ from novapulse.ui.jobs import Reporter
 from novapulse.ui.marks import spoken as moments
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.work import Came, Work
+from novapulse.ui.widgets import Candles
 
 Html = mo.Html
 
@@ -114,15 +115,23 @@ def verb_choice(desk: Desk) -> Any:
     return mo.ui.dropdown(kinds, "All", label="Decisions", full_width=True, allow_select_none=False)
 
 
-def decisions_table(desk: Desk, account: AccountKey, verbs: tuple[str, ...]) -> Any:
-    """Return the table of an account's decisions, the newest first; the first one is chosen."""
+def decisions_table(desk: Desk, account: AccountKey, verbs: tuple[str, ...], asked: str | None = None) -> Any:
+    """Return the table of an account's decisions, the newest first.
+
+    Args:
+        desk: The session.
+        account: Whose.
+        verbs: Only these; all when empty.
+        asked: The decision to choose; the first one where it is not listed.
+    """
     rows = decisions_of(desk.place, account, verbs)
     if not rows:
         return mo.ui.table([], selection=None, label="")
+    chosen_row = next((number for number, row in enumerate(rows) if row["Decision"] == asked), 0)
     return mo.ui.table(
         pl.DataFrame(rows),
         selection="single",
-        initial_selection=[0],
+        initial_selection=[chosen_row],
         page_size=6,
         show_column_summaries=False,
         show_data_types=False,
@@ -140,6 +149,57 @@ def decisions_of(place: Path, account: AccountKey, verbs: tuple[str, ...] = ()) 
             if not verbs or entry.record.body["verb"] in verbs
         ]
     return [_row(entry.seq, entry.record.body) for entry in reversed(entries[-SHOWN_MAX:])]
+
+
+def nearest(place: Path, account: AccountKey, verbs: tuple[str, ...], key: InstrumentKey, ts_ns: int) -> str | None:
+    """Return the listed decision on the bar of an instrument that is nearest to a close; the later of two as near.
+
+    Args:
+        place: The ledger.
+        account: Whose.
+        verbs: Only these; all when empty.
+        key: The instrument.
+        ts_ns: The close, ns UTC.
+
+    Returns:
+        Its name; None where no listed decision was taken on a bar of the instrument.
+    """
+    with Kept(place) as kept:
+        bodies = [entry.record.body for entry in kept.records(account, kinds={"decision_taken"})]
+    listed = [body for body in bodies if not verbs or body["verb"] in verbs][-SHOWN_MAX:]
+    about = [body for body in listed if body["ts_close_ns"] and InstrumentKey(*body["instrument"]) == key]
+    found = min(reversed(about), key=lambda body: abs(int(body["ts_close_ns"]) - ts_ns), default=None)
+    return None if found is None else str(found["decision_id"])
+
+
+def travel_by_bar(
+    desk: Desk, came: Came[Scene], verbs: tuple[str, ...], candles: Any, set_asked: Callable[[str], None]
+) -> None:
+    """Let a bar that is chosen on the chart lead to the listed decision nearest to it.
+
+    Args:
+        desk: The session.
+        came: What the chart is about.
+        verbs: Which decisions are listed; all when empty.
+        candles: The chart, or what stands there where there is none.
+        set_asked: Takes the decision to go to.
+    """
+    scene = came.result
+    if scene is None or not isinstance(candles, Candles):
+        return
+    found = scene.found
+
+    def go(ts_ns: int) -> None:
+        there = nearest(desk.place, found.account, verbs, scene.key, ts_ns)
+        if there is None:
+            candles.show_answer([{"text": f"No listed decision is about a bar of {scene.key.symbol}."}])
+        elif there == found.record.body["decision_id"]:
+            candles.show_answer([{"text": f"{moments_of(ts_ns)}: this decision is the nearest one."}])
+        else:
+            candles.show_answer([{"text": f"{moments_of(ts_ns)}: going to the nearest decision, {there[:12]}."}])
+            set_asked(there)
+
+    candles.on_choice(go)
 
 
 def _row(seq: int, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Times are closes, as everywhere: a bar stands at its close, and a fill on the first bar that closed at or after it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from novapulse.ui.widgets.live import State
 from novapulse.ui.widgets.streamed import ROWS_MAX, Streamed
 
 _SECOND_NS = 1_000_000_000
+_END_S = 2**63 / _SECOND_NS - 1
+"""Where ns of 64 bits end."""
 
 
 class Candles(Streamed):
@@ -34,6 +37,8 @@ class Candles(Streamed):
     def __init__(self, bars: BarColumns | None = None, **shown: Any) -> None:
         super().__init__(**shown)
         self._annotations: dict[str, Any] = {}
+        self._on_choice: Callable[[int], object] = lambda ts_ns: None
+        self.observe(self._tell_choice, "clicked")
         if bars is not None:
             self.show_bars(bars)
 
@@ -108,6 +113,37 @@ class Candles(Streamed):
             name: What is said of it, such as "decided here".
         """
         self._annotate("marked", {"time": _seconds(ts_ns), "name": name})
+
+    def on_choice(self, call: Callable[[int], object]) -> None:
+        """Call with every bar that is chosen from now on, in place of what was called before.
+
+        Args:
+            call: Gets the close, ns UTC, as `chosen_ns` returns it.
+        """
+        self._on_choice = call
+
+    @property
+    def chosen_ns(self) -> int | None:
+        """Return the close of the bar that was chosen last, ns UTC, exact for closes of whole microseconds.
+
+        It is what the page says was clicked, and need not be a bar that there is; None for none, or for no time at all.
+        """
+        time_s = self.clicked.get("time")
+        if not isinstance(time_s, int | float) or not math.isfinite(time_s) or not 0 <= time_s < _END_S:
+            return None
+        return round(time_s * 1_000_000) * 1_000
+
+    def show_answer(self, answers: Iterable[State]) -> None:
+        """Say something of the bar that was chosen, under the chart and to those who hear the page.
+
+        Args:
+            answers: Sentences, each as `text` and where wanted `href`.
+        """
+        self._annotate("answers", [dict(answer) for answer in answers])
+
+    def _tell_choice(self, _: object) -> None:
+        if self.chosen_ns is not None:
+            self._on_choice(self.chosen_ns)
 
     def _annotate(self, what: str, shown: object) -> None:
         with self._one_at_a_time:

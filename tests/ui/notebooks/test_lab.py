@@ -12,7 +12,7 @@ from novapulse.research.bias import QUICK
 from novapulse.signals.regimes import Thresholds
 from novapulse.strategies import Votes, evaluate, trend
 from novapulse.ui.jobs import Job, Reporter
-from novapulse.ui.notebooks import lab
+from novapulse.ui.notebooks import lab, lab_view
 from novapulse.ui.notebooks.lab import Desk
 
 
@@ -33,6 +33,35 @@ def test_votes_are_those_of_the_strategy_with_these_parameters(desk: Desk):
         came.result.votes.forecast, evaluate(trend, bars, trend.Params(fast_bars=8), Thresholds()).forecast
     )
     assert came.result.spoken.spoke > 0
+
+
+def test_a_bar_that_is_clicked_is_answered_with_the_votes_on_it(desk: Desk):
+    chosen = chosen_on(desk, "trend", fast_bars=8)
+    came, chart = lab.voted(desk, chosen), lab_view.candles_of(desk, lab.series_choice(desk).value)
+    assert came.result is not None
+    lab_view.show_votes(chart, came)
+    lab_view.answer_bars(chart, came)
+    assert "answers" not in chart.state
+    bars, votes = came.result.bars, came.result.votes
+    spoke = int(np.flatnonzero(votes.forecast[:-15])[-1])
+
+    def said(row: int) -> str:
+        chart.clicked = {"time": int(bars.ts_close_ns[row]) / 1e9}
+        return str(chart.state["answers"][0]["text"])
+
+    way = "long" if votes.forecast[spoke] > 0 else "short"
+    moved = (bars.close[spoke + 15] / bars.close[spoke] - 1) * 1e4
+    assert said(spoke).endswith(
+        f"Z: {way}, forecast {votes.forecast[spoke]:+.1f} of 20, confidence {votes.confidence[spoke]:.0%};"
+        f" the price 15 bars on: {moved:+,.1f} bps"
+    )
+    assert "no opinion" in said(int(np.flatnonzero(votes.forecast == 0)[0]))
+    assert said(len(bars) - 1).endswith("the price 15 bars on: not known")
+    chart.clicked = {"time": 1.0}
+    assert "no such bar" in chart.state["answers"][0]["text"]
+    said(spoke)
+    lab_view.answer_bars(chart, lab.voted(desk, chosen_on(desk, "trend", fast_bars=2)))
+    assert f"forecast {votes.forecast[spoke]:+.1f}" not in chart.state["answers"][0]["text"], "other parameters"
 
 
 def test_alone_means_that_no_other_strategy_has_a_weight(desk: Desk):

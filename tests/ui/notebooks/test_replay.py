@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.core.instruments import AccountKey
 from novapulse.core.records import Mode
+from novapulse.parity.kept import Kept
 from novapulse.parity.what_if import Change
 from novapulse.research.inputs import Told
 from novapulse.ui.jobs import CancelledError, Reporter
@@ -61,6 +63,45 @@ def test_the_chart_is_about_the_bar_that_decided(came: Came[Scene]):
     close_ns = int(came.result.found.record.body["ts_close_ns"])
     marked = replay_view.chart(came).state["marked"]
     assert marked == {"time": close_ns / 1e9, "name": "decided here"}
+
+
+def bars_of_entries(home: Path) -> tuple[AccountKey, list[tuple[str, int]]]:
+    """The entries of an account on one instrument, each with its bar, oldest first."""
+    place = home / "ledger.db"
+    account = accounts_of(place)[0]
+    with Kept(place) as kept:
+        bodies = [one.record.body for one in kept.records(account, kinds={"decision_taken"})]
+    about = [body for body in bodies if body["verb"] == "ENTER" and body["instrument"] == bodies[0]["instrument"]]
+    return account, [(body["decision_id"], int(body["ts_close_ns"])) for body in about]
+
+
+def test_a_bar_that_is_clicked_leads_to_the_listed_decision_nearest_to_it(traded_home: Path):
+    desk = replay.Desk(traded_home / "ledger.db")
+    account, entries = bars_of_entries(traded_home)
+    (first, first_ns), (second, second_ns) = entries[:2]
+    came = Came(replay.scene_of(desk.place, first, Reporter()))
+    candles = replay_view.chart(came)
+    asked: list[str] = []
+    replay.travel_by_bar(desk, came, ("ENTER",), candles, asked.append)
+    candles.clicked = {"time": (first_ns + 1_000_000_000) / 1e9}
+    assert asked == []
+    assert candles.state["answers"][0]["text"].endswith("this decision is the nearest one.")
+    candles.clicked = {"time": (second_ns - 1_000_000_000) / 1e9}
+    assert asked == [second]
+    table = replay.decisions_table(desk, account, ("ENTER",), second)
+    assert replay.chosen(table) == second
+    first_listed = replay.decisions_of(desk.place, account, ("ENTER",))[0]["Decision"]
+    assert replay.chosen(replay.decisions_table(desk, account, ("ENTER",), "not listed")) == first_listed
+
+
+def test_where_nothing_listed_is_about_a_bar_it_says_so(traded_home: Path):
+    desk = replay.Desk(traded_home / "ledger.db")
+    _, ((first, first_ns), *_) = bars_of_entries(traded_home)
+    came = Came(replay.scene_of(desk.place, first, Reporter()))
+    candles = replay_view.chart(came)
+    replay.travel_by_bar(desk, came, ("NO_SUCH_VERB",), candles, lambda _: pytest.fail("there is nowhere to go"))
+    candles.clicked = {"time": first_ns / 1e9}
+    assert candles.state["answers"][0]["text"].startswith("No listed decision is about a bar of ")
 
 
 def test_a_decision_that_nobody_waits_for_is_not_made_again_to_the_end(traded_home: Path):

@@ -5,7 +5,7 @@ import pytest
 
 from novapulse.ui.widgets import Candles, Equity
 from tests.ui.widgets import samples
-from tests.ui.widgets.page import WidgetPage
+from tests.ui.widgets.page import ORIGIN, WidgetPage
 
 MINUS = "\N{MINUS SIGN}"
 LAST_S = samples.NOW_NS / 1e9
@@ -85,7 +85,7 @@ def test_a_click_and_a_key_name_the_bar(candles: WidgetPage):
     candles.page.keyboard.press("ArrowLeft")
     candles.page.keyboard.press("Enter")
     assert candles.page.evaluate("() => models.candles.written.clicked.time") == LAST_S
-    assert "12:10 UTC" in candles.page.locator("#candles [aria-live]").first.inner_text()
+    assert "12:10 UTC" in candles.page.locator("#candles .body .said[aria-live]").inner_text()
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def told(page: WidgetPage) -> WidgetPage:
 def heard(page: WidgetPage, key: str) -> str:
     """What the live region says after a key."""
     page.page.keyboard.press(key)
-    return str(page.page.locator("#candles .body [aria-live=polite]").inner_text())
+    return str(page.page.locator("#candles .body .said[aria-live=polite]").inner_text())
 
 
 def test_fills_regimes_and_votes_are_read_with_their_bar(told: WidgetPage):
@@ -176,6 +176,19 @@ def test_names_of_lanes_lie_over_no_vote_and_lanes_are_as_tall_as_they_need(page
     assert len(voted) > 60, drawn["columns"]
     assert drawn["high"] == pytest.approx(len(strategies) * 20 + 10, abs=2)
     page.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_what_is_said_of_a_chosen_bar_is_heard_once_and_leads_on(told: WidgetPage):
+    answers = told.page.locator("#candles .answers")
+    assert answers.get_attribute("aria-live") == "polite"
+    assert answers.bounding_box()["height"] == 0
+    said = [{"text": "12:10 UTC: enter buy", "href": "/apps/decisions/?decision=7"}, {"text": "<b>text</b>"}]
+    told.tell("candles", {"answers": said}, seq=2)
+    assert answers.get_by_role("link", name="enter buy").get_attribute("href") == f"{ORIGIN}/apps/decisions/?decision=7"
+    assert answers.locator("p").nth(1).inner_text() == "<b>text</b>"
+    link = answers.get_by_role("link").element_handle()
+    told.tell("candles", {"answers": said, "fills": []}, seq=3)
+    assert link.evaluate("(one) => one.isConnected"), "what stands there is not said again"
 
 
 def test_twenty_thousand_bars_are_drawn_and_no_more(page: WidgetPage):

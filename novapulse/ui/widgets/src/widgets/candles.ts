@@ -2,7 +2,7 @@
 
 import type { SeriesMarker, Time } from "lightweight-charts";
 import { Bands } from "../bands";
-import { h, tell } from "../dom";
+import { h, linked, tell } from "../dom";
 import { digitsOf, figure, number, percent, short, tone } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
@@ -22,6 +22,7 @@ class Candles {
   private readonly box = h("div", "box");
   private readonly keys = h("div", "keys");
   private readonly empty = h("div", "empty", "No bars yet.");
+  private readonly answers = h("div", "answers");
   private readonly spoken = h("div", "said");
   private readonly plot: Plot;
   private readonly bands: Bands;
@@ -38,6 +39,7 @@ class Candles {
   /** Place of the bar that the chart is about; null for none. */
   private marked: number | null = null;
   private lanesShown = false;
+  private told = "[]";
 
   constructor(private readonly place: Place) {
     const { model, root, head, body } = place;
@@ -46,8 +48,8 @@ class Candles {
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "application");
     this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses, S says the levels drawn`);
-    this.spoken.setAttribute("aria-live", "polite");
-    body.append(this.box, this.keys, this.spoken);
+    for (const heard of [this.spoken, this.answers]) heard.setAttribute("aria-live", "polite");
+    body.append(this.box, this.answers, this.keys, this.spoken);
     this.box.append(this.empty);
     this.tall();
     this.plot = new Plot(this.box, this.palette);
@@ -190,6 +192,7 @@ class Candles {
     const known = [...markers.filter((marker): marker is SeriesMarker<Time> => marker !== null), ...this.mark()];
     this.plot.markers.setMarkers(known.sort((a, b) => Number(a.time) - Number(b.time)));
     this.plot.draw(this.lines());
+    this.answer();
     this.regimes();
     this.read();
   }
@@ -199,6 +202,15 @@ class Candles {
       const price = number(line["price"]);
       return price === null ? [] : [{ price, kind: text(line["kind"]), text: text(line["text"]) }];
     });
+  }
+
+  /** What is said of the bar that was chosen; what stands there already is not said again. */
+  private answer(): void {
+    const given = list(this.given["answers"]);
+    const told = JSON.stringify(given);
+    if (told === this.told) return;
+    this.told = told;
+    this.answers.replaceChildren(...given.map((one) => h("p", "", linked(one["href"], "", text(one["text"])))));
   }
 
   private regimes(): void {
