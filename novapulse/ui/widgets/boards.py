@@ -76,14 +76,10 @@ class Rows(Live):
 
     Attributes:
         height: Pixels before it scrolls; 0 for as tall as its rows.
-        pick: Whether a row can be chosen.
-        clicked: `{"key": ...}` of the row chosen last.
     """
 
     _esm, _css = asset("rows.js"), asset("rows.css")
     height = traitlets.Int(0).tag(sync=True)
-    pick = traitlets.Bool(False).tag(sync=True)
-    clicked = traitlets.Dict().tag(sync=True)
 
 
 class Ladder(Live):

@@ -309,13 +309,11 @@ class TestRows:
         head.click()
         assert names.all_inner_texts() == ["a", "b", "c", "d"]
 
-    def test_a_choice_goes_to_python_and_outlives_new_figures(self, page: WidgetPage):
-        self.add(
-            page, [{"key": "x", "name": "first", "qty": "1"}, {"key": "y", "name": "second", "qty": "2"}], pick=True
-        )
-        page.page.locator("#rows td button").nth(1).click()
-        assert page.page.evaluate("() => models.rows.written") == {"clicked": {"key": "y"}}
-        page.tell("rows", {"columns": self.COLUMNS, "rows": [{"key": "y", "name": "second", "qty": "3"}]}, seq=2)
-        assert page.page.locator("#rows tr.picked").inner_text().split() == ["second", "3"]
+    def test_a_row_that_leads_on_keeps_the_focus_when_new_figures_come(self, page: WidgetPage):
+        self.add(page, [{"key": key, "name": key, "qty": "1", "href": f"/{key}"} for key in ("x", "y")])
+        page.page.get_by_role("link", name="y").focus()
+        rows = [{"key": "y", "name": "y", "qty": "3", "href": "/y"}]
+        page.tell("rows", {"columns": self.COLUMNS, "rows": rows}, seq=2)
+        assert page.page.locator("#rows tbody tr").inner_text().split() == ["y", "3"]
         focused = "() => document.getElementById('rows').shadowRoot.activeElement?.textContent"
-        assert page.page.evaluate(focused) == "second"
+        assert page.page.evaluate(focused) == "y"

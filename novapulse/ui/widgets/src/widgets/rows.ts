@@ -1,4 +1,4 @@
-// A live table: columns with kinds, a filter, sorting, a link or a choice per row. At most 200 rows are drawn.
+// A live table: columns with kinds, a filter, sorting, a link per row where it has one. At most 200 rows are drawn.
 
 import { cell, classOf, columnOf, compared, tooltip, type Column } from "../cells";
 import { Keyed, h, ownAddress, tell } from "../dom";
@@ -13,7 +13,6 @@ class Table {
   private rows: Plain[] = [];
   private keyField = "key";
   private sorted: { key: string; down: boolean } | null = null;
-  private picked = "";
   private table: Keyed<Plain> | null = null;
   private readonly heading = h("tr");
   private readonly content = h("tbody");
@@ -21,10 +20,8 @@ class Table {
   private readonly count = h("span", "small");
   private readonly none = h("p", "none");
   private readonly more = h("p", "small more");
-  private readonly pick: boolean;
 
-  constructor(private readonly place: Place) {
-    this.pick = place.model.get("pick") === true;
+  constructor(place: Place) {
     this.filter.type = "search";
     this.filter.placeholder = "filter";
     this.filter.setAttribute("aria-label", `filter ${text(place.model.get("label"))}`);
@@ -50,7 +47,7 @@ class Table {
   private begin(columns: Column[]): void {
     this.columns = columns;
     this.content.replaceChildren();
-    this.table = new Keyed<Plain>(this.content, (key) => this.makeRow(key));
+    this.table = new Keyed<Plain>(this.content, () => this.makeRow());
     this.heading.replaceChildren(...columns.map((column) => this.makeHead(column)));
   }
 
@@ -72,7 +69,7 @@ class Table {
     return head;
   }
 
-  private makeRow(key: string): { element: HTMLElement; update: (row: Plain) => void } {
+  private makeRow(): { element: HTMLElement; update: (row: Plain) => void } {
     const cells = this.columns.map((column) => {
       const made = h("td", classOf(column));
       made.dataset["label"] = column.label;
@@ -84,20 +81,20 @@ class Table {
     let fresh = true;
     const update = (row: Plain): void => {
       const level = text(row["level"]);
-      element.className = [level, key === this.picked ? "picked" : ""].filter(Boolean).join(" ");
+      element.className = level;
       for (const [at, column] of this.columns.entries()) {
         const target = cells[at];
-        if (target) this.fill(target, column, row, at === 0, fresh, key);
+        if (target) this.fill(target, column, row, at === 0, fresh);
       }
       fresh = false;
     };
     return { element, update };
   }
 
-  private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean, key: string): void {
+  private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean): void {
     const [shown, color] = cell(column, row[column.key]);
     const names = [classOf(column), color].filter(Boolean).join(" ");
-    const changed = first ? this.fillFirst(target, shown, row, key) : target.textContent !== shown;
+    const changed = first ? this.fillFirst(target, shown, row) : target.textContent !== shown;
     if (!first) tell(target, shown);
     if (target.className !== names) target.className = names;
     const hint = tooltip(column, row[column.key]);
@@ -108,11 +105,11 @@ class Table {
     }
   }
 
-  /** The first cell leads on or lets the row be chosen, and its mark says how the row is; tells whether its text changed. */
-  private fillFirst(target: HTMLElement, shown: string, row: Plain, key: string): boolean {
+  /** The first cell leads on where there is somewhere to go, and its mark says how the row is; tells whether its text changed. */
+  private fillFirst(target: HTMLElement, shown: string, row: Plain): boolean {
     const href = ownAddress(row["href"]);
     const level = text(row["level"]);
-    const tag = href !== null ? "a" : this.pick ? "button" : "span";
+    const tag = href !== null ? "a" : "span";
     let inner = target.lastElementChild;
     if (!(inner instanceof HTMLElement) || inner.localName !== tag) {
       inner = h(tag);
@@ -130,15 +127,7 @@ class Table {
     const changed = inner.textContent !== shown;
     tell(inner as HTMLElement, shown);
     if (inner instanceof HTMLAnchorElement && href !== null) inner.href = href;
-    if (inner instanceof HTMLButtonElement) inner.onclick = () => this.choose(key);
     return changed;
-  }
-
-  private choose(key: string): void {
-    this.picked = key;
-    this.place.model.set("clicked", { key });
-    this.place.model.save_changes();
-    this.draw();
   }
 
   private draw(): void {
