@@ -14,7 +14,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.ledger.queries import UnknownAccountError
 from novapulse.monitor import read_home
 from novapulse.monitor.days import DAYS_KEPT, Days
-from novapulse.monitor.history import days_of, ended_orders, holds
+from novapulse.monitor.history import days_of, ended_orders, holds, of_bar
 from tests.monitor.conftest import bodies
 
 MAIN = AccountKey("kraken", "main")
@@ -51,6 +51,28 @@ def test_holds_are_the_ledgers_runs_newest_first(left_home: Path) -> None:
     assert sorted((one.symbol, one.first_ns, one.last_ns, one.bars) for one in found) == sorted(wanted)
     assert [one.first_ns for one in found] == sorted((one.first_ns for one in found), reverse=True)
     assert all(one.why and one.reason for one in found)
+
+
+def test_a_bar_has_its_decisions_or_the_stretch_it_lies_in(left_home: Path) -> None:
+    taken = defaultdict(list)
+    for body in bodies(left_home, MAIN, "decision_taken"):
+        taken[body["instrument"][1], int(body["ts_close_ns"])].append((body["decision_id"], body["verb"]))
+    assert len(taken) > 2
+    for (symbol, ts_ns), wanted in taken.items():
+        found = of_bar(left_home, MAIN, symbol, ts_ns)
+        assert [(one.decision_id, one.action) for one in found.decisions] == wanted
+        assert of_bar(left_home, MAIN, symbol, ts_ns + 1).decisions == ()
+    runs = holds(left_home, MAIN, last=10_000)
+    for run in runs:
+        for ts_ns in (run.first_ns, (run.first_ns + run.last_ns) // 2, run.last_ns):
+            assert of_bar(left_home, MAIN, run.symbol, ts_ns).hold == run
+    first = min(one.first_ns for one in runs)
+    assert {of_bar(left_home, MAIN, one.symbol, first - 1).hold for one in runs} == {None}
+    gaps = [one.last_ns + 1 for one in runs]
+    assert {of_bar(left_home, MAIN, one.symbol, at).hold for one, at in zip(runs, gaps, strict=True)} == {None}
+    assert of_bar(left_home, MAIN, "NO/SUCH", first).hold is None
+    with pytest.raises(UnknownAccountError, match="no account nobody at kraken"):
+        of_bar(left_home, AccountKey("kraken", "nobody"), "BTC/USD", first)
 
 
 def test_days_sum_up_all_that_closed_on_them(left_home: Path) -> None:
