@@ -386,13 +386,14 @@ def orders(connection: Connection, account: AccountKey, *, only_open: bool = Fal
 
 
 def hold_runs(
-    connection: Connection, account: AccountKey, *, last: int = CHUNK, before: int | None = None
+    connection: Connection, account: AccountKey, *, symbol: str = "", last: int = CHUNK, before: int | None = None
 ) -> tuple[HoldRun, ...]:
     """Return the newest stretches of bars on which nothing was done, oldest first.
 
     Args:
         connection: Of the ledger.
         account: Whose.
+        symbol: Only those of this instrument; empty for all.
         last: At most so many.
         before: Only those whose first bar closed before this, ns UTC; None for the newest of all.
 
@@ -403,31 +404,13 @@ def hold_runs(
     mine = and_(hold_run.c.exchange == account.exchange, hold_run.c.account_id == account.account_id)
     if before is not None:
         mine = and_(mine, hold_run.c.first_ns < before)
+    if symbol:
+        mine = and_(mine, hold_run.c.symbol == symbol)
     page = select(hold_run).where(mine).order_by(hold_run.c.first_ns.desc(), hold_run.c.symbol).limit(last)
-    return tuple(_run(account, row) for row in reversed(connection.execute(page).all()))
-
-
-def hold_run_at(connection: Connection, account: AccountKey, symbol: str, ts_close_ns: int) -> HoldRun | None:
-    """Return the stretch of bars on which nothing was done that holds a bar; None where it lies in none that is over.
-
-    Args:
-        connection: Of the ledger.
-        account: Whose.
-        symbol: Of which instrument.
-        ts_close_ns: Close of the bar, ns UTC.
-
-    Raises:
-        UnknownAccountError: The ledger has no such account.
-    """
-    check_account(connection, account)
-    mine = and_(hold_run.c.exchange == account.exchange, hold_run.c.account_id == account.account_id)
-    begun = and_(mine, hold_run.c.symbol == symbol, hold_run.c.first_ns <= ts_close_ns)
-    row = connection.execute(select(hold_run).where(begun).order_by(hold_run.c.first_ns.desc()).limit(1)).first()
-    return None if row is None or row.last_ns < ts_close_ns else _run(account, row)
-
-
-def _run(account: AccountKey, row: Any) -> HoldRun:
-    return HoldRun(InstrumentKey(account.exchange, row.symbol), row.reason, row.first_ns, row.last_ns, row.bars)
+    return tuple(
+        HoldRun(InstrumentKey(account.exchange, row.symbol), row.reason, row.first_ns, row.last_ns, row.bars)
+        for row in reversed(connection.execute(page).all())
+    )
 
 
 def mode(connection: Connection, account: AccountKey) -> str:

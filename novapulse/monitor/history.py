@@ -19,7 +19,6 @@ from novapulse.ledger.queries import (
     DECISIONS,
     Listing,
     check_account,
-    hold_run_at,
     hold_runs,
     listings,
     reading,
@@ -191,11 +190,11 @@ def of_bar(home: Path, account: AccountKey, symbol: str, ts_close_ns: int) -> Ba
         later = and_(mine, of_kind(*DECISIONS), event.c.ts_ns >= ts_close_ns)
         rows = connection.execute(select(event.c.seq, event.c.body).where(later).order_by(event.c.seq).limit(CHUNK))
         taken = [(seq, json.loads(body)) for seq, body in rows]
-        run = hold_run_at(connection, account, symbol, ts_close_ns)
+        runs = hold_runs(connection, account, symbol=symbol, last=1, before=ts_close_ns + 1)
     about = (int(ts_close_ns), [account.exchange, symbol])
     return BarState(
         tuple(_taken(seq, body) for seq, body in taken if (body["ts_close_ns"], body["instrument"]) == about),
-        None if run is None else _hold(run),
+        next((_hold(run) for run in runs if run.last_ns >= ts_close_ns), None),
     )
 
 
