@@ -14,6 +14,7 @@ from novapulse.strategies import Votes, evaluate, trend
 from novapulse.ui.jobs import Job, Reporter
 from novapulse.ui.notebooks import lab, lab_view
 from novapulse.ui.notebooks.lab import Desk
+from novapulse.ui.notebooks.layout import number
 
 
 @pytest.fixture
@@ -51,17 +52,21 @@ def test_a_bar_that_is_clicked_is_answered_with_the_votes_on_it(desk: Desk):
 
     way = "long" if votes.forecast[spoke] > 0 else "short"
     moved = (bars.close[spoke + 15] / bars.close[spoke] - 1) * 1e4
-    assert said(spoke).endswith(
-        f"Z: {way}, forecast {votes.forecast[spoke]:+.1f} of 20, confidence {votes.confidence[spoke]:.0%};"
-        f" the price 15 bars on: {moved:+,.1f} bps"
+    sentence = (
+        f"Z: {way}, forecast {number(votes.forecast[spoke], '+.1f')} of 20, confidence {votes.confidence[spoke]:.0%};"
+        f" the price 15 bars on: {number(moved, '+,.1f')} bps"
     )
+    assert said(spoke).endswith(sentence)
     assert "no opinion" in said(int(np.flatnonzero(votes.forecast == 0)[0]))
     assert said(len(bars) - 1).endswith("the price 15 bars on: not known")
     chart.clicked = {"time": 1.0}
     assert "no such bar" in chart.state["answers"][0]["text"]
     said(spoke)
-    lab_view.answer_bars(chart, lab.voted(desk, chosen_on(desk, "trend", fast_bars=2)))
-    assert f"forecast {votes.forecast[spoke]:+.1f}" not in chart.state["answers"][0]["text"], "other parameters"
+    lab_view.answer_bars(chart, other := lab.voted(desk, chosen_on(desk, "trend", fast_bars=4)))
+    assert other.result is not None
+    forecast = other.result.votes.forecast[spoke]
+    assert forecast != votes.forecast[spoke]
+    assert f"forecast {number(forecast, '+.1f')} of 20" in chart.state["answers"][0]["text"], "those of now"
 
 
 def test_alone_means_that_no_other_strategy_has_a_weight(desk: Desk):
