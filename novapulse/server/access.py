@@ -3,7 +3,8 @@
 Invariants:
 - a route without a declaration is a fault that a test finds; what an action needs stands in `control.roles` alone;
 - a browser's session changes something only from our own pages and with its token; a key needs neither;
-- every refusal is a row of the audit, a flood of them its first, second, fourth, eighth ... row;
+- every refusal is a row of the audit, also of what never came to be an action: what is malformed, too large or not
+  there; a flood of them is its first, second, fourth, eighth ... row;
 - a command is recognised on threads of its own and never counted among what is read.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
@@ -25,8 +27,12 @@ from novapulse.server.lanes import COMMANDS
 from novapulse.server.parts import Parts, address_of, parts_of
 
 CSRF_HEADER = "x-csrf"
+NO_ACTION = "request"
+"""What the audit calls a request that is none of our actions."""
+
 _BEARER = "bearer "
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
 
 
 class NotSignedInError(Denied):
@@ -179,12 +185,38 @@ def _allowed(request: Request, action: str) -> Caller:
 
 
 def _check_page(request: Request, caller: Caller) -> None:
-    if request.method in _SAFE or caller.session is None:
+    if request.method in SAFE or caller.session is None:
         return
     if not same_origin(request, caller.parts.origins):
         raise Denied(NOT_OUR_PAGE)
     if not caller.session.has_csrf(request.headers.get(CSRF_HEADER, "")):
         raise Denied("the page's token is missing or old: load the page anew")
+
+
+def turned_away(request: Request, why: str) -> None:
+    """Write down that a request was refused before it came to an action.
+
+    Args:
+        request: The request.
+        why: What is wrong with it.
+
+    Raises:
+        ControlError: control.db cannot be used.
+    """
+    recognise(request, touch=False).refused(_action_of(request), ControlError(why), request.url.path)
+
+
+def _action_of(request: Request) -> str:
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or request.method not in (route.methods or ()):
+        return NO_ACTION
+    declared = next(
+        (one.call for one in route.dependant.dependencies if isinstance(one.call, Needs | NeedsItsVerb)), None
+    )
+    if isinstance(declared, Needs):
+        return declared.action
+    verb = str(request.path_params.get("verb"))
+    return verb if verb in VERBS else NO_ACTION
 
 
 def needs(action: str) -> Any:

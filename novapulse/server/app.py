@@ -37,11 +37,12 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
         apps: marimo's apps, mounted below `/apps`; None for none.
     """
     app = api_of(parts)
+    app.add_middleware(BodyEnds)
     if apps is not None:
         told = {"mode": parts.mode, "config": None if parts.config is None else str(parts.config)}
         app.mount(ASSETS, frontend_of_marimo())
         app.mount(APPS, Gate(apps, Doors(parts), parts.origins, told))
-    return SecurityHeaders(BodyEnds(HeadAsGet(app)), APPS, ASSETS, https=parts.https)
+    return SecurityHeaders(HeadAsGet(app), APPS, ASSETS, https=parts.https)
 
 
 def api_of(parts: Parts) -> FastAPI:

@@ -1,4 +1,9 @@
-"""What went wrong, as an answer: a code for programs, a sentence for people, never a trace."""
+"""What went wrong, as an answer: a code for programs, a sentence for people, never a trace.
+
+Invariants:
+- who would have changed something is refused with a row of the audit: an action writes its own, and what never came to
+  be one is written here.
+"""
 
 from collections.abc import Callable
 
@@ -22,7 +27,7 @@ from novapulse.market.storage import DataError
 from novapulse.monitor.bars import NoBarsError
 from novapulse.monitor.entries import UnknownEntryError
 from novapulse.research.inputs import InputError
-from novapulse.server.access import NotSignedInError, TooOftenError
+from novapulse.server.access import SAFE, NotSignedInError, TooOftenError, turned_away
 from novapulse.server.lanes import BusyError
 from novapulse.strategies.votes import StrategyError
 
@@ -57,6 +62,19 @@ def told(status: int, code: str, text: str, **headers: str) -> Response:
     return JSONResponse(body, status, named)
 
 
+def refusal(request: Request, status: int, code: str, text: str, **headers: str) -> Response:
+    """Return an error as an answer, after writing down who was refused where that would have changed something.
+
+    What is asked by another method than a route has counts as if it would: it may have been meant to.
+    """
+    if request.method not in SAFE or status == 405:
+        try:
+            turned_away(request, text)
+        except ControlError as unwritten:
+            return _unusable(request, unwritten)
+    return told(status, code, text, **headers)
+
+
 def _plain(status: int, code: str) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, wrong: Exception) -> Response:
         return told(status, code, str(wrong))
@@ -78,7 +96,7 @@ def _too_often(request: Request, wrong: Exception) -> Response:
 
 def _busy(request: Request, wrong: Exception) -> Response:
     wait_s = wrong.wait_s if isinstance(wrong, BusyError) else 2
-    return told(503, "busy", str(wrong), retry_after=str(wait_s))
+    return refusal(request, 503, "busy", str(wrong), retry_after=str(wait_s))
 
 
 def _unusable(request: Request, wrong: Exception) -> Response:
@@ -90,13 +108,13 @@ def _invalid(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, RequestValidationError)
     first = wrong.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return told(422, "invalid", f"{where}: {first['msg']}")
+    return refusal(request, 422, "invalid", f"{where}: {first['msg']}")
 
 
 def _http(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(wrong.status_code, "refused")
-    return told(wrong.status_code, code, str(wrong.detail), **dict(wrong.headers or {}))
+    return refusal(request, wrong.status_code, code, str(wrong.detail), **dict(wrong.headers or {}))
 
 
 def _bug(request: Request, wrong: Exception) -> Response:

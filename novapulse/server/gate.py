@@ -2,13 +2,16 @@
 
 Invariants:
 - nothing behind it is reached without a session of ours, from another origin, or on another visitor's kernel;
+- of marimo's routes those alone are open that a page of an app asks for: whatever reads, runs or edits code or looks at
+  files is refused here, for every role, and so is what a later marimo brings;
 - the kernel never sees our cookie; it is told who is there, the role, and a token for what the page may ask of us;
 - a socket is closed when its session ends, whatever ended it, and not when the session goes on under a new id;
 - nobody has more than `PAGES_OF_ONE_MAX` pages open, or `KERNELS_OF_ONE_MAX` kernels: so nobody keeps others out;
-- whoever is refused is reported to the porter.
+- whoever is refused is reported to the porter, by the gate and by what is behind it alike.
 """
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Collection, Iterator, Mapping
@@ -20,7 +23,7 @@ from urllib.parse import quote
 from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CLOSED_BY_POLICY = 4403
 CHECK_EVERY_S = 2.0
@@ -44,8 +47,17 @@ _TOO_MANY_PAGE = f"""<!doctype html>
 <link rel="stylesheet" href="/static/page.css"></head>
 <body><main><h1>Too many pages</h1><p role="alert">{_TOO_MANY}.</p></main></body></html>
 """
-_STREAMS_REFUSED = ("/sse", "/ws_sync")
+ASKED_BY_PAGES = frozenset(
+    {"/api/kernel/set_ui_element_value", "/api/kernel/set_model_value", "/api/kernel/function_call"}
+)
+"""What a page of an app sends to its own kernel: a control that was moved, what a widget says, a page of a table."""
+
+# The page, whether its server answers, what its cells drew, marimo's own files; and the socket. All else is closed.
+_LOOKED_AT = re.compile(r"/|/health|/@file/.+|/assets/.+|/[^/]+\.[^/]+")
+_SOCKET = "/ws"
+CLOSED = "apps are looked at here: code is neither read, run nor changed, and no files are"
 _SAFE = frozenset({"GET", "HEAD"})
+_REFUSALS = frozenset({401, 403, 413})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +201,8 @@ class Gate:
         visitor = await self._porter.who_asks(connection)
         if visitor is None:
             await self._to_login(connection, receive, send)
-        elif path.endswith(_STREAMS_REFUSED):
-            await self._refuse(connection, receive, send, "streams that open a kernel by themselves are closed")
+        elif not _is_open(scope):
+            await self._refuse(connection, receive, send, CLOSED)
         elif not self._owns(connection, visitor):
             await self._refuse(connection, receive, send, "that is another visitor's page")
         elif not changes and (whole := _with_slash(scope)):
@@ -224,11 +236,25 @@ class Gate:
             "meta": {**self._told, "role": visitor.role, "csrf": visitor.csrf},
             "headers": [header for header in scope["headers"] if header[0] != b"cookie"],
         }
+        heard = self._reporting(connection, send)
         if scope["type"] == "http":
-            await self._app(inner, receive, send)
+            await self._app(inner, receive, heard)
             return
         with self._pages.opened(visitor.name, _kernel(connection)):
-            await self._while_there(visitor, self._app(inner, receive, send), send)
+            await self._while_there(visitor, self._app(inner, receive, heard), send)
+
+    def _reporting(self, connection: HTTPConnection, send: Send) -> Send:
+        accepted = False
+
+        async def heard(message: Message) -> None:
+            nonlocal accepted
+            accepted = accepted or message["type"] == "websocket.accept"
+            refused = message["type"] == "http.response.start" and message["status"] in _REFUSALS
+            if refused or (message["type"] == "websocket.close" and not accepted):
+                await self._porter.refused(connection, "the app itself refused that")
+            await send(message)
+
+        return heard
 
     async def _while_there(self, visitor: Visitor, serving: Awaitable[None], send: Send) -> None:
         served = asyncio.ensure_future(serving)
@@ -288,9 +314,23 @@ def _address(scope: Scope, behind: str = "") -> str:
     return f"{scope['path']}{behind}{'?' if query else ''}{query}"
 
 
+def _inner(scope: Scope) -> str:
+    """The path as the apps see it: `/name` of one, and what is asked of it."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _is_open(scope: Scope) -> bool:
+    _, _, asked = _inner(scope).removeprefix("/").partition("/")
+    if scope["type"] == "websocket":
+        return f"/{asked}" == _SOCKET
+    if scope["method"] in _SAFE:
+        return _LOOKED_AT.fullmatch(f"/{asked}") is not None
+    return f"/{asked}" in ASKED_BY_PAGES
+
+
 def _with_slash(scope: Scope) -> str:
     # marimo would redirect too, and lose what stands behind the question mark: the account that is asked for.
-    name = scope["path"].removeprefix(scope.get("root_path", ""))
+    name = _inner(scope)
     if name.count("/") != 1 or name.endswith("/") or "." in name:
         return ""
     return _address(scope, "/")

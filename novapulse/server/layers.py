@@ -1,10 +1,12 @@
 """What lies around the applications: HEAD, and the end of a body."""
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from novapulse.server.errors import told
+from novapulse.server.errors import refusal
 
 BODY_BYTES_MAX = 1 << 20
 _TOO_LARGE = f"a request has at most {BODY_BYTES_MAX} bytes"
@@ -31,7 +33,10 @@ class HeadAsGet:
 
 
 class BodyEnds:
-    """Refuses a body that is longer than anything that is sent here, however it comes."""
+    """Refuses a body that is longer than anything that is sent here, however it comes.
+
+    It lies within the server's own application: who was refused is written down.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,7 +48,8 @@ class BodyEnds:
             return
         said = Headers(scope=scope).get("content-length", "")
         if said.isdecimal() and int(said) > BODY_BYTES_MAX:
-            await told(413, "too_large", _TOO_LARGE)(scope, receive, send)
+            answer = await run_in_threadpool(refusal, Request(scope), 413, "too_large", _TOO_LARGE)
+            await answer(scope, receive, send)
             return
         came = 0
 

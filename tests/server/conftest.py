@@ -146,7 +146,7 @@ def house(home: Path) -> Iterator[House]:
 
 @pytest.fixture
 def of_all(house: House) -> Callable[[], dict[str, Visitor]]:
-    """Make everybody there is: nobody, each role, a key that may read, and keys that may nothing."""
+    """Make everybody there is: nobody, each role without and with the password given again, a key, and dead keys."""
 
     def made() -> dict[str, Visitor]:
         aged = house.script(Scope.READ, name="old", days=1)
@@ -155,6 +155,7 @@ def of_all(house: House) -> Callable[[], dict[str, Visitor]]:
         return {
             "nobody": house.nobody(),
             **{str(role): house.browser(role) for role in Role},
+            **{f"sure {role}": house.browser(role, f"sure-{role}", stepped_up=True) for role in Role},
             "key": house.script(Scope.READ),
             "expired key": aged,
             "foreign key": foreign,

@@ -1,5 +1,6 @@
 """Who gets in, and how often: origins and tokens, throttled sign-ins, spent allowances, and sessions that end."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from novapulse.control.people import LINK_PATH
 from novapulse.control.roles import Role, Scope
 from novapulse.server import access
 from novapulse.server.gate import NOT_OUR_PAGE
+from novapulse.server.layers import BODY_BYTES_MAX
 from novapulse.server.parts import API
 from tests.server.conftest import OURS, PASSWORD, SHELL, House, Visitor
 
@@ -153,6 +155,66 @@ def test_refusals_of_somebody_who_hammers_do_not_fill_the_audit(house: House) ->
     rows = house.audit(action="kill", outcome="denied")
     assert [row["arguments"].get("refused_in_a_row") for row in reversed(rows)] == [None, *map(str, (2, 4, 8, 16, 32))]
     assert {row["actor"] for row in rows} == {"web:viewer"}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that would change something, and what is told of it."""
+
+    status: int
+    row: tuple[str, str]
+    path: str = PAUSE
+    method: str = "POST"
+    role: Role = Role.OPERATOR
+    more: dict[str, Any] = field(default_factory=lambda: {"json": ALL})
+    key: str = "refused 1"
+
+
+OTHER_ACCOUNT = {"json": {"exchange": "kraken", "account_id": "nobody"}}
+REFUSED = {
+    "a command without a key": Refused(422, ("pause", "refused"), key=""),
+    "a kill without a key": Refused(422, ("kill", "refused"), f"{API}/control/kill", key=""),
+    "an unknown verb of a viewer": Refused(422, ("request", "refused"), f"{API}/control/explode", role=Role.VIEWER),
+    "an unknown verb of an operator": Refused(422, ("request", "refused"), f"{API}/control/explode"),
+    "an unknown account": Refused(404, ("pause", "refused"), more=OTHER_ACCOUNT),
+    "a body that is too large": Refused(413, ("request", "refused"), more={"content": b" " * (BODY_BYTES_MAX + 1)}),
+    "a body that goes on": Refused(413, ("pause", "refused"), more={"content": [b" " * BODY_BYTES_MAX, b"  "]}),
+    "a body that is no JSON": Refused(422, ("pause", "refused"), more={"content": b"{"}),
+    "a body of somebody else's": Refused(422, ("pause", "refused"), more={"json": {"sell": "all"}}),
+    "another method": Refused(405, ("request", "refused"), method="PUT"),
+    "a look at what acts": Refused(405, ("request", "refused"), method="GET", more={}),
+    "what is not there": Refused(404, ("request", "refused"), f"{API}/control"),
+    "a person of no role": Refused(422, ("add_person", "refused"), f"{API}/people", role=Role.ADMIN),
+    "people, of an operator": Refused(
+        403, ("add_person", "denied"), f"{API}/people", more={"json": {"name": "eve", "role": "admin"}}
+    ),
+    "a role by another method": Refused(405, ("request", "refused"), f"{API}/people/ana/role", "DELETE", Role.ADMIN),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_whatever_is_refused_to_who_would_change_something_is_a_row(house: House, case: Refused) -> None:
+    who = house.browser(case.role, stepped_up=True)
+    before = len(house.audit())
+    headers = keyed(case.key) if case.key else {}
+    answer = who.ask(case.method, case.path, headers=headers, **case.more)
+    assert answer.status_code == case.status, answer.text
+    row, *older = house.audit()
+    assert len(older) == before
+    assert ((row["action"], row["outcome"]), row["actor"]) == (case.row, f"web:{case.role}")
+    assert row["text"] == answer.json()["text"][: len(row["text"])]
+    assert row["text"]
+
+
+def test_a_flood_of_malformed_commands_leaves_a_few_rows_and_looking_amiss_none(house: House) -> None:
+    who = house.browser(Role.OPERATOR)
+    before = len(house.audit())
+    assert who.get(f"{API}/all/fills?limit=0").status_code == 422
+    assert who.get(f"{API}/nothing").status_code == 404
+    assert len(house.audit()) == before
+    for _ in range(40):
+        assert who.post(PAUSE, json=ALL).status_code == 422
+    assert len(house.audit(action="pause", outcome="refused")) == 6
 
 
 ENDINGS = {

@@ -1,18 +1,22 @@
 """marimo's own routes behind our gate: whoever is signed in looks at apps, and edits, runs and reads no code."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from marimo import create_asgi_app
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
 from novapulse.cli.serve import APPS_FOLDER
 from novapulse.control.roles import Role
 from novapulse.server.app import apps_of
-from novapulse.server.gate import CLOSED_BY_POLICY
+from novapulse.server.gate import ASKED_BY_PAGES, CLOSED, CLOSED_BY_POLICY
 from novapulse.ui.apps.frame import PAGES
 from tests.server.conftest import House, Visitor
 
@@ -31,44 +35,24 @@ if __name__ == "__main__":
     app.run()
 """
 PLACE = "/apps/x"
-RUNS_CODE = {"cellIds": ["a"], "codes": ["open('/tmp/planted', 'w')"]}
-POSTS: dict[str, dict[str, Any]] = {
-    "/api/kernel/run": RUNS_CODE,
-    "/api/kernel/scratchpad/run": {"code": "1"},
-    "/api/kernel/instantiate": {"objectIds": [], "values": []},
-    "/api/kernel/save": {"cellIds": ["a"], "filename": "x.py", "codes": ["1"], "names": ["_"], "configs": [{}]},
-    "/api/kernel/rename": {"filename": "y.py"},
-    "/api/kernel/copy": {"source": "x.py", "destination": "y.py"},
-    "/api/kernel/delete": {"cellId": "a"},
-    "/api/kernel/format": {"codes": {"a": "1"}, "lineLength": 80},
-    "/api/kernel/interrupt": {},
-    "/api/kernel/restart_session": {},
-    "/api/kernel/shutdown": {},
-    "/api/kernel/takeover": {},
-    "/api/kernel/stdin": {"text": "x"},
-    "/api/kernel/install_missing_packages": {"manager": "pip", "versions": {}},
-    "/api/kernel/save_app_config": {"config": {}},
-    "/api/kernel/save_user_config": {"config": {}},
-    "/api/kernel/set_cell_config": {"configs": {}},
-    "/api/files/list_files": {"path": "/"},
-    "/api/files/file_details": {"path": "/etc/passwd"},
-    "/api/files/create": {"path": "/tmp", "type": "file", "name": "planted"},
-    "/api/files/update": {"path": "x.py", "contents": ""},
-    "/api/files/delete": {"path": "x.py"},
-    "/api/files/move": {"path": "x.py", "newPath": "y.py"},
-    "/api/files/search": {"query": "x"},
-    "/api/export/script": {"download": False},
-    "/api/export/ipynb": {"download": False},
-    "/api/packages/add": {"package": "x"},
-    "/api/packages/remove": {"package": "x"},
-    "/api/secrets/keys": {},
-    "/api/secrets/create": {"key": "a", "value": "b", "provider": "dotenv", "name": "x"},
-    "/api/home/running_notebooks": {},
-    "/api/home/shutdown_session": {"sessionId": "s_1"},
-    "/api/ai/chat": {"messages": []},
-    "/api/documentation/snippets": {},
+BODY = {
+    **{"cellIds": ["a"], "codes": ["open('/tmp/planted', 'w')"], "code": "1", "cellId": "a", "filename": "y.py"},
+    **{"path": "/etc/passwd", "contents": "", "newPath": "y.py", "source": "x.py", "destination": "y.py"},
+    **{"names": ["_"], "configs": [{}], "config": {}, "package": "x", "query": "x", "sessionId": "s_1"},
 }
-GETS = ("/api/status", "/api/environment", "/api/kernel/status", "/auth/token", "/api/packages/list")
+"""What one or another of marimo's routes would act upon."""
+
+OPEN = {
+    "/",
+    "/health",
+    "/@file/{filename_and_length:path}",
+    "/public-files-sw.js",
+    "/{path:path}",
+    *ASKED_BY_PAGES,
+    "/ws",
+}
+"""Routes of marimo's that a page of an app asks for; its catch-all is open for the files of its frontend alone."""
+
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 
 
@@ -92,35 +76,75 @@ def test_no_kernel_imports_what_another_may_import_at_once() -> None:
     assert {"IPython.display", "anywidget", *(f"novapulse.ui.apps.{name}" for name, _ in PAGES)} <= loaded
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A route of marimo's: a method, or a socket."""
+
+    method: str
+    path: str
+
+
+def routes_of(app: Any, below: str = "") -> Iterator[Asked]:
+    """Every route that marimo has as it is installed."""
+    for route in getattr(app, "routes", ()):
+        path = below + route.path
+        if isinstance(route, Mount):
+            yield from routes_of(route.app, path)
+        elif isinstance(route, WebSocketRoute):
+            yield Asked("socket", path)
+        else:
+            assert isinstance(route, Route), route
+            yield from (Asked(method, path) for method in sorted(route.methods or ()))
+
+
+def marimos() -> list[Asked]:
+    """What marimo answers below an app, whatever the app is."""
+    served = create_asgi_app(quiet=True).with_app(path="/x", root=str(APPS_FOLDER / "overview.py")).build()
+    (mounted,) = [one for one in cast(Any, served).routes if isinstance(one, Mount)]
+    return sorted(routes_of(mounted.app), key=str)
+
+
+CLOSED_ROUTES = [one for one in marimos() if one.path not in OPEN]
+
+
+def test_the_routes_are_marimos_own() -> None:
+    found = {one.path for one in marimos()}
+    assert found >= OPEN
+    for path in (
+        "/api/kernel/run",
+        "/api/kernel/read_code",
+        "/api/files/file_details",
+        "/api/secrets/keys",
+        "/ws_sync",
+    ):
+        assert path in found
+    assert len(CLOSED_ROUTES) > 80
+    assert {one.path for one in marimos() if one.method not in ("GET", "HEAD", "POST", "socket")} == set()
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_edits_runs_or_reads_code_by_requests_of_their_own(apps_house: House, role: Role) -> None:
     who = apps_house.browser(role, stepped_up=True)
     page = who.get(f"{PLACE}/", headers={"accept": "text/html"})
     assert page.status_code == 200
     assert "secret_of_the_cell" not in page.text
-    served = {}
-    for path, body in POSTS.items():
-        answer = who.post(PLACE + path, json=body, headers={"marimo-session-id": "s_1"})
-        served[path] = answer.status_code
-    for path in GETS:
-        served[path] = who.get(PLACE + path).status_code
-    assert {path: status for path, status in served.items() if status not in (401, 403, 404, 405)} == {}
-    # Most of them are there, and refused for what they are.
-    assert sum(status in (401, 403) for status in served.values()) > len(served) // 2
-
-
-def test_the_code_of_a_page_is_nobodys(apps_house: House) -> None:
-    who = apps_house.browser(Role.ADMIN)
-    answer = who.post(f"{PLACE}/api/kernel/read_code", json={}, headers={"marimo-session-id": "s_1"})
-    assert "secret_of_the_cell" not in answer.text
-
-
-@pytest.mark.parametrize("path", ["/terminal/ws", "/ws_sync?session_id=s_1&file=x", "/lsp/pylsp"])
-def test_terminals_and_streams_are_closed(apps_house: House, path: str) -> None:
-    who = apps_house.browser(Role.ADMIN, stepped_up=True)
-    with pytest.raises(WebSocketDisconnect) as closed:
-        heard(apps_house, PLACE + path, who)
-    assert closed.value.code in (1000, 1003, 1008, CLOSED_BY_POLICY)
+    for one in CLOSED_ROUTES:
+        # Each is the first refusal of its time, and written down.
+        apps_house.parts.flood.over(f"web:{role} testclient")
+        path = PLACE + re.sub(r"{\w+(:path)?}", "x", one.path)
+        before = len(apps_house.audit())
+        if one.method == "socket":
+            with pytest.raises(WebSocketDisconnect) as closed:
+                heard(apps_house, path, who)
+            assert closed.value.code == CLOSED_BY_POLICY
+        else:
+            body = {"json": BODY} if one.method == "POST" else {}
+            answer = who.ask(one.method, path, headers={"marimo-session-id": "s_1"}, **body)
+            assert answer.status_code == 403, one
+        row, *older = apps_house.audit()
+        assert len(older) == before, one
+        assert (row["outcome"], row["actor"], row["text"]) == ("denied", f"web:{role}", CLOSED), one
+        assert row["arguments"] == {"path": path}
 
 
 def heard(house: House, path: str, who: Visitor) -> str:

@@ -33,7 +33,8 @@ OPEN = {
 }
 """Routes that say nothing of accounts and people, and why they are open. `/live` has a test of its own."""
 
-# Who gets which status: nobody, viewer, operator, admin, key that may read.
+# Who gets which status: nobody, viewer, operator, admin, key that may read. Who has just given the password once more
+# gets the same, but for what is in `WITH_PASSWORD`.
 LOOK = (401, 200, 200, 200, 200)
 ADMIN = (401, 403, 403, 200, 403)
 ADMIN_AGAIN = (401, 403, 403, 403, 403)  # the password is wanted once more, also of an admin
@@ -89,13 +90,37 @@ TABLE = {
     # 403 of an operator or admin: resume, flatten and what is like them want the password once more.
     "POST /control/{verb}": (),
 }
+WITH_PASSWORD = {
+    **dict.fromkeys(("POST /people",), (403, 403, 201)),
+    # There is nobody of that name.
+    **dict.fromkeys(
+        ("POST /people/{name}/link", "PUT /people/{name}/role", "POST /people/{name}/enable"), (403, 403, 409)
+    ),
+    "POST /keys": (201, 201, 201),
+}
+"""What viewer, operator and admin get who have just given the password once more: all that wants it."""
+
 TIGHTEN, LOOSEN, SELL = (401, 403, 202, 202, 403), (401, 403, 403, 403, 403), (401, 403, 202, 202, 403)
 VERBS_TABLE = {
     **dict.fromkeys(("pause", "reduce_only", "halt", "cancel", "close", "reconcile", "acknowledge"), TIGHTEN),
     **dict.fromkeys(("resume", "resume_from_halt", "adopt", "ignore", "settle", "limits", "flatten"), LOOSEN),
     "kill": SELL,
 }
+LOOSEN_WITH_PASSWORD = (403, 202, 202)
 WHO = ("nobody", "viewer", "operator", "admin", "key")
+SURE = ("sure viewer", "sure operator", "sure admin")
+"""Those who have just given the password once more."""
+
+
+def everybody(statuses: tuple[int, ...], sure: tuple[int, ...] = ()) -> list[tuple[str, int]]:
+    """Who gets which status: those of the table, and those who have just given the password."""
+    return [*zip(WHO, statuses, strict=True), *zip(SURE, sure or statuses[1:4], strict=True)]
+
+
+def why(who: str, status: int, statuses: tuple[int, ...], sure: tuple[int, ...]) -> str | None:
+    """What a refusal has to be called: a missing role is not a password that was not given again."""
+    lacks_password = status == 403 and who in WHO[1:4] and bool(sure) and sure[WHO.index(who) - 1] != 403
+    return {401: None, 403: "step_up_needed" if lacks_password else "denied"}.get(status)
 
 
 def spelled(route: APIRoute) -> str:
@@ -140,13 +165,13 @@ class Walk:
     decision: str
     wrong: list[str] = field(default_factory=list)
 
-    def ask(self, who: str, route: str, status: int, **named: str) -> Any:
+    def ask(self, who: str, route: str, status: int, error: str | None = None, **named: str) -> Any:
         method, _, path = route.partition(" ")
         path = re.sub(r"{(\w+)}", lambda found: named.get(found[1], "nothing"), path)
         more = MORE.get(route, {})
         answer = self.people[who].ask(method, API + path, **more)
-        if answer.status_code != status:
-            told = f"{who}: {method} {path}: {answer.status_code}, not {status}: {answer.text[:200]}"
+        if answer.status_code != status or (error and answer.json()["error"] != error):
+            told = f"{who}: {method} {path}: {answer.status_code}, not {status} {error}: {answer.text[:200]}"
             self.wrong.append(told)
         return answer
 
@@ -175,8 +200,12 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
     for route in sorted(
         set(TABLE) - {"POST /control/{verb}"}, key=lambda route: (LAST.index(route) if route in LAST else -1, route)
     ):
-        for who, status in zip(WHO, TABLE[route], strict=True):
-            walk.ask(who, route, status, **named)
+        sure = WITH_PASSWORD.get(route, ())
+        for who, status in everybody(TABLE[route], sure):
+            if route == LAST[0]:
+                # The next wrong password is looked at.
+                walk.house.clock.wait(180)
+            walk.ask(who, route, status, why(who, status, TABLE[route], sure), **named)
         for who in ("expired key", "foreign key"):
             walk.ask(who, route, 401, **named)
     assert walk.wrong == []
@@ -190,10 +219,12 @@ def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(
             # A decision belongs to one account, and is not there in another one.
             is_there = key == KEYS[1] or "{decision_id}" not in route
             named = {"exchange": key.exchange, "account_id": key.account_id, "decision_id": walk.decision}
-            answer = walk.ask("viewer", route, 200 if is_there else 404, **named)
-            told = answer.json() if is_there else {}
-            if isinstance(told, dict) and is_there:
-                assert (told["exchange"], told["account_id"]) == (key.exchange, key.account_id), route
+            for who in (*WHO[1:], *SURE):
+                answer = walk.ask(who, route, 200 if is_there else 404, **named)
+                told = answer.json() if is_there else {}
+                if isinstance(told, dict) and is_there:
+                    assert (told["exchange"], told["account_id"]) == (key.exchange, key.account_id), route
+            walk.ask("nobody", route, 401, **named)
         for named in (
             {"exchange": "kraken", "account_id": "nobody"},
             {"exchange": "coinbase", "account_id": "second"},
@@ -208,21 +239,36 @@ def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(
     assert walk.wrong == []
 
 
+TARGETS: tuple[dict[str, Any], ...] = (
+    *({"exchange": key.exchange, "account_id": key.account_id} for key in KEYS[:2]),
+    {"all": True},
+)
+ABOUT: dict[str, dict[str, Any]] = {
+    "close": {"symbol": "BTC/USD"},
+    "acknowledge": {"alert": "all"},
+    "limits": {"set": {"positions_max": None}},
+    "adopt": {"order": "x"},
+    "ignore": {"order": "x"},
+    "settle": {"order": "x"},
+}
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_commands_are_for_those_whose_role_or_key_has_them(walk: Walk, verb: str) -> None:
-    for who, status in zip(WHO, VERBS_TABLE[verb], strict=True):
-        body = {"exchange": "kraken", "account_id": "main"}
-        body |= {"close": {"symbol": "BTC/USD"}, "adopt": {"order": "x"}, "acknowledge": {"alert": "all"}}.get(verb, {})
-        body |= {"order": "x"} if verb in ("ignore", "settle") else {}
-        body |= {"set": {"positions_max": 3}} if verb == "limits" else {}
-        headers = {"idempotency-key": f"{who} {verb} 1"}
-        answer = walk.people[who].post(f"{API}/control/{verb}", json=body, headers=headers)
-        assert answer.status_code == status, (who, answer.text)
-    for who in ("expired key", "foreign key"):
-        answer = walk.people[who].post(f"{API}/control/{verb}", json={"all": True})
-        assert answer.status_code == 401
-    outcomes = {row["outcome"] for row in walk.house.audit(action=verb)}
-    assert outcomes == {"denied"} if VERBS_TABLE[verb] == LOOSEN else {"denied", "done"}
+    statuses = VERBS_TABLE[verb]
+    sure = LOOSEN_WITH_PASSWORD if statuses == LOOSEN else ()
+    for number, target in enumerate(TARGETS):
+        for who, status in everybody(statuses, sure):
+            headers = {"idempotency-key": f"{who} {verb} {number}"}
+            answer = walk.people[who].post(f"{API}/control/{verb}", json=target | ABOUT.get(verb, {}), headers=headers)
+            assert answer.status_code == status, (who, target, answer.text)
+            assert (error := why(who, status, statuses, sure)) is None or answer.json()["error"] == error, (who, target)
+        for who in ("expired key", "foreign key"):
+            answer = walk.people[who].post(f"{API}/control/{verb}", json=target)
+            assert answer.status_code == 401
+    done = {(row["actor"], row["exchange"]) for row in walk.house.audit(action=verb, outcome="done")}
+    may = {who.replace("sure ", "sure-") for who, status in everybody(statuses, sure) if status == 202}
+    assert done == {(f"web:{who}", target.get("exchange")) for who in may for target in TARGETS}
 
 
 def test_a_key_does_what_its_scopes_say_and_never_looks_after_people(house: House) -> None:

@@ -8,7 +8,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from novapulse.server import gate
@@ -17,6 +16,7 @@ from novapulse.server.gate import Gate, Kernels, Pages, Visitor
 OURS = "http://testserver"
 PEOPLE = {"a": Visitor("ana", "viewer", "c1", "s1"), "b": Visitor("bob", "operator", "c2", "s2")}
 PAGE = {"accept": "text/html"}
+SET = "/apps/x/api/kernel/set_ui_element_value"
 
 
 def seen(request: Request) -> Response:
@@ -24,7 +24,14 @@ def seen(request: Request) -> Response:
     return JSONResponse({"user": request.user.display_name, "meta": request.scope["meta"], "headers": headers})
 
 
+def refusing(request: Request) -> Response:
+    return JSONResponse({}, 401)
+
+
 async def socket(websocket: WebSocket) -> None:
+    if "refuse" in websocket.query_params:
+        await websocket.close()
+        return
     await websocket.accept()
     await websocket.send_text(websocket.scope["user"].display_name)
     with suppress(WebSocketDisconnect):
@@ -33,17 +40,14 @@ async def socket(websocket: WebSocket) -> None:
 
 
 class House:
-    def __init__(self, origins: tuple[str, ...] = (), *, mounted: bool = False) -> None:
+    def __init__(self, origins: tuple[str, ...] = ()) -> None:
         self.people = dict(PEOPLE)
         self.refusals: list[str] = []
-        paths = ("/apps/x", "/apps/x/api/set", "/apps/x/sse", "/apps/x/manifest.json")
+        paths = ("/x/", SET.removeprefix("/apps"), "/x/api/kernel/run", "/x/sse", "/x/manifest.json")
         routes: list[Any] = [Route(path, seen, methods=["GET", "POST"]) for path in paths]
-        routes += [WebSocketRoute("/apps/x/ws", socket), WebSocketRoute("/apps/x/ws_sync", socket)]
-        gated: ASGIApp = Gate(Starlette(routes=routes), self, origins, {"mode": "paper"})
-        if mounted:
-            apps = Gate(Starlette(routes=[Route("/x/", seen)]), self, origins)
-            gated = Starlette(routes=[Mount("/apps", apps)])
-        self.client = TestClient(gated)
+        routes += [WebSocketRoute(path, socket) for path in ("/x/ws", "/x/ws_sync", "/x/terminal/ws")]
+        apps = Gate(Starlette(routes=[*routes, Route("/x/refuses.txt", refusing)]), self, origins, {"mode": "paper"})
+        self.client = TestClient(Starlette(routes=[Mount("/apps", apps)]))
 
     async def who_asks(self, connection: HTTPConnection) -> Visitor | None:
         return self.people.get(connection.cookies.get("session", ""))
@@ -72,13 +76,13 @@ def test_a_stranger_gets_the_sign_in_page_and_nothing_else() -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/apps/x")
     asked = house.get("/apps/x?exchange=kraken&account_id=a%26b", accept="text/html")
     assert asked.headers["location"] == "/login?next=/apps/x%3Fexchange%3Dkraken%26account_id%3Da%2526b"
-    assert house.get("/apps/x").status_code == 401
-    assert house.post("/apps/x/api/set", origin=OURS).status_code == 401
+    assert house.get("/apps/x/").status_code == 401
+    assert house.post(SET, origin=OURS).status_code == 401
     assert house.get("/apps/x/manifest.json").json() == {}
 
 
 def test_the_kernel_is_told_who_is_there_and_never_sees_the_cookie() -> None:
-    answer = House().get("/apps/x", "b").json()
+    answer = House().get("/apps/x/", "b").json()
     assert answer["user"] == "bob"
     assert answer["meta"] == {"role": "operator", "csrf": "c2", "mode": "paper"}
     assert "cookie" not in answer["headers"]
@@ -95,24 +99,24 @@ def test_the_kernel_is_told_who_is_there_and_never_sees_the_cookie() -> None:
     ],
 )
 def test_what_changes_something_comes_from_our_own_pages_only(headers: dict[str, str]) -> None:
-    assert House().post("/apps/x/api/set", "b", **headers).status_code == 403
+    assert House().post(SET, "b", **headers).status_code == 403
 
 
 def test_origins_that_were_named_are_the_only_ones() -> None:
     house = House(("https://desk.example",))
-    assert house.post("/apps/x/api/set", "b", origin=OURS).status_code == 403
-    assert house.post("/apps/x/api/set", "b", origin="https://desk.example").status_code == 200
+    assert house.post(SET, "b", origin=OURS).status_code == 403
+    assert house.post(SET, "b", origin="https://desk.example").status_code == 200
 
 
 def test_nobody_acts_on_another_visitors_kernel() -> None:
     house = House()
-    assert house.post("/apps/x/api/set", "a", origin=OURS, marimo_session_id="s_1").status_code == 200
-    assert house.post("/apps/x/api/set", "b", origin=OURS, marimo_session_id="s_1").status_code == 403
+    assert house.post(SET, "a", origin=OURS, marimo_session_id="s_1").status_code == 200
+    assert house.post(SET, "b", origin=OURS, marimo_session_id="s_1").status_code == 403
     # An own id in the query does not hide another's in the header, nor the other way round.
-    assert house.post("/apps/x/api/set?session_id=s_2", "b", origin=OURS, marimo_session_id="s_1").status_code == 403
-    assert house.post("/apps/x/api/set?session_id=s_1", "b", origin=OURS, marimo_session_id="s_2").status_code == 403
-    assert house.get("/apps/x?session_id=s_1&session_id=s_2", "b").status_code == 403
-    assert house.get("/apps/x", "a", marimo_stable_session_id="s_1").status_code == 403
+    assert house.post(f"{SET}?session_id=s_2", "b", origin=OURS, marimo_session_id="s_1").status_code == 403
+    assert house.post(f"{SET}?session_id=s_1", "b", origin=OURS, marimo_session_id="s_2").status_code == 403
+    assert house.get("/apps/x/?session_id=s_1&session_id=s_2", "b").status_code == 403
+    assert house.get("/apps/x/", "a", marimo_stable_session_id="s_1").status_code == 403
     with pytest.raises(WebSocketDisconnect):
         open_socket(house, "/apps/x/ws?session_id=s_1", "b")
 
@@ -124,17 +128,45 @@ def open_socket(house: House, path: str, who: str, origin: str = OURS) -> str:
 
 def test_an_app_without_its_slash_keeps_the_account_that_was_asked_for() -> None:
     """HS-002: a redirect that loses the query would show another account."""
-    house = House(mounted=True)
+    house = House()
     answer = house.get("/apps/x?exchange=kraken&account_id=second", "a")
     assert (answer.status_code, answer.headers["location"]) == (307, "/apps/x/?exchange=kraken&account_id=second")
     assert house.get("/apps/x/?exchange=kraken", "a").status_code == 200
 
 
-def test_streams_that_open_a_session_by_themselves_are_closed() -> None:
+def test_what_no_page_of_an_app_asks_for_is_closed() -> None:
     house = House()
-    assert house.get("/apps/x/sse?session_id=s_9", "a").status_code == 403
+    asked = (
+        *("api/kernel/run", "api/kernel/run/", "/api/kernel/run", "API/kernel/run", "api/nothing", "", "ws"),
+        "api/kernel/set_ui_element_value/",
+    )
+    for path in asked:
+        assert house.post(f"/apps/x/{path}", "b", origin=OURS).status_code == 403, path
+    looked = (
+        "api/kernel/set_ui_element_value",
+        "api/status",
+        "auth/login",
+        "og/thumbnail",
+        "public/x.csv",
+        "ws",
+        "sse",
+    )
+    for path in looked:
+        assert house.get(f"/apps/x/{path}", "b").status_code == 403, path
+    sockets = ("/apps/x/ws_sync", "/apps/x/terminal/ws", "/apps/x/ws/")
+    for path in sockets:
+        with pytest.raises(WebSocketDisconnect):
+            open_socket(house, path, "a")
+    assert len(house.refusals) == len(asked + looked + sockets)
+    assert all(line.endswith(gate.CLOSED) for line in house.refusals)
+
+
+def test_what_the_apps_refuse_is_reported_too() -> None:
+    house = House()
+    assert house.get("/apps/x/refuses.txt", "a").status_code == 401
     with pytest.raises(WebSocketDisconnect):
-        open_socket(house, "/apps/x/ws_sync", "a")
+        open_socket(house, "/apps/x/ws?refuse", "a")
+    assert house.refusals == [f"/apps/x/{name}: the app itself refused that" for name in ("refuses.txt", "ws")]
 
 
 def test_sockets_need_our_origin_and_a_session() -> None:
@@ -176,12 +208,12 @@ def test_a_socket_goes_on_when_its_session_gets_a_new_id(monkeypatch: pytest.Mon
 
 def test_every_refusal_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
-    house.post("/apps/x/api/set", "a", origin=OURS, marimo_session_id="s_1")
+    house.post(SET, "a", origin=OURS, marimo_session_id="s_1")
     assert house.refusals == []
     asked = (
-        lambda: house.post("/apps/x/api/set", "b", origin=OURS, marimo_session_id="s_1"),
-        lambda: house.post("/apps/x/api/set", "b", origin="http://evil.example"),
-        lambda: house.post("/apps/x/api/set", origin=OURS),
+        lambda: house.post(SET, "b", origin=OURS, marimo_session_id="s_1"),
+        lambda: house.post(SET, "b", origin="http://evil.example"),
+        lambda: house.post(SET, origin=OURS),
         lambda: house.get("/apps/x/sse", "a"),
         lambda: open_socket(house, "/apps/x/ws?session_id=s_1", "b"),
         lambda: open_socket(house, "/apps/x/ws?session_id=s_2", "b", "http://evil.example"),
@@ -191,10 +223,9 @@ def test_every_refusal_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         with suppress(WebSocketDisconnect):
             ask()
     whose, page = "that is another visitor's page", gate.NOT_OUR_PAGE
-    path = "/apps/x/api/set"
     assert house.refusals == [
-        *(f"{path}: {whose}", f"{path}: {page}", f"{path}: sign in first"),
-        "/apps/x/sse: streams that open a kernel by themselves are closed",
+        *(f"{SET}: {whose}", f"{SET}: {page}", f"{SET}: sign in first"),
+        f"/apps/x/sse: {gate.CLOSED}",
         *(f"/apps/x/ws: {whose}", f"/apps/x/ws: {page}", "/apps/x/ws: sign in first"),
     ]
 
@@ -206,16 +237,16 @@ def test_who_has_as_many_pages_as_may_gets_a_page_that_says_so() -> None:
             headers = {"cookie": "session=a", "origin": OURS}
             wire = house.client.websocket_connect(f"/apps/x/ws?session_id=s_{number}", headers=headers)
             assert pages.enter_context(wire).receive_text() == "ana"
-        answer = house.get("/apps/x", "a", **PAGE)
+        answer = house.get("/apps/x/", "a", **PAGE)
         assert answer.status_code == 429
         assert "close one" in answer.text
         with pytest.raises(WebSocketDisconnect):
             open_socket(house, "/apps/x/ws?session_id=one_more", "a")
         assert len(house.refusals) == 2
         assert open_socket(house, "/apps/x/ws?session_id=s_0", "a") == "ana", "a page that comes back needs no room"
-        assert house.get("/apps/x", "b", **PAGE).status_code == 200
+        assert house.get("/apps/x/", "b", **PAGE).status_code == 200
         assert open_socket(house, "/apps/x/ws?session_id=b_0", "b") == "bob"
-        assert house.get("/apps/x", "a", accept="application/json").status_code == 200, "what open pages ask for"
+        assert house.get("/apps/x/", "a", accept="application/json").status_code == 200, "what open pages ask for"
 
 
 def test_a_page_counts_until_its_kernel_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
