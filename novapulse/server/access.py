@@ -11,7 +11,7 @@ Invariants:
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
@@ -226,3 +226,14 @@ def needs(action: str) -> Any:
 
 Reader = Annotated[Caller, Depends(Needs("read"))]
 """A caller that may look."""
+
+Once = Annotated[
+    str,
+    Header(
+        alias="idempotency-key",
+        min_length=8,
+        max_length=200,
+        description="Names this wish: sent again under it, it acts once, and the answer is the same row of the audit.",
+    ),
+]
+"""What everything that changes something is named by, but for what begins, confirms and ends sessions."""

@@ -184,6 +184,9 @@ REFUSED = {
     "another method": Refused(405, ("request", "refused"), method="PUT"),
     "a look at what acts": Refused(405, ("request", "refused"), method="GET", more={}),
     "what is not there": Refused(404, ("request", "refused"), f"{API}/control"),
+    "a key without a name for the wish": Refused(
+        422, ("make_key", "refused"), f"{API}/keys", more={"json": {"label": "x", "scopes": ["read"]}}, key=""
+    ),
     "a person of no role": Refused(422, ("add_person", "refused"), f"{API}/people", role=Role.ADMIN),
     "people, of an operator": Refused(
         403, ("add_person", "denied"), f"{API}/people", more={"json": {"name": "eve", "role": "admin"}}
@@ -271,9 +274,22 @@ def test_keys_come_from_people_and_end_with_them(house: House) -> None:
     assert again.json()["audit_id"] == made.json()["audit_id"]
     script = Visitor(house.client, {"authorization": f"Bearer {made.json()['key']}"})
     assert script.get(f"{API}/session").json()["scopes"] == ["control", "read"]
-    assert ana.post(f"{API}/keys", json={"label": "x", "scopes": ["admin"]}).status_code == 409
+    admins = ana.post(f"{API}/keys", json={"label": "x", "scopes": ["admin"]}, headers=keyed("key 00002"))
+    assert admins.status_code == 409
     house.plane.people.disable(SHELL, "ana")
     assert script.get(f"{API}/session").status_code == 401
+
+
+def test_no_key_is_made_and_nobody_added_without_a_name_for_the_wish(house: House) -> None:
+    """A bug: `POST /keys` that came twice made two keys that both worked."""
+    root = house.browser(Role.ADMIN, stepped_up=True)
+    for path, body in (("keys", {"label": "x", "scopes": ["read"]}), ("people", {"name": "eve", "role": "viewer"})):
+        for headers in ({}, keyed(""), keyed("short")):
+            answer = root.post(f"{API}/{path}", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (422, "invalid")
+            assert "idempotency-key" in answer.json()["text"]
+    assert house.plane.keys.of() == []
+    assert house.plane.people.get("eve") is None
 
 
 def test_what_ends_a_session_is_told_with_its_row_and_acts_once_under_its_key(house: House) -> None:

@@ -168,7 +168,7 @@ class Walk:
     def ask(self, who: str, route: str, status: int, error: str | None = None, **named: str) -> Any:
         method, _, path = route.partition(" ")
         path = re.sub(r"{(\w+)}", lambda found: named.get(found[1], "nothing"), path)
-        more = MORE.get(route, {})
+        more = MORE.get(route, {}) | ({} if method == "GET" else {"headers": {"idempotency-key": f"{who} {route}"}})
         answer = self.people[who].ask(method, API + path, **more)
         if answer.status_code != status or (error and answer.json()["error"] != error):
             told = f"{who}: {method} {path}: {answer.status_code}, not {status} {error}: {answer.text[:200]}"

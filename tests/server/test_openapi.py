@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import schemathesis
 from schemathesis.checks import CheckFunction
 
 from novapulse.control.limits import Limit
+from novapulse.control.roles import Role, Scope
 from novapulse.server import access
 from novapulse.server.parts import API
 from novapulse.server.routes import control
-from tests.server.conftest import ACCOUNTS, House, Visitor, bodies, copied
+from tests.server.conftest import ACCOUNTS, PASSWORD, SHELL, House, Visitor, bodies, copied
 
 MANY = Limit("reads of a test", 10**9, 10**9)
 
@@ -44,7 +46,13 @@ CHECKS: list[CheckFunction] = [
 
 LONG = ("/chart/backtest", "/ledger/proof")
 """What takes long is asked elsewhere, once."""
-CASES = 6
+calm = hypothesis.settings(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 
 
 def operations_of(house: House) -> list[Any]:
@@ -63,19 +71,98 @@ def test_every_answer_is_as_the_document_says(fuzzed: tuple[House, Visitor]) -> 
         seen[answer.status_code] += 1
         case.validate_response(answer, checks=CHECKS, headers=script.headers)
 
-    calm = hypothesis.settings(
-        max_examples=CASES,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
     operations = operations_of(house)
     for operation in operations:
         if not operation.path.endswith(LONG):
             calm(hypothesis.given(case=operation.as_strategy())(ask))()
     assert len(operations) > 50
     assert {200, 403, 404, 422} <= set(seen), seen
+
+
+WITHOUT_KEY = {
+    *("POST /session", "DELETE /session", "POST /session/welcome", "POST /session/step-up", "POST /session/password"),
+}
+"""What is never the same again, so that no key names it; each begins, renews or ends the session it comes with."""
+
+
+@dataclass
+class Admin:
+    """An admin who has just given the password, and names every wish; what was done is kept by route."""
+
+    house: House
+    who: Visitor
+    statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def call(self, case: Any) -> Any:
+        """Send what was made up, and hold the answer against the document."""
+        route = spelled(case.operation)
+        number = sum(self.statuses[route].values())
+        headers = {**self.who.headers, "x-csrf": self.who.csrf, "idempotency-key": f"{route} {number}"}
+        if "wait" in (case.query or {}):
+            case.query["wait"] = 0
+        case.headers = {}
+        answer = case.call(headers=headers)
+        self.statuses[route][answer.status_code] += 1
+        case.validate_response(answer, checks=CHECKS, headers=headers)
+        assert answer.status_code < 500, (route, answer.text)
+        if "set-cookie" in answer.headers:
+            self.who.headers["cookie"] = answer.headers["set-cookie"][0].partition(";")[0]
+            self.who.csrf = answer.json().get("csrf", "")
+        return answer
+
+
+def spelled(operation: Any) -> str:
+    return f"{operation.method.upper()} {operation.path.removeprefix(API)}"
+
+
+def right(house: House) -> dict[str, tuple[dict[str, str], Any]]:
+    """Of every route that changes something what its path and body have to be, so that it does."""
+    plane = house.plane
+    other = house.browser(Role.VIEWER, "other")
+    (handle,) = (one.handle for one in plane.sessions.of("other"))
+    key = str(plane.keys.make(SHELL, "to be revoked", [Scope.READ], person="other").result)
+    eve, name = {"name": "eve"}, {"name": "other"}
+    assert other.get(f"{API}/session").status_code == 200
+    return {
+        "POST /people": ({}, {"name": "eve", "role": "viewer"}),
+        "POST /people/{name}/link": (eve, None),
+        "PUT /people/{name}/role": (eve, {"role": "operator"}),
+        "POST /people/{name}/disable": (eve, None),
+        "POST /people/{name}/enable": (eve, None),
+        "POST /keys": ({}, {"label": "x", "scopes": ["read"], "days": 1}),
+        "DELETE /keys/{prefix}": ({"prefix": key.split("_")[1]}, None),
+        "DELETE /sessions/{handle}": ({"handle": handle}, None),
+        "POST /control/{verb}": ({"verb": "kill"}, {"all": True}),
+        "POST /session/step-up": ({}, {"password": PASSWORD}),
+        "POST /session/password": ({}, {"old": PASSWORD, "new": "a green kettle in november"}),
+        "DELETE /session": ({}, None),
+        "POST /session": ({}, {"name": name["name"], "password": PASSWORD}),
+        "POST /session/welcome": (
+            {},
+            {"token": str(plane.people.make_link(SHELL, "other").result), "password": "a blue kettle in december"},
+        ),
+    }
+
+
+def test_whatever_changes_something_does_it_as_the_document_says(fuzzed: tuple[House, Visitor]) -> None:
+    house, _ = fuzzed
+    admin = Admin(house, house.browser(Role.ADMIN, stepped_up=True))
+    acting = {spelled(one): one for one in operations_of(house) if one.method.upper() != "GET"}
+    asked = right(house)
+    assert set(asked) == set(acting)
+
+    def ask(case: Any) -> None:
+        admin.call(case)
+
+    for route, (path, body) in asked.items():
+        operation = acting[route]
+        if route not in WITHOUT_KEY:
+            calm(hypothesis.given(case=operation.as_strategy())(ask))()
+        more = {} if body is None else {"body": body, "media_type": "application/json"}
+        answer = admin.call(operation.Case(path_parameters=path, **more))
+        assert 200 <= answer.status_code < 300, (route, answer.text)
+    reached = {route for route, statuses in admin.statuses.items() if any(200 <= status < 300 for status in statuses)}
+    assert reached == set(acting)
 
 
 def test_what_there_is_of_an_account_is_as_the_document_says(fuzzed: tuple[House, Visitor]) -> None:
@@ -108,3 +195,15 @@ def test_it_describes_every_answer(fuzzed: tuple[House, Visitor]) -> None:
     assert {"seq", "price", "fee"} <= set(fill["properties"])
     assert len(json.dumps(document)) < 400_000
     assert f"{API}/accounts/{{exchange}}/{{account_id}}/fills" in document["paths"]
+
+
+def test_everything_that_changes_something_has_to_be_named(fuzzed: tuple[House, Visitor]) -> None:
+    document = fuzzed[0].nobody().get("/api/openapi.json").json()
+    named, unnamed = set(), set()
+    for path, methods in document["paths"].items():
+        for method in set(methods) - {"get"}:
+            headers = {one["name"]: one["required"] for one in methods[method].get("parameters", ())}
+            found = named if headers.get("idempotency-key") else unnamed
+            found.add(f"{method.upper()} {path.removeprefix(API)}")
+    assert unnamed == WITHOUT_KEY
+    assert len(named) == 9

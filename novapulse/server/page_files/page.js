@@ -5,8 +5,17 @@ const api = "/api/v1";
 const at = (id) => document.getElementById(id);
 let csrf = "";
 
+// A wish that nobody has answered keeps its key: sent again, it acts once.
+const unanswered = new Map();
+const isWish = (method, path) => method !== "GET" && /^\/(people|keys|sessions)\b/.test(path);
+
 async function ask(method, path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRF": csrf };
+  const wish = JSON.stringify([method, path, body]);
+  if (isWish(method, path)) {
+    if (!unanswered.has(wish)) unanswered.set(wish, crypto.randomUUID());
+    headers["Idempotency-Key"] = unanswered.get(wish);
+  }
   let answer;
   try {
     answer = await fetch(api + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -14,6 +23,7 @@ async function ask(method, path, body) {
     throw new Error("the server does not answer");
   }
   const said = answer.status === 204 ? {} : await answer.json();
+  if (answer.status < 500) unanswered.delete(wish);
   if (!answer.ok) throw new Error(said.text || "that did not work");
   return said;
 }
@@ -145,7 +155,7 @@ if (at("sessions")) {
   on("make-key", async (said, form) => {
     const scopes = new FormData(form).getAll("scope");
     const made = await ask("POST", "/keys", { label: said.label, scopes, days: Number(said.days) });
-    at("new-key").textContent = made.key;
+    at("new-key").textContent = made.key ?? "It was made before, and a key is told once: revoke it, and make another.";
     form.reset();
     await fill();
   });

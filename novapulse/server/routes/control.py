@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
@@ -16,7 +16,7 @@ from novapulse.control.limits import Limit
 from novapulse.control.proof import Proof
 from novapulse.control.router import Receipt, Result
 from novapulse.core.instruments import AccountKey
-from novapulse.server.access import Caller, NeedsItsVerb, Reader, TooOftenError
+from novapulse.server.access import Caller, NeedsItsVerb, Once, Reader, TooOftenError
 from novapulse.server.lanes import COMMANDS, FLAT_PROOFS, BusyError
 from novapulse.server.parts import API
 
@@ -50,7 +50,6 @@ _LOOK_EVERY_S = 0.05
 _PROVE_EVERY_S = 0.25
 
 Wait = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="How long to wait for it, s.")]
-Key = Annotated[str, Header(min_length=8, max_length=200, description="Names this command; again, it acts once.")]
 
 
 LimitName = Annotated[str, Field(pattern="^[a-z_]+$", max_length=64)]
@@ -151,7 +150,7 @@ async def submit(
     verb: Verb,
     command: Command,
     caller: Annotated[Caller, Depends(NeedsItsVerb())],
-    idempotency_key: Key,
+    once: Once,
     wait: Wait = 0.0,
 ) -> Submitted:
     """Write a command and return its row in the audit, and what became of it so far.
@@ -159,7 +158,7 @@ async def submit(
     `done` says that every account has answered, `ok` that every one did it. The same `Idempotency-Key` again is the
     same command, and acts once.
     """
-    receipt = await COMMANDS.run(_submitted, caller, verb, command, idempotency_key)
+    receipt = await COMMANDS.run(_submitted, caller, verb, command, once)
     found = await _result_after(caller, receipt.command_id, wait)
     return Submitted(audit_id=receipt.audit_id, repeated=receipt.repeated, **_told(found))
 

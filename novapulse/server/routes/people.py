@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ from novapulse.control.acts import Done
 from novapulse.control.people import LINK_PATH
 from novapulse.control.roles import Role, Scope
 from novapulse.server import answers
-from novapulse.server.access import Caller, Needs
+from novapulse.server.access import Caller, Needs, Once
 from novapulse.server.answers import Format, many
 
 router = APIRouter(tags=["people"])
@@ -117,9 +117,6 @@ def _only(action: str) -> Any:
     return Depends(Needs(action))
 
 
-Once = Annotated[
-    str, Header(alias="idempotency-key", max_length=200, description="Names this wish; again, it acts once.")
-]
 Name = Annotated[str, Path(max_length=64)]
 
 
@@ -139,33 +136,33 @@ def people(caller: Annotated[Caller, _only("read_people")]) -> list[Person]:
 
 
 @router.post("/people", status_code=201)
-def add(said: NewPerson, caller: Annotated[Caller, _only("add_person")], once: Once = "") -> WithLink:
+def add(said: NewPerson, caller: Annotated[Caller, _only("add_person")], once: Once) -> WithLink:
     """Add somebody; the answer has a one-time link by which they choose a password."""
     people_ = caller.parts.plane.people
     return _with_link(people_.add(caller.principal, said.name, said.role, key=once, source=caller.address))
 
 
 @router.post("/people/{name}/link", status_code=201)
-def link(name: Name, caller: Annotated[Caller, _only("make_link")], once: Once = "") -> WithLink:
+def link(name: Name, caller: Annotated[Caller, _only("make_link")], once: Once) -> WithLink:
     """Make a new one-time link for somebody; earlier ones stop working."""
     return _with_link(caller.parts.plane.people.make_link(caller.principal, name, key=once, source=caller.address))
 
 
 @router.put("/people/{name}/role")
-def role(name: Name, said: NewRole, caller: Annotated[Caller, _only("change_role")], once: Once = "") -> Acted:
+def role(name: Name, said: NewRole, caller: Annotated[Caller, _only("change_role")], once: Once) -> Acted:
     """Give somebody another role; their sessions and keys end."""
     people_ = caller.parts.plane.people
     return _acted(people_.change_role(caller.principal, name, said.role, key=once, source=caller.address))
 
 
 @router.post("/people/{name}/disable")
-def disable(name: Name, caller: Annotated[Caller, _only("disable_person")], once: Once = "") -> Acted:
+def disable(name: Name, caller: Annotated[Caller, _only("disable_person")], once: Once) -> Acted:
     """Let somebody in no more, from now on."""
     return _acted(caller.parts.plane.people.disable(caller.principal, name, key=once, source=caller.address))
 
 
 @router.post("/people/{name}/enable")
-def enable(name: Name, caller: Annotated[Caller, _only("enable_person")], once: Once = "") -> Acted:
+def enable(name: Name, caller: Annotated[Caller, _only("enable_person")], once: Once) -> Acted:
     """Let somebody in again."""
     return _acted(caller.parts.plane.people.enable(caller.principal, name, key=once, source=caller.address))
 
@@ -177,7 +174,7 @@ def keys(caller: Annotated[Caller, _only("read")]) -> list[Key]:
 
 
 @router.post("/keys", status_code=201)
-def make_key(said: NewKey, caller: Annotated[Caller, _only("make_key")], once: Once = "") -> WithKey:
+def make_key(said: NewKey, caller: Annotated[Caller, _only("make_key")], once: Once) -> WithKey:
     """Make a key of one's own; it is told this once."""
     make = caller.parts.plane.keys.make
     done = make(caller.principal, said.label, said.scopes, said.days, key=once, source=caller.address)
@@ -185,7 +182,7 @@ def make_key(said: NewKey, caller: Annotated[Caller, _only("make_key")], once: O
 
 
 @router.delete("/keys/{prefix}")
-def revoke_key(prefix: Name, caller: Annotated[Caller, _only("revoke_key")], once: Once = "") -> Acted:
+def revoke_key(prefix: Name, caller: Annotated[Caller, _only("revoke_key")], once: Once) -> Acted:
     """Let a key work no more: one's own, or as an admin anybody's."""
     return _acted(caller.parts.plane.keys.revoke(caller.principal, prefix, key=once, source=caller.address))
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.roles import Denied
 from novapulse.control.sessions import Started
-from novapulse.server.access import Caller, Needs, recognise
+from novapulse.server.access import Caller, Needs, Once, recognise
 from novapulse.server.gate import NOT_OUR_PAGE, same_origin
 from novapulse.server.lanes import SIGN_INS
 from novapulse.server.parts import Parts
-from novapulse.server.routes.people import Acted, Once
+from novapulse.server.routes.people import Acted
 
 router = APIRouter(tags=["session"])
 
@@ -184,7 +184,7 @@ def sessions(caller: Annotated[Caller, Depends(Needs("read"))]) -> list[OwnSessi
 def end_session(
     handle: Annotated[str, Path(max_length=64)],
     caller: Annotated[Caller, Depends(Needs("end_session"))],
-    once: Once = "",
+    once: Once,
 ) -> Acted:
     """End a session: one's own, or as an admin anybody's."""
     done = caller.parts.plane.sessions.end(caller.principal, handle, key=once, source=caller.address)
