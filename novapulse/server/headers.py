@@ -1,8 +1,9 @@
 """Security headers of every answer, and the nonce by which a page's own scripts are told from planted ones.
 
 Invariants:
-- every answer has a content security policy; scripts run by nonce or from this server, never from text in the page;
-- our own pages allow nothing that they do not need; marimo's pages need inline styles, and only they get them;
+- every answer has a content security policy; scripts never run from text in the page;
+- our own pages run what carries the nonce of the answer and nothing else, and so with styles; marimo's pages also load
+  scripts from this server and need inline styles, and only they get them;
 - what is not a named asset is never kept by a browser or a proxy;
 - no other site may read an answer, whatever an application allows.
 """
@@ -38,7 +39,7 @@ _SCRIPT = b'<script data-marimo="true"'
 
 def page_policy(nonce: str) -> str:
     """Return the policy of our own pages."""
-    own = ("default-src 'none'", f"script-src 'self' 'nonce-{nonce}'", "style-src 'self'", "base-uri 'none'")
+    own = ("default-src 'none'", f"script-src 'nonce-{nonce}'", f"style-src 'nonce-{nonce}'", "base-uri 'none'")
     return "; ".join((*own, *_COMMON))
 
 

@@ -1,6 +1,6 @@
 """Our own pages: signing in, one-time links, and one's account.
 
-They are files, with the name of the house filled in; what they show comes by the REST.
+They are files, with the name of the house and the nonce of the answer filled in; what they show comes by the REST.
 """
 
 from importlib.resources import files
@@ -14,6 +14,7 @@ from novapulse import brand
 from novapulse.control.people import LINK_PATH
 from novapulse.server.access import visitor_of
 from novapulse.server.errors import NotFoundError
+from novapulse.server.headers import nonce_of
 from novapulse.server.parts import APPS
 
 router = APIRouter(include_in_schema=False)
@@ -49,15 +50,15 @@ def icon() -> Response:
 
 
 @router.get("/login")
-def login() -> Response:
+def login(request: Request) -> Response:
     """Show where one signs in."""
-    return _page("login")
+    return _page("login", request)
 
 
 @router.get(LINK_PATH)
-def welcome() -> Response:
+def welcome(request: Request) -> Response:
     """Show where one chooses a password by a link; the token stands behind the `#` and does not get here."""
-    return _page("welcome")
+    return _page("welcome", request)
 
 
 @router.get("/account")
@@ -65,7 +66,7 @@ async def account(request: Request) -> Response:
     """Show one's sessions, keys and password."""
     if await run_in_threadpool(visitor_of, request) is None:
         return RedirectResponse("/login?next=/account", 303)
-    return _page("account")
+    return _page("account", request)
 
 
 @router.get("/confirm")
@@ -73,7 +74,7 @@ async def confirm(request: Request) -> Response:
     """Take the password once more, and nothing else; the page it was wanted on comes as `next`."""
     if await run_in_threadpool(visitor_of, request) is None:
         return RedirectResponse(f"/login?next={quote(request.query_params.get('next', ''), safe='/')}", 303)
-    return _page("confirm")
+    return _page("confirm", request)
 
 
 @router.get("/static/{name}")
@@ -88,6 +89,16 @@ def static(name: str) -> Response:
     return Response(found.read_bytes(), media_type=kind)
 
 
-def _page(name: str) -> Response:
+def page_text(name: str, nonce: str) -> str:
+    """Return one of our pages; its script and its style carry a nonce, and nothing else that it might hold is run.
+
+    Args:
+        name: Of the page, such as `login`.
+        nonce: Of the policy that goes with it.
+    """
     text = (_FOLDER / f"{name}.html").read_text(encoding="utf-8")
-    return HTMLResponse(text.replace("{{ name }}", brand.NAME))
+    return text.replace("{{ name }}", brand.NAME).replace("{{ nonce }}", nonce)
+
+
+def _page(name: str, request: Request) -> Response:
+    return HTMLResponse(page_text(name, nonce_of(request.scope)))

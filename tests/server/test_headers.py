@@ -1,12 +1,15 @@
 import re
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from novapulse.control.roles import Role
 from novapulse.server.headers import SecurityHeaders, nonce_of
+from tests.server.conftest import House
 
 SCRIPTS = '<script data-marimo="true">a()</script><script data-marimo="true">b()</script>'
 MARIMO = f'<html><link href="./assets/a-1.css">{SCRIPTS}</html>'
@@ -49,6 +52,22 @@ def test_our_own_pages_allow_no_inline_style_and_nothing_by_default() -> None:
     assert f"'nonce-{answer.json()['nonce']}'" in policy
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/login", "/welcome", "/account", "/confirm"])
+def test_scripts_and_styles_of_our_own_pages_run_by_the_nonce_of_their_answer_alone(house: House, path: str) -> None:
+    answers = [house.browser(Role.VIEWER, "ana").get(path) for _ in range(2)]
+    nonces = set()
+    for answer in answers:
+        policy = dict(one.split(" ", 1) for one in answer.headers["content-security-policy"].split("; "))
+        (nonce,) = re.findall(r"'nonce-([^']{20,})'", policy["script-src"])
+        assert policy["script-src"] == policy["style-src"] == f"'nonce-{nonce}'"
+        loaded = re.findall(r"<(?:script|style|link rel=\"stylesheet\")[^>]*>", answer.text)
+        assert len(loaded) == 2
+        assert all(f'nonce="{nonce}"' in one for one in loaded)
+        assert not re.search(r" style=| on[a-z]+=|javascript:|{{", answer.text)
+        nonces.add(nonce)
+    assert len(nonces) == 2
 
 
 def test_only_named_assets_are_kept_by_a_browser() -> None:

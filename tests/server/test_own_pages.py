@@ -9,11 +9,13 @@ import pytest
 
 from novapulse import brand
 from novapulse.server import pages
+from novapulse.server.headers import page_policy
 from tests.browser import chromium
 
 __all__ = ["chromium"]
 
 OURS = "https://desk.example"
+NONCE = "n" * 22
 FILES = Path(pages.__file__).parent / "page_files"
 ME = {"name": "ana", "role": "operator", "csrf": "c", "scopes": ["read", "control"], "step_up_until_ns": 0}
 
@@ -25,7 +27,11 @@ class Desk:
         self.context = browser.new_context()
         self.context.route("**/*", self._answer)
         self.page = self.context.new_page()
+        self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
         self.sent: list[tuple[str, str, Any]] = []
+        self.names: list[tuple[str, str]] = []
+        self.silent = False
+        self.complaints: list[str] = []
 
     def _answer(self, route: Any) -> None:
         path = route.request.url.partition("?")[0].removeprefix(OURS)
@@ -34,10 +40,16 @@ class Desk:
         elif path.startswith("/static/"):
             route.fulfill(path=FILES / path.removeprefix("/static/"))
         elif path in ("/login", "/account", "/confirm"):
-            route.fulfill(path=FILES / f"{path[1:]}.html", content_type="text/html")
+            headers = {"content-security-policy": page_policy(NONCE)}
+            route.fulfill(body=pages.page_text(path[1:], NONCE), content_type="text/html", headers=headers)
         elif path.startswith("/api/v1/"):
             said = route.request.post_data
             self.sent.append((route.request.method, path.removeprefix("/api/v1"), said and json.loads(said)))
+            if name := route.request.headers.get("idempotency-key"):
+                self.names.append((path.removeprefix("/api/v1"), name))
+            if self.silent and route.request.method != "GET":
+                route.abort()
+                return
             lists = path.endswith(("/sessions", "/keys")) and route.request.method == "GET"
             route.fulfill(json=[] if lists else {**ME, "key": "np_made"})
         else:
@@ -57,6 +69,7 @@ class Desk:
 def desk(chromium: Any) -> Iterator[Desk]:
     found = Desk(chromium)
     yield found
+    assert found.complaints == []
     found.context.close()
 
 
@@ -142,7 +155,7 @@ def test_having_confirmed_leads_back_to_where_one_came_from(desk: Desk) -> None:
     page.wait_for_selector("#back[data-asked]")
     page.fill("#step-password", "violet kettle seven")
     page.click("#step-up button")
-    page.wait_for_function("document.activeElement === document.getElementById('back')")
+    page.wait_for_selector("#back:focus")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{OURS}/apps/desk/?account_id=main")
 
@@ -166,3 +179,24 @@ def test_a_key_is_made_for_what_was_ticked_of_what_one_may(desk: Desk) -> None:
     page.click("#make-key button")
     page.wait_for_selector("#new-key:not(:empty)")
     assert ("POST", "/keys", {"label": "a script", "scopes": ["read", "control"], "days": 7}) in desk.sent
+    page.fill("#key-label", "another")
+    desk.silent = True
+    page.click("#make-key button")
+    page.get_by_text("the server does not answer").wait_for()
+    desk.silent = False
+    page.click("#make-key button")
+    page.wait_for_selector("#key-label:invalid")
+    first, unheard, again = (name for path, name in desk.names if path == "/keys")
+    assert first != unheard == again, "what was not answered is the same wish when it is sent again"
+    desk.complaints = [one for one in desk.complaints if "net::ERR_FAILED" not in one]
+
+
+def test_what_is_planted_in_a_page_of_ours_does_not_run(desk: Desk) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/login")
+    assert page.evaluate("document.styleSheets[0].cssRules.length") > 5
+    planted = "document.body.append(Object.assign(document.createElement('script'), {src: '/static/page.js?planted'}))"
+    page.evaluate(planted)
+    page.wait_for_timeout(200)
+    assert len(desk.complaints) == 1
+    assert "Content Security Policy" in desk.complaints.pop()
