@@ -1,7 +1,8 @@
 """The way in: name and password, a one-time link, and the password once more before what is dangerous.
 
 Invariants:
-- an unknown name, a disabled person and a wrong password cost the same work and are answered with the same words;
+- an unknown name, a disabled person and a wrong password cost the same work and are answered with the same words, also
+  while passwords are kept at more than one cost;
 - attempts are counted by name and by address, for all processes together: after five in a quarter of an hour one more
   every three minutes. It is a back-off and no lock: the name's own count does not touch an address from which that
   person came in within the last month, so that nobody shuts anybody else out;
@@ -61,7 +62,7 @@ class Entrance:
         """
         name = people.spelled(name)
         person, hashed = self._attempt("sign_in", name, address)
-        right = self._hasher.matches(hashed, password)
+        right = self._hasher.matches(hashed, password, self._kept())
         fresh = self._hasher.hash(password) if right and hashed and self._hasher.is_outdated(hashed) else hashed
         now_ns = self._acts.clock()
         with self._acts.storage.writing() as database:
@@ -182,6 +183,14 @@ class Entrance:
         if session is None:
             raise NotLetInError("the session has ended: sign in again")
         return session
+
+    def _kept(self) -> list[str]:
+        """Every hash that somebody could come in with."""
+        with self._acts.storage.reading() as database:
+            rows = database.execute(
+                "SELECT password_hash FROM person WHERE password_hash IS NOT NULL AND disabled_ns IS NULL"
+            )
+            return [row[0] for row in rows]
 
     def _attempt(self, action: str, name: str, address: str) -> tuple[Person | None, str | None]:
         """Count an attempt; the person and the hash to compare with, both None where nobody can come in so."""

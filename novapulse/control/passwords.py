@@ -8,10 +8,11 @@ Invariants:
 
 import base64
 import itertools
+import re
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ _WORK_MIN = 2 * _KIB_MIN
 _AT_ONCE = threading.BoundedSemaphore(2)
 _PATIENCE_S = 10.0
 _DISTINCT_MIN = 5
+_HASH = re.compile(r"\$argon2id\$v=19\$(m=\d+,t=\d+,p=\d+)\$")
 
 # What is tried first everywhere, as far as it is long enough to be chosen at all.
 _WELL_KNOWN = frozenset(
@@ -80,9 +82,10 @@ class Cost:
                 f"argon2 with {self.memory_kib} KiB x {self.passes} is below the floor: {_KIB_MIN} KiB x 2"
             )
 
-
-SMALL = Cost(_KIB_MIN, 2, 1)
-"""For a machine with little memory, such as a Pi."""
+    @property
+    def parameters(self) -> str:
+        """As a hash says it."""
+        return f"m={self.memory_kib},t={self.passes},p={self.lanes}"
 
 
 class Hasher:
@@ -101,8 +104,16 @@ class Hasher:
         with _turn():
             return _library(self.cost).hash(_spelled(password))
 
-    def matches(self, hashed: str | None, password: str) -> bool:
-        """Return whether a password is the one of a hash; without a hash it is not, after the same work.
+    def matches(self, hashed: str | None, password: str, kept: Iterable[str] = ()) -> bool:
+        """Return whether a password is the one of a hash, after work that is the same whatever the hash is.
+
+        It is worked out once at each cost at which a hash is kept, against one that fits nothing but where the hash
+        itself has that cost: neither a name that nobody has nor one whose hash is older is told by the time.
+
+        Args:
+            hashed: The hash; None for one that nothing fits.
+            password: As it was typed.
+            kept: Every hash that might have been compared instead.
 
         Raises:
             BusyError: Too many are checked.
@@ -111,22 +122,19 @@ class Hasher:
         library = _library(self.cost)
         from argon2.exceptions import VerificationError
 
+        own = _parameters(hashed or "")
+        costs = {_parameters(one) for one in kept} | {own}
+        right = False
         with _turn():
-            try:
-                return library.verify(hashed or self.decoy, _spelled(password)) and hashed is not None
-            except VerificationError:
-                return False
+            for cost in sorted(costs - {""} or {self.cost.parameters}):
+                against = hashed if hashed and cost == own else _decoy(cost)
+                with suppress(VerificationError):
+                    right = (library.verify(against, _spelled(password)) and against is hashed) or right
+        return right
 
     def is_outdated(self, hashed: str) -> bool:
         """Return whether a hash was made at another cost."""
         return _library(self.cost).check_needs_rehash(hashed)
-
-    @property
-    def decoy(self) -> str:
-        """A hash that no password has, of this cost: checking against it takes as long as against a real one."""
-        salt, digest = (base64.b64encode(bytes(size)).decode().rstrip("=") for size in (16, 32))
-        cost = self.cost
-        return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt}${digest}"
 
 
 def check_strength(password: str, name: str) -> None:
@@ -165,6 +173,18 @@ def _spelled(password: str) -> str:
     """The same characters, however a keyboard composed them; half a character becomes a mark."""
     whole = password.encode("utf-8", "replace").decode()
     return unicodedata.normalize("NFKC", whole[: 4 * CHARACTERS_MAX])
+
+
+def _parameters(hashed: str) -> str:
+    """What a hash cost, as it says itself; empty for what is none of ours."""
+    found = _HASH.match(hashed)
+    return found[1] if found else ""
+
+
+def _decoy(parameters: str) -> str:
+    """A hash of a cost that no password has: checking against it takes as long as against a real one."""
+    salt, digest = (base64.b64encode(bytes(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19${parameters}${salt}${digest}"
 
 
 def _library(cost: Cost) -> "PasswordHasher":

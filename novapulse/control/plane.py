@@ -8,7 +8,7 @@ from novapulse.control.acts import Acts
 from novapulse.control.entrance import Entrance
 from novapulse.control.keys import Keys
 from novapulse.control.limits import Allowances
-from novapulse.control.passwords import Cost, Hasher
+from novapulse.control.passwords import Hasher
 from novapulse.control.people import People
 from novapulse.control.router import Router
 from novapulse.control.sessions import Sessions
@@ -37,14 +37,13 @@ class ControlPlane:
         self,
         home: Path,
         *,
-        cost: Cost | None = None,
         hasher: Hasher | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.home = home
         self.storage = Storage(home / FILE)
         self.acts = Acts(self.storage, clock)
-        hasher = hasher or Hasher(cost)
+        hasher = hasher or Hasher()
         self.people = People(self.acts, hasher)
         self.entrance = Entrance(self.acts, hasher)
         self.sessions = Sessions(self.acts)

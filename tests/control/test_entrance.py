@@ -1,12 +1,16 @@
 """The way in: the same work and words for whoever is wrong, a back-off that locks nobody out, links that work once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
+from novapulse.control import passwords
 from novapulse.control.entrance import NotLetInError
-from novapulse.control.passwords import Hasher
+from novapulse.control.passwords import Cost, Hasher
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Principal, Role
 from novapulse.control.sessions import Started
@@ -46,6 +50,61 @@ def test_whoever_is_wrong_costs_the_same_and_hears_the_same(
         costs.add(tuple(hasher.made))
     assert costs == {("verify",)}
     assert words == {"name or password is wrong"}
+
+
+@dataclass
+class Argon2:
+    """Stands in for the library under the real `Hasher`: it keeps passwords as they are, and what a real one costs."""
+
+    parameters: str
+    made: list[tuple[str, str]]
+
+    def hash(self, password: str) -> str:
+        self.made.append(("hash", self.parameters))
+        return f"$argon2id$v=19${self.parameters}${password}"
+
+    def verify(self, hashed: str, password: str) -> bool:
+        _, _, _, parameters, *kept = hashed.split("$")
+        self.made.append(("verify", parameters))
+        if kept != [password]:
+            raise VerifyMismatchError
+        return True
+
+    def check_needs_rehash(self, hashed: str) -> bool:
+        return f"${self.parameters}$" not in hashed
+
+
+OLD, NEW = Cost(65_536, 3, 4), Cost()
+
+
+def test_neither_a_name_that_nobody_has_nor_an_older_hash_is_told_by_the_work(
+    tmp_path: Path, clock: Clock, shell: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: after a change of cost, names that nobody has were answered at once, and others three times as late."""
+    made: list[tuple[str, str]] = []
+    monkeypatch.setattr(passwords, "_library", lambda cost: Argon2(cost.parameters, made))
+    older = ControlPlane(tmp_path / "home", hasher=Hasher(OLD), clock=clock)
+    older.people.add(shell, "ann", Role.ADMIN, password=PASSWORD)
+    plane = ControlPlane(tmp_path / "home", hasher=Hasher(NEW), clock=clock)
+    plane.people.add(shell, "bob", Role.ADMIN, password=PASSWORD)
+    plane.people.add(shell, "gone", Role.ADMIN, password=PASSWORD)
+    plane.people.disable(shell, "gone")
+    plane.people.add(shell, "invited", Role.VIEWER)
+    names = ("ann", "bob", "gone", "invited", "nobody", "", "\ud800")
+    addresses = (f"192.0.2.{number}" for number in range(250))
+
+    def work_of(name: str, password: str = "a wrong one") -> tuple[tuple[str, str], ...]:
+        made.clear()
+        refusal(plane, name, password, address=next(addresses))
+        return tuple(made)
+
+    both = tuple(("verify", cost.parameters) for cost in (NEW, OLD))
+    assert {work_of(name) for name in names} == {both}
+    assert work_of("ann", "") == work_of("gone", PASSWORD) == both
+    made.clear()
+    plane.entrance.sign_in("ann", PASSWORD, address=HOME_ADDRESS)
+    assert made == [*both, ("hash", NEW.parameters)]
+    assert {work_of(name) for name in names} == {(("verify", NEW.parameters),)}, "the older one is gone"
 
 
 def test_a_name_that_nobody_has_is_not_written_down(plane: ControlPlane, add: Add) -> None:
@@ -139,7 +198,7 @@ def test_a_password_that_changes_while_it_is_checked_does_not_let_in(
 ) -> None:
     add("ann", Role.ADMIN)
 
-    def slow(hashed: str | None, password: str) -> bool:
+    def slow(hashed: str | None, password: str, kept: Iterable[str] = ()) -> bool:
         plane.people.set_password(shell, "ann", "quite another secret")
         return CountingHasher.matches(hasher, hashed, password)
 

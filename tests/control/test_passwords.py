@@ -5,12 +5,14 @@ import threading
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from novapulse.control import passwords
-from novapulse.control.passwords import SMALL, BusyError, Cost, Hasher, WeakPasswordError, check_strength
+from novapulse.control.passwords import BusyError, Cost, Hasher, WeakPasswordError, check_strength
 from novapulse.control.storage import ControlError
 
 GOOD = "violet kettle seven"
+SMALL = Cost(19_456, 2, 1)
 
 
 def test_a_hash_is_argon2id_of_the_cost_and_fits_its_password_alone() -> None:
@@ -29,12 +31,30 @@ def test_how_a_keyboard_composes_a_letter_does_not_matter() -> None:
     assert hasher.matches(hasher.hash("caf\u00e9 au lait noir"), "cafe\u0301 au lait noir")
 
 
-def test_the_decoy_costs_what_a_hash_costs_and_fits_nothing() -> None:
-    hasher = Hasher(SMALL)
-    assert hasher.decoy.split("$")[:4] == hasher.hash(GOOD).split("$")[:4]
-    assert not hasher.is_outdated(hasher.decoy)
+def test_without_a_hash_nothing_fits_after_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified = PasswordHasher.verify
+    made: list[str] = []
+
+    def counted(self: PasswordHasher, hashed: str, password: str) -> bool:
+        made.append(hashed.split("$")[3])
+        return verified(self, hashed, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
+    hasher, older = Hasher(SMALL), Cost(19_457, 2, 1)
+    kept = [hasher.hash(GOOD), Hasher(older).hash(GOOD), "a hash of something else"]
     assert not hasher.matches(None, "")
     assert not hasher.matches(None, GOOD)
+    assert made == 2 * [SMALL.parameters], "of nobody, at the cost of now"
+    for hashed, password, fits in (
+        (None, GOOD, False),
+        (kept[0], GOOD, True),
+        (kept[1], GOOD, True),
+        (kept[1], "x", False),
+    ):
+        made.clear()
+        assert hasher.matches(hashed, password, kept) is fits
+        assert made == [SMALL.parameters, older.parameters]
+    assert not hasher.matches(kept[2], GOOD, kept)
 
 
 def test_half_a_character_is_a_wrong_password_and_no_accident() -> None:
