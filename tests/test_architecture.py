@@ -313,6 +313,11 @@ PLANTED = {
     "a hidden import": ("risk/decide.py", "from importlib import import_module", "imports importlib"),
     "a library in core": ("core/bars.py", "import polars as pl", "core stands on numpy alone"),
     "numba at large": ("signals/trend.py", "from numba import njit", "only novapulse/compiled.py may"),
+    "V-11: a channel that reaches into the engine": (
+        "control/router.py",
+        "from novapulse.engine.trader import Trader",
+        "control may not import engine",
+    ),
     "passwords at large": ("control/people.py", "def f():\n    import argon2", "imports argon2"),
     "passwords at every start": ("control/passwords.py", "from argon2 import PasswordHasher", "imports argon2"),
     "fast mathematics": ("compiled.py", "f = numba.njit(cache=True, fastmath=True)", "asks for fastmath"),

@@ -80,6 +80,7 @@ def taken_by_a_process(path: Path, count: int) -> int:
 
 
 def test_two_processes_share_one_allowance(storage: Storage) -> None:
+    """V-9: a limit counts for all processes together, and not for each."""
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         granted = pool.starmap(taken_by_a_process, [(storage.path, 15), (storage.path, 15)])
     assert sum(granted) == 20
@@ -112,6 +113,7 @@ def test_rows_that_mean_nothing_any_more_go(storage: Storage, clock: Clock) -> N
 def test_there_are_never_more_rows_than_the_bound(
     storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """V-9: what the limiter remembers has a bound."""
     monkeypatch.setattr(limits, "ROWS_MAX", 10)
     allowances = Allowances(storage, clock)
     for _ in range(4):

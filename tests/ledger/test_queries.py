@@ -94,6 +94,7 @@ def test_open_orders_are_those_that_were_not_closed(
 def test_strategies_earn_what_their_round_trips_brought(
     ledger: tuple[Path, dict[AccountKey, Life]], account: AccountKey
 ) -> None:
+    """HS-010: win rate and average P&L are asked of the ledger, never written down as zero."""
     path, lives = ledger
     with queries.reading(path) as connection:
         found = {one.strategy: one for one in statistics.strategy_statistics(connection, account, STRATEGIES)}

@@ -135,6 +135,7 @@ def routes() -> list[APIRoute]:
 
 
 def test_every_route_declares_what_it_needs_or_is_named_as_open() -> None:
+    """V-13: an endpoint of control without authorisation may not return."""
     undeclared = [
         spelled(route)
         for route in [*routes(), *(one for one in pages.router.routes if isinstance(one, APIRoute))]
@@ -212,6 +213,7 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
 
 
 def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(walk: Walk) -> None:
+    """HS-015: chart and backtest are those of the account that was asked for; an unknown one is never another's."""
     by_account = [route for route in TABLE if "{account_id}" in route]
     assert len(by_account) == 22
     for route in by_account:

@@ -84,7 +84,7 @@ def test_every_widget_fits_a_desk_and_a_phone_in_light_and_in_dark(page: WidgetP
 
 
 def test_nothing_is_on_the_page_but_words(page: WidgetPage):
-    """V-16: names of instruments, reasons of venues and every other text may be hostile."""
+    """HS-014: names of instruments, reasons of venues and every other text may be hostile."""
     hostile = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 
     def poisoned(value: Any, key: str = "") -> Any:
