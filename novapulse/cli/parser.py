@@ -402,6 +402,9 @@ def _add_people(commands: "Subparsers") -> None:
     key_add.add_argument("name", metavar="NAME", help="whose")
     key_add.add_argument("--label", metavar="TEXT", required=True, help="what it is for")
     key_add.add_argument("--scope", choices=_KEY_SCOPES, nargs="+", required=True, help="what it may")
+    key_add.add_argument(
+        "--from", dest="networks", metavar="CIDR", nargs="+", default=[], help="it works from these addresses alone"
+    )
     key_add.add_argument("--days", metavar="N", type=int, default=90, help="how long it lives (90)")
     key_revoke = _leaf(keys, "revoke", "let a key work no more", "people", "key_revoke")
     key_revoke.add_argument("prefix", metavar="PREFIX", help="its name, as 'key list' shows it")

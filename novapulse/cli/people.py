@@ -117,11 +117,12 @@ def key_list(options: argparse.Namespace) -> int:
     rows = [
         (
             *(one.prefix, one.person, one.label, " ".join(sorted(one.scopes)), _date(one.expires_ns)),
-            *(_date(one.used_ns) if one.used_ns else "never", "revoked" if one.revoked_ns else ""),
+            *(" ".join(one.networks) or "anywhere", _date(one.used_ns) if one.used_ns else "never"),
+            "revoked" if one.revoked_ns else "",
         )
         for one in keys
     ]
-    print("\n".join(table(("prefix", "person", "for", "scopes", "until", "used", ""), rows)))
+    print("\n".join(table(("prefix", "person", "for", "scopes", "until", "from", "used", ""), rows)))
     return EXIT_DONE
 
 
@@ -129,7 +130,10 @@ def key_add(options: argparse.Namespace) -> int:
     """Make a key and print it."""
     plane, scopes = _plane(), {Scope(scope) for scope in options.scope}
     done = plane.keys.make(
-        _me(plane), options.label, scopes, options.days, person=spelled(options.name), source=_source()
+        *(_me(plane), options.label, scopes, options.days),
+        networks=options.networks,
+        person=spelled(options.name),
+        source=_source(),
     )
     if options.json:
         show_json({"audit_id": done.audit_id, "key": done.result})

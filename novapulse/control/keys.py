@@ -3,10 +3,12 @@
 Invariants:
 - a key is `np_PREFIX_SECRET`; the prefix finds it, the 256-bit secret is kept as a hash and shown once;
 - it has the scopes it was given, as far as its person has them now, and never `admin`;
+- one that was made for some networks works from there alone, and elsewhere may do nothing;
 - it ends at its expiry, when it is revoked, and when its person is disabled or gets another role or password.
 """
 
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -21,12 +23,14 @@ from novapulse.core.messages import JSON
 
 DAYS_USUAL, DAYS_MAX = 90, 366
 PER_PERSON_MAX = 50
+NETWORKS_MAX = 16
 
 _DAY_NS = 86_400 * 1_000_000_000
 _USED_EVERY_NS = 60 * 1_000_000_000
+_ELSEWHERE = "this key does not work from there"
 _FIND = """
 SELECT api_key.prefix, api_key.person, api_key.label, api_key.scopes, api_key.created_ns, api_key.expires_ns,
-    api_key.used_ns, api_key.revoked_ns, api_key.secret_hash, person.role
+    api_key.used_ns, api_key.revoked_ns, api_key.networks, api_key.secret_hash, person.role
 FROM api_key JOIN person ON person.name = api_key.person
 """
 
@@ -44,6 +48,7 @@ class Key:
         expires_ns: When it ends, ns UTC.
         used_ns: When it was used last, ns UTC, to a minute; None for never.
         revoked_ns: When it was revoked, ns UTC; None for it was not.
+        networks: Where it works from, such as `192.0.2.0/24`; none for anywhere.
     """
 
     prefix: str
@@ -54,10 +59,11 @@ class Key:
     expires_ns: int
     used_ns: int | None
     revoked_ns: int | None
+    networks: tuple[str, ...]
 
     def json(self) -> dict[str, JSON]:
         """Return plain values."""
-        return asdict(self) | {"scopes": sorted(self.scopes)}
+        return asdict(self) | {"scopes": sorted(self.scopes), "networks": list(self.networks)}
 
 
 class Keys:
@@ -73,6 +79,7 @@ class Keys:
         scopes: Collection[Scope],
         days: int = DAYS_USUAL,
         *,
+        networks: Collection[str] = (),
         person: str = "",
         key: str = "",
         source: str = "",
@@ -84,16 +91,20 @@ class Keys:
             label: What it is for.
             scopes: What it may; some of the person's own, without `admin`.
             days: How long it lives, 1..366.
+            networks: Where it works from, addresses or networks such as `192.0.2.0/24`; none for anywhere.
             person: Whose it is, where the shell of the machine makes it; else one's own.
             key: Idempotency key.
             source: Where from.
 
         Raises:
             Denied: `by` may not do that.
-            ControlError: A scope cannot be given, the days are out of range, or there are too many keys.
+            ControlError: A scope cannot be given, the days are out of range, a network is none, or there are too many
+                keys.
         """
         whose = person if by.via is Via.CLI else by.name
         arguments = {"person": whose, "label": plain(label), "scopes": " ".join(sorted(scopes)), "days": days}
+        if networks:
+            arguments["networks"] = plain(" ".join(networks))
 
         def work(database: Connection) -> str:
             now_ns = self._acts.clock()
@@ -103,6 +114,7 @@ class Keys:
             if row is None:
                 raise ControlError("there is nobody of that name who may come in")
             _check(set(scopes), SCOPES[Role(row[0])], label, days)
+            places = " ".join(_networks(networks))
             (alive,) = database.execute(
                 "SELECT count(*) FROM api_key WHERE person = ? AND revoked_ns IS NULL AND expires_ns > ?",
                 (whose, now_ns),
@@ -111,11 +123,11 @@ class Keys:
                 raise ControlError(f"{whose} has {alive} keys: revoke some first")
             prefix, secret = secrets.token_hex(5), secrets.token_urlsafe(32)
             database.execute(
-                "INSERT INTO api_key (prefix, secret_hash, person, label, scopes, created_ns, expires_ns) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO api_key (prefix, secret_hash, person, label, scopes, created_ns, expires_ns, networks) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(prefix, hashed_token(secret), whose, plain(label), " ".join(sorted(scopes))),
-                    *(now_ns, now_ns + days * _DAY_NS),
+                    *(now_ns, now_ns + days * _DAY_NS, places),
                 ),
             )
             return f"np_{prefix}_{secret}"
@@ -154,8 +166,12 @@ class Keys:
             )
             return [_key(row) for row in rows]
 
-    def find(self, text: str) -> Principal | None:
+    def find(self, text: str, address: str = "") -> Principal | None:
         """Return who acts when a request comes with a key; None when it is none, or none any more.
+
+        Args:
+            text: The key.
+            address: Where the request comes from: with a key that works elsewhere alone it is barred from everything.
 
         Raises:
             ControlError: control.db cannot be used.
@@ -171,10 +187,11 @@ class Keys:
             ).fetchone()
             if row is None or mark != "np" or not hmac.compare_digest(row[-2], hashed_token(secret)):
                 return None
-            found = _key(row)
+            found, role = _key(row), Role(row[-1])
+            if found.networks and not _is_within(address, found.networks):
+                return Principal(found.person, role, frozenset(), Via.KEY, prefix, barred=_ELSEWHERE)
             if found.used_ns is None or now_ns - found.used_ns >= _USED_EVERY_NS:
                 database.execute("UPDATE api_key SET used_ns = ? WHERE prefix = ?", (now_ns, prefix))
-        role = Role(row[-1])
         return Principal(found.person, role, found.scopes & SCOPES[role], Via.KEY, prefix)
 
 
@@ -189,5 +206,24 @@ def _check(scopes: set[Scope], mine: frozenset[Scope], label: str, days: int) ->
 
 
 def _key(row: tuple[Any, ...]) -> Key:
-    prefix, person, label, scopes, *times = row[:-2]
-    return Key(prefix, person, label, frozenset(map(Scope, scopes.split())), *times)
+    prefix, person, label, scopes, created_ns, expires_ns, used_ns, revoked_ns, networks = row[:-2]
+    may, places = frozenset(map(Scope, scopes.split())), tuple(networks.split())
+    return Key(prefix, person, label, may, created_ns, expires_ns, used_ns, revoked_ns, places)
+
+
+def _networks(texts: Collection[str]) -> list[str]:
+    if len(texts) > NETWORKS_MAX:
+        raise ControlError(f"a key has at most {NETWORKS_MAX} networks")
+    try:
+        return [str(ipaddress.ip_network(text.strip())) for text in texts]
+    except ValueError as wrong:
+        raise ControlError(f"a network is one such as 192.0.2.0/24, or an address: {plain(str(wrong))}") from wrong
+
+
+def _is_within(address: str, networks: Collection[str]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return any((mapped or found) in ipaddress.ip_network(one) for one in networks)

@@ -99,6 +99,7 @@ class Principal:
         via: The channel.
         credential: Handle of the session or prefix of the key; for people to recognise, no secret.
         step_up_until_ns: Until when the password counts as just given, ns UTC; 0 for not at all.
+        barred: Why nothing at all is allowed, whatever the scopes; empty for nothing is in the way.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Principal:
     via: Via
     credential: str = ""
     step_up_until_ns: int = 0
+    barred: str = ""
 
     @property
     def actor(self) -> str:
@@ -115,7 +117,7 @@ class Principal:
 
     def may(self, scope: Scope) -> bool:
         """Return whether a scope is there."""
-        return scope in self.scopes and scope in SCOPES[self.role]
+        return scope in self.scopes and scope in SCOPES[self.role] and not self.barred
 
 
 NOBODY = Principal("", Role.VIEWER, frozenset(), Via.WEB)
@@ -139,6 +141,8 @@ def check(principal: Principal, action: str) -> None:
     needed = ACTIONS.get(action)
     if needed is None:
         raise Denied(f"there is no action {action!r}")
+    if principal.barred:
+        raise Denied(principal.barred)
     if not principal.may(needed.scope):
         raise Denied(f"{principal.name or 'nobody'} may not do that: it needs the scope {needed.scope}")
     if principal.via is Via.KEY and not needed.by_key:

@@ -1,7 +1,8 @@
 """What control.db holds, and which files are one.
 
 Invariants:
-- a file of something else, and one of a later version, are refused and stay as they are;
+- a file of something else, and one of a later version, are refused and stay as they are; one of an earlier version gets
+  what it lacks and keeps what it holds;
 - passwords, sessions, links and keys are there as hashes alone;
 - rows of the audit are neither changed nor taken away, and their numbers have no gap;
 - the tables of the inbox are those of its first version: a trader that knows nothing of people works on.
@@ -9,7 +10,7 @@ Invariants:
 
 import sqlite3
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x4E504354
 """Marks the file as ours ("NPCT")."""
 
@@ -79,7 +80,8 @@ CREATE TABLE api_key (
     created_ns INTEGER NOT NULL,
     expires_ns INTEGER NOT NULL,
     used_ns INTEGER,
-    revoked_ns INTEGER
+    revoked_ns INTEGER,
+    networks TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX key_of_person ON api_key (person, created_ns);
 CREATE TABLE allowance (
@@ -112,6 +114,9 @@ CREATE INDEX audit_of_entrance ON audit (actor, source, ts_ns)
     WHERE action IN ('sign_in', 'use_link') AND outcome = 'done';
 """
 
+FROM_1 = "ALTER TABLE api_key ADD COLUMN networks TEXT NOT NULL DEFAULT ''"
+"""What a file of version 1 lacks."""
+
 # A trigger's body has semicolons of its own, so that these stand apart.
 TRIGGERS = (
     "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
@@ -127,24 +132,27 @@ class SchemaError(ValueError):
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables of a new file, add what an inbox of the first version lacks, and refuse anything else.
+    """Make the tables of a new file, add what one of an earlier version lacks, and refuse anything else.
 
     Raises:
         SchemaError: It belongs to another program, or to a later version of this one; nothing was changed.
         sqlite3.Error: It cannot be read or written.
     """
-    if _is_ready(database):
+    if _version(database) == VERSION:
         return
     database.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been faster.
-        if not _is_ready(database):
+        version = _version(database)
+        if version == 0:
             for statement in filter(str.strip, (INBOX + PEOPLE + AUDIT).split(";")):
                 database.execute(statement)
             for trigger in TRIGGERS:
                 database.execute(trigger)
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {VERSION}")
+        elif version == 1:
+            database.execute(FROM_1)
+        database.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
@@ -152,14 +160,15 @@ def prepare(database: sqlite3.Connection) -> None:
     database.execute("COMMIT")
 
 
-def _is_ready(database: sqlite3.Connection) -> bool:
+def _version(database: sqlite3.Connection) -> int:
+    """The version of a file of ours; 0 for a new one, and for an inbox from before there were people."""
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
         if version > VERSION:
             raise SchemaError(f"it is of version {version}, and this NovaPulse knows up to {VERSION}: update it")
-        return bool(version == VERSION)
+        return int(version)
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if application or version or not tables <= _INBOX_TABLES:
         raise SchemaError("it is a database of something else")
-    return False
+    return 0

@@ -93,7 +93,7 @@ def recognise(connection: HTTPConnection, *, touch: bool = True) -> Caller:
     address = address_of(connection, parts.proxies)
     said = connection.headers.get("authorization", "")
     if said[: len(_BEARER)].lower() == _BEARER:
-        found = parts.plane.keys.find(said[len(_BEARER) :].strip())
+        found = parts.plane.keys.find(said[len(_BEARER) :].strip(), address)
         return Caller(found or NOBODY, None, "", address, parts)
     token = connection.cookies.get(parts.cookie, "")
     session = parts.plane.sessions.find(token, touch=touch) if token else None

@@ -8,7 +8,7 @@ import pytest
 
 from novapulse.control.inbox import Inbox
 from novapulse.control.plane import ControlPlane
-from novapulse.control.roles import Role
+from novapulse.control.roles import Role, Scope
 from novapulse.control.storage import FILE
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON
@@ -104,6 +104,20 @@ def test_the_audit_is_proven_and_printed(cli: Cli, home: Path) -> None:
     outcome = cli("people", "audit")
     assert outcome.code == 1
     assert "row 2 of the audit is not as it was written" in outcome.err
+
+
+def test_a_key_works_from_where_it_was_made_for(cli: Cli, home: Path) -> None:
+    cli("people", "add", "ann", "--role", "operator")
+    made = ("people", "key", "add", "ann", "--label", "a bot", "--scope", "flatten")
+    key = cli(*made, "--from", "192.0.2.7", "10.0.0.0/8").out.strip()
+    listed = cli("people", "key", "list", "ann").out
+    assert "192.0.2.7/32 10.0.0.0/8" in listed
+    found = [ControlPlane(home).keys.find(key, address) for address in ("10.9.8.7", "192.0.2.8")]
+    assert [one is not None and one.may(Scope.FLATTEN) for one in found] == [True, False]
+    wrong = cli(*made, "--from", "here")
+    assert (wrong.code, "such as 192.0.2.0/24" in wrong.err) == (2, True)
+    cli(*made)
+    assert "anywhere" in cli("people", "key", "list", "ann").out
 
 
 def test_the_audit_says_what_the_accounts_answered(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

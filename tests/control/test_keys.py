@@ -100,6 +100,47 @@ BAD: dict[str, tuple[set[Scope], str, int, str]] = {
     "for ever": ({Scope.READ}, "x", 367, "from 1 to 366 days"),
     "for no purpose": ({Scope.READ}, " ", 1, "what the key is for"),
 }
+PLACES = {
+    "an address": ("192.0.2.7", True),
+    "one of a network": ("10.1.2.3", True),
+    "the same, as IPv6 says it": ("::ffff:10.1.2.3", True),
+    "one of a network of IPv6": ("2001:db8::9", True),
+    "a neighbour": ("192.0.2.8", False),
+    "another of IPv6": ("2001:db9::9", False),
+    "no address": ("unknown", False),
+    "nowhere": ("", False),
+}
+
+
+@pytest.mark.parametrize(("address", "works"), PLACES.values(), ids=PLACES)
+def test_a_key_of_some_networks_may_do_nothing_elsewhere(
+    address: str, works: bool, plane: ControlPlane, shell: Principal, add: Add
+) -> None:
+    add("ann", Role.OPERATOR)
+    networks = ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"]
+    made = plane.keys.make(shell, "x", {Scope.READ, Scope.FLATTEN}, networks=networks, person="ann").result or ""
+    assert plane.keys.of("ann")[0].networks == ("192.0.2.7/32", "10.0.0.0/8", "2001:db8::/32")
+    principal = plane.keys.find(made, address)
+    assert principal is not None
+    assert principal.may(Scope.READ) is works
+    if works:
+        plane.router.submit(principal, "flatten", None, {}, "1", address)
+    else:
+        with pytest.raises(Denied, match="does not work from there"):
+            plane.router.submit(principal, "flatten", None, {}, "1", address)
+        row = rows_of(plane)[-1]
+        assert (row.actor, row.credential, row.outcome) == ("key:ann", principal.credential, "denied")
+    assert (plane.keys.of("ann")[0].used_ns is None) is not works
+
+
+@pytest.mark.parametrize("network", ["here", "10.0.0.1/8", "192.0.2.0/33", "", "\ud800"])
+def test_a_network_that_is_none_is_refused(network: str, plane: ControlPlane, shell: Principal, add: Add) -> None:
+    add("ann", Role.OPERATOR)
+    with pytest.raises(ControlError, match="such as 192"):
+        plane.keys.make(shell, "x", {Scope.READ}, networks=[network], person="ann")
+    with pytest.raises(ControlError, match="at most 16"):
+        plane.keys.make(shell, "x", {Scope.READ}, networks=["192.0.2.7"] * 17, person="ann")
+    assert plane.keys.of() == []
 
 
 @pytest.mark.parametrize(("scopes", "label", "days", "said"), BAD.values(), ids=BAD)

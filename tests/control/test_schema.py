@@ -13,6 +13,7 @@ import pytest
 
 from novapulse.control import schema
 from novapulse.control.inbox import Inbox
+from novapulse.control.plane import ControlPlane
 from novapulse.control.storage import ControlError, Storage, UnusableError
 from novapulse.core.instruments import AccountKey
 
@@ -56,6 +57,25 @@ def test_an_inbox_of_the_first_version_keeps_its_commands(tmp_path: Path) -> Non
     with Storage(path).reading() as database:
         assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
         assert database.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+
+
+def test_a_file_of_version_1_keeps_its_keys_which_work_from_anywhere(tmp_path: Path) -> None:
+    path, column = tmp_path / "control.db", ",\n    networks TEXT NOT NULL DEFAULT ''"
+    assert column in schema.PEOPLE
+    made(
+        path,
+        *filter(str.strip, (schema.INBOX + schema.PEOPLE.replace(column, "") + schema.AUDIT).split(";")),
+        *schema.TRIGGERS,
+        f"PRAGMA application_id = {schema.APPLICATION_ID}",
+        "PRAGMA user_version = 1",
+        "INSERT INTO person VALUES ('ann', 'viewer', NULL, 1, 1, NULL)",
+        "INSERT INTO api_key VALUES ('p', x'00', 'ann', 'a script', 'read', 1, 2, NULL, NULL)",
+    )
+    for _ in range(2):
+        (key,) = ControlPlane(tmp_path).keys.of("ann")
+        assert (key.label, key.networks) == ("a script", ())
+    with Storage(path).reading() as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
 
 def fill(storage: Storage) -> None:

@@ -280,6 +280,27 @@ def test_keys_come_from_people_and_end_with_them(house: House) -> None:
     assert script.get(f"{API}/session").status_code == 401
 
 
+def test_a_key_of_another_network_is_refused_with_a_row(home: Any) -> None:
+    house = House(home, proxies=frozenset({"testclient"}))
+    with house.client:
+        ana = house.browser(Role.OPERATOR, "ana", stepped_up=True)
+        said = {"label": "x", "scopes": ["read", "flatten"], "networks": ["198.51.100.0/24"]}
+        made = ana.post(f"{API}/keys", json=said, headers=keyed("key 00001"))
+        assert ana.get(f"{API}/keys").json()[0]["networks"] == ["198.51.100.0/24"]
+        script = Visitor(house.client, {"authorization": f"Bearer {made.json()['key']}"})
+        kill = f"{API}/control/kill"
+        there, elsewhere = {"x-forwarded-for": "198.51.100.9"}, {"x-forwarded-for": "203.0.113.9"}
+        assert script.get(f"{API}/session", headers=there).status_code == 200
+        assert script.post(kill, json=ALL, headers=there | keyed("kill 0001")).status_code == 202
+        answer = script.post(kill, json=ALL, headers=elsewhere | keyed("kill 0002"))
+        assert (answer.status_code, answer.json()["error"]) == (403, "denied")
+        assert "198.51" not in answer.text, "whoever stole it is not told where it works"
+        row = house.audit(action="kill")[0]
+        assert (row["actor"], row["source"], row["outcome"]) == ("key:ana", "203.0.113.9", "denied")
+        assert row["credential"] == house.plane.keys.of("ana")[0].prefix
+        assert script.get(f"{API}/session", headers=elsewhere).status_code == 403
+
+
 def test_no_key_is_made_and_nobody_added_without_a_name_for_the_wish(house: House) -> None:
     """A bug: `POST /keys` that came twice made two keys that both worked."""
     root = house.browser(Role.ADMIN, stepped_up=True)

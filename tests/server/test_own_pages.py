@@ -175,10 +175,12 @@ def test_a_key_is_made_for_what_was_ticked_of_what_one_may(desk: Desk) -> None:
     assert visible == ME["scopes"]
     page.fill("#key-label", "a script")
     page.fill("#key-days", "7")
+    page.fill("#key-from", "192.0.2.0/24, 2001:db8::/32")
     page.check("#make-key input[value=control]")
     page.click("#make-key button")
     page.wait_for_selector("#new-key:not(:empty)")
-    assert ("POST", "/keys", {"label": "a script", "scopes": ["read", "control"], "days": 7}) in desk.sent
+    wish = {"label": "a script", "scopes": ["read", "control"], "days": 7}
+    assert ("POST", "/keys", {**wish, "networks": ["192.0.2.0/24", "2001:db8::/32"]}) in desk.sent
     page.fill("#key-label", "another")
     desk.silent = True
     page.click("#make-key button")

@@ -129,7 +129,7 @@ async function fill() {
     one.is_this ? null : () => ask("DELETE", `/sessions/${encodeURIComponent(one.handle)}`))));
   const keys = (await ask("GET", "/keys")).filter((one) => !one.revoked_ns);
   at("keys").replaceChildren(...keys.map((one) => row(
-    [one.label, one.scopes.join(" "), moment(one.expires_ns)], "Revoke",
+    [one.label, one.scopes.join(" "), one.networks.join(" ") || "anywhere", moment(one.expires_ns)], "Revoke",
     () => ask("DELETE", `/keys/${encodeURIComponent(one.prefix)}`))));
 }
 
@@ -154,7 +154,8 @@ if (at("sessions")) {
   });
   on("make-key", async (said, form) => {
     const scopes = new FormData(form).getAll("scope");
-    const made = await ask("POST", "/keys", { label: said.label, scopes, days: Number(said.days) });
+    const networks = said.networks.split(/[\s,]+/).filter(Boolean);
+    const made = await ask("POST", "/keys", { label: said.label, scopes, days: Number(said.days), networks });
     at("new-key").textContent = made.key ?? "It was made before, and a key is told once: revoke it, and make another.";
     form.reset();
     await fill();

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from novapulse.control import audit as audits
 from novapulse.control.acts import Done
+from novapulse.control.keys import NETWORKS_MAX
 from novapulse.control.people import LINK_PATH
 from novapulse.control.roles import Role, Scope
 from novapulse.server import answers
@@ -40,6 +41,9 @@ class NewKey(_Said):
     label: str = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(min_length=1, max_length=8)
     days: int = Field(90, ge=1, le=366)
+    networks: list[Annotated[str, Field(max_length=64)]] = Field(
+        [], max_length=NETWORKS_MAX, description="Where it works from, such as `192.0.2.0/24`; none for anywhere."
+    )
 
 
 class Person(BaseModel):
@@ -65,6 +69,7 @@ class Key(BaseModel):
     expires_ns: int
     used_ns: int | None
     revoked_ns: int | None
+    networks: list[str]
 
 
 class Acted(BaseModel):
@@ -177,7 +182,8 @@ def keys(caller: Annotated[Caller, _only("read")]) -> list[Key]:
 def make_key(said: NewKey, caller: Annotated[Caller, _only("make_key")], once: Once) -> WithKey:
     """Make a key of one's own; it is told this once."""
     make = caller.parts.plane.keys.make
-    done = make(caller.principal, said.label, said.scopes, said.days, key=once, source=caller.address)
+    more = {"key": once, "source": caller.address}
+    done = make(caller.principal, said.label, said.scopes, said.days, networks=said.networks, **more)
     return WithKey(audit_id=done.audit_id, repeated=done.repeated, key=done.result)
 
 
