@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, false, or_, select
 
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.amounts import from_units
@@ -114,6 +114,35 @@ class EntryState(Value):
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some entries of an account: those that meet everything that is said here.
+
+    Attributes:
+        account: Whose.
+        kinds: Of these kinds; of all where there are none.
+        books: Those that moved something in one of these; all where there are none.
+        assets: Of these assets; of all where there are none. Only beside `books`.
+        seqs: Of these numbers; of all where it is None.
+        first_seq: From this number on.
+        since_ns: Written at this moment or later, in the account's own time.
+        until_ns: Written before this moment; None for no end.
+    """
+
+    account: AccountKey
+    kinds: tuple[str, ...] = ()
+    books: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    seqs: tuple[int, ...] | None = None
+    first_seq: int = 1
+    since_ns: int = 0
+    until_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse assets without a book, which would say nothing."""
+        assert self.books or not self.assets
+
+
 def page(
     home: Path,
     account: AccountKey | None = None,
@@ -176,6 +205,40 @@ def some(home: Path, seqs: Sequence[int], ledger: str | Path | None = None) -> t
     """
     with reading(_place(home, ledger)) as connection:
         return _entries(connection, [event.c.seq.in_(tuple(seqs)[:LIMIT_MAX])], LIMIT_MAX)
+
+
+def behind(home: Path, parts: Sequence[Part], before_seq: int | None = None, limit: int = 50) -> tuple[EntryState, ...]:
+    """Return the entries that are in any of some parts, newest first.
+
+    Args:
+        home: Folder of the trader's state.
+        parts: What is wanted.
+        before_seq: Only those before this number: the last one of the page before.
+        limit: At most so many, and at most `LIMIT_MAX`.
+
+    Raises:
+        JournalError: The ledger cannot be read.
+    """
+    wanted = [or_(false(), *map(_in_part, parts))]
+    if before_seq is not None:
+        wanted.append(event.c.seq < before_seq)
+    with reading(home / LEDGER_FILE) as connection:
+        return _entries(connection, wanted, max(1, min(limit, LIMIT_MAX)))
+
+
+def _in_part(part: Part) -> ColumnElement[bool]:
+    whose = part.account
+    said = [event.c.exchange == whose.exchange, event.c.account_id == whose.account_id]
+    said += [of_kind(*part.kinds)] if part.kinds else []
+    said += [event.c.seq.in_(part.seqs)] if part.seqs is not None else []
+    said += [event.c.seq >= part.first_seq] if part.first_seq > 1 else []
+    said += [event.c.ts_ns >= part.since_ns] if part.since_ns else []
+    said += [event.c.ts_ns < part.until_ns] if part.until_ns is not None else []
+    if part.books:
+        moved = [posting.c.seq == event.c.seq, posting.c.book.in_(part.books)]
+        moved += [posting.c.asset.in_(part.assets)] if part.assets else []
+        said.append(select(posting.c.seq).where(*moved).exists())
+    return and_(*said)
 
 
 def _place(home: Path, ledger: str | Path | None) -> str | Path:

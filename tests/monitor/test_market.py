@@ -19,6 +19,14 @@ NEW_YORK = {
     "a Saturday": ("2024-11-30T15:00", "closed"),
     "Christmas": ("2024-12-25T15:00", "closed"),
     "a day of mourning": ("2025-01-09T15:00", "closed"),
+    "a Sunday": ("2026-01-18T17:00", "closed"),
+    "the night": ("2026-01-16T03:00", "closed"),
+    "winter, an hour before the open": ("2026-03-06T13:30", "closed"),
+    "summer time, the same minute": ("2026-03-09T13:30", "open"),
+    "summer time, the last minute": ("2026-03-09T19:59", "open"),
+    "summer time, after the close": ("2026-03-09T20:30", "closed"),
+    "winter again, after the close of summer": ("2026-11-02T20:30", "open"),
+    "winter again, the open of summer": ("2026-11-02T13:30", "closed"),
 }
 
 
@@ -32,3 +40,14 @@ def test_holidays_and_half_days_are_known(moment: str, state: str) -> None:
 def test_coins_trade_always_and_of_a_strange_market_nothing_is_known() -> None:
     assert market_state("24/7", stamp_ns("2024-12-25")) == "24/7"
     assert market_state("nowhere", stamp_ns("2024-12-25")) == ""
+
+
+def test_a_moment_counts_to_the_nanosecond() -> None:
+    opens, closes = stamp_ns("2026-01-15T14:30"), stamp_ns("2026-01-15T21:00")
+    assert [market_state("XNYS", opens + more) for more in (-1, 0, 1)] == ["closed", "open", "open"]
+    assert [market_state("XNYS", closes + more) for more in (-1, 0)] == ["open", "closed"]
+
+
+@pytest.mark.parametrize("moment", [moment for moment, _ in NEW_YORK.values()])
+def test_a_market_without_an_end_trades_always(moment: str) -> None:
+    assert market_state("24/7", stamp_ns(moment)) == "24/7"

@@ -88,7 +88,14 @@ def holds_of(account: AccountState, page: Page) -> dict[str, Any]:
         found = holds(page.home, account.key)
     except (JournalError, UnknownAccountError) as wrong:
         return {"columns": _HOLDS, "rows": [], "none": str(wrong)}
-    rows = [{**one.json(), "key": f"{one.symbol} {one.first_ns}"} for one in found]
+    rows = [
+        {
+            **one.json(),
+            "key": f"{one.symbol} {one.first_ns}",
+            "href": page.behind("stretch", account, from_ns=one.first_ns, until_ns=one.last_ns),
+        }
+        for one in found
+    ]
     return {"columns": _HOLDS, "rows": rows, "none": "Something was decided on every bar."}
 
 
@@ -152,13 +159,16 @@ class Explanation:
 
     def _show(self, found: Rederived) -> None:
         entry = self._page.entry(found.seq)
-        tiles = explained.verdict_tiles(found)
+        tiles = [{**tile, "href": entry} for tile in explained.verdict_tiles(found)]
         about = f"bar {moment(found.record.body['ts_close_ns'])} UTC"
         tiles.append({"label": "entry", "value": str(found.seq), "plain": True, "note": about, "href": entry})
         self._tiles.show_state({"tiles": tiles})
-        self._limits.show_state({"meters": explained.limit_meters(found)})
-        self._put("votes", _VOTES, explained.vote_rows(found), "No bar decided this, so nothing was voted.")
-        self._put("sizes", _SIZES, explained.size_rows(found), "No size was worked out.")
+        self._limits.show_state({"meters": [{**one, "href": entry} for one in explained.limit_meters(found)]})
+        votes, sizes = (
+            [{**row, "href": entry} for row in rows(found)] for rows in (explained.vote_rows, explained.size_rows)
+        )
+        self._put("votes", _VOTES, votes, "No bar decided this, so nothing was voted.")
+        self._put("sizes", _SIZES, sizes, "No size was worked out.")
         self._put("checks", _CHECKS, explained.check_rows(found), "Nothing was made again.")
         followed = [{**row, "href": self._page.entry(row["seq"])} for row in explained.followed_rows(found)]
         self._put("followed", _FOLLOWED, followed, "Nothing is recorded.")

@@ -95,7 +95,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "unit": account.quote,
             "digits": 2,
             "note": _free(account),
-            "href": page.entry(account.seqs.get("cash")),
+            "href": page.behind("equity"),
         },
         {
             "label": "today",
@@ -104,7 +104,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "digits": 2,
             "signed": True,
             "note": "no close today" if today is None else f"{plus(today * 100, 2)} % since 0:00 UTC",
-            "href": page.link("risk"),
+            "href": page.behind("today"),
         },
         _share("exposure", account.exposure_fraction, exposure, page, "entries are cut at"),
         _share("drawdown", account.drawdown_fraction, drawdown, page, "no entry from"),
@@ -115,7 +115,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             if unknown
             else f"{stops} protecting{', as proven last' if old else ''}",
             "level": "over" if unknown else "unknown" if old else "ok",
-            "href": page.link("orders"),
+            "href": page.behind("unknown" if unknown else "orders"),
         },
         {
             "label": "last bar",
@@ -150,7 +150,7 @@ def _share(label: str, used: float | None, meter: Meter, page: Page, words: str)
         "digits": 2,
         "note": limit,
         "level": _level(meter),
-        "href": page.link("risk"),
+        "href": page.behind(label),
     }
 
 

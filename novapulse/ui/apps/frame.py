@@ -186,12 +186,29 @@ class Page:
         """Return the address of a ledger entry; empty where there is none, or nowhere to go."""
         return f"/apps/journal/?seq={seq}" if seq and self.who.is_served else ""
 
-    def entries(self, seqs: Iterable[int | None]) -> str:
-        """Return the address of the entries behind a figure; empty where there are none, or nowhere to go."""
-        found = list(dict.fromkeys(seq for seq in seqs if seq))[:SEQS_MAX]
-        if len(found) < 2:
-            return self.entry(next(iter(found), None))
-        return f"/apps/journal/?seqs={','.join(map(str, found))}" if self.who.is_served else ""
+    def entries(self, seqs: Iterable[int | None], count: int = 0) -> str:
+        """Return the address of the entries behind a figure; empty where there are none, or nowhere to go.
+
+        Args:
+            seqs: Their numbers.
+            count: How many there are where not all are named; what is left out is said there.
+        """
+        found = list(dict.fromkeys(seq for seq in seqs if seq))
+        count, named = max(count, len(found)), found[:SEQS_MAX]
+        if count < 2 or not named:
+            return self.entry(next(iter(named), None))
+        more = f"&of={count}" if count > len(named) else ""
+        return f"/apps/journal/?seqs={','.join(map(str, named))}{more}" if self.who.is_served else ""
+
+    def behind(self, figure: str, account: AccountState | None = None, **more: object) -> str:
+        """Return the address of what a figure is made of, a name of `behind.FIGURES`; empty where nowhere to go.
+
+        Args:
+            figure: Its name.
+            account: Whose; the page's account, or all of them, unless one is named.
+            more: What the figure is about: `symbol`, `group`, `quote`, `from_ns`, `until_ns`.
+        """
+        return self.link("journal", account, figure=figure, **more)
 
     def on_reading(self, deliver: Callable[[Overview], object]) -> None:
         """Hand every reading to a widget, the first one now."""

@@ -114,6 +114,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "digits": 0,
             "level": "over" if open_alerts else "ok",
             "note": "what they are about still holds" if open_alerts else "nothing to worry about",
+            "href": page.behind("alerts"),
         },
     ]
 
@@ -128,7 +129,7 @@ def accounts_of(reading: Overview, page: Page) -> dict[str, Any]:
             "stream": {True: "stands", False: "down", None: "not known"}[one.connected],
             "books": "proven" if one.proven else "as proven last",
             "why": _why(one, reading),
-            "href": page.link("desk", one),
+            "href": page.behind("standing", one),
             "level": "" if one.healthy else "over",
         }
         for one in reading.accounts

@@ -17,13 +17,15 @@ from novapulse.monitor import Overview, entries
 from novapulse.monitor.entries import KIND_TEXT, EntryState, UnknownEntryError
 from novapulse.monitor.state import LedgerHealth
 from novapulse.research.tearsheet.words import plus_exact
-from novapulse.ui.apps.frame import SEQS_MAX, Page, chips, columns, stack
+from novapulse.ui.apps.behind import FIGURES, Asked, parts_of
+from novapulse.ui.apps.frame import PAGES, SEQS_MAX, Page, chips, columns, note, stack
 from novapulse.ui.apps.proof import Proof
 from novapulse.ui.apps.tables import Columns, moment
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Rows, Tiles
 
 PAGE_ROWS = 50
+_LAST_NS = 2**62
 _KINDS: dict[str, tuple[str, ...]] = {
     "fills": ("fill_booked", "fill_busted"),
     "decisions": ("decision_taken", "entry_unfilled"),
@@ -77,22 +79,30 @@ def page() -> mo.Html:
     if shown.problem:
         return shown.shown()
     tiles = scope().own(Tiles())
-    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now)}))
+    shown.on_reading(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     proof = [Proof(shown).shown()] if shown.who.may_act else []
-    seq, seqs, kind = shown.asked("seq"), shown.asked("seqs"), shown.asked("kind")
+    seq, seqs, kind, figure = (shown.asked(name) for name in ("seq", "seqs", "kind", "figure"))
     if kind and kind not in _KINDS:
         shown.problem = f"no kind {kind}: entries are {', '.join(_KINDS)}"
         return shown.shown()
+    if figure and figure not in FIGURES:
+        shown.problem = f"no figure {figure}: there are {', '.join(FIGURES)}"
+        return shown.shown()
     try:
-        body = [_one(shown, seq) if seq else _some(shown, seqs) if seqs else _listed(shown)]
+        if seq:
+            body = _one(shown, seq)
+        elif seqs:
+            body = _some(shown, seqs)
+        else:
+            body = Behind(shown, figure).shown() if figure else _listed(shown)
     except (JournalError, UnknownEntryError) as wrong:
         shown.problem = str(wrong)
         return shown.shown()
-    audit = [_audit(shown)] if shown.who.role == "admin" and not (seq or seqs) else []
-    return shown.shown(tiles, *body, *proof, *audit)
+    audit = [_audit(shown)] if shown.who.role == "admin" and not (seq or seqs or figure) else []
+    return shown.shown(tiles, body, *proof, *audit)
 
 
-def tiles_of(reading: Overview) -> list[dict[str, Any]]:
+def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     """Return which ledger this is and how far it goes."""
     return [
         {
@@ -100,6 +110,7 @@ def tiles_of(reading: Overview) -> list[dict[str, Any]]:
             "value": str(reading.head_seq),
             "digits": 0,
             "note": f"the last one {moment(reading.head_ns)}",
+            "href": page.entry(reading.head_seq),
         },
         {"label": "ledger", "value": reading.ledger_id[:8], "plain": True, "note": reading.ledger_place},
         {
@@ -164,9 +175,17 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _moment(text: str) -> int:
+    if not text.isdecimal() or len(text) > 19 or int(text) > _LAST_NS:
+        raise UnknownEntryError(f"a moment is a number of ns since 1970, not {text}")
+    return int(text)
+
+
 def _some(page: Page, text: str) -> str:
     """Return the entries behind a figure, each whole a click away; they may be those of several accounts."""
-    wanted = [_number(one) for one in text.split(",")][:SEQS_MAX]
+    asked = [_number(one) for one in text.split(",")]
+    wanted, said = asked[:SEQS_MAX], page.asked("of")
+    count = max(_number(said) if said else 0, len(asked))
     found = entries.some(page.home, wanted)
     missing = sorted(set(wanted) - {one.seq for one in found})
     if missing:
@@ -175,7 +194,49 @@ def _some(page: Page, text: str) -> str:
     rows.show_state(
         {"columns": _ENTRIES, "rows": [{**row, "href": page.alone(seq=row["seq"])} for row in entry_rows(found, page)]}
     )
-    return stack([chips("Go to", [("all entries", page.alone(), False)]), rows])
+    cut = [note(f"These are {len(wanted)} of {count} entries.")] if count > len(wanted) else []
+    return stack([chips("Go to", [("all entries", page.alone(), False)]), *cut, rows])
+
+
+class Behind:
+    """What a figure is made of, as the newest reading has it: all of it, a page at a time."""
+
+    def __init__(self, page: Page, figure: str) -> None:
+        """Ask the ledger.
+
+        Args:
+            page: Which shows it.
+            figure: A name of `FIGURES`.
+
+        Raises:
+            UnknownEntryError: The address names a moment that is none.
+            JournalError: The ledger cannot be read.
+        """
+        self._page, self._figure = page, figure
+        moments = (_moment(page.asked(name) or "0") for name in ("from_ns", "until_ns"))
+        self._asked = Asked(page.asked("symbol"), page.asked("group"), *moments)
+        before = page.asked("before")
+        self._before = _number(before) if before else None
+        self._rows = scope().own(Rows(label=f"Entries behind the figure: {FIGURES[figure].title}"))
+        self._found = self._read(page.first)
+        newest = Newest(self._rows, self._found, page)
+        page.on_reading(lambda now: newest.show(now, None if self._before else lambda: self._read(now)))
+
+    def _read(self, reading: Overview) -> tuple[EntryState, ...]:
+        quote = self._page.asked("quote")
+        whose = [one for one in self._page.accounts(reading) if quote in ("", one.quote)]
+        parts = parts_of(self._figure, whose, self._asked)
+        return entries.behind(self._page.home, parts, self._before, PAGE_ROWS)
+
+    def shown(self) -> str:
+        """Return it as a part of a page."""
+        page, named = self._page, FIGURES[self._figure].page
+        links = [(dict(PAGES)[named].lower(), page.link(named), False), ("all entries", page.alone(), False)]
+        asked = {name: page.asked(name) for name in ("figure", "symbol", "group", "quote", "from_ns", "until_ns")}
+        pages = [("newest", page.here(None, **asked), False)] if self._before else []
+        if len(self._found) == PAGE_ROWS:
+            pages.append(("older", page.here(None, **asked, before=self._found[-1].seq), False))
+        return stack([chips("Go to", links), self._rows, chips("Page", pages) if pages else ""])
 
 
 def _one(page: Page, text: str) -> str:

@@ -78,12 +78,14 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "label": "working",
             "value": str(len(working)),
             "note": ", ".join(f"{count} {_AT_WORK[role][count != 1]}" for role, count in roles.items()),
+            "href": page.behind("orders"),
         },
         {
             "label": "unknown outcome",
             "value": str(unknown),
             "note": "look at the venue before anything else" if unknown else known,
             "level": "over" if unknown else "unknown" if old else "ok",
+            "href": page.behind("unknown"),
         },
         {
             "label": "closed trades",
@@ -91,7 +93,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "note": f"{plus(account.realized_pnl, 2)} {account.quote} realized"
             if account.realized_pnl is not None
             else "",
-            "href": page.entry(account.seqs.get("realized_pnl")),
+            "href": page.behind("realized"),
         },
         {
             "label": "fees paid",
@@ -99,7 +101,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "unit": account.quote,
             "digits": 2,
             "note": "less rebates, since the account was opened",
-            "href": page.entry(account.seqs.get("fees")),
+            "href": page.behind("fees"),
         },
     ]
 

@@ -84,9 +84,6 @@ def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[s
     equity, today = total(one.equity for one in accounts), total(one.day_pnl for one in accounts)
     held = total(one.gross_exposure for one in accounts)
     share = None if held is None or not equity else f"{float(held / equity) * 100:.1f} % of equity"
-    cash = [one.seqs.get("cash") for one in accounts]
-    trips = [seq for one in accounts for day in one.days[:1] for seq in day.seqs]
-    lots = [seq for one in accounts for each in one.positions for seq in each.seqs]
     common = {"unit": quote, "digits": 2}
     return [
         {
@@ -95,7 +92,7 @@ def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[s
             "label": "equity",
             "value": _text(equity),
             "note": f"{len(accounts)} account{'s' if len(accounts) > 1 else ''}",
-            "href": shown.entries(cash),
+            "href": shown.behind("equity", quote=quote),
         },
         {
             **common,
@@ -104,7 +101,7 @@ def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[s
             "value": _text(today),
             "signed": True,
             "note": "since 0:00 UTC" if today is not None else "no close today of every account",
-            "href": shown.entries(trips or cash),
+            "href": shown.behind("today", quote=quote),
         },
         {
             **common,
@@ -112,7 +109,7 @@ def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[s
             "label": "exposure",
             "value": _text(held),
             "note": share,
-            "href": shown.entries(lots or cash),
+            "href": shown.behind("exposure", quote=quote),
         },
     ]
 
@@ -127,7 +124,7 @@ def _orders(reading: Overview, shown: Page) -> dict[str, Any]:
         "digits": 0,
         "note": f"{unknown} with an unknown outcome" if unknown else known,
         "level": "over" if unknown else "unknown" if old else "ok",
-        "href": shown.link("orders", reading.accounts[0]),
+        "href": shown.behind("unknown" if unknown else "orders"),
     }
 
 
@@ -139,7 +136,7 @@ def _books(reading: Overview, shown: Page) -> dict[str, Any]:
         "value": f"{breaks} open" if breaks else "not known" if why else "agree",
         "note": why or f"entry {reading.head_seq} of ledger {reading.ledger_id[:8]}",
         "level": "over" if breaks else "unknown" if why else "ok",
-        "href": shown.link("health"),
+        "href": shown.behind("breaks"),
     }
 
 
@@ -151,7 +148,7 @@ def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
             **one.json(),
             "key": f"{one.exchange} {one.account_id}",
             "health": "healthy" if one.healthy else "not healthy",
-            "href": shown.link("desk", one),
+            "href": shown.behind("account", one),
             "level": "" if one.healthy else "over",
         }
         rows.append({name: row[name] for name in (*_SHOWN, "key", "href", "level")})
@@ -167,7 +164,7 @@ def positions_of(accounts: Iterable[AccountState], shown: Page) -> list[dict[str
             "account_id": one.account_id,
             "quote": one.quote,
             "lead_strategy": position.lead,
-            "href": shown.entries(position.seqs or (position.opened_seq,)),
+            "href": shown.behind("position", one, symbol=position.symbol),
         }
         for one in accounts
         for position in one.positions

@@ -6,10 +6,12 @@ from typing import Any
 
 import marimo as mo
 
+from novapulse.core.bars import DAY_NS
 from novapulse.monitor import AccountState
 from novapulse.monitor.history import days_of
 from novapulse.monitor.limits import Level, Meter, limits_of
 from novapulse.monitor.rows import PositionState
+from novapulse.ui.apps.behind import group_of
 from novapulse.ui.apps.commands import limit_commands
 from novapulse.ui.apps.desk import tiles_of
 from novapulse.ui.apps.frame import Page, columns, stack
@@ -79,7 +81,7 @@ def page() -> mo.Html:
     shown.on_account(lambda one: changed.show_state(changed_of(one, shown)))
     shown.on_account(lambda one: breakers.show_state(breakers_of((one,), shown)))
     shown.on_account(lambda one: held.show_state(held_of(one, shown)))
-    shown.on_account(lambda one: grouped.show_state(grouped_of(one)))
+    shown.on_account(lambda one: grouped.show_state(grouped_of(one, shown)))
     shown.on_account(lambda one: days.show_state(day_rows(one, shown)))
     shown.on_account(lambda one: show_curve(equity, one))
     return shown.shown(
@@ -104,7 +106,7 @@ def stops_tile(account: AccountState, page: Page) -> dict[str, Any]:
         "signed": True,
         "note": note if parts else "nothing is held",
         "level": "over" if bare else "unknown" if whole is None else "ok",
-        "href": page.entries(seq for one in account.positions for seq in one.seqs),
+        "href": page.behind("stops"),
     }
 
 
@@ -130,16 +132,11 @@ def _behind(meter: Meter, account: AccountState, page: Page) -> str:
         return page.link("health")
     trips = [one.seq for one in account.recent_round_trips]
     if meter.name == "loss_streak_max":
-        return page.entries(trips[: account.loss_streak or 1])
+        streak = account.loss_streak or 0
+        return page.entries(trips[:streak], streak) if trips and streak else page.behind("trades")
     if meter.name.startswith("daily_loss"):
-        today = [seq for day in account.days[:1] for seq in day.seqs]
-        return page.entries(today or (account.seqs.get("cash"),))
-    if meter.name.startswith("drawdown"):
-        return page.entry(account.seqs.get("cash"))
-    lots = [seq for one in account.positions for seq in one.seqs]
-    return page.entries(
-        [*lots, *(one.seq for one in account.orders if one.role == "entry")] or (account.seqs.get("cash"),)
-    )
+        return page.behind("today")
+    return page.behind("drawdown" if meter.name.startswith("drawdown") else "exposure")
 
 
 def off_of(account: AccountState) -> dict[str, Any]:
@@ -164,7 +161,7 @@ def held_of(account: AccountState, page: Page) -> dict[str, Any]:
             "direction": "long" if one.direction > 0 else "short",
             "share": _share(one.notional, account.equity),
             "at_stop": None if (lost := at_stop(one)) is None else str(lost),
-            "href": page.entries(one.seqs or (one.opened_seq,)),
+            "href": page.behind("position", symbol=one.symbol),
             "level": "over" if one.stop_missing_reason else "",
         }
         for one in account.positions
@@ -172,12 +169,12 @@ def held_of(account: AccountState, page: Page) -> dict[str, Any]:
     return {"columns": _HELD, "rows": rows, "none": "Nothing is held."}
 
 
-def grouped_of(account: AccountState) -> dict[str, Any]:
+def grouped_of(account: AccountState, page: Page) -> dict[str, Any]:
     """Return what is held by group; an instrument in no group stands for itself."""
     worth: dict[str, list[Decimal | None]] = defaultdict(list)
     symbols: dict[str, list[str]] = defaultdict(list)
     for one in account.positions:
-        group = account.groups.get(one.symbol, one.base)
+        group = group_of(account, one)
         worth[group].append(one.notional)
         symbols[group].append(one.symbol)
     rows = []
@@ -186,17 +183,22 @@ def grouped_of(account: AccountState) -> dict[str, Any]:
         whole = sum(known, Decimal(0)) if len(known) == len(parts) else None
         text = None if whole is None else str(whole)
         row = {"what": group, "symbols": ", ".join(symbols[group]), "worth": text}
-        rows.append({**row, "key": group, "share": _share(whole, account.equity)})
+        href = page.behind("stops", group=group)
+        rows.append({**row, "key": group, "share": _share(whole, account.equity), "href": href})
     return {"columns": _GROUPED, "rows": rows, "none": "Nothing is held."}
 
 
 def day_rows(account: AccountState, page: Page) -> dict[str, Any]:
-    """Return the last days, newest first; each leads to its last closed trades."""
+    """Return the last days, newest first; each leads to what moved and what closed on it."""
     rows = [
-        {**one.json(), "key": str(one.day_ns), "day": _day(one.day_ns), "href": page.entries(one.seqs)}
+        {**one.json(), "key": str(one.day_ns), "day": _day(one.day_ns), "href": _behind_day(one.day_ns, page)}
         for one in days_of(account)
     ]
     return {"columns": _DAYS, "rows": rows, "none": "No day has passed yet."}
+
+
+def _behind_day(day_ns: int, page: Page) -> str:
+    return page.behind("day", from_ns=day_ns, until_ns=day_ns + DAY_NS)
 
 
 def _meter(one: Meter) -> dict[str, Any]:

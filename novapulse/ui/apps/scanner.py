@@ -15,6 +15,7 @@ from novapulse.ui.apps.universe import Universe
 from novapulse.ui.widgets import Rows, Tiles
 
 _STATES = {"held": ("long", "short"), "working": ("working",), "flat": ("flat",)}
+_BEHIND = {"held": "stops", "working": "orders", "flat": "traded"}
 _STRENGTHS = (0, 5, 10, 15)
 _SCAN: Columns = (
     {"key": "symbol", "label": "instrument"},
@@ -144,6 +145,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "value": str(sum(each.state in states for _, each in found)),
             "digits": 0,
             "note": f"of {len(found)} instruments",
+            "href": page.behind(_BEHIND[name]),
         }
         for name, states in _STATES.items()
     ]
@@ -159,8 +161,8 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         }
         tiles.append(tile)
     closed = sum(each.market_state == "closed" for _, each in found)
-    tiles.append({"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)} instruments"})
-    return tiles
+    tile = {"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)} instruments"}
+    return [*tiles, {**tile, "href": page.behind("calendars")}]
 
 
 def strategies_of(rows: tuple[StrategyRow, ...], page: Page) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def strategies_of(rows: tuple[StrategyRow, ...], page: Page) -> dict[str, Any]:
         {
             **one.json(),
             "key": f"{one.exchange} {one.account_id} {one.strategy}",
-            "href": page.entries(one.seqs),
+            "href": page.entries(one.seqs, one.trades),
         }
         for one in sorted(rows, key=lambda one: -one.pnl)
     ]

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +19,7 @@ from novapulse.engine.commands import VERBS
 from novapulse.ledger import queries
 from novapulse.monitor import AccountState, Overview, entries, read_home
 from novapulse.monitor.entries import KIND_TEXT
+from novapulse.monitor.market import market_state
 from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState
 from novapulse.monitor.state import LedgerHealth, Life
 from novapulse.ui.apps import journal
@@ -257,21 +259,12 @@ def bodies_of(home: Path, kind: str) -> list[str]:
     return [kind for one in read_home(home).accounts if bodies(home, one.key, kind)]
 
 
-def test_a_figure_leads_to_all_the_entries_behind_it(left_home: Path, look: Look) -> None:
-    reading = read_home(left_home)
-    tiles = look("overview", left_home, "viewer").tiles()
-    seqs = _seqs(tiles["equity USD"]["href"])
-    assert seqs == [one.seqs["cash"] for one in reading.accounts]
-    assert all(tiles[f"{name} USD"]["href"] for name in ("today", "exposure"))
+def test_entries_are_shown_by_their_numbers(left_home: Path, look: Look) -> None:
+    seqs = [one.seqs["cash"] for one in read_home(left_home).accounts]
     drawn = look("journal", left_home, "viewer", seqs=",".join(map(str, seqs)))
     assert [row["seq"] for row in drawn.rows("Entries behind")] == sorted(seqs, reverse=True)
     assert look("journal", left_home, "viewer", seqs="1,99999999").problem == "the ledger has no entry 99999999"
     assert look("journal", left_home, "viewer", seqs="1,x").problem == "an entry has a number, not x"
-    risk = look("risk", left_home, "viewer", **MAIN)
-    assert all(one["href"] for one in risk.state("Limits and how near")["meters"])
-    days = {one.day_ns: one for one in reading.account("kraken", "main").days}
-    for row in risk.rows("Day by day"):
-        assert _seqs(row["href"]) == list(days[row["day_ns"]].seqs)
     for row in look("scanner", left_home, "viewer").rows("Strategies"):
         assert _seqs(row["href"]) == list(row["seqs"])
 
@@ -356,3 +349,28 @@ def test_what_was_measured_is_the_word_of_a_trader_that_runs(paper_home: Path) -
         assert dict(now.measured) == one["more"]["measured"]
     beat(paper_home, age_s=60.0)
     assert not any(one.measured for one in read_home(paper_home).accounts)
+
+
+@pytest.mark.parametrize(("hour", "state"), [(16, "half-day"), (19, "closed")])
+def test_pages_show_what_the_exchanges_calendar_says_at_the_accounts_own_time(
+    paper_home: Path, look: Look, monkeypatch: pytest.MonkeyPatch, hour: int, state: str
+) -> None:
+    """New York on the short Friday after Thanksgiving, before and after its early close."""
+    friday_ns = round(datetime(2026, 11, 27, hour, tzinfo=UTC).timestamp()) * 1_000_000_000
+    asked: list[tuple[str, int]] = []
+
+    def there(name: str, ts_ns: int) -> str:
+        asked.append((name, ts_ns))
+        return market_state("XNYS", friday_ns)
+
+    monkeypatch.setattr("novapulse.monitor.home.market_state", there)
+    main = read_home(paper_home).account("kraken", "main")
+    assert main.last_close_ns is not None
+    assert asked
+    assert all((name, ts_ns >= main.last_close_ns) == ("24/7", True) and ts_ns < friday_ns for name, ts_ns in asked)
+    markets = look("health", paper_home, "viewer").rows("Markets")
+    assert {row["market_state"] for row in markets} == {state}
+    assert look("desk", paper_home, "viewer", **MAIN).tiles()["last bar"]["note"] == f"market {state}"
+    assert {row["market_state"] for row in look("overview", paper_home, "viewer").rows("Accounts")} == {state}
+    closed = look("scanner", paper_home, "viewer").tiles()["markets closed"]["value"]
+    assert closed == (str(len(markets)) if state == "closed" else "0")
