@@ -15,6 +15,7 @@ from novapulse.core.kept_state import Kept
 from novapulse.core.postings import Book
 from novapulse.monitor.fold import POINTS_KEPT, AccountFold
 from novapulse.monitor.holdings import Mark, marks_of, position_states
+from novapulse.monitor.locks import locks_of
 from novapulse.monitor.order_book import order_state
 from novapulse.monitor.state import AccountState
 from novapulse.monitor.values import exact
@@ -87,6 +88,7 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         limit_changes=fold.limit_changes,
         groups=fold.groups,
         settings_hash=fold.settings_hash,
+        locks=locks_of(fold, kept),
     )
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
 
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.amounts import from_units
@@ -246,7 +246,12 @@ def _place(home: Path, ledger: str | Path | None) -> str | Path:
 
 
 def _entries(connection: Connection, wanted: Sequence[ColumnElement[bool]], limit: int) -> tuple[EntryState, ...]:
-    rows = connection.execute(select(event).where(*wanted).order_by(event.c.seq.desc()).limit(limit)).all()
+    return states(connection, select(event).where(*wanted).order_by(event.c.seq.desc()).limit(limit))
+
+
+def states(connection: Connection, wanted: Select[Any]) -> tuple[EntryState, ...]:
+    """Return the entries of a query of `event`, in its order, each with its legs."""
+    rows = connection.execute(wanted).all()
     digits = scales(connection)
     legs: dict[int, list[LegState]] = {}
     named = select(posting).where(posting.c.seq.in_([row.seq for row in rows]))

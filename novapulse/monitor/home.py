@@ -15,6 +15,7 @@ from typing import Any
 from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor.build import account_state
+from novapulse.monitor.locks import in_force
 from novapulse.monitor.market import market_state
 from novapulse.monitor.source import UNFIT, Known, Source
 from novapulse.monitor.state import AccountState, InstrumentState, LedgerHealth, Overview, TraderState
@@ -162,6 +163,7 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
         market_state=_of_all(votes),
         measured=said.get("more", {}).get("measured", {}) if trader.running else {},
         votes=votes,
+        locks=in_force(state.locks, own_ns),
     )
 
 

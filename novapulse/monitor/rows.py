@@ -368,3 +368,24 @@ class BreakState(Value):
     theirs: str
     symbols: tuple[str, ...]
     client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockState(Value):
+    """Something that keeps entries away.
+
+    Attributes:
+        symbol: Whose entries; empty for every instrument of the account.
+        strategy: Only entries that this one leads; empty for whoever leads.
+        reason: A name of `core.records.Reason`.
+        why: In words.
+        until_ns: When it ends by itself, in the account's own time; None where something else has to end it.
+        seq: Entry that made it; None for a cooldown, which follows from the executions before it.
+    """
+
+    symbol: str
+    strategy: str
+    reason: str
+    why: str
+    until_ns: int | None
+    seq: int | None

@@ -23,6 +23,7 @@ from novapulse.monitor.rows import (
     DecisionState,
     FillState,
     LimitChangeState,
+    LockState,
     OrderState,
     PositionState,
     RoundTripState,
@@ -228,6 +229,7 @@ class AccountState(Value):
         settings_hash: Of what decides.
         measured: What the trader measured last besides: `feed_silence` (heartbeats of the feed), `clock_skew` (ms) and
             `disk_free` (fraction), each None while it could not be measured; empty without a trader that runs.
+        locks: What keeps entries away, of the account, an instrument or a strategy.
     """
 
     exchange: str
@@ -282,6 +284,7 @@ class AccountState(Value):
     groups: Mapping[str, str] = field(default_factory=dict)
     settings_hash: str = ""
     measured: Mapping[str, float | None] = field(default_factory=dict)
+    locks: tuple[LockState, ...] = ()
 
     @property
     def key(self) -> AccountKey:

@@ -17,9 +17,9 @@ from novapulse.server.headers import SecurityHeaders
 from novapulse.server.layers import BodyEnds, HeadAsGet
 from novapulse.server.live import Broadcast
 from novapulse.server.parts import API, APPS, ASSETS, Parts
-from novapulse.server.routes import accounts, control, health, ledger, market, people, session
+from novapulse.server.routes import accounts, control, health, ledger, machine, market, people, results, session
 
-REST = tuple(one.router for one in (session, health, control, ledger, market, people, accounts))
+REST = tuple(one.router for one in (session, health, control, ledger, market, machine, people, results, accounts))
 """The routes of the REST interface, by topic."""
 
 _DESCRIPTION = f"""\

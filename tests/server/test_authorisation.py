@@ -70,12 +70,17 @@ TABLE = {
     "GET /overview": LOOK,
     "GET /accounts": LOOK,
     "GET /statistics": LOOK,
+    "GET /results": LOOK,
+    "GET /strategies": LOOK,
+    "GET /strategies/{strategy}": LOOK,
+    "GET /sysinfo": LOOK,
+    "GET /logs": ADMIN,
     "GET /scan": LOOK,
     **{
         f"GET /all/{what}": LOOK
         for what in (
             *("positions", "orders", "fills", "decisions", "round-trips", "alerts", "breakers", "breaks"),
-            *("limits", "limit-changes", "votes"),
+            *("limits", "limit-changes", "locks", "votes"),
         )
     },
     **{
@@ -84,6 +89,7 @@ TABLE = {
             "",
             *("/positions", "/orders", "/fills", "/decisions", "/round-trips", "/alerts", "/breakers", "/breaks"),
             *("/limits", "/limit-changes", "/votes", "/equity", "/statistics", "/decision/{decision_id}"),
+            *("/locks", "/results", "/round-trips/{number}"),
             *("/days", "/ended-orders", "/holds", "/balances", "/settings", "/chart/bars", "/chart/backtest"),
         )
     },
@@ -186,6 +192,8 @@ MORE: dict[str, dict[str, Any]] = {
     "GET /accounts/{exchange}/{account_id}/chart/bars": {"params": {"symbol": "BTC/USD", "last": 5}},
     "GET /accounts/{exchange}/{account_id}/chart/backtest": {"params": {"last": 1000}},
 }
+NAMED = {"seq": "1", "number": "1", "strategy": "trend"}
+"""What paths name beside an account, and is there in every one."""
 LAST = ("POST /session/step-up", "DELETE /session", "POST /session/password")
 """What ends a session, or uses up what may be tried, comes last, in this order: passwords may be wrong five times."""
 
@@ -193,11 +201,13 @@ LAST = ("POST /session/step-up", "DELETE /session", "POST /session/password")
 @pytest.fixture
 def walk(house: House, of_all: Callable[[], dict[str, Visitor]]) -> Walk:
     decisions = bodies(house.home, KEYS[1], "decision_taken")
+    (house.home / "logs").mkdir(exist_ok=True)
+    (house.home / "logs" / "trader.log").write_text("{}\n")
     return Walk(house, of_all(), decisions[-1]["decision_id"])
 
 
 def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None:
-    named = {"exchange": KEYS[1].exchange, "account_id": KEYS[1].account_id, "seq": "1", "decision_id": walk.decision}
+    named = {"exchange": KEYS[1].exchange, "account_id": KEYS[1].account_id, **NAMED, "decision_id": walk.decision}
     for route in sorted(
         set(TABLE) - {"POST /control/{verb}"}, key=lambda route: (LAST.index(route) if route in LAST else -1, route)
     ):
@@ -215,12 +225,12 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
 def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(walk: Walk) -> None:
     """HS-015: chart and backtest are those of the account that was asked for; an unknown one is never another's."""
     by_account = [route for route in TABLE if "{account_id}" in route]
-    assert len(by_account) == 22
+    assert len(by_account) == 25
     for route in by_account:
         for key in KEYS[:2]:
             # A decision belongs to one account, and is not there in another one.
             is_there = key == KEYS[1] or "{decision_id}" not in route
-            named = {"exchange": key.exchange, "account_id": key.account_id, "decision_id": walk.decision}
+            named = {"exchange": key.exchange, "account_id": key.account_id, **NAMED, "decision_id": walk.decision}
             for who in (*WHO[1:], *SURE):
                 answer = walk.ask(who, route, 200 if is_there else 404, **named)
                 told = answer.json() if is_there else {}
@@ -233,7 +243,7 @@ def test_an_account_is_itself_another_is_another_and_an_unknown_one_is_an_error(
             {"exchange": "main", "account_id": "kraken"},
         ):
             for who in WHO[1:]:
-                answer = walk.ask(who, route, 404, **named, decision_id=walk.decision)
+                answer = walk.ask(who, route, 404, **named, **NAMED, decision_id=walk.decision)
                 assert answer.json()["error"] == "unknown_account", route
                 for key in KEYS:
                     assert f"{key.account_id} at {key.exchange}" in answer.json()["text"], route

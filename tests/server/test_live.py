@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from novapulse.control.roles import Role, Scope
 from novapulse.core.messages import Commit
 from novapulse.ledger.journal import Ledger
-from novapulse.monitor import Hub
+from novapulse.monitor import Hub, entries, feed
 from novapulse.monitor.state import Overview
 from novapulse.server import live
 from novapulse.server.gate import CLOSED_BY_POLICY
@@ -238,3 +238,93 @@ def test_nothing_new_is_a_short_sign_of_life_with_its_moment(house: House) -> No
         (one["exchange"], one["account_id"]) for one in first["accounts"]
     }
     assert len(json.dumps(third)) < len(json.dumps(first)) / 20
+
+
+def events(wire: Any, until_seq: int) -> list[dict[str, Any]]:
+    """The events that a socket tells up to a number: those of a reading come before the next one."""
+    found: list[dict[str, Any]] = []
+    is_there = False
+    while True:
+        told = read(wire)
+        if told["type"] == "event":
+            found.append(told)
+        elif is_there:
+            return found
+        else:
+            is_there = told["head_seq"] >= until_seq
+
+
+def test_events_are_told_once_each_and_go_on_from_where_somebody_left(
+    tmp_path: Path, lived: tuple[dict[str, int], list[Commit]]
+) -> None:
+    scales, commits = lived
+    half = len(commits) // 8
+    with Ledger.open(str(tmp_path / "ledger.db"), durable=False, now_ns=1) as ledger:
+        ledger.register_assets(scales)
+        ledger.take_lease(ACCOUNT, "test", ORIGIN_NS, 10**18)
+        for commit in commits[:half]:
+            ledger.commit([(ACCOUNT, commit)])
+        house = House(tmp_path)
+        headers = house.browser(Role.VIEWER).headers
+        with house.client:
+            with house.client.websocket_connect(f"{PATH}?after=0", headers=headers) as wire:
+                first = read(wire)
+                before = events(wire, first["head_seq"])
+                for commit in commits[half : 2 * half]:
+                    ledger.commit([(ACCOUNT, commit)])
+                before += events(wire, _head(tmp_path))
+            for commit in commits[2 * half : 3 * half]:
+                ledger.commit([(ACCOUNT, commit)])
+            whose = f"exchange={ACCOUNT.exchange}&account_id={ACCOUNT.account_id}"
+            path = f"{PATH}?after={before[-1]['seq']}&ledger_id={first['ledger_id']}&{whose}"
+            with house.client.websocket_connect(path, headers=headers) as wire:
+                after = events(wire, _head(tmp_path))
+    told = before + after
+    kinds = {kind: topic for topic, of in feed.TOPICS.items() for kind in of}
+    written = [one for one in _written(tmp_path) if one.kind in kinds]
+    assert {kinds[one.kind] for one in written} >= {"fills", "orders", "decisions"}
+    assert [(one["seq"], one["topic"]) for one in told] == [(one.seq, kinds[one.kind]) for one in written]
+    assert [one["body"] for one in told] == [one.json()["body"] for one in written]
+    assert [one["legs"] for one in told] == [one.json()["legs"] for one in written]
+
+
+def _head(home: Path) -> int:
+    return Hub(home).now().head_seq
+
+
+def _written(home: Path) -> list[entries.EntryState]:
+    found: list[entries.EntryState] = []
+    while page := entries.page(home, before_seq=found[-1].seq if found else None, limit=500):
+        found += page
+    return found[::-1]
+
+
+def test_a_number_of_another_ledger_is_told_so_and_ends_the_socket(house: House) -> None:
+    ana = house.browser(Role.VIEWER)
+    for query in ("after=99999999", "after=3&ledger_id=another"):
+        with house.client.websocket_connect(f"{PATH}?{query}", headers=ana.headers) as wire:
+            head = read(wire)["head_seq"]
+            told = read(wire)
+            assert (told["type"], told["head_seq"]) == ("other_ledger", head)
+            with pytest.raises(WebSocketDisconnect):
+                read(wire)
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=-1", "after=0&exchange=kraken", "after=0&exchange=a&account_id=b"])
+def test_events_that_cannot_be_had_are_refused(house: House, query: str) -> None:
+    with (
+        pytest.raises(WebSocketDisconnect),
+        house.client.websocket_connect(f"{PATH}?{query}", headers=house.browser(Role.VIEWER).headers),
+    ):
+        raise AssertionError("it was let in")
+
+
+def test_events_are_those_of_the_account_that_was_asked_for(house: House) -> None:
+    path = f"{PATH}?after=0&exchange=coinbase&account_id=main"
+    with house.client.websocket_connect(path, headers=house.browser(Role.VIEWER).headers) as wire:
+        head = read(wire)["head_seq"]
+        told = events(wire, head)
+    assert {(one["exchange"], one["account_id"]) for one in told} == {("coinbase", "main")}
+    kinds = {kind for kinds in feed.TOPICS.values() for kind in kinds}
+    mine = [one for one in _written(house.home) if (one.exchange, one.account_id) == ("coinbase", "main")]
+    assert [one["seq"] for one in told] == [one.seq for one in mine if one.kind in kinds]

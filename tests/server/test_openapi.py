@@ -169,6 +169,7 @@ def test_what_there_is_of_an_account_is_as_the_document_says(fuzzed: tuple[House
     house, script = fuzzed
     decision = bodies(house.home, ACCOUNTS[1], "decision_taken")[-1]["decision_id"]
     named = {"exchange": "kraken", "account_id": "main", "decision_id": decision, "seq": 1}
+    named |= {"number": 1, "strategy": "trend"}
     told = 0
     for operation in operations_of(house):
         names = set(re.findall(r"{(\w+)}", operation.path))

@@ -26,6 +26,7 @@ from novapulse.monitor.rows import (
     DecisionState,
     FillState,
     LimitChangeState,
+    LockState,
     OrderState,
     PositionState,
     RoundTripState,
@@ -52,6 +53,7 @@ _LISTS: dict[str, tuple[type[Value], Callable[[AccountState], Sequence[Value]], 
     "breaks": (BreakState, lambda each: each.breaks, "open differences to the venue"),
     "limits": (limits.Meter, lambda each: limits.limits_of(each), "every limit, and how much of it is used"),
     "limit-changes": (LimitChangeState, lambda each: each.limit_changes, "limits that are otherwise than configured"),
+    "locks": (LockState, lambda each: each.locks, "what keeps entries away, and until when"),
     "votes": (InstrumentState, lambda each: each.votes, "every instrument with its votes and its state"),
 }
 
