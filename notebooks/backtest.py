@@ -33,16 +33,19 @@ def states():
     get_focus, set_focus = mo.state(show.Focus())
     get_shelf, set_shelf = mo.state(saved.Shelf())
     get_loaded, set_loaded = mo.state(None)
+    get_pressed, set_pressed = mo.state(None, allow_self_loops=True)
     return (
         get_bar,
         get_focus,
         get_loaded,
+        get_pressed,
         get_resets,
         get_shelf,
         get_view,
         set_bar,
         set_focus,
         set_loaded,
+        set_pressed,
         set_resets,
         set_shelf,
         set_view,
@@ -88,8 +91,8 @@ def asking(base, data, desk, form, series):
 
 
 @app.cell
-def running(asked, desk, set_view):
-    page.start(desk, asked, set_view)
+def running(asked, desk, get_pressed, set_pressed, set_view):
+    page.start(desk, asked, set_view, get_pressed(), set_pressed)
     return
 
 

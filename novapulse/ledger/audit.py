@@ -46,6 +46,8 @@ PART_EVENTS = 10_000
 
 _MESSAGES_MAX = 20
 _TRIES = 20
+TOLD_EVENTS = 5_000
+"""After as many entries somebody hears how far an audit is, and may end it."""
 
 
 class HeadError(ValueError):
@@ -86,23 +88,29 @@ class Audit:
         return self.faults[0] if self.faults else None
 
 
-def audit(where: str | Path, *, head: str = "", processes: int = 1) -> Audit:
+Progress = Callable[[int, int], object]
+"""Called with entries walked and entries in all."""
+
+
+def audit(where: str | Path, *, head: str = "", processes: int = 1, told: Progress | None = None) -> Audit:
     """Check a whole ledger.
 
     Args:
         where: A path, `sqlite:///PATH` or `postgresql://HOST/DATABASE`.
         head: Hash, hex, that this ledger had at its head at some time; empty when none was noted.
         processes: How many walk a long ledger; more than one needs a program that may be started again by import.
+        told: How far the walk is; what it raises ends the audit. Only for one process.
 
     Raises:
         HeadError: `head` is no hash.
         SchemaError: It is no ledger, or one of a newer schema than this code knows.
         Unwritable: It is not there, so damaged that not even its name can be read, or written too fast.
     """
+    assert told is None or processes == 1
     engine = reader(where)
     try:
         with _two_of_one_state(engine, where) as (connection, beside), without_collector():
-            return _Auditor(connection, beside, where, processes).run(head)
+            return _Auditor(connection, beside, where, processes, told).run(head)
     finally:
         engine.dispose()
 
@@ -132,11 +140,14 @@ def _head(connection: Connection, where: str | Path) -> Row[Any]:
 
 
 class _Auditor:
-    def __init__(self, connection: Connection, beside: Connection, where: str | Path, processes: int) -> None:
+    def __init__(
+        self, connection: Connection, beside: Connection, where: str | Path, processes: int, told: Progress | None
+    ) -> None:
         self.connection = connection
         self.beside = beside
         self.where = where
         self.processes = processes
+        self.told = told
         self.found = Stretch()
 
     def run(self, head: str) -> Audit:
@@ -147,9 +158,14 @@ class _Auditor:
         with ThreadPoolExecutor(1) as pool:
             # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
             rows, tables = pool.submit(self._alike), pool.submit(self._check_tables)
-            for stretch in self._stretches(row.head_seq, genesis):
-                self._take(stretch, genesis)
-                claims.take(stretch)
+            try:
+                for stretch in self._stretches(row.head_seq, genesis):
+                    self._take(stretch, genesis)
+                    claims.take(stretch)
+            except BaseException:
+                tables.cancel()
+                _interrupt(self.beside)
+                raise
             self._check_head(row.head_seq, bytes(row.head_hash), genesis)
             follows = [
                 *_guarded(self.connection, "head", partial(_check_noted, noted=noted, genesis=genesis)),
@@ -189,6 +205,13 @@ class _Auditor:
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
+        if self.told is not None:
+            for first in range(0, head_seq, TOLD_EVENTS):
+                self.told(first, head_seq)
+                yield walk(self.connection, first, min(first + TOLD_EVENTS, head_seq), genesis)
+            self.told(head_seq, head_seq)
+            yield walk(self.connection, head_seq, None, genesis)
+            return
         if self.processes < 2 or head_seq < PARALLEL_EVENTS_MIN:
             yield walk(self.connection, 0, None, genesis)
             return
@@ -217,6 +240,13 @@ class _Auditor:
             found.add(Fault(min(head_seq, found.last_seq) + 1, "ledger.head_seq", f"is {head_seq}, {missing}"))
         elif head_hash != (found.last_hash or genesis):
             found.add(Fault(head_seq or None, "ledger.head_hash", "is not the hash of the last event"))
+
+
+def _interrupt(connection: Connection) -> None:
+    """End what a connection does for another thread, where the database lets a thread do that."""
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.dbapi_connection
+        raw.interrupt()
 
 
 def _place(fault: Fault) -> tuple[bool, int]:

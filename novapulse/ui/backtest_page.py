@@ -17,8 +17,8 @@ import marimo as mo
 from novapulse.backtest import BacktestSettings
 from novapulse.config import ConfigError, Settings
 from novapulse.ui import controls, panels
-from novapulse.ui.jobs import Job, Reporter
-from novapulse.ui.workbench import Kept, Outcome, Request, Workbench, open_workbench
+from novapulse.ui.jobs import Job, Results
+from novapulse.ui.workbench import FOLLOWED_BARS, Outcome, Request, Workbench, open_workbench
 
 Html = mo.Html
 Set = Callable[[Any], None]
@@ -29,7 +29,6 @@ QUICK_S = 0.4
 CANCELLED = "cancelled; the figures are those from before"
 
 _REDRAWN_S = 0.2
-_SETTLED_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,8 @@ class Desk:
         view: The newest one that was set.
         job: The run that is under way, if there is one.
         cancel: The button that cancels it.
+        go: The button that begins a run that follows no slider.
+        has_begun: Whether any run was begun in this session.
         drawn: What was drawn of things that did not change since.
     """
 
@@ -77,7 +78,9 @@ class Desk:
         self.view = View()
         self.job: Job[Outcome] | None = None
         self.cancel: Any = None
-        self.drawn = Kept()
+        self.go: Any = None
+        self.has_begun = False
+        self.drawn = Results()
 
     @property
     def bench(self) -> Workbench:
@@ -177,25 +180,26 @@ def ask(
     return Asked(Request(exchange, timeframe, symbols, start, end, settings.backtest), ())
 
 
-def start(desk: Desk, asked: Asked, set_view: Set) -> Html:
+def start(desk: Desk, asked: Asked, set_view: Set, pressed: Request | None, set_pressed: Set) -> Html:
     """Run what is asked for, and return what is to be seen of that: nothing if it is done at once.
+
+    What is about more bars than may follow a slider waits for a button, but for what a page opens with.
 
     Args:
         desk: The session.
         asked: What its widgets say; without a request what was shown stays.
         set_view: Called with the view once the run has ended, also from another thread.
+        pressed: The request that the button was pressed for last; None before that.
+        set_pressed: Called with the request that the button is pressed for.
     """
     desk.leave()
     if asked.request is None:
         return Html("")
     request, bench = asked.request, desk.bench
-
-    def task(reporter: Reporter) -> Outcome:
-        if bench.is_long(request):
-            reporter.pause(_SETTLED_S)
-        return bench.outcome(request, reporter)
-
-    job = desk.job = Job(task)
+    if desk.has_begun and pressed != request and bench.is_long(request):
+        return _on_a_button(desk, request, set_pressed)
+    desk.has_begun = True
+    job = desk.job = Job(lambda reporter: bench.outcome(request, reporter))
     if job.wait(QUICK_S if mo.running_in_notebook() else None):
         set_view(desk.ended(job))
         return Html("")
@@ -204,6 +208,14 @@ def start(desk: Desk, asked: Asked, set_view: Set) -> Html:
     cancel = desk.cancel = mo.ui.button(on_click=lambda _: set_view(desk.cancelled()), label="Cancel", kind="danger")
     mo.Thread(target=_watch, args=(desk, job, began, cancel, set_view), daemon=True).start()
     return _under_way(job, began, cancel)
+
+
+def _on_a_button(desk: Desk, request: Request, set_pressed: Set) -> Html:
+    bars = desk.bench.bars_of(request)
+    words = f"{bars:,} bars: more than {FOLLOWED_BARS:,} follow no slider. What is shown is of the settings before."
+    # Like the button that cancels, it hangs on the desk and on no cell.
+    desk.go = mo.ui.button(on_click=lambda _: set_pressed(request), label=f"Compute {bars:,} bars", kind="success")
+    return mo.hstack([Html(panels.remarks([words], "np-quiet")), desk.go], widths=[1, 0])
 
 
 def _watch(desk: Desk, job: Job[Outcome], began: float, cancel: Any, set_view: Set) -> None:

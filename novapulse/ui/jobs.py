@@ -6,9 +6,10 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from novapulse.config import ConfigError
 from novapulse.research.inputs import Told
@@ -33,6 +34,12 @@ class Progress:
 
     phase: str
     fraction: float | None
+
+
+def words_of(progress: Progress) -> str:
+    """Return how far a job is, as people read it."""
+    share = "" if progress.fraction is None else f" {progress.fraction:.0%}"
+    return f"{progress.phase} \N{HORIZONTAL ELLIPSIS}{share}"
 
 
 class Reporter:
@@ -73,6 +80,11 @@ class Reporter:
         """Ask the task to stop at its next word."""
         self._stop.set()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Return whether it was asked to."""
+        return self._stop.is_set()
+
     def _say(self, progress: Progress) -> None:
         if self._stop.is_set():
             raise CancelledError
@@ -111,6 +123,11 @@ class Job(Generic[T]):
         self._thread.join(seconds)
         return self.is_over
 
+    @property
+    def is_leaving(self) -> bool:
+        """Return whether the task was asked to stop."""
+        return self._reporter.is_cancelled
+
     def cancel(self) -> None:
         """Ask the task to stop; what it had is thrown away."""
         self._reporter.cancel()
@@ -124,3 +141,86 @@ class Job(Generic[T]):
             self.problem = " ".join(str(wrong).split())
         except Exception as wrong:
             self.problem = OUR_FAULT.format(kind=type(wrong).__name__, what=" ".join(str(wrong).split()))
+
+
+class Results:
+    """The last few values by key; several threads may ask at once, and may then compute a value twice."""
+
+    def __init__(self, count: int = 6) -> None:
+        """Say how many values are kept."""
+        self._count = count
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._values
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the value of a key, made if it is not there."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                there: T = self._values[key]
+                return there
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._count:
+                self._values.popitem(last=False)
+        return value
+
+
+class Wanted(Generic[T]):
+    """Work that somebody waits for, perhaps not alone.
+
+    Attributes:
+        job: The work.
+    """
+
+    def __init__(self, job: Job[T], leave: Callable[[], None]) -> None:
+        """Wait for it.
+
+        Args:
+            job: The work.
+            leave: Called once when it is not waited for any more.
+        """
+        self.job = job
+        self.is_left = False
+        self._leave = leave
+
+    def cancel(self) -> None:
+        """Wait for it no longer; the last who does ends it."""
+        if not self.is_left:
+            self.is_left = True
+            self._leave()
+
+
+class Shared(Generic[T]):
+    """Work by key: done once for all who ask for the same, and kept as long as it is asked for."""
+
+    def __init__(self, count: int) -> None:
+        """Say how many are kept."""
+        self._count = count
+        self._jobs: OrderedDict[Hashable, Job[T]] = OrderedDict()
+        self._waiting: dict[Job[T], int] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, key: Hashable, task: Callable[[Reporter], T]) -> Wanted[T]:
+        """Return the work of a key: under way or done, or begun now where it is neither or came to nothing."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or job.is_leaving or (job.is_over and job.result is None):
+                job = self._jobs[key] = Job(task)
+            self._jobs.move_to_end(key)
+            while len(self._jobs) > self._count:
+                self._waiting.pop(self._jobs.popitem(last=False)[1], None)
+            self._waiting[job] = self._waiting.get(job, 0) + 1
+            return Wanted(job, lambda: self._left(job))
+
+    def _left(self, job: Job[T]) -> None:
+        with self._lock:
+            self._waiting[job] = self._waiting.get(job, 1) - 1
+            if self._waiting[job] <= 0:
+                del self._waiting[job]
+                job.cancel()

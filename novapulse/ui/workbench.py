@@ -7,12 +7,10 @@ Invariants:
 """
 
 import os
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,21 +23,20 @@ from novapulse.confluence.explain import explain
 from novapulse.confluence.forecasts import forecasts_by_strategy
 from novapulse.confluence.narrate import lines
 from novapulse.confluence.plan import prepare
-from novapulse.core.bars import Floats
+from novapulse.core.bars import Floats, timeframe_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.market.lake import Lake, SeriesInfo
+from novapulse.market.spelling import stamp_ns
 from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.at_hand import SAMPLE_EXCHANGE, bars_at_hand
 from novapulse.research.decision import decision_at
 from novapulse.research.inputs import InputError, Markets, Told, checked_strategies, iso, open_lake, read_markets
 from novapulse.research.running import backtest_markets
 from novapulse.strategies import Strategy
-from novapulse.ui.jobs import Reporter
+from novapulse.ui.jobs import Reporter, Results
 
-V = TypeVar("V")
-
-_KEPT = 6
-_LONG_BARS = 300_000
+FOLLOWED_BARS = 100_000
+"""Bars that a run may have and still follow every move of a slider."""
 
 
 @dataclass(frozen=True)
@@ -91,34 +88,6 @@ class _Said:
     names: tuple[str, ...]
 
 
-class Kept:
-    """The last few values by key; several threads may ask at once, and may then compute a value twice."""
-
-    def __init__(self, count: int = _KEPT) -> None:
-        """Say how many values are kept."""
-        self._count = count
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._values
-
-    def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """Return the value of a key, made if it is not there."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                there: V = self._values[key]
-                return there
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._count:
-                self._values.popitem(last=False)
-        return value
-
-
 class Workbench:
     """The configuration, the lake, and everything that was computed from them lately.
 
@@ -137,7 +106,7 @@ class Workbench:
         self.remarks: list[str] = []
         self.strategies: dict[str, Strategy] = checked_strategies(loaded, self.remarks.append)
         self.exchange = bars_at_hand(lake, loaded.settings.data, self.remarks.append, told)
-        self._markets, self._said, self._outcomes, self._forecasts = Kept(), Kept(), Kept(24), Kept()
+        self._markets, self._said, self._outcomes, self._forecasts = Results(), Results(), Results(24), Results()
 
     @property
     def is_sample(self) -> bool:
@@ -172,10 +141,14 @@ class Workbench:
         return self._outcomes.get(key, lambda: self._computed(request, markets, reporter))
 
     def is_long(self, request: Request) -> bool:
-        """Return whether a request is about so many bars that it should not follow every move of a slider."""
+        """Return whether a request is about so many bars that it must not follow a move of a slider by itself."""
+        return self.bars_of(request) > FOLLOWED_BARS
+
+    def bars_of(self, request: Request) -> int:
+        """Return how many bars a request is about at most: those of its period that there are, or would fit into it."""
         wanted = (request.exchange, request.timeframe)
         chosen = (one for one in self.lake.series() if (one.exchange, one.timeframe) == wanted)
-        return sum(one.bars for one in chosen if one.symbol in request.symbols) > _LONG_BARS
+        return sum(_bars_in(one, request) for one in chosen if one.symbol in request.symbols)
 
     def markets(self, request: Request, reporter: Reporter) -> Markets:
         """Return the bars of a request; errors as in `read_markets`."""
@@ -284,6 +257,16 @@ class Workbench:
             finer=markets.finer,
         )
         return replace(result, signals=said.columns, calibrations=said.calibrations)
+
+
+def _bars_in(series: SeriesInfo, request: Request) -> int:
+    first_ns, last_ns = series.first_ns, series.last_ns
+    width_ns = timeframe_ns(series.timeframe)
+    if (start_ns := stamp_ns(request.start)) is not None:
+        first_ns = max(first_ns, start_ns + width_ns)
+    if (end_ns := stamp_ns(request.end)) is not None:
+        last_ns = min(last_ns, end_ns)
+    return min(series.bars, max(0, (last_ns - first_ns) // width_ns + 1))
 
 
 _SHARED: dict[Hashable, Workbench] = {}

@@ -431,3 +431,31 @@ def test_a_lease_does_not_keep_an_audit_out(damaged: Path) -> None:
     with Ledger.open(damaged, durable=False, now_ns=START_NS) as journal:
         journal.take_lease(MAIN, "trader", START_NS, LEASE_NS)
         assert audit(damaged).ok
+
+
+def test_who_is_told_hears_how_far_it_is_and_may_end_it(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug: whoever cancelled a proof saw nothing of it any more, and it went on."""
+    monkeypatch.setattr(audit_module, "TOLD_EVENTS", 13)
+    alone, told = audit(damaged), list[tuple[int, int]]()
+    assert audit(damaged, told=lambda *how_far: told.append(how_far)) == alone
+    head = alone.head_seq
+    assert told == [*((done, head) for done in range(0, head, 13)), (head, head)]
+    with Unguarded(damaged) as connection:
+        connection.execute("UPDATE event SET ts_ns = ts_ns + 1 WHERE seq IN (13, 14, ?)", (head,))
+        connection.execute("DELETE FROM event WHERE seq = 26")
+    alone = audit(damaged)
+    assert not alone.ok
+    assert audit(damaged, told=lambda *_: None) == alone
+
+    class EnoughError(Exception):
+        pass
+
+    def enough(done: int, total: int) -> None:
+        walked.append(done)
+        if done >= 26:
+            raise EnoughError
+
+    walked: list[int] = []
+    with pytest.raises(EnoughError):
+        audit(damaged, told=enough)
+    assert walked == [0, 13, 26]

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from novapulse.config import ConfigError
-from novapulse.ui.jobs import Job, Progress, Reporter
+from novapulse.ui.jobs import CancelledError, Job, Progress, Reporter, Results, Shared
 
 
 def test_a_job_says_how_far_it_is_and_hands_over_its_result():
@@ -71,3 +71,45 @@ def test_what_goes_wrong_is_one_sentence(wrong: Exception, said: str):
     assert job.problem is not None
     assert said in job.problem
     assert "\n" not in job.problem
+
+
+def test_shared_work_is_done_once_and_ends_with_the_last_who_waits():
+    shared, done, go_on = Shared[int](2), list[int](), threading.Event()
+
+    def task(reporter: Reporter) -> int:
+        while not go_on.is_set():
+            reporter.pause(0.01)
+        done.append(1)
+        return 7
+
+    one, other = shared.ask("a", task), shared.ask("a", task)
+    assert one.job is other.job
+    one.cancel()
+    one.cancel()
+    assert not one.job.is_leaving, "somebody still waits"
+    other.cancel()
+    assert other.job.wait(10)
+    assert other.job.was_cancelled
+    again = shared.ask("a", task)
+    assert again.job is not one.job
+    go_on.set()
+    assert again.job.wait(10)
+    assert shared.ask("a", task).job.result == 7
+    assert done == [1]
+
+
+def _cancelled() -> int:
+    raise CancelledError
+
+
+def test_results_are_kept_by_key_and_what_failed_is_not():
+    results, made = Results(2), list[str]()
+
+    def make(key: str) -> int:
+        return results.get(key, lambda: (made.append(key), len(made))[1])
+
+    assert [make(key) for key in "aababca"] == [1, 1, 2, 1, 2, 3, 4]
+    assert made == ["a", "b", "c", "a"]
+    with pytest.raises(CancelledError):
+        results.get("d", _cancelled)
+    assert results.get("d", lambda: 9) == 9

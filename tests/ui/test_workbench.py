@@ -12,7 +12,7 @@ from novapulse.config import Settings, load
 from novapulse.core.bars import format_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.research.inputs import open_lake
-from novapulse.ui import panels
+from novapulse.ui import backtest_page, panels, workbench
 from novapulse.ui.jobs import CancelledError, Reporter
 from novapulse.ui.workbench import Request, Workbench, open_workbench
 from tests.cli.conftest import SYMBOLS, Cli
@@ -111,3 +111,56 @@ def test_a_bar_that_does_not_exist_is_told_in_a_sentence(bench: Workbench):
     outcome = bench.outcome(asked(), Reporter())
     with pytest.raises(ValueError, match="no bar of BTC/USDT on binance closes at 1970"):
         bench.explained(outcome, InstrumentKey("binance", "BTC/USDT"), 1)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1])
+def test_a_run_is_long_beyond_as_many_bars_as_follow_a_slider(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, limit: int
+):
+    whole = asked()
+    bars = sum(len(one) for one in bench.markets(whole, Reporter()).bars.values())
+    assert bench.bars_of(whole) == bars > 1_000
+    monkeypatch.setattr(workbench, "FOLLOWED_BARS", bars + limit)
+    assert bench.is_long(whole) is (limit < 0)
+    assert not bench.is_long(asked(symbols=SYMBOLS[:1]))
+
+
+def test_only_the_bars_of_the_period_count(bench: Workbench):
+    (series,) = [one for one in bench.series() if (one.symbol, one.timeframe) == (SYMBOLS[0], "1m")]
+    middle = format_ns((series.first_ns + series.last_ns) // 2 // 60_000_000_000 * 60_000_000_000)
+    for start, end in ((None, None), (middle, None), (None, middle), ("2001-01-01T00:00:00Z", "2040-01-01T00:00:00Z")):
+        request = replace(asked(symbols=SYMBOLS[:1]), start=start, end=end)
+        (bars,) = bench.markets(request, Reporter()).bars.values()
+        assert len(bars) <= bench.bars_of(request) <= series.bars
+        if start == middle or end == middle:
+            assert bench.bars_of(request) < series.bars
+    assert bench.bars_of(replace(asked(), end="2001-01-01T00:00:00Z")) == 0
+
+
+def test_beyond_it_no_slider_recomputes_but_a_button_does(
+    bench: Workbench, lake: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ran: list[Request] = []
+    outcome = Workbench.outcome
+    monkeypatch.setattr(Workbench, "outcome", lambda *given: (ran.append(given[1]), outcome(*given))[1])
+    monkeypatch.setattr(workbench, "FOLLOWED_BARS", 1_000)
+    desk, views, pressed = backtest_page.open_desk(), list[backtest_page.View](), list[Request]()
+    first, moved = (backtest_page.Asked(asked({"capital": capital}), ()) for capital in (10_000, 11_000))
+
+    def start(now: backtest_page.Asked) -> str:
+        last = pressed[-1] if pressed else None
+        return str(backtest_page.start(desk, now, views.append, last, pressed.append).text)
+
+    assert start(first) == ""
+    assert ran == [first.request], "a page opens with figures"
+    assert "more than" in start(moved)
+    assert desk.go is not None
+    assert ran == [first.request], "a slider was moved, and nothing was computed"
+    desk.go._on_click(None)
+    assert pressed == [moved.request]
+    assert start(moved) == ""
+    assert ran == [first.request, moved.request]
+    assert [one.outcome.request for one in views if one.outcome] == ran
+    monkeypatch.setattr(workbench, "FOLLOWED_BARS", 10**9)
+    assert start(first) == ""
+    assert len(ran) == 3, "fewer bars follow"

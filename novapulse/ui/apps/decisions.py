@@ -9,10 +9,10 @@ from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import holds
 from novapulse.parity.rederive import Rederived
 from novapulse.ui.apps import explained
-from novapulse.ui.apps.frame import Page, columns, stack
+from novapulse.ui.apps.frame import Page, columns, html, stack
 from novapulse.ui.apps.orders import when_changed
 from novapulse.ui.apps.tables import Columns, decisions_of, moment
-from novapulse.ui.jobs import Job
+from novapulse.ui.jobs import Job, words_of
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Meters, Rows, Tiles
 
@@ -112,7 +112,9 @@ class Explanation:
         """
         own = scope().own
         self._page = page
-        self._job: Job[Rederived] = explained.explanation(page.home, account.key, decision_id, page.who.config)
+        self._wanted = explained.explanation(page.home, account.key, decision_id, page.who.config)
+        self._job: Job[Rederived] = self._wanted.job
+        self._cancel = mo.ui.button(label="Cancel", kind="danger", on_click=lambda _: self._wanted.cancel())
         self._is_told = False
         # What was decided once does not grow old.
         self._tiles = own(Tiles(label=f"Decision {decision_id[:12]}", stale_s=0))
@@ -128,9 +130,11 @@ class Explanation:
     def shown(self) -> str:
         """Return it as a part of a page."""
         one = self._boards
+        cancel = [] if self._job.is_over else [html(self._cancel)]
         return stack(
             [
                 self._tiles,
+                *cancel,
                 columns(stack([one["votes"], one["checks"]]), stack([one["sizes"], self._limits, one["followed"]])),
             ]
         )
@@ -138,8 +142,12 @@ class Explanation:
     def _tell(self, _: Overview) -> None:
         if self._is_told:
             return
+        if self._wanted.is_left:
+            self._is_told = True
+            self._refuse("it was cancelled")
+            return
         if not self._job.is_over:
-            words = f"{self._job.progress.phase} …"
+            words = words_of(self._job.progress)
             self._tiles.show_state({"tiles": [{"label": "working", "value": "a moment", "note": words}]})
             for board in self._boards.values():
                 board.show_state({"columns": [], "rows": [], "none": words})

@@ -7,7 +7,6 @@ Invariants:
 
 import os
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,20 @@ from novapulse.parity.kept import Kept, KeptError
 from novapulse.parity.rederive import Rederived, reason_text, rederive
 from novapulse.parity.sessions import configuration_of
 from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
-from novapulse.research.inputs import checked_strategies, lake_with
+from novapulse.research.inputs import checked_strategies, lake_with, open_lake
 from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.tables import percent
-from novapulse.ui.jobs import Job, Reporter
+from novapulse.ui.jobs import Reporter, Shared, Wanted
+from novapulse.ui.notebooks.ledgers import fingerprint
 
 _log = structlog.get_logger("novapulse.ui")
 
-_KEPT_MAX = 24
-_jobs: "OrderedDict[tuple[Path, AccountKey, str], Job[Rederived]]" = OrderedDict()
-_jobs_lock = threading.Lock()
+_shared: Shared[Rederived] = Shared(24)
 _one_at_a_time = threading.Lock()
+_ASKED_EVERY_S = 0.2
 
 
-def explanation(home: Path, account: AccountKey, decision_id: str, config: Path | None = None) -> Job[Rederived]:
+def explanation(home: Path, account: AccountKey, decision_id: str, config: Path | None = None) -> Wanted[Rederived]:
     """Return the work of making a decision again: begun now, or when somebody asked for it before.
 
     Args:
@@ -45,20 +44,23 @@ def explanation(home: Path, account: AccountKey, decision_id: str, config: Path 
         decision_id: Its name.
         config: File of the settings that name our own strategies; None for the usual place.
     """
-    key = home, account, decision_id
-    with _jobs_lock:
-        known = _jobs.get(key)
-        if known is None or (known.is_over and known.result is None):
-            known = _jobs[key] = Job(lambda told: _made_again(home, account, decision_id, config, told))
-        _jobs.move_to_end(key)
-        while len(_jobs) > _KEPT_MAX:
-            _jobs.popitem(last=False)
-        return known
+    # What was recorded does not change; the bars that it is made again from may.
+    key = home, account, decision_id, fingerprint(open_lake())
+    return _shared.ask(key, lambda told: _made_again(home, account, decision_id, config, told))
 
 
 def _made_again(home: Path, account: AccountKey, decision_id: str, config: Path | None, told: Reporter) -> Rederived:
     told.phase("waiting for another explanation to be made")
-    with _one_at_a_time, Kept(home / LEDGER_FILE) as kept:
+    while not _one_at_a_time.acquire(timeout=_ASKED_EVERY_S):
+        told.pause(0)
+    try:
+        return _explained(home, account, decision_id, config, told)
+    finally:
+        _one_at_a_time.release()
+
+
+def _explained(home: Path, account: AccountKey, decision_id: str, config: Path | None, told: Reporter) -> Rederived:
+    with Kept(home / LEDGER_FILE) as kept:
         told.phase("looking for it in the ledger")
         whose, entry = kept.decision(decision_id)
         if whose != account:

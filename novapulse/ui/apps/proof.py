@@ -10,7 +10,7 @@ from novapulse.ledger.audit import Audit, audit
 from novapulse.monitor import Overview
 from novapulse.monitor.home import LEDGER_FILE
 from novapulse.ui.apps.frame import Page, html
-from novapulse.ui.jobs import Job, Reporter
+from novapulse.ui.jobs import Job, Reporter, words_of
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Tiles
 
@@ -28,17 +28,26 @@ class Proof:
         self._job: Job[tuple[Audit, float]] | None = None
         self._tiles = scope().own(Tiles(stale_s=0))
         self._button = mo.ui.button(label="Prove every entry now", on_click=lambda _: self._ask())
+        self._cancel = mo.ui.button(label="Cancel", kind="danger", on_click=lambda _: self._leave())
         page.on_reading(self._tell)
 
     def shown(self) -> str:
         """Return it as a part of a page."""
-        return f'<section class="np-card np-proof"><h2>Proof</h2>{html(self._button)}{html(self._tiles)}</section>'
+        inside = "".join(map(html, (self._button, self._cancel, self._tiles)))
+        return f'<section class="np-card np-proof"><h2>Proof</h2>{inside}</section>'
 
     def _ask(self) -> None:
         if self._job is None or self._job.is_over:
             home = self._home
             self._job = Job(lambda told: _proven(home, told))
-            self._tiles.show_state({"tiles": [{"label": "proof", "value": "working", "note": "reading every entry"}]})
+            self._show_progress(self._job)
+
+    def _leave(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+
+    def _show_progress(self, job: Job[tuple[Audit, float]]) -> None:
+        self._tiles.show_state({"tiles": [{"label": "proof", "value": "working", "note": words_of(job.progress)}]})
 
     def _tell(self, _: Overview) -> None:
         job = self._job
@@ -46,6 +55,8 @@ class Proof:
             self._tiles.show_state({"tiles": [{"label": "proof", "value": "not asked", "note": "nothing is assumed"}]})
         elif job.is_over:
             self._tiles.show_state({"tiles": proof_tiles(job.result, job.problem)})
+        else:
+            self._show_progress(job)
 
 
 def proof_tiles(result: tuple[Audit, float] | None, problem: str | None) -> list[dict[str, Any]]:
@@ -73,6 +84,7 @@ def proof_tiles(result: tuple[Audit, float] | None, problem: str | None) -> list
 
 
 def _proven(home: Path, told: Reporter) -> tuple[Audit, float]:
-    told.phase("reading every entry")
     began_s = time.monotonic()
-    return audit(home / LEDGER_FILE), time.monotonic() - began_s
+    # What is proven is the ledger as it lies there now: no proof of before stands for it.
+    found = audit(home / LEDGER_FILE, told=told.phase("reading every entry"))
+    return found, time.monotonic() - began_s

@@ -21,10 +21,9 @@ from novapulse.market.book.columns import BookColumns, BookProblem
 from novapulse.market.book.features import features
 from novapulse.market.spelling import symbol_of
 from novapulse.market.tape import Tape, read_tape
-from novapulse.ui.jobs import Reporter
+from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.notebooks.spoken_votes import BPS, correlation, means
 from novapulse.ui.notebooks.work import Came, Work
-from novapulse.ui.workbench import Kept
 
 Html = mo.Html
 
@@ -52,7 +51,7 @@ WATCHED = (
 )
 """Features that can be drawn and are compared with the next moves."""
 
-_READ = Kept(4)
+_READ = Results(4)
 
 
 @dataclass(frozen=True)

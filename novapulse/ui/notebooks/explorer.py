@@ -295,9 +295,9 @@ def prove(desk: Desk, is_asked: bool, noted: str, set_came: Callable[[Came[Audit
     place = desk.place
 
     def task(reporter: Reporter) -> Audit:
-        reporter.phase("every hash, every leg, every table that follows from them")
+        told = reporter.phase("every hash, every leg, every table that follows from them")
         try:
-            return audit(place, head=noted.strip())
+            return audit(place, head=noted.strip(), told=told)
         except JournalError as wrong:
             raise ValueError(str(wrong)) from wrong
 

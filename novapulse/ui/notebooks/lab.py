@@ -5,7 +5,7 @@ Invariants:
 - nothing is written: parameters that should last are put into the configuration by hand.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import marimo as mo
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.research.bias import FULL, Effort, Subject, SubjectReport, examine, strategy_subject
+from novapulse.research.inputs import iso
 from novapulse.signals.regimes import Thresholds
 from novapulse.strategies import STRATEGIES, Strategy, StrategyError, Votes, evaluate
 from novapulse.ui import backtest_page, controls
-from novapulse.ui.jobs import Reporter
+from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.notebooks import parameters
+from novapulse.ui.notebooks.ledgers import fingerprint
 from novapulse.ui.notebooks.spoken_votes import Spoken, spoken
 from novapulse.ui.notebooks.work import Came, Work
 from novapulse.ui.workbench import Outcome, Request, Workbench
@@ -193,7 +195,7 @@ def trade_alone(desk: Desk, chosen: Chosen, set_came: SetCame) -> Html:
         chosen.exchange,
         chosen.timeframe,
         (chosen.symbol,),
-        None,
+        _start_of_last(bench, chosen),
         None,
         settings.model_copy(update={"confluence": confluence}),
     )
@@ -204,6 +206,16 @@ def trade_alone(desk: Desk, chosen: Chosen, set_came: SetCame) -> Html:
         return bench.outcome(request, reporter)
 
     return desk.alone.run(task, set_came)
+
+
+def _start_of_last(bench: Workbench, chosen: Chosen) -> str | None:
+    """Return behind which moment the bars lie that a slider is followed on; None for all."""
+    closes_ns = bench.lake.bars(chosen.exchange, chosen.symbol, chosen.timeframe).ts_close_ns
+    return iso(int(closes_ns[-VOTED_BARS - 1])) if closes_ns.size > VOTED_BARS else None
+
+
+_proven = Results(16)
+"""What was proven lately, as long as parameters and bars are the same."""
 
 
 def prove_button(desk: Desk) -> Any:
@@ -221,8 +233,14 @@ def prove(desk: Desk, is_asked: bool, chosen: Chosen, set_came: SetCame) -> Html
     strategy = desk.strategy(chosen.name)
     bars = desk.bench.lake.bars(chosen.exchange, chosen.symbol, chosen.timeframe)
 
+    key: Hashable = object()
+    if STRATEGIES.get(chosen.name) is strategy:
+        # One of one's own may have been edited since.
+        series = chosen.exchange, chosen.symbol, chosen.timeframe
+        key = chosen.name, chosen.params.model_dump_json(), series, fingerprint(desk.bench.lake)
+
     def task(reporter: Reporter) -> SubjectReport:
-        return proven(chosen.name, strategy, chosen.params, bars, reporter)
+        return _proven.get(key, lambda: proven(chosen.name, strategy, chosen.params, bars, reporter))
 
     return desk.proofs.run(task, set_came)
 

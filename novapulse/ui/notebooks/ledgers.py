@@ -1,15 +1,19 @@
 """Which books and bars the notebooks read: the ledger of this machine's trader, read beside it and never written."""
 
 import os
+from collections.abc import Hashable
 from pathlib import Path
 
 import marimo as mo
+from sqlalchemy import select
 
-from novapulse.config import home_folder
+from novapulse.config import home_folder, load
 from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import JournalError
 from novapulse.ledger.queries import reading
+from novapulse.ledger.schema import ledger
 from novapulse.market.lake import Lake
+from novapulse.market.storage import DataError
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.sessions import configuration_of
 from novapulse.research.inputs import lake_with
@@ -45,6 +49,29 @@ def accounts_of(place: Path) -> list[AccountKey]:
 def account_name(account: AccountKey) -> str:
     """Return an account as people say it."""
     return f"{account.account_id} on {account.exchange}"
+
+
+def fingerprint(lake: Lake) -> Hashable:
+    """Return what is the same as long as a lake holds the same bars."""
+    try:
+        return tuple((one.exchange, one.symbol, one.timeframe, one.content_hash) for one in lake.series())
+    except DataError as wrong:
+        return str(wrong)
+
+
+def same(place: Path, lake: Lake, *more: Hashable) -> Hashable:
+    """Return under which key work on a ledger and a lake is kept; one of its own where strategies may be edited.
+
+    Args:
+        place: The ledger.
+        lake: The bars.
+        more: What else it depends on.
+    """
+    if load(os.environ).settings.data.strategies_folder is not None:
+        return object()
+    with reading(place) as connection:
+        head = connection.execute(select(ledger.c.ledger_id, ledger.c.head_seq, ledger.c.head_hash)).one()
+    return (place, *head, fingerprint(lake), *more)
 
 
 def lake_of(session: Session) -> Lake:

@@ -34,7 +34,7 @@ from novapulse.parity.playing import MemoryJournal, Script, play
 from novapulse.parity.sessions import SessionRun, replay_session
 from novapulse.research.inputs import checked_strategies
 from novapulse.ui import charts, panels, theme
-from novapulse.ui.jobs import Reporter
+from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.replay import moments_of
 from novapulse.ui.notebooks.work import Came, Work
@@ -72,6 +72,10 @@ class Compared:
     backtest: Result
     replay_ns: Integers
     replay_equity: Floats
+
+
+_compared = Results(4)
+"""What was compared lately, as long as ledger and bars are the same."""
 
 
 class Desk:
@@ -118,7 +122,13 @@ def start(desk: Desk, is_asked: bool, session: Session, set_came: Callable[[Came
         set_came(Came())
         return desk.work.run(None, set_came)
     place = desk.place
-    return desk.work.run(lambda reporter: compared(place, session, reporter), set_came)
+
+    def task(reporter: Reporter) -> Compared:
+        reporter.phase("looking whether it was compared before")
+        key = ledgers.same(place, ledgers.lake_of(session), session.account, session.first_seq)
+        return _compared.get(key, lambda: compared(place, session, reporter))
+
+    return desk.work.run(task, set_came)
 
 
 def compared(place: Path, session: Session, reporter: Reporter) -> Compared:

@@ -27,7 +27,7 @@ from novapulse.parity.rederive import Rederived, rederive
 from novapulse.parity.what_if import Change, inputs_of
 from novapulse.research.inputs import checked_strategies
 from novapulse.ui import controls
-from novapulse.ui.jobs import Reporter
+from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.marks import spoken as moments
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.work import Came, Work
@@ -79,6 +79,10 @@ class Scene:
     found: Rederived
     key: InstrumentKey
     bars: BarColumns
+
+
+_scenes = Results(16)
+"""What was made again lately, as long as ledger and bars are the same."""
 
 
 class Desk:
@@ -234,7 +238,15 @@ def start(desk: Desk, decision: str | None, set_came: Callable[[Came[Scene]], No
     if decision is None:
         return desk.work.run(None, set_came)
     place = desk.place
-    return desk.work.run(lambda reporter: scene_of(place, decision, reporter), set_came)
+
+    def task(reporter: Reporter) -> Scene:
+        reporter.phase("looking whether it was made again before")
+        with Kept(place) as kept:
+            account, entry = kept.decision(decision)
+            key = ledgers.same(place, ledgers.lake_of(kept.session_of(account, entry.seq)), decision)
+        return _scenes.get(key, lambda: scene_of(place, decision, reporter))
+
+    return desk.work.run(task, set_came)
 
 
 def scene_of(place: Path, decision: str, reporter: Reporter) -> Scene:

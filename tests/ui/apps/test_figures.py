@@ -266,14 +266,14 @@ def test_a_decision_is_explained_on_its_own_accounts_page_alone(
 ) -> None:
     name = main.recent_decisions[0].decision_id
     drawn = look("decisions", left_home, "viewer", **MAIN, decision=name)
-    explained.explanation(left_home, KEY, name).wait(120)
+    explained.explanation(left_home, KEY, name).job.wait(120)
     drawn.deliver(read_home(left_home))
     tiles = drawn.tiles("Decision")
     assert (tiles["made again"]["value"], tiles["entry"]["value"]) == ("the same", str(main.recent_decisions[0].seq))
     assert float(tiles["consensus"]["value"]) == pytest.approx(main.recent_decisions[0].consensus, abs=5e-4)
     assert np.isclose(sum(row["weight"] for row in drawn.rows("Votes")), 1.0)
     other = look("decisions", left_home, "viewer", exchange="kraken", account_id="second", decision=name)
-    explained.explanation(left_home, AccountKey("kraken", "second"), name).wait(120)
+    explained.explanation(left_home, AccountKey("kraken", "second"), name).job.wait(120)
     other.deliver(read_home(left_home))
     assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
     assert not other.rows("Votes")

@@ -11,7 +11,7 @@ import pytest
 from novapulse.research.bias import QUICK
 from novapulse.signals.regimes import Thresholds
 from novapulse.strategies import Votes, evaluate, trend
-from novapulse.ui.jobs import Job, Reporter
+from novapulse.ui.jobs import Job, Reporter, Results
 from novapulse.ui.notebooks import lab, lab_view
 from novapulse.ui.notebooks.lab import Desk
 from novapulse.ui.notebooks.layout import number
@@ -117,3 +117,19 @@ def test_ones_own_strategies_are_there_and_read_again(lake: Path, tmp_path: Path
     (own / "my_trend.py").write_text("import nonsense_that_is_not_there")
     assert "my_trend" in (lab.open_desk(1).problem or "")
     sys.modules.pop("novapulse_user_strategies.my_trend", None)
+
+
+def test_a_strategy_is_proven_once_and_one_of_ones_own_every_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(lab, "proven", lambda name, *_: (made.append(name), f"report {len(made)}")[1])
+    monkeypatch.setattr(lab, "_proven", Results(4))
+    came: list[Any] = []
+
+    def prove(name: str, **values: Any) -> Any:
+        lab.prove(desk, True, chosen_on(desk, name, **values), came.append)
+        return came[-1].result
+
+    assert [prove("trend") for _ in range(2)] == ["report 1"] * 2
+    assert prove("trend", fast_bars=7) == "report 2"
+    monkeypatch.setitem(desk.bench.strategies, "trend", seer())
+    assert [prove("trend") for _ in range(2)] == ["report 3", "report 4"]

@@ -1,9 +1,17 @@
 """What the parity page says of all rungs together is what each of them says."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from novapulse.parity.kept import Kept, Session
 from novapulse.parity.ladder import Rung
-from novapulse.ui.notebooks.parity import verdict
+from novapulse.ui.jobs import Reporter, Results
+from novapulse.ui.notebooks import parity
+from novapulse.ui.notebooks.parity import Compared, verdict
+from novapulse.ui.notebooks.work import Came
 
 
 def rung(number: int, holds: bool | None, in_deed: bool = False) -> Rung:
@@ -25,3 +33,28 @@ def rung(number: int, holds: bool | None, in_deed: bool = False) -> Rung:
 def test_to_the_bit_is_said_of_what_is_so_to_the_bit(rungs: tuple[Rung, ...], said: tuple[str, str]) -> None:
     """A bug: a rung that was the same in its deeds alone was called the same to the bit."""
     assert verdict(rungs) == said
+
+
+def test_a_session_is_compared_once_until_ledger_or_bars_change(
+    traded_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def compared(place: Path, session: Session, _: Reporter) -> str:
+        made.append(session.first_seq)
+        return f"ladder {len(made)}"
+
+    place = traded_home / "ledger.db"
+    with Kept(place) as kept:
+        session = kept.sessions()[-1]
+    monkeypatch.setattr(parity, "compared", compared)
+    monkeypatch.setattr(parity, "_compared", Results(4))
+    came: list[Came[Compared]] = []
+    for _ in range(3):
+        parity.start(parity.Desk(place), True, session, came.append)
+    assert [one.result for one in came] == ["ladder 1"] * 3
+    with closing(sqlite3.connect(place)) as connection:
+        connection.execute("UPDATE ledger SET head_seq = head_seq + 1")
+        connection.commit()
+    parity.start(parity.Desk(place), True, session, came.append)
+    assert [one.result for one in came[3:]] == ["ladder 2"]

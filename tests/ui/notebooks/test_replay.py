@@ -9,8 +9,8 @@ from novapulse.core.records import Mode
 from novapulse.parity.kept import Kept
 from novapulse.parity.what_if import Change
 from novapulse.research.inputs import Told
-from novapulse.ui.jobs import CancelledError, Reporter
-from novapulse.ui.notebooks import replay, replay_view
+from novapulse.ui.jobs import CancelledError, Reporter, Results
+from novapulse.ui.notebooks import ledgers, replay, replay_view
 from novapulse.ui.notebooks.ledgers import accounts_of
 from novapulse.ui.notebooks.replay import Scene
 from novapulse.ui.notebooks.work import Came
@@ -137,3 +137,25 @@ def test_what_cannot_be_is_a_sentence(came: Came[Scene]):
     change, wrong = replay.change_of(came, values)
     assert change is None
     assert "positions_max" in wrong[0]
+
+
+def test_a_decision_is_made_again_once_until_ledger_or_bars_change(
+    traded_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def scene_of(place: Path, decision: str, _: Reporter) -> str:
+        made.append(decision)
+        return f"scene {len(made)}"
+
+    place = traded_home / "ledger.db"
+    name = replay.decisions_of(place, accounts_of(place)[0], ("ENTER",))[0]["Decision"]
+    monkeypatch.setattr(replay, "scene_of", scene_of)
+    monkeypatch.setattr(replay, "_scenes", Results(4))
+    came: list[Came[Scene]] = []
+    for _ in range(3):
+        replay.start(replay.Desk(place), name, came.append)
+    assert [one.result for one in came] == ["scene 1"] * 3
+    monkeypatch.setattr(ledgers, "fingerprint", lambda _: "other bars")
+    replay.start(replay.Desk(place), name, came.append)
+    assert (came[-1].result, came[-1].problem) == ("scene 2", None)
