@@ -1,7 +1,7 @@
 """How long the backtest notebook takes to appear and to follow a slider, in Chromium on a month of recorded minutes.
 
 Run as `python -m tests.benchmarks.notebook`. First paint is the first figure, complete is the last chart; a slider step
-lasts from the key to the figures and the price chart of the new setting.
+lasts from the key to the figures and the price chart of the new setting. Last come sliders that compute for some 20 ms.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 
 from novapulse.market.importer import import_file
 from novapulse.market.lake import Lake
+from tests.benchmarks import sliders
 from tests.browser import opened_chromium
 from tests.conftest import SHARED_DATA
 from tests.notebooks.served import opened, served
@@ -76,6 +77,8 @@ def main() -> int:
                 print(f"points in the charts        {sum(points):,} in {len(points)}, at most {max(points):,} in one")
                 for group, what in (("Stops and targets", "stop distance"), ("Strategies and weights", "a weight")):
                     print(described(what, steps(page, group)))
+            for told in sliders.report(browser, recorded, home / "sized"):
+                print(told)
     return 0
 
 

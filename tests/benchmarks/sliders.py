@@ -1,0 +1,184 @@
+"""How long a slider takes where it computes for about 20 ms: the computation alone, and from the key to the redraw.
+
+Three notebooks: the backtest (a stop, signals kept) and the strategy lab (a parameter, votes made anew), each on as
+many bars as make it compute that long, and the replay (a consensus, the decision made with it), which takes less.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from novapulse.config import load
+from novapulse.market.importer import import_file
+from novapulse.market.lake import Lake
+from novapulse.ui import backtest_page
+from novapulse.ui.jobs import Reporter
+from novapulse.ui.notebooks import lab, ledgers, replay, replay_view
+from novapulse.ui.notebooks.work import Came
+from novapulse.ui.workbench import Request
+from tests.killing import finish, make_home, start
+from tests.notebooks.served import NOTEBOOK, opened, served
+
+WANTED_MS = 20.0
+STEPS = 40
+SESSION_BARS = 120
+_BARS_MIN = 2_000
+_TIMES = 9
+
+_CHANGED = """([name, tile]) => new Promise(done => {
+  const shown = () => document.querySelector(tile ?? `[data-cell-name="${name}"]`)?.innerText;
+  const before = shown(), began = performance.now();
+  const look = () => {
+    if (shown() !== before) requestAnimationFrame(() => done(performance.now() - began));
+    else if (performance.now() - began > 5000) done(null);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def report(browser: Any, recorded: Path, folder: Path) -> Iterator[str]:
+    """Yield a line for each notebook.
+
+    Args:
+        browser: Chromium.
+        recorded: A month of recorded minutes.
+        folder: For home folders.
+    """
+    for name, measure, notebook, tile in (
+        ("stop, backtest", backtested_ms, "backtest.py", ".np-tiles"),
+        ("parameter, lab", voted_ms, "strategy_lab.py", None),
+    ):
+        home, took_ms = sized(recorded, folder / notebook, measure)
+        with (
+            served(home, home / "server.log", notebook=NOTEBOOK.parent / notebook) as url,
+            opened(browser, url) as page,
+        ):
+            yield line(name, took_ms, steps(page, "figures", tile, _slider_of(page, name)))
+    home = make_home(folder / "replay", SESSION_BARS)
+    finish(start(home), home)
+    with served(home, home / "server.log", notebook=NOTEBOOK.parent / "replay.py") as url, opened(browser, url) as page:
+        page.locator('[data-cell-name="decisions"]').get_by_role("radio").first.click()
+        slider = page.get_by_role("slider").first
+        slider.wait_for()
+        yield line("consensus, replay", decided_ms(home), steps(page, "compared", None, slider))
+
+
+def line(name: str, took_ms: float, taken: list[float]) -> str:
+    """Return what was measured, as a line."""
+    if not taken:
+        return f"slider of {name}: no step changed what is shown"
+    p50, p95 = np.percentile(taken, [50, 95])
+    return (
+        f"slider of {name:<18}  computed in {took_ms:.0f} ms, p50 {p50:.0f} ms, p95 {p95:.0f} ms to the redraw"
+        f" ({len(taken)} steps)"
+    )
+
+
+def sized(recorded: Path, folder: Path, measure: Callable[[], float]) -> tuple[Path, float]:
+    """Return a home with so many recorded bars that a computation takes about as long as wanted, and how long."""
+    table = pl.read_parquet(recorded)
+    bars, took_ms, home = len(table), 0.0, folder
+    for attempt in range(3):
+        home = folder / f"home {attempt}"
+        home.mkdir(parents=True)
+        table.head(bars).write_parquet(home / recorded.name)
+        import_file(Lake(home / "lake"), home / recorded.name, "binance", "BTC/USDT", "1m", "open")
+        with at_home(home):
+            took_ms = measure()
+        bars = int(min(len(table), max(_BARS_MIN, bars * WANTED_MS / took_ms)))
+    return home, took_ms
+
+
+@contextmanager
+def at_home(home: Path) -> Iterator[None]:
+    """Compute in this process over a home folder."""
+    before = os.environ.get("NOVAPULSE_HOME")
+    os.environ["NOVAPULSE_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        os.environ.pop("NOVAPULSE_HOME")
+        if before is not None:
+            os.environ["NOVAPULSE_HOME"] = before
+
+
+def backtested_ms() -> float:
+    """Return how long a backtest takes whose stop was moved, its signals kept, ms."""
+    bench = backtest_page.open_desk().bench
+    settings = load(os.environ).settings.backtest
+    series = bench.series()[0]
+
+    def run(step: int) -> None:
+        stops = settings.risk.stops.model_copy(update={"stop_atr": settings.risk.stops.stop_atr + 0.05 * step})
+        risk = settings.risk.model_copy(update={"stops": stops})
+        moved = settings.model_copy(update={"risk": risk})
+        bench.outcome(Request(series.exchange, series.timeframe, (series.symbol,), None, None, moved), Reporter())
+
+    return median_ms(run)
+
+
+def voted_ms() -> float:
+    """Return how long the votes of the lab's first strategy take, ms."""
+    desk = lab.open_desk()
+    name = lab.strategy_choice(desk).value
+    series = lab.series_choice(desk).value
+    first = next(iter(desk.strategy(name).Params.model_fields))
+    value = getattr(desk.strategy(name).Params(), first)
+    return median_ms(lambda step: lab.voted(desk, lab.choose(desk, series, name, {first: value + step}, 15)))
+
+
+def decided_ms(home: Path) -> float:
+    """Return how long the replay's last decision takes with another consensus, ms."""
+    place = home / ledgers.FILE
+    with at_home(home):
+        rows = replay.decisions_of(place, ledgers.accounts_of(place)[0], ("ENTER",))
+        came = Came(replay.scene_of(place, rows[0]["Decision"], Reporter()))
+        form = replay.what_if_form(came).value
+
+        def run(step: int) -> None:
+            change, _ = replay.change_of(came, {**form, "consensus": 0.01 * step})
+            replay_view.compared(came, change)
+
+        return median_ms(run)
+
+
+def median_ms(run: Callable[[int], object]) -> float:
+    """Return how long something takes in the middle of some times, each with another number, ms."""
+    run(0)
+    taken = []
+    for step in range(1, _TIMES + 1):
+        began_s = time.perf_counter()
+        run(step)
+        taken.append(1_000 * (time.perf_counter() - began_s))
+    return float(np.median(taken))
+
+
+def steps(page: Any, cell: str, tile: str | None, slider: Any) -> list[float]:
+    """Return the milliseconds from a key on a slider to a redraw, step by step."""
+    slider.focus()
+    taken = []
+    for number in range(STEPS):
+        waiting = page.evaluate_handle(f"told => {{ window.novapulseTaken = ({_CHANGED})(told); }}", [cell, tile])
+        slider.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
+        milliseconds = page.evaluate("() => window.novapulseTaken")
+        waiting.dispose()
+        if milliseconds is not None:
+            taken.append(float(milliseconds))
+        page.wait_for_timeout(500)
+    return taken
+
+
+def _slider_of(page: Any, name: str) -> Any:
+    group = "Stops and targets" if name.startswith("stop") else "Parameters"
+    box = page.locator(".np-group", has=page.get_by_text(group, exact=True))
+    box.wait_for()
+    if not box.get_by_role("slider").first.is_visible():
+        box.locator("summary").click()
+    return box.get_by_role("slider").first
