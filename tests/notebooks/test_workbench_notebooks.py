@@ -108,10 +108,30 @@ def test_the_lab_votes_trades_alone_and_waits_with_its_proofs(lake: Path):
         assert part in page
 
 
-def test_without_a_tape_there_is_a_sentence(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_recorded_tape_a_generated_one_is_walked_and_said_to_be(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A bug: whoever had recorded no order book saw a sentence in place of the page."""
     monkeypatch.setattr("novapulse.ui.notebooks.book.recordings_folder", lambda environment: tmp_path)
+    page, names = ran("order_book")
+    assert (names["desk"].problem, names["came"].problem) == (None, None)
+    assert names["came"].result.is_generated
+    assert names["told"].known > 1_000
+    for part in ("generated, not recorded", "Walk through the tape", "Refused books", "Features over the tape"):
+        assert part in page
+    assert "recorded, not live" not in page
+    (sample,) = (home / "sample").iterdir()
+    before = sample.stat().st_mtime_ns
+    ran("order_book")
+    assert sample.stat().st_mtime_ns == before, "it is generated once"
+
+
+def test_a_tape_that_cannot_be_generated_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("novapulse.ui.notebooks.book.recordings_folder", lambda environment: None)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "sample").write_text("no folder")
     page, _ = ran("order_book")
-    assert "no order book was recorded here" in page
+    assert "no order book was recorded here, and none can be generated" in page
 
 
 def test_the_tape_is_walked_and_measured(home: Path):
@@ -121,5 +141,5 @@ def test_the_tape_is_walked_and_measured(home: Path):
     page, names = ran("order_book")
     assert names["came"].problem is None
     assert names["told"].known > 1_000
-    for part in ("Walk through the tape", "Refused books", "Features over the tape"):
+    for part in ("recorded, not live", "Walk through the tape", "Refused books", "Features over the tape"):
         assert part in page

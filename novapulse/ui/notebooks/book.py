@@ -15,12 +15,14 @@ import marimo as mo
 import numpy as np
 from numpy.typing import NDArray
 
-from novapulse.config import recordings_folder
+from novapulse.config import home_folder, recordings_folder
 from novapulse.core.bars import Floats
 from novapulse.market.book.columns import BookColumns, BookProblem
 from novapulse.market.book.features import features
+from novapulse.market.sample_tape import write_sample_tape
 from novapulse.market.spelling import symbol_of
 from novapulse.market.tape import Tape, read_tape
+from novapulse.research.at_hand import SAMPLE_EXCHANGE
 from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.notebooks.spoken_votes import BPS, correlation, means
 from novapulse.ui.notebooks.work import Came, Work
@@ -28,6 +30,7 @@ from novapulse.ui.notebooks.work import Came, Work
 Html = mo.Html
 
 ENDING = "_l2.parquet"
+SAMPLE_SEED, SAMPLE_SECONDS = 7, 600
 LEVELS = 50
 DEPTH = 12
 STRETCHES = 16
@@ -63,12 +66,14 @@ class Watched:
         every_ms: One book is kept for each of these intervals.
         tape: The books.
         features: FEATURES[N].
+        is_generated: Whether nobody recorded it.
     """
 
     symbol: str
     every_ms: int
     tape: Tape
     features: NDArray[np.void]
+    is_generated: bool = False
 
     @property
     def books(self) -> BookColumns:
@@ -130,13 +135,20 @@ class Desk:
 
 
 def open_desk() -> Desk:
-    """Look which tapes are at hand."""
+    """Look which tapes are at hand; where none was recorded, one is generated, and said to be."""
     folder = recordings_folder(os.environ)
     found = sorted(folder.glob(f"*{ENDING}")) if folder else []
-    if not found:
+    if found:
+        return Desk({_name(file): file for file in found}, None)
+    sample = home_folder(os.environ) / "sample" / f"{SAMPLE_EXCHANGE}_BTC-USD{ENDING}"
+    try:
+        if not sample.is_file():
+            write_sample_tape(sample, SAMPLE_SEED, SAMPLE_SECONDS)
+    except OSError as wrong:
         where = folder or "the folder that NOVAPULSE_DATA_DIR names"
-        return Desk({}, f"no order book was recorded here: put a file such as binance_BTC-USDT{ENDING} into {where}")
-    return Desk({_name(file): file for file in found}, None)
+        why = f"no order book was recorded here, and none can be generated ({wrong.strerror or wrong})"
+        return Desk({}, f"{why}: put a file such as binance_BTC-USDT{ENDING} into {where}")
+    return Desk({"generated, BTC/USD": sample}, None)
 
 
 def _name(file: Path) -> str:
@@ -185,7 +197,8 @@ def watched(file: Path, every_ms: int, reporter: Reporter) -> Watched:
     def read() -> Watched:
         tape = read_tape(file, LEVELS, every_ms)
         reporter.phase("measuring the books")
-        return Watched(_name(file).partition(", ")[2], every_ms, tape, features(tape.books))
+        exchange, _, symbol = _name(file).partition(", ")
+        return Watched(symbol, every_ms, tape, features(tape.books), exchange == SAMPLE_EXCHANGE)
 
     stamp = file.stat().st_mtime_ns if file.is_file() else 0
     return _READ.get((file, stamp, every_ms), read)

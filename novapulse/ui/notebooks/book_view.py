@@ -76,6 +76,8 @@ def header(desk: Desk, came: Came[Watched]) -> Html:
     if came.result is not None:
         bad = int((came.result.books.problem != 0).sum())
         count = f"{len(came.result.books):,} books of {came.result.tape.updates:,} updates"
+        if came.result.is_generated:
+            chips = [("generated, not recorded", "np-warn")]
         chips = [(came.result.symbol, ""), (count, ""), (f"{bad:,} refused", "np-warn" if bad else "np-real"), *chips]
     return Html(panels.head("Order book", chips) + panels.remarks([came.problem] if came.problem else [], "np-wrong"))
 
