@@ -27,7 +27,7 @@ NOT_OF_THE_LEDGER = {
         "Instruments",
         "Votes of the strategies",
         "Markets, by the exchange's calendar",
-        "strongest consensus",
+        "strongest",
     ),
     # What a process says of itself lies in its health document: it has no entry.
     "process": ("Measured by the trader", "last bar", "last heartbeat", "age of the last bar"),

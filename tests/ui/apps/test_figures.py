@@ -285,7 +285,7 @@ def test_an_explanation_has_the_figures_of_the_table_and_plain_words(
     """Bugs: 1.29954515 read 1.2995451, no limit read unknown, and what followed read as the kinds of the code."""
     entered = next(one for one in main.recent_decisions if one.action.lower() == "enter")
     drawn = look("decisions", left_home, "viewer", **MAIN, decision=entered.decision_id)
-    explained.explanation(left_home, KEY, entered.decision_id).wait(120)
+    explained.explanation(left_home, KEY, entered.decision_id).job.wait(120)
     drawn.deliver(read_home(left_home))
     assert drawn.tiles("Decision")["order"]["value"] == f"{entered.qty:f}"
     sizes = {row["key"]: row["size"] for row in drawn.rows("Sizes")}
