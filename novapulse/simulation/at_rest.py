@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, StaticPool, create_engine
 
-from novapulse.core.bars import MINUTE_NS
 from novapulse.core.facts import from_body
-from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Snapshot, SnapshotRead
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact, OrderStatus, OrderType
@@ -21,7 +19,7 @@ from novapulse.ledger.reads import RestoredAccount
 from novapulse.ledger.statistics import positions
 from novapulse.ledger.storage import SqliteStorage
 from novapulse.reconciliation.breaks import BreakClass
-from novapulse.simulation import on_commands
+from novapulse.simulation import on_closes, on_commands
 from novapulse.simulation.durable import FILLS_KNOWN
 from novapulse.simulation.host import Host, trader_of
 from novapulse.venues.simulated import SimulatedExchange
@@ -111,7 +109,7 @@ def flat_as_asked(auditor: "Auditor", host: Host) -> None:
     for key, slot in host.exchange.slots.items():
         row = desk.rows[key]
         held, lot = desk.books.held_units(row), int(desk.books.records[row].lot_units)
-        if abs(held) >= lot and not _is_closed(auditor, host, key):
+        if abs(held) >= lot and not on_closes.is_closed(host, key, auditor.world.timeline.now_ns):
             auditor.broke("FLAT", host, f"{held} units of {key} are held behind a {host.flat_asked}")
         opening = [order.client_order_id for order in slot.live if order.client_order_id and not order.reduces]
         if opening:
@@ -119,10 +117,6 @@ def flat_as_asked(auditor: "Auditor", host: Host) -> None:
     if host.flat_asked == "kill" and desk.books.mode != Mode.HALTED:
         auditor.broke("FLAT", host, f"the account was killed and is {desk.books.mode.name}")
     auditor.world.marks.reached(f"flat in a calm behind a {host.flat_asked}")
-
-
-def _is_closed(auditor: "Auditor", host: Host, key: InstrumentKey) -> bool:
-    return host.closed_until_ns.get(key, 0) > auditor.world.timeline.now_ns - 2 * MINUTE_NS
 
 
 def ord_6_positions(auditor: "Auditor", host: Host) -> None:
@@ -205,8 +199,9 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
             continue
         trader_slot = desk.slots[desk.rows[key]]
         guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]
-        if not guards and not (trader_slot.why_bare or trader_slot.leaving_ns) and desk.books.mode != Mode.HALTED:
-            auditor.broke("SYS-6", host, f"{held} units of {key} have no stop, and nobody said why")
+        if not guards and not on_closes.is_closed(host, key, auditor.world.timeline.now_ns):
+            said = trader_slot.why_bare or "nothing"
+            auditor.broke("SYS-6", host, f"{held} units of {key} have no stop in a calm, and the trader says: {said}")
         if len(guards) > 1:
             names = [order.client_order_id for order in guards]
             auditor.broke("SYS-6", host, f"the position in {key} has {len(guards)} stops: {names}")

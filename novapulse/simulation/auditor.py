@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Submit
-from novapulse.core.orders import Fact
+from novapulse.core.orders import Fact, Filled
 from novapulse.core.records import Reason
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
-from novapulse.simulation import at_rest, on_records, on_requests
+from novapulse.simulation import at_rest, on_alerts, on_closes, on_records, on_requests
 from novapulse.simulation.host import Host
 from novapulse.simulation.relay import Relay
 from novapulse.simulation.tally import OrderTally
@@ -47,17 +47,19 @@ INVARIANTS = {
     "SYS-3": "what was booked is what the venue executed, to the unit",
     "SYS-4": "debits are credits",
     "SYS-5": "positions, open entries and unknown ones stay within the limits",
-    "SYS-6": "a position has its stop or a recorded reason, and no stop is loosened",
-    "SYS-7": "no entry leaves an account that takes no new risk, or is decided without a spread",
+    "SYS-6": "a position has its stop, or for a while a reason that is so, and no stop is loosened",
+    "SYS-7": "no entry leaves an account that takes no new risk or lost too much, or without a spread or a fresh price",
     "SYS-8": "cash moves by executions, fees and flows alone",
     "SYS-9": "events are numbered without a gap and chained",
     "SYS-10": "a consumer that dies now and then is given every event at least once, and in order",
     "SYS-11": "two minutes after the last fault everything is healthy",
-    "SYS-12": "no decision knows more than its close",
+    "SYS-12": "a decision knows the bar and the signals of its close, and nothing that came later",
     "SYS-13": "restarting twice is restarting once",
     "SYS-14": "a trader that was overtaken has no effect",
     "FLAT": "an account that was flattened or killed is flat in a calm, and halted when it was killed",
     "TOLD": "what an operator said holds: limits from their moment on, and a cancel by hand ends its order",
+    "EXIT": "a position that is to be left has an exit at work, which waits for no entry",
+    "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",
 }
@@ -147,12 +149,20 @@ class Auditor:
 
     def decided(self, host: Host) -> None:
         """A trader has heard a close."""
-        if host.trader is not None and Reason.SPREAD_UNKNOWN in host.trader.desk.books.actions["reason"].tolist():
+        if host.trader is None:
+            return
+        on_closes.check_exits(self, host)
+        on_closes.check_losses(self, host)
+        if Reason.SPREAD_UNKNOWN in host.trader.desk.books.actions["reason"].tolist():
             self.world.marks.reached("an entry was not decided for want of a spread")
+
+    def told_twice(self, host: Host, fill: Filled) -> None:
+        """A trader has heard an execution that it may know otherwise."""
+        on_alerts.told_twice(self, host, fill)
 
     def closed(self, host: Host) -> None:
         """A bar closed at the venue."""
-        on_requests.check_stops(self, host)
+        on_closes.check_stops(self, host)
         if wrong := self.relay.look():
             self.broke("SYS-10", host, wrong)
 

@@ -55,6 +55,7 @@ class Durable:
         breaks: Keys of the differences that are open.
         limits: Name of a limit -> its value, of those that are otherwise than configured: as it was, change by change.
         taken_under: Decision id -> which of `limits` it was taken under, entries only.
+        alerts: Keys of the alerts that are open.
         waiting: Command id -> the order whose end answers it.
         kinds: Kind -> how many.
         balances: (book, asset) -> units.
@@ -76,6 +77,7 @@ class Durable:
         self.breaks: set[str] = set()
         self.limits: list[Mapping[str, str]] = [{}]
         self.taken_under: dict[str, int] = {}
+        self.alerts: set[str] = set()
         self.waiting: dict[str, str] = {}
         self.kinds: defaultdict[str, int] = defaultdict(int)
         self.balances: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -125,6 +127,10 @@ class Durable:
             self.breaks.add(body["key"])
         elif kind == "break_resolved":
             self.breaks.discard(body["key"])
+        elif kind == "alert_raised":
+            self.alerts.add(body["key"])
+        elif kind == "alert_cleared":
+            self.alerts.discard(body["key"])
         elif kind == "limits_changed":
             self.limits.append({name: one["value"] for name, one in body["limits"].items()})
         elif kind == "command_taken":

@@ -80,6 +80,10 @@ class Host(Node):
     untold: dict[InstrumentKey, int] = field(default_factory=dict)
     flat_asked: str = ""
 
+    def told_ns(self, now_ns: int) -> int:
+        """Return what its machine's clock shows."""
+        return now_ns + self.clock_ns
+
     def is_deceived(self, now_ns: int) -> bool:
         """Tell whether its venue did something that it denied or kept quiet, and the trader cannot know of it yet."""
         if self.trader is None:

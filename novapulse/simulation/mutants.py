@@ -11,14 +11,17 @@ from unittest.mock import patch
 
 from novapulse.core import known_facts
 from novapulse.core.facts import to_body
-from novapulse.core.messages import CancelEnded, Commit, Effect, Submit, SubmitEnded
+from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Submit, SubmitEnded
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
-from novapulse.engine import fills, orders, protection, trader
+from novapulse.core.records import Intent
+from novapulse.engine import fills, leaving, orders, protection, ticks, trader
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import Resolver
+from novapulse.engine.rows import Ticks
 from novapulse.engine.trader import Trader
+from novapulse.execution.planner import NotSent, Planned
 
 Mutant = Callable[[ExitStack], None]
 
@@ -235,6 +238,68 @@ def _reopened_for_nothing(stack: ExitStack) -> None:
     _patched(stack, Desk, "_hold_again", lambda self, order: ())
 
 
+def _never_armed_again(stack: ExitStack) -> None:
+    """A position without a stop says why it has none, and gets none."""
+
+    def explains(desk: Desk, draft: Draft, row: int) -> None:
+        protection._explain(desk, draft, row, "the bracket is being armed anew")
+
+    _patched(stack, protection, "_arm", explains)
+
+
+def _look_ahead(stack: ExitStack) -> None:
+    """Every close comes with the signals of the next bar."""
+    plain = Ticks.event
+
+    def knowing(self: Ticks, row: int, ts_ns: int) -> BarsClosed:
+        event = plain(self, row, ts_ns)
+        return replace(event, signals=self.signals[row + 1]) if row + 1 < len(self) else event
+
+    _patched(stack, Ticks, "event", knowing)
+
+
+def _exit_left_alone(stack: ExitStack) -> None:
+    """An exit that does not close its position is not looked after."""
+    _patched(stack, leaving, "look_after", lambda desk, draft, row: None)
+
+
+def _exit_waits_for_an_entry(stack: ExitStack) -> None:
+    """An exit waits until the entry that it takes back has ended."""
+    plain = orders._planned
+
+    def patient(desk: Desk, draft: Draft, row: int) -> Planned:
+        if desk.books.intent(row) is Intent.EXIT and desk.slots[row].drains:
+            return Planned(0, NotSent.WAITS_FOR_CANCEL)
+        return plain(desk, draft, row)
+
+    _patched(stack, orders, "_planned", patient)
+
+
+def _losses_not_measured(stack: ExitStack) -> None:
+    """The breakers never hear of the day's loss."""
+    _patched(stack, ticks, "measure_losses", lambda *told: None)
+
+
+def _price_always_fresh(stack: ExitStack) -> None:
+    """An order follows whatever price there was last."""
+    _patched(stack, orders, "is_fresh", lambda desk, ts_ns, row: True)
+
+
+def _nobody_is_told(stack: ExitStack) -> None:
+    """What goes wrong is written, and no alert is raised."""
+    _patched(stack, Desk, "alert", lambda self, *told, **how: None)
+
+
+def _late_stop_not_looked_for(stack: ExitStack) -> None:
+    """A stop that is late, or that outlived its position, is left alone."""
+    _patched(stack, protection, "on_timer", lambda desk, draft, row: None)
+
+
+def _versions_not_compared(stack: ExitStack) -> None:
+    """An execution that comes again in another version counts as known."""
+    _patched(stack, fills, "_compare", lambda *told: None)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -253,5 +318,14 @@ MUTANTS: dict[str, Mutant] = {
     "attempt not written": _attempt_unwritten,
     "acts before its commit": _state_without_commit,
     "reopened for nothing": _reopened_for_nothing,
+    "stop never armed again": _never_armed_again,
+    "look ahead": _look_ahead,
+    "exit left alone": _exit_left_alone,
+    "exit waits for an entry": _exit_waits_for_an_entry,
+    "losses not measured": _losses_not_measured,
+    "price always fresh": _price_always_fresh,
+    "nobody is told": _nobody_is_told,
+    "late stop not looked for": _late_stop_not_looked_for,
+    "versions not compared": _versions_not_compared,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Record
 from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
-from novapulse.simulation import on_commands
+from novapulse.engine.ticks import decoded
+from novapulse.simulation import on_alerts, on_closes, on_commands
 from novapulse.simulation.host import Host
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ _ENDED = {
     OrderStatus.CANCELED.value: {VenueState.CANCELED, VenueState.EXPIRED, VenueState.REPLACED},
     OrderStatus.EXPIRED.value: {VenueState.EXPIRED, VenueState.CANCELED},
 }
+
+_RESTATED = frozenset({"open", "high", "low", "close", "volume", "atr"})
+"""What a split changes of a market's bars and signals."""
 
 _MARKED = {
     "breaker_tripped": "name",
@@ -49,6 +55,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             on_commands.told_decision(auditor, host, record)
         elif record.kind in _TOLD:
             _TOLD[record.kind](auditor, host, record)
+        elif record.kind == "breaker_cleared" and record.body["by_operator"]:
+            auditor.tallies[host.key].has_ended_a_loss |= record.body["name"] == "daily_loss_halt"
         elif record.kind == "split_applied":
             sys_1_split_agrees(auditor, host, record)
         if record.kind in _MARKED:
@@ -57,6 +65,9 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         host.durable.add(record)
         if record.kind == "order_closed" and not _is_denied(host, record):
             ord_3_fills_are_cum(auditor, host, record)
+        if record.kind == "decision_taken" and record.body["verb"] == "EXIT":
+            on_closes.check_exit(auditor, host, InstrumentKey(*record.body["instrument"]))
+    on_alerts.check(auditor, host, commit)
     ord_4_monotone(auditor, host)
     if commit.state:
         ord_11_cursor(auditor, host)
@@ -157,10 +168,27 @@ def sys_1_split_agrees(auditor: "Auditor", host: Host, record: Record) -> None:
 
 
 def sys_12_no_future(auditor: "Auditor", host: Host, record: Record) -> None:
-    """A decision is of a close that has happened."""
-    now = auditor.world.timeline.now_ns
-    if record.body["ts_close_ns"] > now:
-        auditor.broke("SYS-12", host, f"a decision of close {record.body['ts_close_ns']} at {now}")
+    """A decision is of a close that has happened, and of the bar and the signals that the feed has of that close."""
+    body, ticks = record.body, host.part.ticks
+    now, ts_close_ns = auditor.world.timeline.now_ns, body["ts_close_ns"]
+    if ts_close_ns > now:
+        auditor.broke("SYS-12", host, f"a decision of close {ts_close_ns} at {now}")
+    if body["inputs"] is None:
+        return
+    at, key = int(np.searchsorted(ticks.ts_close_ns, ts_close_ns)), InstrumentKey(*body["instrument"])
+    if at == len(ticks) or int(ticks.ts_close_ns[at]) != ts_close_ns:
+        auditor.broke("SYS-12", host, f"a decision in {key} of close {ts_close_ns}, which there was not")
+    column = ticks.keys.index(key)
+    for name, there in (("bar", ticks.bars[at, column]), ("signal", ticks.signals[at, column])):
+        knew = decoded(body["inputs"][name], there.dtype)
+        restated = _RESTATED if host.splits.get(key, 1.0) != 1.0 else ()
+        other = [each for each in there.dtype.names if each not in restated and not _is_alike(knew[each], there[each])]
+        if other:
+            auditor.broke("SYS-12", host, f"a decision in {key} of close {ts_close_ns} knew another {name}: {other}")
+
+
+def _is_alike(one: np.generic, other: np.generic) -> bool:
+    return bool(one == other) or one.tobytes() == other.tobytes()
 
 
 def sys_7_spread_known(auditor: "Auditor", host: Host, record: Record) -> None:

@@ -4,18 +4,16 @@ from typing import TYPE_CHECKING
 
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Amend, Cancel, Submit
-from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role
+from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Terms
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
 from novapulse.simulation.host import Host
 from novapulse.simulation.on_commands import risks_since
-from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
 
 if TYPE_CHECKING:
     from novapulse.simulation.auditor import Auditor
 
-BARE_NS = 180_000_000_000
 SLACK = 1.02
 """Prices move between a decision and the look at it."""
 
@@ -31,6 +29,8 @@ def check(auditor: "Auditor", host: Host, effect: Submit | Cancel | Amend) -> No
         sys_7_modes(auditor, host, effect.request)
     elif isinstance(effect, Submit):
         sys_7_halted(auditor, host, effect.request)
+    if isinstance(effect, Submit | Amend):
+        sys_7_price_is_fresh(auditor, host, effect)
     if isinstance(effect, Submit) and effect.request.kind is OrderType.BRACKET:
         sys_6_never_loosened(auditor, host, effect.request, effect.request.terms.stop_units)
     if isinstance(effect, Amend) and effect.terms.stop_units:
@@ -171,6 +171,28 @@ def sys_7_modes(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
         auditor.broke("SYS-7", host, f"an entry in {request.instrument} leaves before the account was reconciled")
 
 
+def sys_7_price_is_fresh(auditor: "Auditor", host: Host, effect: Submit | Amend) -> None:
+    """No entry leaves, and no order follows the price, behind a price that is too old."""
+    assert host.trader is not None
+    desk, now = host.trader.desk, auditor.world.timeline.now_ns
+    request, before, after = _asked(desk, effect)
+    if request is None or request.role is Role.PROTECT or (before is None and request.role is Role.EXIT):
+        return
+    if host.clock_ns or (before is not None and before.limit_units == after.limit_units):
+        return
+    priced_ns = max(host.exchange.slots[request.instrument].last_close_ns, host.quoted_ns.get(request.instrument, 0))
+    if now - priced_ns > auditor.world.scene.settings.quote_age_s_max * 1e9:
+        text = f"a price of {request.instrument} is followed that is {(now - priced_ns) / 1e9:.3f} s old"
+        auditor.broke("SYS-7", host, text)
+
+
+def _asked(desk: Desk, effect: Submit | Amend) -> tuple[OrderRequest | None, Terms | None, Terms]:
+    if isinstance(effect, Submit):
+        return effect.request, None, effect.request.terms
+    order = desk.order(effect.client_order_id)
+    return (order.request, order.terms, effect.terms) if order is not None else (None, None, effect.terms)
+
+
 def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     """A halted account sends cancels, and stops for what it holds; exits for an operator who wants nothing held."""
     assert host.trader is not None
@@ -178,30 +200,3 @@ def sys_7_halted(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     is_exit = request.role is Role.EXIT and desk.flat_wanted
     if desk.books.mode == Mode.HALTED and request.role is not Role.PROTECT and not is_exit:
         auditor.broke("SYS-7", host, f"an order in {request.instrument} leaves a halted account")
-
-
-def _is_guarded(slot: Slot, held: int) -> bool:
-    return any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
-
-
-def _says_why(desk: Desk, row: int) -> bool:
-    slot = desk.slots[row]
-    return bool(slot.why_bare or slot.leaving_ns) or desk.books.mode == Mode.HALTED
-
-
-def check_stops(auditor: "Auditor", host: Host) -> None:
-    """A position has its stop at the venue, or the trader says why not."""
-    tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
-    if host.trader is None or host.exchange.mode is not VenueMode.ONLINE or not host.trader.desk.ready:
-        tally.bare_since_ns.clear()
-        return
-    desk = host.trader.desk
-    for key, slot in host.exchange.slots.items():
-        row = desk.rows[key]
-        held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
-        if held == 0 or _is_guarded(slot, held) or _says_why(desk, row):
-            tally.bare_since_ns.pop(key.symbol, None)
-            continue
-        since = tally.bare_since_ns.setdefault(key.symbol, now)
-        if now - since >= BARE_NS:
-            auditor.broke("SYS-6", host, f"{held} units of {key} have had no stop for {(now - since) // 10**9} s")

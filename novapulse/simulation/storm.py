@@ -352,7 +352,12 @@ class StormyWorld(World):
     def say_twice_differently(self, host: Host, fill: Filled) -> None:
         """Let the stream give an execution once more, with another price."""
         other = replace(fill, price_units=fill.price_units + 1, cash_units=fill.cash_units + 1)
-        self._say(host, FillReported(0, other), SECOND_NS)
+
+        def say() -> None:
+            self.deliver(host, self.arrived(host, FillReported(0, other)))
+            self.auditor.told_twice(host, other)
+
+        self.later(host, SECOND_NS, say)
 
     # ---- the market ----
 

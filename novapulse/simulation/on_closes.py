@@ -1,0 +1,129 @@
+"""Invariants of every close: what is held has its stop, what is to be left is left, and losses restrict.
+
+Invariants:
+- no word of a trader excuses anything: what excuses a position without a stop is an order of its own at work, or what
+  the world itself knows to be wrong, and neither does for long.
+"""
+
+from typing import TYPE_CHECKING
+
+from novapulse.core.bars import MINUTE_NS
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.orders import OrderStatus, OrderType, Role
+from novapulse.core.records import Intent, Mode
+from novapulse.engine.desk import Desk
+from novapulse.engine.orders import RETRY_SECONDS
+from novapulse.simulation.host import Host
+from novapulse.venues.simulated import VenueMode
+from novapulse.venues.simulated.book import Slot
+
+if TYPE_CHECKING:
+    from novapulse.simulation.auditor import Auditor
+
+BARE_NS = MINUTE_NS
+"""How long a position may have no stop for no reason that the world knows: from one close to the next."""
+
+BARE_FOR_A_REASON_NS = 10 * MINUTE_NS
+"""How long it may for one: as long as an order may be unknown before its account halts."""
+
+LEFT_TO_THE_VENUE_NS = 5 * MINUTE_NS
+"""How long a position that is to be left may have no exit of its own: three bars for the stop that was touched, then
+half a minute until somebody looks."""
+
+_AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+
+
+def check_stops(auditor: "Auditor", host: Host) -> None:
+    """SYS-6: a position has its stop at the venue, or a reason that is true of the world and not too old."""
+    tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
+    if host.trader is None or host.exchange.mode is not VenueMode.ONLINE or not host.trader.desk.ready:
+        tally.bare_since_ns.clear()
+        return
+    desk = host.trader.desk
+    for key, slot in host.exchange.slots.items():
+        row = desk.rows[key]
+        held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
+        if held == 0 or is_guarded(slot, held) or is_closed(host, key, now):
+            tally.bare_since_ns.pop(key.symbol, None)
+            continue
+        since = tally.bare_since_ns.setdefault(key.symbol, now)
+        if now - since >= (BARE_FOR_A_REASON_NS if _has_reason(host, desk, row, now) else BARE_NS):
+            said = desk.slots[row].why_bare or "nothing"
+            text = f"{held} units of {key} have had no stop for {(now - since) // 10**9} s, and the trader says: {said}"
+            auditor.broke("SYS-6", host, text)
+
+
+def is_guarded(slot: Slot, held: int) -> bool:
+    """Tell whether a stop over so many units is live at the venue."""
+    return any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
+
+
+def is_closed(host: Host, key: InstrumentKey, now_ns: int) -> bool:
+    """Tell whether a market shows no price since it was split, or has only just shown one."""
+    return host.closed_until_ns.get(key, 0) > now_ns - 2 * MINUTE_NS
+
+
+def _has_reason(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
+    if now_ns < host.refuses_brackets_until_ns + RETRY_SECONDS[-1] * 10**9:
+        return True
+    return any(
+        order.request.role is Role.EXIT or (order.request.role is Role.PROTECT and order.status not in _AT_WORK)
+        for order in desk.open_orders(row)
+    )
+
+
+def check_exits(auditor: "Auditor", host: Host) -> None:
+    """EXIT: a position that is to be left has an exit at work, or its stop has only just been touched."""
+    assert host.trader is not None
+    tally, now, desk = auditor.tallies[host.key], auditor.world.timeline.now_ns, host.trader.desk
+    for row, key in enumerate(desk.keys):
+        if not _may_send_an_exit(host, desk, row, now):
+            tally.exit_due_ns.pop(key.symbol, None)
+            continue
+        since = tally.exit_due_ns.setdefault(key.symbol, now)
+        if now - since >= LEFT_TO_THE_VENUE_NS:
+            auditor.broke("EXIT", host, f"{key} is to be left for {(now - since) // 10**9} s and no exit is at work")
+
+
+def check_exit(auditor: "Auditor", host: Host, key: InstrumentKey) -> None:
+    """EXIT: an exit that was just decided has left, whatever became of the entry that it takes back."""
+    assert host.trader is not None
+    desk, now = host.trader.desk, auditor.world.timeline.now_ns
+    row = desk.rows[key]
+    entries = [order.client_order_id for order in desk.open_orders(row) if order.request.role is Role.ENTRY]
+    if not entries:
+        return
+    auditor.world.marks.reached("an exit was decided beside an entry")
+    if desk.slots[row].decision and _may_send_an_exit(host, desk, row, now):
+        auditor.broke("EXIT", host, f"the exit of {key} waits for {entries}")
+
+
+def _may_send_an_exit(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
+    # Something can be sold, nothing is at work that sells it, and neither the mode nor a refusal is in the way.
+    key, slot = desk.keys[row], desk.slots[row]
+    if desk.books.intent(row) is not Intent.EXIT or not desk.may_leave or slot.retry_ns > host.told_ns(now_ns):
+        return False
+    theirs = host.exchange.slots[key]
+    held = min(abs(theirs.held_units), abs(int(desk.books.positions[row].qty_units)))
+    if held < int(theirs.record["lot_units"]) or is_closed(host, key, now_ns):
+        return False
+    return not any(order.trigger for order in theirs.live) and not any(
+        order.request.role is Role.EXIT for order in desk.open_orders(row)
+    )
+
+
+def check_losses(auditor: "Auditor", host: Host) -> None:
+    """SYS-7: a loss of the day that is too large restricts its account."""
+    assert host.trader is not None
+    desk, settings = host.trader.desk, auditor.world.scene.breakers
+    account, tally = desk.books.account[0], auditor.tallies[host.key]
+    if account.day_opening_equity <= 0.0:
+        return
+    loss, mode = 1.0 - float(account.equity) / float(account.day_opening_equity), desk.books.mode
+    is_for_a_halt = loss >= settings.daily_loss_halt_fraction
+    tally.has_ended_a_loss = tally.has_ended_a_loss and is_for_a_halt
+    if loss < settings.daily_loss_reduce_only_fraction:
+        return
+    auditor.world.marks.reached("a day's loss was too large")
+    if mode < (Mode.HALTED if is_for_a_halt and not tally.has_ended_a_loss else Mode.REDUCE_ONLY):
+        auditor.broke("SYS-7", host, f"the day has lost {loss:.2%} and the account is {mode.name}")
