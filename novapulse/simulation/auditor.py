@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novapulse.core.instruments import AccountKey
-from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Submit
+from novapulse.core.messages import Amend, Cancel, Commit, Effect, Event, Lookup, Submit
 from novapulse.core.orders import Fact, Filled
 from novapulse.core.records import Reason
 from novapulse.engine.configuration import Configuration
@@ -141,6 +141,8 @@ class Auditor:
         """A request leaves."""
         if isinstance(effect, Submit | Cancel | Amend):
             on_requests.check(self, host, effect)
+        elif isinstance(effect, Lookup):
+            self.tallies[host.key].asked_ns[effect.client_order_id] = self.world.timeline.now_ns
 
     def taken(self, host: Host, effect: Effect) -> None:
         """The venue took a request, and answers."""

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from novapulse.core import known_facts
 from novapulse.core.facts import to_body
-from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Submit, SubmitEnded
+from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Outcome, Submit, SubmitEnded, TimerFired
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
 from novapulse.core.records import Intent
@@ -300,6 +300,28 @@ def _versions_not_compared(stack: ExitStack) -> None:
     _patched(stack, fills, "_compare", lambda *told: None)
 
 
+def _sent_again(stack: ExitStack) -> None:
+    """What is not known is sent again under its name minutes later, as if no venue took an id twice."""
+    plain = Trader._on_submit
+
+    def stubborn(self: Trader, event: Any, draft: Draft) -> None:
+        plain(self, event, draft)
+        order = self.desk.order(event.client_order_id)
+        if order is not None and event.outcome is Outcome.AMBIGUOUS and order.request.role is Role.EXIT:
+            again.append(order)
+
+    def later(self: Trader, event: Any, draft: Draft) -> None:
+        if again and event.name.startswith("exit:"):
+            order = again.pop()
+            if order.request.account == self.desk.key:
+                draft.then(Submit(order.request, 1))
+        timed(self, event, draft)
+
+    again: list[Order] = []
+    timed = trader._HANDLERS[TimerFired]
+    stack.enter_context(patch.dict(trader._HANDLERS, {SubmitEnded: stubborn, TimerFired: later}))
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -327,5 +349,6 @@ MUTANTS: dict[str, Mutant] = {
     "nobody is told": _nobody_is_told,
     "late stop not looked for": _late_stop_not_looked_for,
     "versions not compared": _versions_not_compared,
+    "sent again under its name": _sent_again,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

@@ -30,6 +30,9 @@ REST_SECOND_NS = 40 * SECOND_NS
 QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
 RETRY_NS = 61 * SECOND_NS
+LEFT_HALF_FILLED = 0.25
+"""Chance that an operator wants nothing held just when part of an order has traded."""
+
 TRIES = 20
 
 
@@ -178,6 +181,8 @@ class Nemesis:
             if self.trade_some(host, order.client_order_id):
                 self.world.marks.saw(Fault.PARTIAL_FILL)
                 self.world.stream(host)
+                if self.world.plan.chance.happens("left half filled", LEFT_HALF_FILLED) and order.is_live:
+                    self._then(SECOND_NS, partial(self.world.operator.leaves, host))
                 self._silence(host, self._wait("cut", 5, 60))
                 return
 

@@ -13,6 +13,7 @@ from novapulse.core.orders import OrderStatus, OrderType, Role
 from novapulse.core.records import Intent, Mode
 from novapulse.engine.desk import Desk
 from novapulse.engine.orders import RETRY_SECONDS
+from novapulse.engine.protection import PATIENCE_S
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
@@ -26,9 +27,18 @@ BARE_NS = MINUTE_NS
 BARE_FOR_A_REASON_NS = 10 * MINUTE_NS
 """How long it may for one: as long as an order may be unknown before its account halts."""
 
+TRY_LATE_NS = 5 * 10**9
+"""How late a trader may be that said when it tries again."""
+
+STOP_ASKED_NS = (PATIENCE_S + 5) * 10**9
+"""When the venue has been asked for a stop that nothing was heard of."""
+
 LEFT_TO_THE_VENUE_NS = 5 * MINUTE_NS
 """How long a position that is to be left may have no exit of its own: three bars for the stop that was touched, then
 half a minute until somebody looks."""
+
+TOLD_BY_NS = 8 * MINUTE_NS
+"""When people know of a position that could not be left: an exit chased twice has three bars, then three more."""
 
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
@@ -47,6 +57,8 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
             tally.bare_since_ns.pop(key.symbol, None)
             continue
         since = tally.bare_since_ns.setdefault(key.symbol, now)
+        if _is_try_overdue(host, desk, row, now):
+            auditor.broke("SYS-6", host, f"{held} units of {key} have no stop, and the next try was due")
         if now - since >= (BARE_FOR_A_REASON_NS if _has_reason(host, desk, row, now) else BARE_NS):
             said = desk.slots[row].why_bare or "nothing"
             text = f"{held} units of {key} have had no stop for {(now - since) // 10**9} s, and the trader says: {said}"
@@ -63,6 +75,40 @@ def is_closed(host: Host, key: InstrumentKey, now_ns: int) -> bool:
     return host.closed_until_ns.get(key, 0) > now_ns - 2 * MINUTE_NS
 
 
+def watch_stop(auditor: "Auditor", host: Host, client_order_id: str) -> None:
+    """SYS-6: the venue is asked for the stop that it makes with an entry's first execution and says nothing of."""
+    assert host.trader is not None
+    desk, life, now = host.trader.desk, host.life, auditor.world.timeline.now_ns
+    entry = desk.order(client_order_id)
+    if entry is None or entry.request.role is not Role.ENTRY:
+        return
+    row = desk.row_of(entry)
+    name = desk.slots[row].protect
+
+    def look() -> None:
+        if host.trader is not trader or host.life != life or host.clock_ns or not _is_unseen(desk, row, name):
+            return
+        auditor.world.marks.reached("a stop was late")
+        if auditor.tallies[host.key].asked_ns.get(name, 0) < now:
+            auditor.broke("SYS-6", host, f"nothing was heard of the stop {name}, and the venue is not asked")
+
+    trader = host.trader
+    if _is_unseen(desk, row, name):
+        auditor.world.timeline.at(now + STOP_ASKED_NS, look)
+
+
+def _is_unseen(desk: Desk, row: int, name: str) -> bool:
+    stop = desk.orders.get(name)
+    return stop is not None and stop.status is OrderStatus.INTENT and desk.books.held_units(row) != 0
+
+
+def _is_try_overdue(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
+    slot = desk.slots[row]
+    if host.clock_ns or not slot.why_bare or not 0 < slot.retry_ns < now_ns - TRY_LATE_NS:
+        return False
+    return not any(order.request.role in (Role.EXIT, Role.PROTECT) for order in desk.open_orders(row))
+
+
 def _has_reason(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
     if now_ns < host.refuses_brackets_until_ns + RETRY_SECONDS[-1] * 10**9:
         return True
@@ -77,12 +123,27 @@ def check_exits(auditor: "Auditor", host: Host) -> None:
     assert host.trader is not None
     tally, now, desk = auditor.tallies[host.key], auditor.world.timeline.now_ns, host.trader.desk
     for row, key in enumerate(desk.keys):
+        _check_told(auditor, host, row, now)
         if not _may_send_an_exit(host, desk, row, now):
             tally.exit_due_ns.pop(key.symbol, None)
             continue
         since = tally.exit_due_ns.setdefault(key.symbol, now)
         if now - since >= LEFT_TO_THE_VENUE_NS:
             auditor.broke("EXIT", host, f"{key} is to be left for {(now - since) // 10**9} s and no exit is at work")
+
+
+def _check_told(auditor: "Auditor", host: Host, row: int, now_ns: int) -> None:
+    assert host.trader is not None
+    since_ns, desk = auditor.tallies[host.key].leaving_since_ns, host.trader.desk
+    key, slot = desk.keys[row], desk.slots[row]
+    if not slot.leaving_ns or desk.books.positions[row].qty_units == 0 or host.clock_ns:
+        since_ns.pop(key.symbol, None)
+        return
+    # A clock that was ahead lets the wait begin later.
+    since = max(since_ns.setdefault(key.symbol, now_ns), slot.leaving_ns)
+    if now_ns - since >= TOLD_BY_NS and f"exit:{key.symbol}" not in host.durable.alerts:
+        text = f"the position in {key} is to be left for {(now_ns - since) // 10**9} s, and nobody is told"
+        auditor.broke("ALERTS", host, text)
 
 
 def check_exit(auditor: "Auditor", host: Host, key: InstrumentKey) -> None:

@@ -65,6 +65,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         host.durable.add(record)
         if record.kind == "order_closed" and not _is_denied(host, record):
             ord_3_fills_are_cum(auditor, host, record)
+        if record.kind == "fill_booked":
+            on_closes.watch_stop(auditor, host, record.body["client_order_id"])
         if record.kind == "decision_taken" and record.body["verb"] == "EXIT":
             on_closes.check_exit(auditor, host, InstrumentKey(*record.body["instrument"]))
     on_alerts.check(auditor, host, commit)

@@ -87,8 +87,10 @@ class Operator:
             self._say(host, "resume_from_halt" if halted else "resume")
 
     def _leaves(self) -> None:
-        # Somebody who wants nothing held is told that this is seen to, and looks again in the next calm.
-        host = self._one("who leaves")
+        self.leaves(self._one("who leaves"))
+
+    def leaves(self, host: Host) -> None:
+        """Want nothing held any more: it is seen to, and looked at again in the next calm."""
         verb = "kill" if self.world.plan.chance.happens("kills", 0.5) else "flatten"
         if not host.is_halted_for_good and self._say(host, verb):
             host.flat_asked = verb
