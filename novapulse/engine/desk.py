@@ -120,6 +120,7 @@ class Desk:
         self.bar_ns = 0
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
+        self.stops_due = [("", 0) for _ in self.instruments]
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.started_ns = 0
         self.ready = False

@@ -37,7 +37,17 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
         _follow_stop(desk, draft, row, bracket)
     elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
         _explain(desk, draft, row, "the bracket is on its way")
-        draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+        _wait_for(desk, draft, row, bracket)
+
+
+def _wait_for(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
+    # Whatever else happens to the instrument meanwhile does not put off that the venue is asked.
+    name, latest_ns = bracket.client_order_id, draft.ts_ns + PATIENCE_S * SECOND_NS
+    awaited, due_ns = desk.stops_due[row]
+    if awaited != name or not draft.ts_ns < due_ns <= latest_ns:
+        due_ns = latest_ns
+        desk.stops_due[row] = name, due_ns
+    draft.then(SetTimer(f"protect:{row}", due_ns))
 
 
 def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
@@ -169,7 +179,8 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
         request = bracket.request
         asked_ns = bracket.first_attempt_ns or request.decided_ns
         draft.then(Lookup(request.client_order_id, bracket.venue_order_id, request.instrument, asked_ns))
-        draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
+        desk.stops_due[row] = "", 0
+        _wait_for(desk, draft, row, bracket)
 
 
 def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:

@@ -132,8 +132,12 @@ class AccountRunner:
         self.lives += 1
         self.life, self.told.why_down = Life.RUNNING, ""
         self.deliver(Started(self._timeline.now_ns()))
-        if self.told.ledger_failed:
-            self.deliver(ConditionSeen(self._timeline.now_ns(), "ledger_unwritable", 1.0, "a write failed"))
+        # A process that was ended before it could say that writes succeed again left a restriction without an end.
+        failed, text = (
+            self.told.ledger_failed,
+            "a write failed" if self.told.ledger_failed else "nothing has failed yet",
+        )
+        self.deliver(ConditionSeen(self._timeline.now_ns(), "ledger_unwritable", float(failed), text))
         missed = self._last.missed(decided_ns)
         if missed is not None:
             self._tell_missed(missed)

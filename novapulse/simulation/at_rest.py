@@ -97,7 +97,8 @@ def _was_taken_back(host: Host, order: Order) -> bool:
 
 def _may_last(why: str) -> bool:
     # Losses are no fault, and what only alerts restricts nothing; windows of minutes run on behind their cause.
-    return any(word in why for word in ("loss", "drawdown", "equity", "refused orders", "orders sent", "slippage"))
+    lasting = ("loss", "drawdown", "equity", "refused orders", "orders sent", "slippage", "failures of a task")
+    return any(word in why for word in lasting)
 
 
 def flat_as_asked(auditor: "Auditor", host: Host) -> None:

@@ -40,6 +40,14 @@ MUST_BE_REACHED = (
     "break_found D12",
     "break_found D13",
     "break_found D16",
+    *(
+        f"breaker_tripped {name}"
+        for name in ("feed_silent", "task_failures", "ledger", "daily_loss", "daily_loss_halt")
+    ),
+    *(f"told of {kind}" for kind in ("breaker_tripped", "dispute_raised", "fill_busted", "order_refused")),
+    "an execution was told in two versions",
+    "an exit was decided beside an entry",
+    "a day's loss was too large",
     "a bust was not told",
     "a quote crossed",
     "quotes stopped",

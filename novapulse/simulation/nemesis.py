@@ -34,6 +34,8 @@ LEFT_HALF_FILLED = 0.25
 """Chance that an operator wants nothing held just when part of an order has traded."""
 
 TRIES = 20
+SILENT_HEARTBEATS = 60.0
+"""How long a feed that has stopped is said to have been silent."""
 
 
 class Nemesis:
@@ -107,6 +109,7 @@ class Nemesis:
             host.unquoted_until_ns = 0
             self._condition(host, "reconnected", 1.0)
             self._condition(host, "disk_free", 0.5)
+            self._condition(host, "feed_silence", 0.0)
             if host.clock_ns:
                 self._set_clock(host, 0)
             self.quote_all(host)
@@ -312,7 +315,15 @@ class Nemesis:
 
     def _stream_silent(self, host: Host) -> None:
         self.world.marks.saw(Fault.STREAM_SILENT)
+        if self.world.plan.chance.happens("its task fails", 0.3):
+            for _ in range(self.world.scene.breakers.task_failures_max):
+                self._fails(host)
         self._silence(host, self._wait("silence", 30, 400))
+
+    def _fails(self, host: Host) -> None:
+        if host.trader is not None:
+            now = self.world.now(host)
+            self.world.deliver(host, ConditionSeen(now, "task_failed", None, "the stream ended", "stream"))
 
     def _slow_reads(self, host: Host) -> None:
         self.world.marks.saw(Fault.SLOW_READS)
@@ -328,7 +339,10 @@ class Nemesis:
             self.world.marks.reached("quotes stopped")
             host.unquoted_until_ns = self._until("unquoted", 60, 500)
             return
-        host.stale_until_ns = self._until("stale", 60, 500)
+        wait_ns = self._wait("stale", 60, 500)
+        host.stale_until_ns = self.world.timeline.now_ns + wait_ns
+        self._condition(host, "feed_silence", SILENT_HEARTBEATS)
+        self._then(wait_ns, lambda: self._condition(host, "feed_silence", 0.0))
         instrument = host.part.instruments[0]
         if self.world.plan.chance.happens("crossed", 0.5):
             self._quote(host, instrument.key, crossed=True)

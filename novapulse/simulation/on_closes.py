@@ -136,7 +136,8 @@ def _check_told(auditor: "Auditor", host: Host, row: int, now_ns: int) -> None:
     assert host.trader is not None
     since_ns, desk = auditor.tallies[host.key].leaving_since_ns, host.trader.desk
     key, slot = desk.keys[row], desk.slots[row]
-    if not slot.leaving_ns or desk.books.positions[row].qty_units == 0 or host.clock_ns:
+    held = min(abs(host.exchange.slots[key].held_units), abs(int(desk.books.positions[row].qty_units)))
+    if not slot.leaving_ns or held == 0 or host.clock_ns:
         since_ns.pop(key.symbol, None)
         return
     # A clock that was ahead lets the wait begin later.

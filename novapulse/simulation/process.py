@@ -111,13 +111,14 @@ class Process:
             world.marks.reached("restart")
         if self.lives % AUDITED == 0:
             world.auditor.restored(host, trader, restored, recent)
+        # The first commit that is taken says that writing works again: by then it has to be known that it did not.
+        had_failed = host.ledger_failed
         world.start(host)
-        self._tell_what_was_missed(host)
+        self._tell_what_was_missed(host, had_failed=had_failed)
 
-    def _tell_what_was_missed(self, host: Host) -> None:
+    def _tell_what_was_missed(self, host: Host, *, had_failed: bool) -> None:
         world = self.world
-        if host.ledger_failed:
-            self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", 1.0))
+        self._tell(host, ConditionSeen(world.now(host), "ledger_unwritable", float(had_failed)))
         missed = host.last.missed(host.trader.desk.ts_close_ns) if host.trader is not None else None
         if missed is not None:
             self._tell_missed(host, missed)

@@ -27,7 +27,21 @@ EXPECTED = {
 `TRADER`: it refuses by itself, at its start, to go on with an order whose intent is nowhere.
 """
 
-FOCUS = {"fills booked out of order": (1.0, "stream_shuffled")}
+TELLS = {
+    "stop never armed again": {"SYS-6"},
+    "look ahead": {"SYS-12"},
+    "exit left alone": {"ALERTS", "EXIT"},
+    "exit waits for an entry": {"EXIT"},
+    "losses not measured": {"SYS-7"},
+    "price always fresh": {"SYS-7"},
+    "nobody is told": {"ALERTS"},
+    "late stop not looked for": {"SYS-6"},
+    "versions not compared": {"SYS-3"},
+    "sent again under its name": {"ORD-2", "ORD-10"},
+}
+"""The same of some more."""
+
+FOCUS = {"fills booked out of order": (1.0, "stream_shuffled"), "exit waits for an entry": (0.25, "partial_fill")}
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
 
@@ -46,7 +60,8 @@ def test_a_planted_bug_is_caught(name: str) -> None:
         caught = next((report for report in reports if not report.ok), None)
     assert caught is not None, f"{name!r} survived {len(SEEDS)} seeds"
     assert caught.violation is not None
-    assert name not in EXPECTED or caught.violation.invariant in EXPECTED[name], caught.violation
+    may_tell = {**EXPECTED, **TELLS}.get(name)
+    assert may_tell is None or caught.violation.invariant in may_tell, caught.violation
 
 
 def test_a_plant_is_gone_when_its_context_is() -> None:
