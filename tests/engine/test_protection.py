@@ -4,6 +4,7 @@ from novapulse.core.messages import (
     Lookup,
     LookupEnded,
     QuoteSeen,
+    SetTimer,
     Submit,
     TimerFired,
 )
@@ -32,6 +33,17 @@ def test_a_position_without_a_bracket_gets_one_after_the_venue_was_asked():
     assert rearmed.request.kind is OrderType.BRACKET
     assert rearmed.request.client_order_id != bracket
     assert rearmed.request.terms.stop_units > 0
+
+
+def test_nothing_puts_off_that_the_venue_is_asked_for_a_stop():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    due_ns = [timer.at_ns for timer in scene.sent(SetTimer) if timer.name == "protect:0"][-1]
+    scene.wait(3)
+    scene.accept(submit)
+    assert [timer.at_ns for timer in scene.sent(SetTimer) if timer.name == "protect:0"][-1] == due_ns
 
 
 def test_the_stop_at_the_venue_only_ever_moves_towards_the_market():
