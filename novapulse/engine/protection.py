@@ -110,7 +110,7 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
         _explain(desk, draft, row, "the venue refused a bracket, or ended it; the next try is due")
         draft.then(SetTimer(f"protect:{row}", slot.retry_ns))
         return
-    if desk.has_plan(row) and position.exiting:
+    if desk.has_plan(row) and position.exiting and desk.may_leave:
         _explain(desk, draft, row, "the position is being closed")
         return
     if slot.split_new:

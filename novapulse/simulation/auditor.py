@@ -182,7 +182,10 @@ class Auditor:
         self.is_ledger_old = True
         self.relay.ledger_is_old()
         for host in self.world.hosts:
+            # What an operator has ended stays so, or trips again: an account may be as it was or more restricted.
+            had_ended = self.tallies[host.key].has_ended_a_loss
             self.tallies[host.key] = OrderTally()
+            self.tallies[host.key].has_ended_a_loss = had_ended
 
     # ---- when it is calm ----
 

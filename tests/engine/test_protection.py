@@ -3,12 +3,13 @@ from novapulse.core.messages import (
     Found,
     Lookup,
     LookupEnded,
+    OrderReported,
     QuoteSeen,
     SetTimer,
     Submit,
     TimerFired,
 )
-from novapulse.core.orders import OrderType
+from novapulse.core.orders import OrderType, Seen, VenueState
 from novapulse.core.records import Mode
 from tests.engine.harness import (
     noisy_ticks,
@@ -68,6 +69,21 @@ def test_a_halted_account_cancels_and_keeps_its_stops():
     scene.tick(-15.0)
     assert not scene.sent(Submit)
     assert scene.desk.orders[scene.desk.slots[0].protect].is_live
+
+
+def test_a_halted_account_whose_stop_the_venue_ended_arms_another_though_an_exit_was_decided():
+    """A bug: the position counted as being closed, and a halt sends no exit: it stood there with nothing."""
+    scene = opened()
+    scene.hear(CommandReceived(scene.wait(1), "c", "halt", {}, "ops"))
+    scene.tick(-20.0)
+    assert scene.desk.books.positions[0].exiting
+    assert not scene.sent(Submit)
+    bracket = scene.desk.slots[0].protect
+    scene.hear(OrderReported(scene.wait(1), Seen(bracket, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+    scene.hear(TimerFired(scene.wait(60), "protect:0"))
+    rearmed = [sent.request for sent in scene.kept if isinstance(sent, Submit)][-1]
+    assert (rearmed.kind, rearmed.client_order_id != bracket) == (OrderType.BRACKET, True)
+    assert rearmed.terms.qty_units == abs(int(scene.desk.books.positions[0].qty_units))
 
 
 def test_a_quote_beyond_the_stop_closes_what_no_bracket_protects():
