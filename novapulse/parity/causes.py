@@ -3,8 +3,9 @@
 Invariants:
 - a cause is what was found in the evidence, never a guess: `fill` is what is left when bars, delays, restarts, gates,
   limits, prices and fees are the same;
-- an account shares its money: a difference in size or in whether there was an entry follows from an earlier difference
-  of any instrument, unless there is a cause of its own.
+- where the instrument of a record is not known, neither is its cause;
+- an account shares its money: a difference in size follows from money that another one made or lost, in its proportion,
+  and whether there was an entry from what was held otherwise within a day before; anything else has its own cause.
 """
 
 import base64
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import HoldRun, Record
 from novapulse.core.records import BAR, REASON_TEXT, Reason
@@ -32,6 +34,7 @@ class Cause(enum.StrEnum):
     GATE = "gate"  # an entry was blocked by what only the running trader knows: breaker, mode, break, spread
     LIMITS = "limits"  # decided under limits that an operator had changed
     RESTART = "restart"  # the trader was started anew
+    UNKNOWN = "not known"  # what it is about is not known
 
 
 GATES = frozenset(
@@ -58,6 +61,11 @@ PATIENCE_NS = 1_000_000_000
 _NEVER = 2**62
 
 _PRICES = ("entry_price", "exit_price")
+_ENTRIES = ("missing", "extra", "entry_ns", "direction")
+_HELD = (*_ENTRIES, "qty_units", "exit_ns", "exit_reason")
+_SIZES_FOLLOW = 4
+"""How many times as far as equity, in proportion, a quantity may be apart that follows from it."""
+_ABOUT_MONEY = frozenset({"fill_booked", "round_trip_closed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class Evidence:
         gates: Stretches in which entries were blocked, or an operator acted.
         starts_ns: Starts after the first.
         limits: Stretches in which limits were otherwise than configured.
+        capital_units: What the account began with, in units of its cash; 0 where it is not known.
     """
 
     timeframe_ns: int
@@ -94,6 +103,7 @@ class Evidence:
     gates: tuple[Span, ...] = ()
     starts_ns: tuple[int, ...] = ()
     limits: tuple[Span, ...] = ()
+    capital_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,40 +133,74 @@ def explained(differences: Sequence[Difference], evidence: Evidence) -> list[Exp
     told: list[Explained] = []
     for one in differences:
         cause, why = _own_cause(one, evidence)
-        first = next((earlier for earlier in told if not earlier.follows), None)
-        if cause is Cause.FILL and first is not None and one.field in ("missing", "extra", "qty_units", "entry_ns"):
-            text = f"follows from {first.difference.one.instrument} (round trip {first.difference.one.number})"
-            told.append(Explained(one, first.cause, text, follows=True))
+        before = _led_to(one, told, evidence) if cause is Cause.FILL else None
+        if before is not None:
+            text = f"follows from {before.difference.one.instrument} (round trip {before.difference.one.number})"
+            told.append(Explained(one, before.cause, text, follows=True))
         else:
             told.append(Explained(one, cause, why))
     return told
 
 
 def _own_cause(one: Difference, evidence: Evidence) -> tuple[Cause, str]:
+    if one.field == "fee_units":
+        return Cause.FEE, "the same fills at another fee"
     key, width = one.one.instrument, evidence.timeframe_ns
     # What decided the entry closed a bar or some before it: chases and the fallback take a few more.
     first_ns, last_ns = one.began_ns - 10 * width, one.ended_ns
     start = next((moment for moment in evidence.starts_ns if first_ns <= moment <= last_ns), None)
     if start is not None:
         return Cause.RESTART, f"the trader was started anew at {np.datetime64(start, 'ns')}"
-    late = next((span for span in evidence.delays if span.touches(key, first_ns, last_ns)), None)
-    if late is not None:
-        return Cause.DELAY, late.text
-    # Signals look far back: a bar that changed anywhere before may have moved them.
-    changed = next((span for span in evidence.changed if span.touches(key, 0, last_ns)), None)
-    if changed is not None:
-        return Cause.DATA, changed.text
-    gate = next((span for span in evidence.gates if span.touches(key, first_ns, last_ns)), None)
-    if gate is not None:
-        return Cause.GATE, gate.text
-    limited = next((span for span in evidence.limits if span.touches(key, first_ns, last_ns)), None)
-    if limited is not None:
-        return Cause.LIMITS, limited.text
-    if one.field == "fee_units":
-        return Cause.FEE, "the same fills at another fee"
+    # Signals look far back: a bar that changed anywhere before may have moved an entry, but not what became of it.
+    looks_back = one.field in (*_ENTRIES, "qty_units")
+    for spans, cause, since_ns, is_one in (
+        (evidence.delays, Cause.DELAY, first_ns, True),
+        (evidence.changed, Cause.DATA, first_ns, True),
+        (evidence.gates, Cause.GATE, first_ns, one.field not in _PRICES),
+        (evidence.limits, Cause.LIMITS, first_ns, one.field not in _PRICES),
+        (evidence.changed, Cause.DATA, 0, looks_back),
+    ):
+        found = next((span for span in spans if is_one and span.touches(key, since_ns, last_ns)), None)
+        if found is not None:
+            return cause, found.text
     if one.field in _PRICES:
         return Cause.PRICE, f"the same fill {one.price_ticks:.4g} ticks away"
     return Cause.FILL, _told_of_fill(one)
+
+
+def _led_to(one: Difference, told: Sequence[Explained], evidence: Evidence) -> Explained | None:
+    """Return the earlier difference that a fill-like one follows from; None where no way leads from one to it.
+
+    Whether, when and how much was entered follows from a position that was held otherwise: its end, cooldowns, exposure
+    and the limits of a day. A quantity also follows from money that was earned otherwise, in its proportion.
+    """
+    if one.field not in (*_ENTRIES, "qty_units"):
+        return None
+    earlier = [before for before in told if before.difference.began_ns <= one.began_ns]
+    held = [before for before in earlier if before.difference.field in _HELD]
+    near = [before for before in held if one.began_ns - before.difference.ended_ns <= DAY_NS]
+    own = [before for before in near if before.difference.one.instrument == one.one.instrument]
+    if near:
+        return (own or near)[-1]
+    return _paid_for(one, earlier, evidence.capital_units) if one.ours and one.reference else None
+
+
+def _paid_for(one: Difference, earlier: Sequence[Explained], capital_units: int) -> Explained | None:
+    """Return what made the most of the money that a quantity follows from; None where it is too far apart for that."""
+    money = [_money_apart(before.difference) for before in earlier]
+    if one.field != "qty_units" or not any(money) or not capital_units:
+        return None
+    assert one.ours is not None
+    assert one.reference is not None
+    quantities = one.ours.qty_units, one.reference.qty_units
+    apart = max(quantities) - min(quantities)
+    is_so = abs(one.qty_lots) <= 1 or apart * capital_units <= _SIZES_FOLLOW * sum(money) * max(quantities)
+    return earlier[money.index(max(money))] if is_so else None
+
+
+def _money_apart(one: Difference) -> int:
+    ours = one.ours.pnl_units if one.ours else 0
+    return abs(ours - (one.reference.pnl_units if one.reference else 0))
 
 
 def _told_of_fill(one: Difference) -> str:
@@ -272,65 +316,96 @@ class ExplainedRecord:
 Pair = tuple[Record | None, Record | None]
 
 
-def explained_records(pairs: Sequence[Pair], evidence: Evidence) -> list[ExplainedRecord]:
+def explained_records(
+    pairs: Sequence[Pair], evidence: Evidence, records: Iterable[Record] = ()
+) -> list[ExplainedRecord]:
     """Return the cause of each record that differs, in time order.
 
     Args:
         pairs: Records of the session and of the replay; None where one of them has none.
         evidence: What is known of the session.
+        records: All records of both, which tell what the orders are about.
     """
     told: list[ExplainedRecord] = []
-    asked: dict[str, InstrumentKey] = {}
+    both = (one for pair in pairs for one in pair if one is not None)
+    asked = {
+        one.body["client_order_id"]: InstrumentKey(*one.body["request"]["instrument"])
+        for one in (*records, *both)
+        if one.kind == "order_intended"
+    }
     for one, other in pairs:
         known = one if one is not None else other
         assert known is not None
         key = _instrument_of(known, asked)
-        cause, why, is_own = _cause_of_record(one, other, key, known.ts_ns, evidence)
-        if told and not is_own:
-            first = told[0]
-            told.append(ExplainedRecord(known.kind, key, known.ts_ns, first.cause, f"follows: {first.why}", True))
+        found = _cause_of_record(one, other, key, evidence)
+        before = _record_before(known, key, told) if found is None else None
+        if key is None and "client_order_id" in known.body and (found is None or found[0] is not Cause.RESTART):
+            told.append(ExplainedRecord(known.kind, None, known.ts_ns, Cause.UNKNOWN, _NOT_KNOWN, False))
+        elif found is not None:
+            told.append(ExplainedRecord(known.kind, key, known.ts_ns, *found, False))
+        elif before is not None:
+            told.append(ExplainedRecord(known.kind, key, known.ts_ns, before.cause, f"follows: {before.why}", True))
         else:
-            told.append(ExplainedRecord(known.kind, key, known.ts_ns, cause, why, False))
+            told.append(ExplainedRecord(known.kind, key, known.ts_ns, Cause.FILL, f"{known.kind} differs", False))
     return told
 
 
-def _instrument_of(record: Record, asked: dict[str, InstrumentKey]) -> InstrumentKey | None:
+_NOT_KNOWN = "the order that it belongs to is not in the records"
+
+
+def _record_before(known: Record, key: InstrumentKey | None, told: Sequence[ExplainedRecord]) -> ExplainedRecord | None:
+    """Return what a record follows from: through the position of its instrument, else through the account's money."""
+    if known.kind == "fill_booked" and key is None:
+        return None
+    own = [before for before in told if before.instrument == key and key is not None]
+    money = [before for before in told if before.kind in _ABOUT_MONEY] if known.kind != "fill_booked" else []
+    return own[-1] if own else money[-1] if money else None
+
+
+def _instrument_of(record: Record, asked: Mapping[str, InstrumentKey]) -> InstrumentKey | None:
     body = record.body
-    if record.kind == "order_intended":
-        asked[body["client_order_id"]] = InstrumentKey(*body["request"]["instrument"])
     if "instrument" in body:
         return InstrumentKey(*body["instrument"])
     return asked.get(body.get("client_order_id", ""))
 
 
 def _cause_of_record(
-    one: Record | None, other: Record | None, key: InstrumentKey | None, ts_ns: int, evidence: Evidence
-) -> tuple[Cause, str, bool]:
-    first_ns, last_ns = ts_ns - 10 * evidence.timeframe_ns, ts_ns
-    start = next((moment for moment in evidence.starts_ns if first_ns <= moment <= last_ns), None)
-    if start is not None:
-        return Cause.RESTART, f"the trader was started anew at {np.datetime64(start, 'ns')}", True
-    for spans, cause, since in (
-        (evidence.delays, Cause.DELAY, first_ns),
-        (evidence.changed, Cause.DATA, 0),
-        (evidence.gates, Cause.GATE, first_ns),
-        (evidence.limits, Cause.LIMITS, first_ns),
-    ):
-        found = next((span for span in spans if key is None or span.touches(key, since, last_ns)), None)
-        if found is not None:
-            return cause, found.text, True
-    if one is not None and other is not None and one.kind == "fill_booked":
-        names = {name for name in one.body if one.body[name] != other.body.get(name)}
-        if names == {"fee_units"}:
-            return Cause.FEE, "the same execution at another fee", True
-        if names and names <= {"price_units", "cash_units", "fee_units"}:
-            return Cause.PRICE, "the same execution at another price", True
+    one: Record | None, other: Record | None, key: InstrumentKey | None, evidence: Evidence
+) -> tuple[Cause, str] | None:
     known = one if one is not None else other
     assert known is not None
-    before = [moment for moment in evidence.starts_ns if moment <= ts_ns]
+    names = set()
+    if one is not None and other is not None and one.kind == "fill_booked":
+        names = {name for name in one.body if one.body[name] != other.body.get(name)}
+    if names == {"fee_units"}:
+        return Cause.FEE, "the same execution at another fee"
+    first_ns, last_ns = known.ts_ns - 10 * evidence.timeframe_ns, known.ts_ns
+    start = next((moment for moment in evidence.starts_ns if first_ns <= moment <= last_ns), None)
+    if start is not None:
+        return Cause.RESTART, f"the trader was started anew at {np.datetime64(start, 'ns')}"
+    is_price = bool(names) and names <= {"price_units", "cash_units", "fee_units"}
+    for spans, cause, since_ns, is_one in (
+        (evidence.delays, Cause.DELAY, first_ns, True),
+        (evidence.changed, Cause.DATA, first_ns, True),
+        (evidence.gates, Cause.GATE, first_ns, not is_price),
+        (evidence.limits, Cause.LIMITS, first_ns, not is_price),
+        (evidence.changed, Cause.DATA, 0, known.kind == "decision_taken"),
+    ):
+        found = next((span for span in spans if is_one and _is_about(span, key, since_ns, last_ns)), None)
+        if found is not None:
+            return cause, found.text
+    if is_price:
+        return Cause.PRICE, "the same execution at another price"
+    before = [moment for moment in evidence.starts_ns if moment <= known.ts_ns]
     if before and known.kind in OBSERVED:
-        return Cause.RESTART, f"when it looks began anew at {np.datetime64(before[-1], 'ns')}", True
-    return Cause.FILL, f"{known.kind} differs", False
+        return Cause.RESTART, f"when it looks began anew at {np.datetime64(before[-1], 'ns')}"
+    return None
+
+
+def _is_about(span: Span, key: InstrumentKey | None, first_ns: int, last_ns: int) -> bool:
+    if key is None:
+        return span.instrument is None and span.first_ns <= last_ns and first_ns <= span.last_ns
+    return span.touches(key, first_ns, last_ns)
 
 
 def bars_seen_otherwise(records: Iterable[Record], ticks: Ticks) -> tuple[Span, ...]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.messages import CommandReceived
+from novapulse.core.messages import Record as Entry
 from novapulse.core.records import Record
 from novapulse.engine.rows import Ticks
 from novapulse.execution.rules import rules_record
@@ -152,20 +155,139 @@ def test_a_bar_that_only_one_run_heard_is_data(small: Small) -> None:
     assert (span.instrument, span.first_ns) == (ticks.keys[1], int(ticks.ts_close_ns[7]))
 
 
-def test_what_follows_from_an_earlier_difference_says_so_and_what_has_a_cause_of_its_own_does_not() -> None:
-    one = Trip(KEY, 0, 1, 10**15, 5, 100.0, 10**15 + 1, 101.0, "EXIT_STOP", 1, 1, 1)
-    smaller, gone = replace(one, entry_ns=2 * 10**15, exit_ns=2 * 10**15 + 1), replace(one, entry_ns=3 * 10**15)
-    dearer = replace(one, entry_ns=4 * 10**15, exit_ns=4 * 10**15 + 1)
-    ours = [replace(one, fee_units=2), replace(smaller, qty_units=4), replace(dearer, exit_price=102.0)]
-    found = compare(ours, [one, smaller, replace(gone, exit_ns=3 * 10**15 + 1), dearer], [fact_of(KEY)])
-    said = explained(found.differences, Evidence(60 * SECOND_NS))
-    assert [(x.cause, x.follows) for x in said] == [
-        (Cause.FEE, False),
-        (Cause.FEE, True),
-        (Cause.FEE, True),
-        (Cause.PRICE, False),
+ETH = InstrumentKey("kraken", "ETH/USD")
+CAPITAL = 10**9
+WIDTH_NS = 60 * SECOND_NS
+
+
+def trip(day: int, key: InstrumentKey = KEY, **changes: object) -> Trip:
+    """Return a round trip of ten minutes on a day."""
+    began_ns = (20_000 + day) * DAY_NS
+    one = Trip(key, day, 1, began_ns, 1000, 100.0, began_ns + 10 * WIDTH_NS, 101.0, "EXIT_STOP", 9, 1, 1000)
+    return replace(one, **changes)
+
+
+def causes_of(ours: list[Trip], reference: list[Trip], **found: Any) -> list[tuple[int, str, Cause, bool]]:
+    """Return (day, field, cause, whether it follows) of each difference."""
+    differences = compare(ours, reference, [fact_of(KEY), fact_of(ETH)]).differences
+    said = explained(differences, Evidence(WIDTH_NS, **{"capital_units": CAPITAL, **found}))
+    return [(one.difference.one.number, one.difference.field, one.cause, one.follows) for one in said]
+
+
+def test_a_size_follows_from_money_in_its_proportion_and_from_no_more() -> None:
+    reference = [trip(0), trip(30), trip(60, ETH), trip(90, ETH)]
+    ours = [
+        trip(0, fee_units=2, pnl_units=-(10**6)),
+        trip(30, qty_units=998),
+        trip(60, ETH, qty_units=500),
+        trip(90, ETH, exit_price=102.0),
     ]
-    assert f"follows from {KEY}" in said[1].why
+    assert causes_of(ours, reference) == [
+        (0, "fee_units", Cause.FEE, False),
+        (30, "qty_units", Cause.FEE, True),
+        (60, "qty_units", Cause.FILL, False),
+        (90, "exit_price", Cause.PRICE, False),
+    ]
+
+
+def test_an_entry_follows_from_what_was_held_within_a_day_and_from_no_fee() -> None:
+    reference = [trip(0), trip(1, ETH), trip(30), trip(60)]
+    ours = [trip(0, exit_ns=trip(0).exit_ns + WIDTH_NS), trip(60, fee_units=9)]
+    pause = Span(None, trip(0).exit_ns, trip(0).exit_ns, "the mode changed")
+    assert causes_of(ours, reference, gates=(pause,)) == [
+        (0, "exit_ns", Cause.GATE, False),
+        (1, "missing", Cause.GATE, True),
+        (30, "missing", Cause.FILL, False),
+        (60, "fee_units", Cause.FEE, False),
+    ]
+    assert causes_of([trip(0, fee_units=2)], [trip(0), trip(1)]) == [
+        (0, "fee_units", Cause.FEE, False),
+        (1, "missing", Cause.FILL, False),
+    ]
+
+
+def test_each_cause_is_told_apart_where_another_difference_stands_elsewhere() -> None:
+    """One of each, weeks apart, on one instrument, behind a bar that changed before all of them."""
+    days = {
+        Cause.DATA: (0, {"exit_price": 99.0}),
+        Cause.PRICE: (30, {"entry_price": 100.5}),
+        Cause.FILL: (60, {"exit_ns": trip(60).exit_ns + WIDTH_NS}),
+        Cause.FEE: (90, {"fee_units": 7}),
+        Cause.DELAY: (120, {"entry_ns": trip(120).entry_ns + WIDTH_NS}),
+        Cause.GATE: (150, {"entry_ns": trip(150).entry_ns + WIDTH_NS}),
+        Cause.RESTART: (180, {"exit_price": 98.0}),
+        Cause.LIMITS: (210, {"qty_units": 500}),
+    }
+    reference = [trip(day) for day, _ in days.values()]
+    ours = [trip(day, **changes) for day, changes in days.values()]
+
+    def at(cause: Cause) -> Span:
+        entry_ns = trip(days[cause][0]).entry_ns
+        return Span(KEY, entry_ns, entry_ns, cause.value)
+
+    found = causes_of(
+        ours,
+        reference,
+        changed=(at(Cause.DATA),),
+        delays=(at(Cause.DELAY),),
+        gates=(at(Cause.GATE),),
+        limits=(at(Cause.LIMITS),),
+        starts_ns=(at(Cause.RESTART).first_ns,),
+    )
+    assert [(cause, follows) for _, _, cause, follows in found] == [(cause, False) for cause in days]
+
+
+def order_records(name: str, key: InstrumentKey, day: int) -> list[Entry]:
+    """Return an order that was asked for, filled and closed on a day."""
+    at_ns = (20_000 + day) * DAY_NS
+    request = {"instrument": [key.exchange, key.symbol]}
+    fill = {
+        "instrument": [key.exchange, key.symbol],
+        "qty_units": 5,
+        "price_units": 7,
+        "cash_units": 35,
+        "fee_units": 1,
+    }
+    return [
+        Entry("order_intended", at_ns, {"client_order_id": name, "request": request}),
+        Entry("fill_booked", at_ns + 1, {"client_order_id": name, **fill}),
+        Entry("order_closed", at_ns + 2, {"client_order_id": name, "status": "FILLED"}),
+    ]
+
+
+def test_the_end_of_an_order_has_the_instrument_of_the_order_and_one_of_no_order_has_no_cause() -> None:
+    """A bug: what was wrong with any instrument at any time was the cause of every record without one."""
+    records = order_records("x", KEY, 0)
+    elsewhere = Span(ETH, 5, 2**62, "entries were blocked")
+    evidence = Evidence(WIDTH_NS, gates=(elsewhere,))
+    (said,) = explained_records([(records[-1], None)], evidence, records)
+    assert (said.instrument, said.cause) == (KEY, Cause.FILL)
+    (said,) = explained_records([(records[-1], None)], evidence)
+    assert (said.instrument, said.cause, said.follows) == (None, Cause.UNKNOWN, False)
+    assert "not in the records" in said.why
+
+
+def test_records_of_two_instruments_have_causes_of_their_own() -> None:
+    one, other = order_records("x", KEY, 0), order_records("y", ETH, 40)
+    dearer = replace(one[1], body={**one[1].body, "fee_units": 2})
+    worse = replace(other[1], body={**other[1].body, "price_units": 8, "cash_units": 40})
+    less = replace(other[1], body={**other[1].body, "qty_units": 4})
+    bar = Span(ETH, 1, 1, "the bar differs")
+
+    def causes(changed: Entry, *more: tuple[Entry | None, Entry | None]) -> list[tuple[str, Cause, bool]]:
+        pairs = [(dearer, one[1]), (changed, other[1]), *more]
+        said = explained_records(pairs, Evidence(WIDTH_NS, changed=(bar,)), (*one, *other))
+        return [(told.kind, told.cause, told.follows) for told in said]
+
+    fee = ("fill_booked", Cause.FEE, False)
+    assert causes(worse) == [fee, ("fill_booked", Cause.PRICE, False)]
+    assert causes(less, (None, other[2])) == [
+        fee,
+        ("fill_booked", Cause.FILL, False),
+        ("order_closed", Cause.FILL, True),
+    ]
+    asserted = Entry("balance_asserted", other[2].ts_ns, {"balances": {}})
+    assert causes(worse, (asserted, None))[-1] == ("balance_asserted", Cause.PRICE, True)
 
 
 def test_a_difference_far_from_the_evidence_is_not_blamed_on_it() -> None:

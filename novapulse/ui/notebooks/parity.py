@@ -52,6 +52,7 @@ CAUSES = {
     Cause.GATE: "an entry was blocked by what only the running trader knows",
     Cause.LIMITS: "it was decided under limits that an operator had changed",
     Cause.RESTART: "the trader was started anew",
+    Cause.UNKNOWN: "what it is about is not known",
 }
 
 
