@@ -51,7 +51,7 @@ def parity(options: argparse.Namespace) -> int:
         error(str(wrong))
         return EXIT_FAILED
     rungs.append(simulation_rung())
-    holds = all(rung.holds is not False or rung.is_same_in_deed for rung in rungs)
+    holds = all(rung.holds is not False for rung in rungs)
     values = {
         **_described(stretch),
         "session": session,
@@ -227,7 +227,8 @@ def _show(values: Mapping[str, Any], rungs: Sequence[Rung]) -> None:
     for rung in rungs:
         verdict = {True: "bit for bit", False: "DIFFERS", None: "run it by itself"}[rung.holds]
         if rung.holds is False and rung.is_same_in_deed:
-            verdict = "the same deeds, bit for bit; noticed at other moments"
+            kinds = sorted({one.kind for one in rung.differences if isinstance(one, ExplainedRecord)})
+            verdict = f"DIFFERS, in what was noticed alone: {', '.join(kinds)}"
         print(f"{rung.number}  {rung.name:<34}{verdict}")
         told = ", ".join(f"{equal:,} of {whole:,} {what.replace('_', ' ')}" for what, (equal, whole) in _told(rung))
         print("\n".join(f"   {line}" for text in (told, rung.text) if text for line in wrapped(text)))

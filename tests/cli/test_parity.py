@@ -1,11 +1,14 @@
 """`novapulse replay`, `parity` and `explain --decision` on a lake of their own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from novapulse.parity.kept import Kept
+from novapulse.parity.ladder import Rung, session_rung
+from novapulse.parity.sessions import SessionRun, compare
 from tests.cli.conftest import Cli
 
 RUN = ("--symbol", "BTC-USDT", "ETH-USDT", "--end", "2024-01-04")
@@ -82,6 +85,25 @@ def test_the_ladder_holds_on_every_rung(cli: Cli, quick: Path) -> None:
     assert outcome.out.count("bit for bit") == 3
     assert "DIFFERS" not in outcome.out
     assert "novapulse simulate" in outcome.out
+
+
+def test_what_was_only_noticed_otherwise_does_not_hold_and_is_named(
+    cli: Cli, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: a session whose observed records were not its replay's passed for one that is."""
+
+    def rung_of(found: SessionRun) -> Rung:
+        row = next(row for row, one in enumerate(found.records) if one.kind == "balance_asserted")
+        records = (*found.records[:row], *found.records[row + 1 :])
+        return session_rung(replace(found, records=records, compared=compare(records, found.played.journal.records)))
+
+    monkeypatch.setattr("novapulse.cli.parity.session_rung", rung_of)
+    outcome = cli("parity", *RUN)
+    assert (outcome.code, "DIFFERS, in what was noticed alone: balance_asserted" in outcome.out) == (1, True)
+    outcome = cli("parity", *RUN, "--json")
+    said = json.loads(outcome.out)
+    assert (outcome.code, said["holds"]) == (1, False)
+    assert [(one["holds"], one["same_in_deed"]) for one in said["rungs"][:3]] == [(True, True)] * 2 + [(False, True)]
 
 
 def test_people_read_what_was_not_done_and_why(cli: Cli, quick: Path) -> None:
