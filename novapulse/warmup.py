@@ -46,7 +46,8 @@ from novapulse.market.lake import Lake
 from novapulse.market.quality import report
 from novapulse.market.sample import sample_market
 from novapulse.parity.ladder import fold_rung, kernel_of, stretch_of
-from novapulse.parity.playing import MemoryJournal, Script, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Script, play
 from novapulse.risk.decide import decide
 from novapulse.risk.limits import daily_loss
 from novapulse.risk.sizing import drawdown

@@ -39,14 +39,23 @@ class Keepers:
         self._stack.callback(recorder.close)
         return BarsKeeper(recorder)
 
-    def of_account(self, account: AccountKey, keys: Sequence[InstrumentKey]) -> Callable[[Row], None]:
+    def of_account(
+        self, account: AccountKey, keys: Sequence[InstrumentKey], beginning: Mapping[str, Any]
+    ) -> Callable[[Row], None]:
         """Return what keeps the closes that an account is told.
+
+        Args:
+            account: Whose.
+            keys: Its instruments, sorted.
+            beginning: What the session found; see `parity.recorded.Beginning`.
 
         Raises:
             OSError: The file cannot be made.
         """
         whose = {"exchange": account.exchange, "account_id": account.account_id}
-        recorder = HeardRecorder(heard_path(self._folder, self._session, account), keys, {**whose, **self._facts})
+        recorder = HeardRecorder(
+            heard_path(self._folder, self._session, account), keys, {**whose, **beginning, **self._facts}
+        )
         self._stack.callback(recorder.close)
         return _HeardKeeper(recorder).heard
 

@@ -25,6 +25,7 @@ from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
+from novapulse.core.kept_state import print_of_state
 from novapulse.core.messages import Answer, Commit, Record
 from novapulse.core.orders import Fact
 from novapulse.core.postings import Book
@@ -47,7 +48,7 @@ from novapulse.ledger import queries
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.reads import RESTORED, RestoredAccount
 from novapulse.market.recorder import SESSIONS, prune_sessions
-from novapulse.venues.simulated import PaperVenue, SimulatedExchange
+from novapulse.venues.simulated import PaperVenue, SimulatedExchange, print_of
 
 _log = structlog.get_logger("novapulse.live")
 
@@ -347,6 +348,7 @@ def _feeds(
             own = plan.said
             said = signals.setdefault(id(own), RecordedSignals(own.ticks, own.calibrations, own.past))
             decided_ns, played_ns = _progress(session, plan, venues[plan.key])
+            found = _beginning(session, plan.key, venues[plan.key], decided_ns)
             resume_ns.append(min(decided_ns, played_ns))
             listeners.append(
                 Listener(
@@ -355,7 +357,7 @@ def _feeds(
                     _player(venues[plan.key]),
                     _known(session, plan.key),
                     decided_ns,
-                    keepers.of_account(plan.key, said.keys),
+                    keepers.of_account(plan.key, said.keys, found),
                 )
             )
         ahead = recording.after(min(resume_ns))
@@ -366,6 +368,16 @@ def _feeds(
             Feed(exchange, source, gather, listeners, timeline, keepers.of_exchange(exchange, ahead.ticks.keys))
         )
     return tuple(feeds)
+
+
+def _beginning(session: Session, key: AccountKey, venue: PaperVenue, decided_ns: int) -> Mapping[str, Any]:
+    # Whatever ended the session before, this is how far it and its venue had come.
+    return {
+        "behind_seq": session.ledger.head()[0],
+        "state": print_of_state(session.restored[key].state),
+        "venue": print_of(venue.exchange),
+        "decided_ns": decided_ns,
+    }
 
 
 def _progress(session: Session, plan: AccountPlan, venue: PaperVenue) -> tuple[int, int]:

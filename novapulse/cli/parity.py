@@ -32,7 +32,8 @@ from novapulse.parity.ladder import (
     simulation_rung,
     stretch_of_session,
 )
-from novapulse.parity.playing import MemoryJournal, Script, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Script, play
 from novapulse.parity.sessions import SessionRun, configuration_of, replay_session
 from novapulse.research.inputs import checked_strategies, lake_with, open_lake
 

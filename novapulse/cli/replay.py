@@ -17,7 +17,8 @@ from novapulse.core.ports import JournalError
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.parity.kept import new_ledger
 from novapulse.parity.ladder import Stretch, stretch_of
-from novapulse.parity.playing import MemoryJournal, Played, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Played, play
 from novapulse.research.inputs import Markets, checked_strategies
 from novapulse.research.running import refuse_lookahead
 from novapulse.strategies import Strategy

@@ -92,6 +92,15 @@ def check_seal(state: bytes, account: AccountKey, ts_close_ns: int, seq: int) ->
         raise ValueError("its seal is broken: it is damaged, or of another account, close or entry")
 
 
+def print_of_state(state: bytes) -> str:
+    """Return a fingerprint of a state, whatever row it lies in."""
+    if not _has_seal(state):
+        return hashlib.sha256(state).hexdigest()[:16]
+    made = hashlib.sha256(state[:_SEAL_AT])
+    made.update(state[_SEAL_AT + _SEAL_SIZE :])
+    return made.hexdigest()[:16]
+
+
 def _has_seal(state: bytes) -> bool:
     return state.startswith(_BEFORE_SEAL, HEAD.size) and len(state) > _SEAL_AT + _SEAL_SIZE
 

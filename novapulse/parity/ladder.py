@@ -21,12 +21,13 @@ from novapulse.core.bars import BarColumns, format_ns
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import CommandReceived, HoldRun, Record
 from novapulse.engine.configuration import Configuration, History
-from novapulse.engine.opening import scales_of
+from novapulse.engine.opening import capital_units, scales_of
 from novapulse.engine.rows import Ticks, ticks_of
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.execution.rules import rules_record
 from novapulse.market.lake import Lake
 from novapulse.parity.causes import (
+    Cause,
     Evidence,
     Explained,
     ExplainedRecord,
@@ -39,8 +40,9 @@ from novapulse.parity.causes import (
     limits_of,
 )
 from novapulse.parity.kept import Kept, new_ledger
+from novapulse.parity.memory import MemoryJournal
 from novapulse.parity.plain import PlainFold
-from novapulse.parity.playing import SECOND_NS, Late, MemoryJournal, Played, Script, Told, play
+from novapulse.parity.playing import SECOND_NS, Late, Played, Script, Told, play
 from novapulse.parity.recorded import bars_in, record_heard
 from novapulse.parity.sessions import SessionRun, replay_session
 from novapulse.parity.trips import Comparison, compare, trips_of_kernel, trips_of_records
@@ -239,6 +241,7 @@ def evidence_of(
         gates_of(holds, records),
         tuple(starts[1:]),
         limits_of(records),
+        capital_units(configuration.decides, configuration.instruments[0]),
     )
 
 
@@ -251,8 +254,17 @@ def session_rung(found: SessionRun) -> Rung:
         kind: (same, same + differ + only + extra) for kind, (same, differ, only, extra) in compared.by_kind.items()
     }
     counts["orders of the records"] = int(compared.in_order), 1
-    rung = _rung(3, "session = replay", counts, _source(found), explained_records(compared.first, evidence))
+    told = explained_records(compared.first, evidence, (*found.records, *found.played.journal.records))
+    rung = _rung(3, "session = replay", counts, f"{_source(found)}{_told_of_end(found)}", told)
     return replace(rung, is_same_in_deed=compared.is_same_in_deed, lake_otherwise=found.changed)
+
+
+def _told_of_end(found: SessionRun) -> str:
+    if found.script.last is None:
+        return ""
+    behind = ", ".join(dict.fromkeys(record.kind for record in found.played.behind))
+    would = f": the replay would go on with {behind}" if behind else ""
+    return f"; it ended without a stop behind its last record ({Cause.RESTART}){would}"
 
 
 def _source(found: SessionRun) -> str:

@@ -3,21 +3,34 @@
 Invariants:
 - without a script nothing goes wrong: every bar arrives at its close, every request and answer takes its time;
 - a script says what happened to a session besides its bars, and the same script gives the same records;
-- what is played is what live does: the same trader, the same order of venue and trader at each close.
+- what is played is what live does: the same trader, the same order of venue and trader at each close;
+- a life that was killed ends behind its last durable commit, its venue where the next life found it, and requests that
+  had not reached the venue by then never do.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import copy
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from novapulse.core.bars import DAY_NS, Floats
-from novapulse.core.facts import KINDS, from_body
+from novapulse.core.bars import Floats
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
-from novapulse.core.messages import Alert, BarLate, CommandReceived, Commit, HoldRun, Record
-from novapulse.core.orders import Fact
+from novapulse.core.kept_state import print_of_state
+from novapulse.core.messages import (
+    Alert,
+    BarLate,
+    BarsClosed,
+    CommandReceived,
+    Commit,
+    Effect,
+    HoldRun,
+    Lookup,
+    ReadSnapshot,
+    Record,
+)
 from novapulse.core.ports import Journal
 from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
@@ -25,15 +38,16 @@ from novapulse.engine.opening import new_trader, opening_record
 from novapulse.engine.rows import Ticks
 from novapulse.engine.trader import Trader
 from novapulse.execution.rules import rules_record
+from novapulse.parity.memory import MemoryJournal
 from novapulse.simulation.world import Call, Link, Node, Timeline, World
-from novapulse.venues.simulated import SimulatedExchange
+from novapulse.venues.simulated import SimulatedExchange, print_of
 
 SECOND_NS = 1_000_000_000
 BACK_NS = 50_000_000
 """How long an answer of the venue takes."""
 
-RECENT_NS = 2 * DAY_NS
-"""For how long a venue may tell what is booked once more."""
+UNHEARD_CLOSES_MAX = 64
+"""How many closes a venue may have played that its trader had not decided when it was killed."""
 
 Told = Callable[[int, int], None]
 
@@ -61,6 +75,29 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How a life of the trader ended: behind which commit, and where its venue was.
+
+    Attributes:
+        records: How many records of the trader were durable, those of earlier lives included.
+        ts_close_ns: The last close that was durable as decided; 0 for none.
+        state: Fingerprint of the state that was durable; empty where nobody looked.
+        venue: Fingerprint of the venue as the next life found it; empty where nobody looked.
+        decided_ns: The last close that the next life is not told any more.
+        commands: How many commands had been heard.
+        late: How many late bars had been heard.
+    """
+
+    records: int
+    ts_close_ns: int
+    state: str = ""
+    venue: str = ""
+    decided_ns: int = 0
+    commands: int = 0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What happens besides bars.
 
@@ -68,6 +105,9 @@ class Script:
         late: Bars that come late.
         commands: What operators say, each at its moment.
         starts_ns: When the trader is started anew from what was durable.
+        ends: Number of a start -> how the life before it ended, where that is known: nothing of it happens behind that.
+            Where it is not, that life ends at the moment of the start, and its requests still arrive.
+        last: How the last life ended; None for one that ended with the feed.
         restores: Start -> what the ledger said by then of backups that were put in its place since the start before.
         begins_ns: When it is started first; 0 for a bar before the first close.
         venue_rules: RULES that the venue fills by instead of the configured ones.
@@ -78,80 +118,13 @@ class Script:
     late: tuple[Late, ...] = ()
     commands: tuple[CommandReceived, ...] = ()
     starts_ns: tuple[int, ...] = ()
+    ends: Mapping[int, End] = field(default_factory=dict)
+    last: End | None = None
     restores: Mapping[int, tuple[Record, ...]] = field(default_factory=dict)
     begins_ns: int = 0
     venue_rules: Row | None = None
     venue_instruments: Mapping[InstrumentKey, Instrument] = field(default_factory=dict)
     link: Link | None = None
-
-
-class MemoryJournal:
-    """A journal in memory that keeps records of some kinds, counts all, and can start a trader anew.
-
-    Attributes:
-        records: What was kept, in order.
-        holds: Runs of bars on which nothing was done, as they ended.
-        counts: Kind -> how many there were.
-        commits: How many transactions.
-    """
-
-    def __init__(self, kinds: Collection[str] | None = None, behind: Journal | None = None) -> None:
-        """Begin empty.
-
-        Args:
-            kinds: What is kept; None for everything.
-            behind: A journal that everything is handed on to.
-        """
-        self.records: list[Record] = []
-        self.holds: list[HoldRun] = []
-        self.counts: Counter[str] = Counter()
-        self.commits = 0
-        self._kinds = kinds
-        self._behind = behind
-        self._open: dict[str, list[Record]] = {}
-        self._recent: deque[Record] = deque()
-        self._state = b""
-        self._ts_close_ns = 0
-
-    def commit(self, commits: Sequence[tuple[AccountKey, Commit]]) -> None:
-        """Take what happened; errors are those of the journal behind this one."""
-        if self._behind is not None:
-            self._behind.commit(commits)
-        self.commits += 1
-        for _, commit in commits:
-            for record in commit.records:
-                self._take(record)
-            self.holds += commit.holds
-            self._state = commit.state or self._state
-            self._ts_close_ns = commit.ts_close_ns or self._ts_close_ns
-
-    def _take(self, record: Record) -> None:
-        self.counts[record.kind] += 1
-        if self._kinds is None or record.kind in self._kinds:
-            self.records.append(record)
-        if record.kind == "order_closed":
-            self._open.pop(record.body["client_order_id"], None)
-        elif record.kind == "order_reopened":
-            name = record.body["client_order_id"]
-            self._open[name] = [one for one in self._recent if one.body["client_order_id"] == name]
-        elif record.kind in KINDS:
-            name = record.body["client_order_id"]
-            if record.kind == "order_intended":
-                self._open[name] = []
-            if name in self._open:
-                self._open[name].append(record)
-            self._recent.append(record)
-            while self._recent[0].ts_ns < record.ts_ns - RECENT_NS:
-                self._recent.popleft()
-
-    def restored(self) -> tuple[int, bytes, list[Fact], list[Fact]]:
-        """Return what `Trader.restore` starts from: last close, state, facts of open orders, all recent facts."""
-        still_open = [record for records in self._open.values() for record in records]
-        return self._ts_close_ns, self._state, _facts(still_open), _facts(self._recent)
-
-
-def _facts(records: Iterable[Record]) -> list[Fact]:
-    return [from_body(record.kind, record.body) for record in records]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +139,7 @@ class Played:
         trader: As it stands at the end.
         alerts: What people were told, the last of each key.
         ticks: What it heard; a late bar is not present at its close.
+        behind: Records that it would have gone on with where its last life was killed.
     """
 
     key: AccountKey
@@ -175,6 +149,7 @@ class Played:
     trader: Trader
     alerts: Mapping[str, Alert]
     ticks: Ticks
+    behind: tuple[Record, ...] = ()
 
 
 def play(
@@ -211,6 +186,27 @@ def link_of(configuration: Configuration) -> Link:
     return Link(round(configuration.decides.execution.latency_ms * 1_000_000), BACK_NS)
 
 
+class _LifeOverError(Exception):
+    """A life of the trader ends here."""
+
+
+class _Stage(World):
+    """A world that asks before anything is made durable, and before a request changes the venue."""
+
+    def __init__(self, timeline: Timeline, journal: Journal, player: "_Player") -> None:
+        super().__init__(timeline, journal)
+        self._player = player
+
+    def commit(self, node: Node, effect: Commit) -> bool:
+        self._player.before_commit(effect)
+        return super().commit(node, effect)
+
+    def arrive(self, node: Node, effect: Effect, life: int) -> None:
+        if not isinstance(effect, (Lookup, ReadSnapshot)):
+            self._player.before_venue()
+        super().arrive(node, effect, life)
+
+
 class _Player:
     def __init__(
         self,
@@ -231,12 +227,16 @@ class _Player:
         trader = self._trader()
         begin_ns = script.begins_ns or int(ticks.ts_close_ns[0]) - configuration.timeframe_ns
         opening = opening_record(trader, begin_ns)
-        self.world = World(Timeline(begin_ns), journal)
+        self.world = _Stage(Timeline(begin_ns), journal, self)
+        self.lives = 0
+        self.is_alone = False
+        self.behind: tuple[Record, ...] = ()
         self.node = Node(key, trader, self._exchange(trader), script.link or link_of(configuration))
         journal.commit([(key, Commit((opening,)))])
         self.world.add(self.node)
         self.ahead = self._script()
-        self.world.start(self.node)
+        if self._ended_in(lambda: self.world.start(self.node)):
+            self._next_life()
 
     def _trader(self) -> Trader:
         one = self.configuration
@@ -263,10 +263,89 @@ class _Player:
         return SimulatedExchange(self.key, facts, rules, cash, scales=one.scales)
 
     def run(self) -> None:
-        stamps = self.ticks.ts_close_ns
-        self._schedule_up_to(int(stamps[0]))
-        self.world.timeline.at(int(stamps[0]), lambda: self._close(0))
-        self.world.timeline.run(int(stamps[-1]) + SECOND_NS)
+        if not self.lives:
+            self._go_on(0)
+        until_ns = int(self.ticks.ts_close_ns[-1]) + SECOND_NS
+        # A life that had nothing left to do ends as well.
+        while self._ended_in(lambda: self.world.timeline.run(until_ns)) or self._end is not None:
+            if not self._next_life():
+                return
+
+    def _go_on(self, row: int) -> None:
+        if row < len(self.ticks):
+            self._schedule_up_to(int(self.ticks.ts_close_ns[row]))
+            self._close_at(int(self.ticks.ts_close_ns[row]), row)
+
+    def _close_at(self, ts_ns: int, row: int) -> None:
+        # As live: timers that are due at a close go off before the bar is there.
+        timeline = self.world.timeline
+        timeline.at(ts_ns, lambda: timeline.at(ts_ns, lambda: self._close(row)))
+
+    # ---- Where lives end ----
+
+    @property
+    def _end(self) -> End | None:
+        starts = self.script.starts_ns
+        return self.script.ends.get(self.lives) if self.lives < len(starts) else self.script.last
+
+    def _is_reached(self, end: End) -> bool:
+        return self.journal.counts.total() >= end.records and self.journal.ts_close_ns >= end.ts_close_ns
+
+    def before_commit(self, commit: Commit) -> None:
+        end = self._end
+        if end is None:
+            return
+        more = self.journal.counts.total() + len(commit.records) > end.records
+        is_reached = self._is_reached(end)
+        # Some commits have no record: how many of those there were is known by the state that was found.
+        is_done = is_reached and bool(end.state) and print_of_state(self.journal.state) == end.state
+        if commit.ts_close_ns > end.ts_close_ns or (more and is_reached) or is_done:
+            self.behind = commit.records
+            raise _LifeOverError
+
+    def before_venue(self) -> None:
+        end = self._end
+        if end is not None and (self.is_alone or self._is_reached(end)) and self._is_as_found(end):
+            raise _LifeOverError
+
+    def _is_as_found(self, end: End) -> bool:
+        return bool(end.venue) and print_of(self.node.exchange) == end.venue
+
+    def _ended_in(self, call: Call) -> bool:
+        """Let something happen; True when a life ended in it."""
+        try:
+            call()
+        except _LifeOverError:
+            return True
+        return False
+
+    def _next_life(self) -> bool:
+        """Begin the life behind one that ended; False where there is none."""
+        if self.lives >= len(self.script.starts_ns):
+            return False
+        end, moment = self._end, self.script.starts_ns[self.lives]
+        assert end is not None
+        self._play_alone(end)
+        self.world.timeline.clear()
+        self.world.timeline.now_ns = moment
+        self.node.exchange.take_events()
+        self.ahead = self._script(end)
+        self.lives += 1
+        self.behind = ()
+        self._go_on(int(np.searchsorted(self.ticks.ts_close_ns, end.ts_close_ns, side="right")))
+        return not self._ended_in(lambda: self._begin_anew(moment)) or self._next_life()
+
+    def _play_alone(self, end: End) -> None:
+        """Let what was on its way reach the venue, until it is as the next life found it."""
+        if not end.venue or self._is_as_found(end):
+            return
+        before = copy.deepcopy(self.node.exchange)
+        self.node.trader, self.is_alone = None, True
+        until_ns = self.world.timeline.now_ns + UNHEARD_CLOSES_MAX * self.configuration.timeframe_ns
+        self._ended_in(lambda: self.world.timeline.run(until_ns))
+        if not self._is_as_found(end):
+            self.node.exchange = before
+        self.is_alone = False
 
     def _schedule_up_to(self, before_ns: int) -> None:
         """Schedule what the script has before a moment: what stands at a close comes behind it."""
@@ -274,24 +353,55 @@ class _Player:
             moment, call = self.ahead.popleft()
             self.world.timeline.at(moment, call)
 
-    def _script(self) -> deque[tuple[int, Call]]:
-        script = self.script
-        calls: list[tuple[int, Call]] = [(moment, partial(self._start_anew, moment)) for moment in script.starts_ns]
-        calls += [(one.ts_ns, partial(self.world.deliver, self.node, one)) for one in script.commands]
-        calls += [(one.arrives_ns, partial(self._late, one)) for one in script.late]
+    def _script(self, end: End | None = None) -> deque[tuple[int, Call]]:
+        """Return what happens besides bars up to the end of the next life that is known, behind the end of one."""
+        script, begun = self.script, 0 if end is None else self.lives + 1
+        known = next((number for number in sorted(script.ends) if number >= begun), None)
+        until = End(0, 0, commands=len(script.commands), late=len(script.late)) if known is None else script.ends[known]
+        heard, missed = (0, 0) if end is None else (end.commands, end.late)
+        starts = [moment for number, moment in enumerate(script.starts_ns) if begun <= number < (known or 0)]
+        if known is None:
+            starts = list(script.starts_ns[begun:])
+        calls: list[tuple[int, Call]] = [(moment, partial(self._start_anew, moment)) for moment in starts]
+        commands, late = script.commands[heard : until.commands], script.late[missed : until.late]
+        calls += [(one.ts_ns, partial(self.world.deliver, self.node, one)) for one in commands]
+        calls += [(one.arrives_ns, partial(self._late, one)) for one in late]
         return deque(sorted(calls, key=lambda call: call[0]))
 
     def _close(self, row: int) -> None:
+        self.before_venue()
         event = self.ticks.event(row, self.world.timeline.now_ns)
-        if event.present.any():
-            self.world.tick(self.node, self.ticks, event)
+        is_over = False
+        try:
+            if event.present.any():
+                self._happen(event)
+        except _LifeOverError:
+            is_over = True
         trader = self.node.trader
-        assert trader is not None
-        self.equity[row] = trader.desk.books.account[0].equity
+        if trader is not None:
+            self.equity[row] = trader.desk.books.account[0].equity
+        self._behind_close(row, event)
+        if is_over:
+            raise _LifeOverError
+
+    def _happen(self, event: BarsClosed) -> None:
+        end, begun = self._end, self.script.ends.get(self.lives - 1)
+        is_unheard = begun is not None and event.ts_close_ns <= begun.decided_ns
+        if not (is_unheard or self.is_alone or (end is not None and event.ts_close_ns > end.ts_close_ns)):
+            self.world.tick(self.node, self.ticks, event)
+            return
+        for column, key in enumerate(self.ticks.keys):
+            if event.present[column]:
+                self.node.exchange.on_bar(key, event.bars[column], self.world.timeline.now_ns)
+        self.world.stream(self.node)
+        if not (is_unheard or self.is_alone):
+            raise _LifeOverError
+
+    def _behind_close(self, row: int, event: BarsClosed) -> None:
         if row + 1 < len(self.ticks):
             following = int(self.ticks.ts_close_ns[row + 1])
             self._schedule_up_to(following)
-            self.world.timeline.at(following, lambda: self._close(row + 1))
+            self._close_at(following, row + 1)
         else:
             self._schedule_up_to(event.ts_close_ns + SECOND_NS)
         if self.told is not None and row % 1000 == 0:
@@ -302,6 +412,10 @@ class _Player:
         self.world.deliver(self.node, BarLate(now, late.instrument, late.ts_close_ns, late.problem))
 
     def _start_anew(self, moment: int) -> None:
+        self.lives += 1
+        self._begin_anew(moment)
+
+    def _begin_anew(self, moment: int) -> None:
         trader = self._trader()
         trader.restore(*self.journal.restored(), self.script.restores.get(moment, ()))
         self.node.life += 1
@@ -319,7 +433,7 @@ class _Player:
             if run is not None
         )
         holds = (*self.journal.holds, *last)
-        return Played(self.key, self.journal, holds, self.equity, trader, self.node.alerts, self.ticks)
+        return Played(self.key, self.journal, holds, self.equity, trader, self.node.alerts, self.ticks, self.behind)
 
 
 def _without_late(ticks: Ticks, late: Sequence[Late]) -> Ticks:

@@ -7,13 +7,14 @@ Invariants:
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from novapulse.core.bars import BarColumns, timeframe_text
 from novapulse.core.instruments import AccountKey, InstrumentKey
-from novapulse.core.records import BAR, SIGNAL
+from novapulse.core.records import BAR, SIGNAL, Record
 from novapulse.engine.rows import Ticks
 from novapulse.market.lake import Lake
 from novapulse.market.recorder import HeardRecorder, heard_path, heard_paths, read_heard, read_recording
@@ -56,6 +57,60 @@ def _laid_out(keys: tuple[InstrumentKey, ...], rows: "np.ndarray[tuple[int], np.
     for whole in (bars, signals, present, stamps):
         whole.flags.writeable = False
     return Ticks(keys, stamps, bars, signals, present, tuple(name.decode() for name in ids.tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a session found when it began.
+
+    Attributes:
+        behind_seq: Number of the last record of the ledger.
+        state: Fingerprint of the state that the account's trader began from.
+        venue: Fingerprint of the account's venue, as its file had it.
+        decided_ns: The last close that the account was not to be told any more.
+    """
+
+    behind_seq: int
+    state: str
+    venue: str
+    decided_ns: int
+
+
+def beginnings_in(folder: Path, ledger_id: str, account: AccountKey) -> list[Beginning]:
+    """Return what the sessions of a ledger found that are kept, in the order of their starts.
+
+    Raises:
+        RecorderError: A recording is damaged.
+    """
+    headers = [read_heard(path)[0] for path in heard_paths(folder, account)]
+    return [
+        Beginning(int(one["behind_seq"]), str(one["state"]), str(one["venue"]), int(one["decided_ns"]))
+        for one in headers
+        if one.get("ledger_id") == ledger_id and "venue" in one
+    ]
+
+
+def close_behind(folder: Path, ledger_id: str, keys: Sequence[InstrumentKey], ts_ns: int) -> Ticks | None:
+    """Return the first close behind a moment that came in any session of a ledger, without signals; None for none.
+
+    Raises:
+        RecorderError: A recording is damaged.
+    """
+    came: dict[int, dict[InstrumentKey, Record]] = {}
+    for session in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for path in bars_of_session(session):
+            header, seen = read_recording(path)
+            for one in seen if header.get("ledger_id") == ledger_id else ():
+                close_ns = int(one.bar["ts_close_ns"])
+                if close_ns > ts_ns and not one.problem and one.instrument in keys:
+                    came.setdefault(close_ns, {})[one.instrument] = one.bar
+    if not came:
+        return None
+    stamp = min(came)
+    bars, present = np.zeros((1, len(keys)), BAR), np.zeros((1, len(keys)), np.int64)
+    for key, bar in came[stamp].items():
+        bars[0, keys.index(key)], present[0, keys.index(key)] = bar, 1
+    return Ticks(tuple(keys), np.array([stamp]), bars, np.zeros((1, len(keys)), SIGNAL), present, ("",))
 
 
 def record_heard(folder: Path, session: str, ledger_id: str, account: AccountKey, ticks: Ticks) -> None:

@@ -9,7 +9,7 @@ Invariants:
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from novapulse.ledger.reads import RESTORED
 from novapulse.market.lake import Lake
 from novapulse.parity.causes import OBSERVED, Span
 from novapulse.parity.kept import Entry, Kept, KeptError, Session
-from novapulse.parity.playing import Late, MemoryJournal, Played, Script, Told, play
-from novapulse.parity.recorded import heard_in, joined, lake_otherwise, late_in
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import End, Late, Played, Script, Told, play
+from novapulse.parity.recorded import Beginning, beginnings_in, close_behind, heard_in, joined, lake_otherwise, late_in
 from novapulse.strategies import Strategy
 
 SECOND_NS = 1_000_000_000
@@ -164,8 +165,14 @@ def replay_session(
     first_ns = _first_heard(entries, holds)
     recorded = None if recordings is None else heard_in(recordings, session.ledger_id, session.account)
     heard = heard_by(configuration, lake, strategies, first_ns, session.until_ns, recorded)
-    script = script_of(entries, heard.ticks)
-    played = play(session.account, configuration, heard.ticks, MemoryJournal(), script, told)
+    beginnings = [] if recordings is None else beginnings_in(recordings, session.ledger_id, session.account)
+    script, ticks = script_of(entries, heard.ticks, beginnings), heard.ticks
+    if beginnings and not _is_stopped(entries):
+        script = replace(script, last=End(_written(entries), session.until_ns))
+        last_ns = int(ticks.ts_close_ns[-1])
+        unheard = None if recordings is None else close_behind(recordings, session.ledger_id, ticks.keys, last_ns)
+        ticks = ticks if unheard is None else joined(ticks, unheard)
+    played = play(session.account, configuration, ticks, MemoryJournal(), script, told)
     records = tuple(entry.record for entry in entries)
     changed: tuple[Span, ...] = ()
     if recordings is not None and heard.recorded_ns:
@@ -238,11 +245,28 @@ def _ticks(
     return ticks_of(bars, columns, [calibration.id for calibration in calibrations])
 
 
-def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
-    """Return what happened to an account besides bars, as its records tell."""
+def _is_stopped(entries: Sequence[Entry]) -> bool:
+    around = [one.record.kind for one in entries if one.record.kind in ("session_started", "session_stopped")]
+    return not around or around[-1] == "session_stopped"
+
+
+def _written(entries: Sequence[Entry]) -> int:
+    return sum(entry.record.kind not in NOT_THE_TRADERS for entry in entries)
+
+
+def script_of(entries: Sequence[Entry], ticks: Ticks, beginnings: Sequence[Beginning] = ()) -> Script:
+    """Return what happened to an account besides bars: as its records tell, and as its sessions found it.
+
+    Args:
+        entries: The account's records from its opening.
+        ticks: What it heard.
+        beginnings: What its sessions found when they began, as far as they are kept, in their order.
+    """
     moments = _Moments(entries, ticks)
-    late, starts = [], []
+    late: list[Late] = []
+    starts: list[int] = []
     commands: dict[str, CommandReceived] = {}
+    ends: dict[int, End] = {}
     restores: defaultdict[int, list[Record]] = defaultdict(list)
     unheard: list[Record] = []
     for number, entry in enumerate(entries):
@@ -252,9 +276,15 @@ def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
             late.append(Late(InstrumentKey(*body["instrument"]), int(body["ts_close_ns"]), at_ns, body["problem"]))
         elif record.kind in ("command_taken", "command_answered") and body["command_id"] not in commands:
             # One that waited for the venue was heard when it was taken, not when it was answered.
-            heard = (moments.at(number), body["command_id"], body["verb"], body["arguments"], body["actor"])
-            commands[body["command_id"]] = CommandReceived(*heard)
+            said = (moments.at(number), body["command_id"], body["verb"], body["arguments"], body["actor"])
+            commands[body["command_id"]] = CommandReceived(*said)
         elif record.kind == "session_started":
+            begun = [one.seq for one in entries[:number] if one.record.kind == "session_started"]
+            found = [one for one in beginnings if max(begun, default=0) <= one.behind_seq < entry.seq]
+            if found and begun:
+                written, close_ns, one = _written(entries[:number]), int(body["ts_close_ns"]), found[-1]
+                heard = len(commands), len(late)
+                ends[len(starts) - 1] = End(written, close_ns, one.state, one.venue, one.decided_ns, *heard)
             starts.append(moments.at(number, int(body["ts_close_ns"])))
             restores[starts[-1]] += unheard
             unheard.clear()
@@ -263,7 +293,7 @@ def script_of(entries: Sequence[Entry], ticks: Ticks) -> Script:
     first, *others = starts or [0]
     begins = first if 0 < first < int(ticks.ts_close_ns[0]) else 0
     put_back = {moment: tuple(records) for moment, records in restores.items()}
-    return Script(tuple(late), tuple(commands.values()), tuple(others), put_back, begins)
+    return Script(tuple(late), tuple(commands.values()), tuple(others), ends, None, put_back, begins)
 
 
 class _Moments:

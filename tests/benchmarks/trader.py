@@ -18,7 +18,8 @@ from novapulse.market.lake import Lake
 from novapulse.market.sample import sample_market
 from novapulse.parity.kept import new_ledger
 from novapulse.parity.ladder import Stretch, stretch_of
-from novapulse.parity.playing import MemoryJournal, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import play
 from novapulse.strategies import STRATEGIES
 from tests.benchmarks.rulebook import SHARED_DATA
 

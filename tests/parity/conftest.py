@@ -15,7 +15,8 @@ from novapulse.market.recorder import SESSIONS
 from novapulse.market.sample import sample_market
 from novapulse.parity.kept import Kept, new_ledger
 from novapulse.parity.ladder import Stretch, kernel_of, stretch_of
-from novapulse.parity.playing import MemoryJournal, Played, Script, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Played, Script, play
 from novapulse.parity.recorded import record_heard
 from novapulse.simulation.scene import instrument_of, trading_settings
 from novapulse.strategies import STRATEGIES

@@ -14,7 +14,8 @@ from novapulse.engine.rows import Ticks
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.execution.rules import with_own_fees
 from novapulse.parity.ladder import Stretch, fold_rung, kernel_of, replay_rung, signals_in
-from novapulse.parity.playing import MemoryJournal, Played, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Played, play
 from tests.engine.harness import ACCOUNT, decides, facts_of, noisy_ticks
 
 RESTING = {"exit_order": "limit", "limit_offset_bps": 2.0}

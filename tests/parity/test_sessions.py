@@ -14,7 +14,8 @@ from novapulse.engine.configuration import Configuration, parsed
 from novapulse.ledger.audit import audit
 from novapulse.market.lake import Lake
 from novapulse.parity.kept import Entry, Kept, KeptError, new_ledger
-from novapulse.parity.playing import SECOND_NS, Late, MemoryJournal, Script, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import SECOND_NS, Late, Script, play
 from novapulse.parity.sessions import configuration_of, replay_session, script_of
 from novapulse.strategies import STRATEGIES
 from tests.parity.conftest import Small, on_grid

@@ -30,7 +30,8 @@ from novapulse.parity.ladder import (
     session_rung,
     stretch_of_session,
 )
-from novapulse.parity.playing import MemoryJournal, Script, play
+from novapulse.parity.memory import MemoryJournal
+from novapulse.parity.playing import Script, play
 from novapulse.parity.sessions import SessionRun, replay_session
 from novapulse.research.inputs import checked_strategies
 from novapulse.ui import charts, panels, theme

@@ -8,7 +8,7 @@
 
 from novapulse.venues.simulated.book import ClientIds, Funds, Order, Refusal, VenueMode
 from novapulse.venues.simulated.exchange import SimulatedExchange
-from novapulse.venues.simulated.file import PaperFile, PaperFileError
+from novapulse.venues.simulated.file import PaperFile, PaperFileError, print_of
 from novapulse.venues.simulated.levers import Levers
 from novapulse.venues.simulated.paper import PaperVenue
 
@@ -23,4 +23,5 @@ __all__ = [
     "Refusal",
     "SimulatedExchange",
     "VenueMode",
+    "print_of",
 ]

@@ -8,6 +8,7 @@ Invariants:
 - only rows that changed are written; what the stream has not said yet is not kept, as no venue keeps it.
 """
 
+import hashlib
 import json
 import sqlite3
 from contextlib import suppress
@@ -306,6 +307,13 @@ def _slot_row(slot: Slot) -> tuple[object, ...]:
     key, position = slot.instrument.key, slot.position
     fields = [position[name].item() for name in _POSITION_FIELDS]
     return key.exchange, key.symbol, _scales_text(slot), slot.last_close_ns, slot.last_price, slot.stray_units, *fields
+
+
+def print_of(exchange: SimulatedExchange) -> str:
+    """Return a fingerprint of all that the file keeps of an exchange and that can still have effect."""
+    slots = [_slot_row(slot) for _, slot in sorted(exchange.slots.items())]
+    live = [order_text(order) for _, slot in sorted(exchange.slots.items()) for order in slot.live]
+    return hashlib.sha256(repr((_account_row(exchange), slots, sorted(live))).encode()).hexdigest()[:16]
 
 
 def _order_row(order: Order) -> tuple[object, ...]:
