@@ -25,8 +25,9 @@ BODY_MAX = 4000
 LEARNT_AFTER = 16
 """Bodies of a kind that are parsed before a shape is learnt: making a pattern costs as much as some hundred parses."""
 
+# No group is possessive: Python before 3.11.5 takes what one of several ways of it did not finish (gh-106052).
 _NUMBER = "(?:0|-?[1-9][0-9]{0,18}+)"
-_TEXT = r'"[^"\\\x00-\x1f]*+(?:\\["\\bfnrt][^"\\\x00-\x1f]*+)*+"'
+_TEXT = r'"[^"\\\x00-\x1f]*+(?:\\["\\bfnrt][^"\\\x00-\x1f]*+)*"'
 _ANY = f"(?:{_TEXT}|{_NUMBER}|null|true|false)"
 
 
@@ -109,6 +110,6 @@ def _shape(value: JSON, told: str | None = None) -> str:
     if isinstance(value, list):
         parts = [_shape(one) for one in value]
         if parts and set(parts) == {_ANY}:
-            return rf"\[{_ANY}(?:,{_ANY})*+\]"
+            return rf"\[{_ANY}(?:,{_ANY})*\]"
         return rf"\[{','.join(parts)}\]"
     return _ANY
