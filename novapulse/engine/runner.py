@@ -133,11 +133,8 @@ class AccountRunner:
         self.life, self.told.why_down = Life.RUNNING, ""
         self.deliver(Started(self._timeline.now_ns()))
         # A process that was ended before it could say that writes succeed again left a restriction without an end.
-        failed, text = (
-            self.told.ledger_failed,
-            "a write failed" if self.told.ledger_failed else "nothing has failed yet",
-        )
-        self.deliver(ConditionSeen(self._timeline.now_ns(), "ledger_unwritable", float(failed), text))
+        failed = self.told.ledger_failed
+        self.condition("ledger_unwritable", float(failed), "a write failed" if failed else "nothing has failed yet")
         missed = self._last.missed(decided_ns)
         if missed is not None:
             self._tell_missed(missed)
