@@ -1,7 +1,7 @@
 """How long a slider takes where it computes for about 20 ms: the computation alone, and from the key to the redraw.
 
-Three notebooks: the backtest (a stop, signals kept) and the strategy lab (a parameter, votes made anew), each on as
-many bars as make it compute that long, and the replay (a consensus, the decision made with it), which takes less.
+Two notebooks: the backtest (a stop, signals kept) and the strategy lab (a parameter, votes made anew), each on as many
+bars as make it compute that long. A decision of the replay takes far less, whatever its slider says.
 """
 
 import os
@@ -19,15 +19,12 @@ from novapulse.market.importer import import_file
 from novapulse.market.lake import Lake
 from novapulse.ui import backtest_page
 from novapulse.ui.jobs import Reporter
-from novapulse.ui.notebooks import lab, ledgers, replay, replay_view
-from novapulse.ui.notebooks.work import Came
+from novapulse.ui.notebooks import lab
 from novapulse.ui.workbench import Request
-from tests.killing import finish, make_home, start
 from tests.notebooks.served import NOTEBOOK, opened, served
 
 WANTED_MS = 20.0
 STEPS = 40
-SESSION_BARS = 120
 _BARS_MIN = 2_000
 _TIMES = 9
 
@@ -61,13 +58,6 @@ def report(browser: Any, recorded: Path, folder: Path) -> Iterator[str]:
             opened(browser, url) as page,
         ):
             yield line(name, took_ms, steps(page, "figures", tile, _slider_of(page, name)))
-    home = make_home(folder / "replay", SESSION_BARS)
-    finish(start(home), home)
-    with served(home, home / "server.log", notebook=NOTEBOOK.parent / "replay.py") as url, opened(browser, url) as page:
-        page.locator('[data-cell-name="decisions"]').get_by_role("radio").first.click()
-        slider = page.get_by_role("slider").first
-        slider.wait_for()
-        yield line("consensus, replay", decided_ms(home), steps(page, "compared", None, slider))
 
 
 def line(name: str, took_ms: float, taken: list[float]) -> str:
@@ -132,21 +122,6 @@ def voted_ms() -> float:
     first = next(iter(desk.strategy(name).Params.model_fields))
     value = getattr(desk.strategy(name).Params(), first)
     return median_ms(lambda step: lab.voted(desk, lab.choose(desk, series, name, {first: value + step}, 15)))
-
-
-def decided_ms(home: Path) -> float:
-    """Return how long the replay's last decision takes with another consensus, ms."""
-    place = home / ledgers.FILE
-    with at_home(home):
-        rows = replay.decisions_of(place, ledgers.accounts_of(place)[0], ("ENTER",))
-        came = Came(replay.scene_of(place, rows[0]["Decision"], Reporter()))
-        form = replay.what_if_form(came).value
-
-        def run(step: int) -> None:
-            change, _ = replay.change_of(came, {**form, "consensus": 0.01 * step})
-            replay_view.compared(came, change)
-
-        return median_ms(run)
 
 
 def median_ms(run: Callable[[int], object]) -> float:
