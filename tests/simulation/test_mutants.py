@@ -45,6 +45,10 @@ FOCUS = {"fills booked out of order": (1.0, "stream_shuffled"), "exit waits for 
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
 
+BEGIN_AT = {"reopened for nothing": 124}
+"""The seed that showed it last: the ones before it come behind it."""
+
+
 def test_the_twelve_are_there() -> None:
     assert len(EXPECTED) == 12
     assert set(EXPECTED) <= set(MUTANTS)
@@ -56,7 +60,8 @@ def test_a_planted_bug_is_caught(name: str) -> None:
     days, faults = FOCUS.get(name, (SIZE.days, "all"))
     scene, faulty = scene_of(days), chosen(faults)
     with planted(name):
-        reports = (run_seed(scene, seed, faulty) for seed in SEEDS)
+        begin = BEGIN_AT.get(name, 0)
+        reports = (run_seed(scene, seed, faulty) for seed in sorted(SEEDS, key=lambda seed: seed < begin))
         caught = next((report for report in reports if not report.ok), None)
     assert caught is not None, f"{name!r} survived {len(SEEDS)} seeds"
     assert caught.violation is not None
