@@ -21,7 +21,6 @@ from tests.conftest import SHARED_DATA
 from tests.notebooks.served import opened, served
 
 RECORDED = "binance_BTC-USDT_1m.parquet"
-STEPS = 40
 CHARTS = ("price", "equity", "heat")
 
 _MARKS = """name => {
@@ -76,7 +75,7 @@ def main() -> int:
                 points = [drawn(text) for text in page.evaluate(_SPECS)]
                 print(f"points in the charts        {sum(points):,} in {len(points)}, at most {max(points):,} in one")
                 for group, what in (("Stops and targets", "stop distance"), ("Strategies and weights", "a weight")):
-                    print(described(what, steps(page, group)))
+                    print(described(what, sliders.steps(page, sliders.slider_of(page, group), _STEP)))
             for told in sliders.report(browser, recorded, home / "sized"):
                 print(told)
     return 0
@@ -103,25 +102,6 @@ def complete(page: Any) -> None:
     """Wait until every chart is drawn."""
     for name in CHARTS:
         page.wait_for_function(_MARKS, arg=name)
-
-
-def steps(page: Any, group: str) -> list[float]:
-    """Return the milliseconds of slider steps to and fro."""
-    box = page.locator(".np-group", has=page.get_by_text(group, exact=True))
-    if not box.get_by_role("slider").first.is_visible():
-        box.locator("summary").click()
-    slider = box.get_by_role("slider").first
-    slider.focus()
-    taken = []
-    for number in range(STEPS):
-        waiting = page.evaluate_handle(f"() => {{ window.novapulseTaken = ({_STEP})(); }}")
-        slider.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
-        milliseconds = page.evaluate("() => window.novapulseTaken")
-        waiting.dispose()
-        if milliseconds is not None:
-            taken.append(float(milliseconds))
-        page.wait_for_timeout(300)
-    return taken
 
 
 def described(what: str, taken: list[float]) -> str:

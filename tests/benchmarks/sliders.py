@@ -25,6 +25,8 @@ from tests.notebooks.served import NOTEBOOK, opened, served
 
 WANTED_MS = 20.0
 STEPS = 40
+PAUSE_MS = 500
+"""Between two steps: what the one before set going has come to rest."""
 _BARS_MIN = 2_000
 _TIMES = 9
 
@@ -48,16 +50,16 @@ def report(browser: Any, recorded: Path, folder: Path) -> Iterator[str]:
         recorded: A month of recorded minutes.
         folder: For home folders.
     """
-    for name, measure, notebook, tile in (
-        ("stop, backtest", backtested_ms, "backtest.py", ".np-tiles"),
-        ("parameter, lab", voted_ms, "strategy_lab.py", None),
+    for name, group, measure, notebook, tile in (
+        ("stop, backtest", "Stops and targets", backtested_ms, "backtest.py", ".np-tiles"),
+        ("parameter, lab", "Parameters", voted_ms, "strategy_lab.py", None),
     ):
         home, took_ms = sized(recorded, folder / notebook, measure)
         with (
             served(home, home / "server.log", notebook=NOTEBOOK.parent / notebook) as url,
             opened(browser, url) as page,
         ):
-            yield line(name, took_ms, steps(page, "figures", tile, _slider_of(page, name)))
+            yield line(name, took_ms, steps(page, slider_of(page, group), _CHANGED, ["figures", tile]))
 
 
 def line(name: str, took_ms: float, taken: list[float]) -> str:
@@ -135,23 +137,30 @@ def median_ms(run: Callable[[int], object]) -> float:
     return float(np.median(taken))
 
 
-def steps(page: Any, cell: str, tile: str | None, slider: Any) -> list[float]:
-    """Return the milliseconds from a key on a slider to a redraw, step by step."""
+def steps(page: Any, slider: Any, redrawn: str, told: object = None) -> list[float]:
+    """Return the milliseconds from a key on a slider to a redraw, step by step, to and fro.
+
+    Args:
+        page: With the slider.
+        slider: What is moved.
+        redrawn: JavaScript function of `told` that promises how long a redraw took, null when there was none.
+        told: For the function.
+    """
     slider.focus()
     taken = []
     for number in range(STEPS):
-        waiting = page.evaluate_handle(f"told => {{ window.novapulseTaken = ({_CHANGED})(told); }}", [cell, tile])
+        waiting = page.evaluate_handle(f"told => {{ window.novapulseTaken = ({redrawn})(told); }}", told)
         slider.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
         milliseconds = page.evaluate("() => window.novapulseTaken")
         waiting.dispose()
         if milliseconds is not None:
             taken.append(float(milliseconds))
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(PAUSE_MS)
     return taken
 
 
-def _slider_of(page: Any, name: str) -> Any:
-    group = "Stops and targets" if name.startswith("stop") else "Parameters"
+def slider_of(page: Any, group: str) -> Any:
+    """Return the first slider of a group, which is opened."""
     box = page.locator(".np-group", has=page.get_by_text(group, exact=True))
     box.wait_for()
     if not box.get_by_role("slider").first.is_visible():
