@@ -10,10 +10,10 @@ _list:
 demo *arguments: kernels
     @novapulse demo "$@"
 
-# Run the whole test suite, in random order, warnings as errors; arguments go to pytest
+# Run the whole test suite, in random order, warnings as errors, a file to each processor; arguments go to pytest
 [no-exit-message]
 test *arguments: kernels
-    @python -m pytest "$@"
+    @python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
 
 # Check style, security rules, formatting and types
 [no-exit-message]
