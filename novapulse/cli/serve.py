@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from novapulse import locks
 from novapulse.cli.console import EXIT_DONE, UsageError, say
-from novapulse.config import home_folder, load
+from novapulse.config import confirm_money, home_folder, load
 from novapulse.control.limits import Allowances
 from novapulse.control.people import link_address
 from novapulse.control.plane import ControlPlane
@@ -126,6 +126,7 @@ def server_parts(options: argparse.Namespace, address: str) -> "Parts":
     https = bool(named) and all(one.startswith("https://") for one in named)
     if not https and any(one.startswith("https://") for one in named):
         raise UsageError("--origin: name addresses with TLS or without, not both: cookies are for one of them")
+    confirm_money(loaded.settings)
     problem = secrets_problem(loaded.settings.mode, plane, host=options.host, https=https)
     if problem:
         raise UsageError(problem)

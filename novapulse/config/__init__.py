@@ -8,7 +8,7 @@ Invariants:
 - an account sees the configuration with its own overrides merged over it, and is checked as a whole.
 """
 
-from novapulse.config.accounts import check_mode, settings_of
+from novapulse.config.accounts import check_mode, confirm_money, settings_of
 from novapulse.config.loading import Loaded, load
 from novapulse.config.places import home_folder, lake_folder, recordings_folder, sample_folder
 from novapulse.config.settings import SCHEMA_VERSION, AccountSettings, DataSettings, FeedSettings, Settings, json_schema
@@ -23,6 +23,7 @@ __all__ = [
     "Loaded",
     "Settings",
     "check_mode",
+    "confirm_money",
     "home_folder",
     "json_schema",
     "lake_folder",

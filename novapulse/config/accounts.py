@@ -55,6 +55,24 @@ def check_mode(settings: Settings, environment: Mapping[str, str] | None = None)
     Raises:
         ConfigError: It asks for real money.
     """
+    confirm_money(settings, environment)
+    if settings.mode != "paper":
+        raise ConfigError(
+            "mode is live, and this version has no connection to a real venue yet: use mode: paper, which trades on a "
+            "simulated venue"
+        )
+
+
+def confirm_money(settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+    """Refuse real money that the environment does not confirm.
+
+    Args:
+        settings: What is to run.
+        environment: Where real money is confirmed; None for the process's own.
+
+    Raises:
+        ConfigError: It is not confirmed.
+    """
     if settings.mode == "paper":
         return
     said = (os.environ if environment is None else environment).get(REAL_MONEY, "")
@@ -63,10 +81,6 @@ def check_mode(settings: Settings, environment: Mapping[str, str] | None = None)
             f"mode is live, which trades with real money: that needs {REAL_MONEY}=yes in the environment too "
             f"(there it is {said!r}); mode: paper trades without money"
         )
-    raise ConfigError(
-        "mode is live, and this version has no connection to a real venue yet: use mode: paper, which trades on a "
-        "simulated venue"
-    )
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from novapulse.control.acts import Acts, Done, Wish, plain
 from novapulse.control.people import hashed_token
 from novapulse.control.roles import KEY_SCOPES, SCOPES, Principal, Role, Scope, Via
-from novapulse.control.storage import ControlError
+from novapulse.control.storage import ControlError, note
 from novapulse.core.messages import JSON
 
 DAYS_USUAL, DAYS_MAX = 90, 366
@@ -191,7 +191,7 @@ class Keys:
             if found.networks and not _is_within(address, found.networks):
                 return Principal(found.person, role, frozenset(), Via.KEY, prefix, barred=_ELSEWHERE)
             if found.used_ns is None or now_ns - found.used_ns >= _USED_EVERY_NS:
-                database.execute("UPDATE api_key SET used_ns = ? WHERE prefix = ?", (now_ns, prefix))
+                note(database, "UPDATE api_key SET used_ns = ? WHERE prefix = ?", (now_ns, prefix))
         return Principal(found.person, role, found.scopes & SCOPES[role], Via.KEY, prefix)
 
 

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from novapulse.control.storage import Storage
+from novapulse.control.storage import Storage, UnusableError
 
 ROWS_MAX = 20_000
 FLOOD_ENDS_S = 60.0
@@ -132,17 +132,18 @@ class Allowances:
         """Use one of an allowance that is asked for all the time, such as reads: taken from control.db by handfuls.
 
         A handful is a twentieth of the burst and keeps for a second, so that those who share an allowance differ by no
-        more than that each.
-
-        Raises:
-            ControlError: control.db cannot be used: then nothing is allowed.
+        more than that each. While control.db cannot be written, each process gives its handfuls out by itself: whoever
+        looks at a trader in trouble is not turned away.
         """
         key, now_ns, handful = _key(limit, subject), self._clock(), max(1, limit.burst // 20)
         if self._use_at_hand(key, now_ns):
             return Ruling(0)
         # Written without the lock: who waits for the disk holds up nobody who has some at hand.
-        with self._storage.writing() as database:
-            ruling = take(database, limit, subject, now_ns, handful)
+        try:
+            with self._storage.writing(briefly=True) as database:
+                ruling = take(database, limit, subject, now_ns, handful)
+        except UnusableError:
+            ruling = Ruling(0)
         if ruling.allowed and handful > 1:
             self._keep_at_hand(key, handful - 1, now_ns)
         return ruling

@@ -31,8 +31,8 @@ def secrets_problem(mode: str, plane: ControlPlane, *, host: str, https: bool) -
         return f"passwords would travel in the clear to {host}: listen at 127.0.0.1, or behind a proxy with HTTPS"
     if mode != REAL_MONEY:
         return None
-    if os.stat(file.parent).st_mode & stat.S_IWOTH:
-        return f"everybody can write into {file.parent}: chmod o-w {file.parent}"
+    if os.stat(file.parent).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others can write into {file.parent}: chmod go-w {file.parent}"
     with plane.storage.reading() as database:
         if not count_admins(database):
             return "there is no admin yet: 'novapulse people link' prints the way in"

@@ -19,7 +19,7 @@ from novapulse.control import audit
 from novapulse.control.acts import Acts, Done, Wish, plain
 from novapulse.control.people import hashed_token
 from novapulse.control.roles import SCOPES, Principal, Role, Via
-from novapulse.control.storage import ControlError
+from novapulse.control.storage import ControlError, note
 from novapulse.core.messages import JSON
 
 _MINUTE_NS = 60 * 1_000_000_000
@@ -221,7 +221,7 @@ def find(database: Connection, token: str, now_ns: int) -> Session | None:
 
 def _touch(database: Connection, session: Session | None, now_ns: int) -> None:
     if session and now_ns - session.seen_ns >= _SEEN_EVERY_NS:
-        database.execute("UPDATE session SET seen_ns = ? WHERE handle = ?", (now_ns, session.handle))
+        note(database, "UPDATE session SET seen_ns = ? WHERE handle = ?", (now_ns, session.handle))
 
 
 def _session(row: tuple[Any, ...]) -> Session:

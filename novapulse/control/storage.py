@@ -10,8 +10,9 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from novapulse.control import schema
 from novapulse.ops.disk import free_bytes
@@ -19,6 +20,7 @@ from novapulse.ops.disk import free_bytes
 FILE = "control.db"
 
 _DURABLE = "PRAGMA synchronous = FULL"
+_BRIEFLY = "PRAGMA busy_timeout = 250"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -75,13 +77,18 @@ class Storage:
             raise UnusableError(f"{self.path} cannot be used: {_said(wrong, self.path.parent)}") from wrong
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, briefly: bool = False) -> Iterator[sqlite3.Connection]:
         """Open the file for one transaction, which is durable when this ends and nothing at all when it raises.
+
+        Args:
+            briefly: Whether it gives up after a quarter of a second while another process writes.
 
         Raises:
             UnusableError: It cannot be used.
         """
         with self.reading() as database:
+            if briefly:
+                database.execute(_BRIEFLY)
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -91,6 +98,13 @@ class Storage:
                     database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
+
+
+def note(database: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> None:
+    """Write down in passing what somebody who only reads leaves behind: when it cannot be written now, it is lost."""
+    database.execute(_BRIEFLY)
+    with suppress(sqlite3.OperationalError):
+        database.execute(statement, values)
 
 
 def _said(wrong: sqlite3.Error, folder: Path) -> str:

@@ -101,7 +101,8 @@ def _busy(request: Request, wrong: Exception) -> Response:
 
 def _unusable(request: Request, wrong: Exception) -> Response:
     _log.error("control.db cannot be used", path=request.url.path, reason=str(wrong))
-    return told(503, "unusable", "the server cannot use its own records now: whether it was done is not known")
+    done = "" if request.method in SAFE else ": whether it was done is not known"
+    return told(503, "unusable", f"the server cannot use its own records now{done}")
 
 
 def _invalid(request: Request, wrong: Exception) -> Response:

@@ -71,11 +71,21 @@ def test_real_money_without_tls_or_without_an_admin(cli: Cli, home: Path, monkey
     assert "there is no admin yet" in refused(cli, "--port", "0")
 
 
+def test_real_money_that_the_environment_does_not_confirm(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_money(home, monkeypatch)
+    ControlPlane(home).people.add(SHELL, "ann", Role.ADMIN, password="violet kettle seven")
+    os.chmod(home, 0o700)
+    monkeypatch.delenv("NOVAPULSE_REAL_MONEY")
+    assert "needs NOVAPULSE_REAL_MONEY=yes in the environment too" in refused(cli, "--port", "0")
+
+
 def test_secrets_that_others_can_get_at(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_money(home, monkeypatch)
     ControlPlane(home).people.add(SHELL, "ann", Role.ADMIN, password="violet kettle seven")
     os.chmod(home, 0o777)
-    assert "everybody can write into" in refused(cli, "--port", "0")
+    assert "others can write into" in refused(cli, "--port", "0")
 
 
 WRONG_ORIGINS = {

@@ -33,6 +33,18 @@ def test_a_key_acts_for_its_person_with_the_scopes_it_was_given(plane: ControlPl
             plane.router.submit(principal, verb, None, {}, "2", "")
 
 
+def test_a_key_is_recognised_while_somebody_else_writes(plane: ControlPlane, key: str) -> None:
+    def last_used() -> list[int | None]:
+        with plane.storage.reading() as database:
+            return [row[0] for row in database.execute("SELECT used_ns FROM api_key")]
+
+    with plane.storage.writing():
+        assert plane.keys.find(key)
+    assert last_used() == [None]
+    assert plane.keys.find(key)
+    assert last_used() != [None]
+
+
 def test_a_key_that_may_loosen_needs_no_password_and_makes_no_keys(plane: ControlPlane, come_in: ComeIn) -> None:
     ann = come_in("ann", Role.ADMIN, stepped_up=True).session.principal
     made = plane.keys.make(ann, "a script", {Scope.READ, Scope.LOOSEN}).result or ""

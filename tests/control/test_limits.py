@@ -176,11 +176,20 @@ def test_who_waits_for_the_disk_holds_up_nobody_who_has_some_at_hand(storage: St
     assert not waiting.is_alive()
 
 
-def test_where_it_cannot_be_counted_nothing_is_allowed(storage: Storage, clock: Clock) -> None:
+def test_where_it_cannot_be_counted_nothing_is_allowed_but_a_look(storage: Storage, clock: Clock) -> None:
     storage.path.write_bytes(b"no database" * 1000)
-    for call in (Allowances(storage, clock).take, Allowances(storage, clock).take_cheaply):
-        with pytest.raises(ControlError, match="cannot be used"):
-            call(THREE, "ann")
+    with pytest.raises(ControlError, match="cannot be used"):
+        Allowances(storage, clock).take(THREE, "ann")
+    assert Allowances(storage, clock).take_cheaply(THREE, "ann").allowed
+
+
+def test_a_look_does_not_wait_for_whoever_writes(storage: Storage, clock: Clock) -> None:
+    allowances, many = Allowances(storage, clock), Limit("many", 600, 60 * SECOND_NS)
+    began_s = time.monotonic()
+    with storage.writing():
+        assert all(allowances.take_cheaply(many, "ann").allowed for _ in range(60))
+    assert time.monotonic() - began_s < 2.0, "a quarter of a second for each handful of thirty"
+    assert not rows(storage)
 
 
 @pytest.mark.parametrize(

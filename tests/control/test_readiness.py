@@ -51,9 +51,10 @@ def test_passwords_do_not_travel_in_the_clear(host: str, ready: ControlPlane) ->
     assert "in the clear" in (secrets_problem("paper", ready, host=host, https=False) or "")
 
 
-def test_a_folder_that_everybody_writes_into_is_refused(ready: ControlPlane) -> None:
-    ready.home.chmod(0o777)
-    assert "everybody can write" in (secrets_problem(REAL_MONEY, ready, host="127.0.0.1", https=False) or "")
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
+def test_a_folder_that_others_write_into_is_refused(mode: int, ready: ControlPlane) -> None:
+    ready.home.chmod(mode)
+    assert "others can write" in (secrets_problem(REAL_MONEY, ready, host="127.0.0.1", https=False) or "")
 
 
 @pytest.mark.parametrize(

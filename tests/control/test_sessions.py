@@ -47,6 +47,19 @@ def test_what_a_page_asks_on_its_own_is_no_sign_of_life(plane: ControlPlane, com
     assert plane.sessions.find(token, touch=False) is None
 
 
+def test_a_sign_of_life_that_cannot_be_written_turns_nobody_away(
+    plane: ControlPlane, come_in: ComeIn, clock: Clock
+) -> None:
+    token = come_in("ann", Role.VIEWER).token
+    clock.wait(20 * 60)
+    with plane.storage.writing():
+        assert plane.sessions.find(token)
+    clock.wait(9 * 60)
+    assert plane.sessions.find(token)
+    clock.wait(29 * 60)
+    assert plane.sessions.find(token), "the second sign was written"
+
+
 def test_twelve_hours_end_it_whatever_happens(plane: ControlPlane, come_in: ComeIn, clock: Clock) -> None:
     token = come_in("ann", Role.VIEWER).token
     for _ in range(47):

@@ -24,7 +24,7 @@ from novapulse.server.routes import accounts
 from novapulse.server.routes.health import exposition
 from novapulse.strategies import STRATEGIES
 from tests.server.conftest import ACCOUNTS as KEYS
-from tests.server.conftest import House, Visitor, beat, bodies
+from tests.server.conftest import OURS, PASSWORD, House, Visitor, beat, bodies
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -52,6 +52,18 @@ def test_csv_has_the_same_exact_values_as_json(ana: Visitor) -> None:
     fills = cells(ana.get(f"{API}/accounts/kraken/main/fills", params={"format": "csv"}))
     assert all(Decimal(one["price"]) > 0 and "e" not in one["price"].lower() for one in fills)
     assert ana.get(f"{API}/accounts", params={"format": "xlsx"}).status_code == 422
+
+
+def test_who_looks_is_answered_while_nothing_can_be_written_and_who_signs_in_is_not(
+    house: House, ana: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.clock.wait(120)
+    monkeypatch.setattr(house.plane.storage, "_busy_s", 0.1)
+    with house.plane.storage.writing():
+        assert [ana.get(f"{API}/overview").status_code for _ in range(35)] == [200] * 35
+        words = {"name": "operator", "password": PASSWORD}
+        refused = house.nobody().post("/sign-in", json=words, headers={"origin": OURS})
+    assert refused.status_code == 503, refused.text
 
 
 FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "=cmd|'/c calc'!A0", "-٣"]
