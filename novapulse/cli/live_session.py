@@ -190,11 +190,17 @@ def trader_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> Trader
     )
 
 
-def breaker_settings(plan: AccountPlan, pace: float) -> BreakerSettings:
-    """Return the limits of an account's breakers; see `trader_settings`."""
+def breaker_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> BreakerSettings:
+    """Return the limits of an account's breakers; see `trader_settings`. A machine that pauses makes no data stale."""
     own = plan.settings.breakers
     waits = ("unknown_order_alert_s", "unknown_order_halt_s")
-    return own.model_copy(update={name: getattr(own, name) * pace for name in waits})
+    pause_bars = BEAT_S * 1e9 * pace / timeframe_ns
+    return own.model_copy(
+        update={
+            "bar_age_bars_max": max(own.bar_age_bars_max, pause_bars),
+            **{name: getattr(own, name) * pace for name in waits},
+        }
+    )
 
 
 def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[[], Trader]:
@@ -208,7 +214,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             plan.instruments,
             plan.settings.backtest,
             trader_settings(plan, market.timeframe_ns, session.pace),
-            breaker_settings(plan, session.pace),
+            breaker_settings(plan, market.timeframe_ns, session.pace),
             market.timeframe_ns,
             scales,
             plan.said.history,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from novapulse.core.bars import format_ns
+from novapulse.core.messages import Severity
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode
 from novapulse.engine.desk import Desk
@@ -13,8 +14,8 @@ from novapulse.engine.limits import value_of
 from novapulse.engine.runner import AccountRunner
 from novapulse.ops.health import AccountHealth
 
-_UNWELL = ("feed_silent", "clock_skew_pause", "clock_skew_halt")
-"""Breakers that say of the world around the account that it is not well."""
+_UNWELL = ("feed_silent", "stale_bars", "clock_skew_pause", "clock_skew_halt", "disk", "task_failures", "ledger")
+"""Breakers that say of the world around the account, or of its process, that it is not well."""
 
 _SHOWN = ("feed_silence", "clock_skew", "disk_free")
 
@@ -32,6 +33,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
     if desk.books.mode == Mode.HALTED:
         reasons.append("it is halted")
     reasons += [why for name in _UNWELL if (why := desk.breakers.why(name)) is not None]
+    reasons += _critical(desk)
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in desk.orders.values())
     gates = tuple(slot.gate for slot in desk.slots if slot.gate)
     if told.connected is False and runner.life is Life.RUNNING:
@@ -61,6 +63,13 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
             "measured": {name: desk.breakers.measured.get(name) for name in _SHOWN},
         },
     )
+
+
+def _critical(desk: Desk) -> Iterator[str]:
+    """Return what is wrong and wants somebody now; what a breaker did about it is told by its own name."""
+    for key, one in desk.alerts.open.items():
+        if one.severity is Severity.CRITICAL and not key.startswith("breaker:"):
+            yield one.text
 
 
 def limits_of(desk: Desk) -> dict[str, dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from novapulse.cli import live_session
-from novapulse.cli.live_session import recent_facts
+from novapulse.cli.live_session import breaker_settings, recent_facts
+from novapulse.config import Settings
 from novapulse.core.facts import kind_of, to_body
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Record
@@ -14,6 +16,7 @@ from novapulse.core.orders import Filled, Intended, OrderRequest, OrderType, Rol
 
 ACCOUNT, BTC = AccountKey("kraken", "main"), InstrumentKey("kraken", "BTC/USD")
 SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 
 
 class Kept:
@@ -66,3 +69,9 @@ def test_a_window_that_cuts_an_order_in_two_is_widened(monkeypatch: pytest.Monke
     records = [intended("a", SECOND_NS), *(executed("a", 1000 + number, 1000 + number) for number in range(3))]
     facts = recent_facts(Kept(records), ACCOUNT, 2)
     assert [type(fact) for fact in facts] == [Intended, Filled, Filled, Filled]
+
+
+@pytest.mark.parametrize(("pace", "bars"), [(1.0, 3.0), (30.0, 3.0), (600.0, 50.0)])
+def test_a_machine_that_pauses_for_a_moment_makes_no_bars_stale_that_are_played_fast(pace: float, bars: float) -> None:
+    plan: Any = SimpleNamespace(settings=Settings())
+    assert breaker_settings(plan, MINUTE_NS, pace).bar_age_bars_max == bars

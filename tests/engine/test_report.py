@@ -1,9 +1,16 @@
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from novapulse.core.messages import ConditionSeen, OrderReported, Outcome, Submit, SubmitEnded, TimerFired
+from novapulse.core.orders import Seen, VenueState
+from novapulse.engine.life import Life, Told
 from novapulse.engine.report import health_of, summary_of
+from novapulse.ops.health import AccountHealth
 from tests.engine.harness import ACCOUNT, noisy_ticks
+from tests.engine.scene import Scene, fill_entry, opened
 from tests.engine.shell import House, in_virtual_time
 
 TICKS = noisy_ticks(bars=200)
@@ -22,3 +29,45 @@ def test_the_report_says_where_an_account_stands() -> None:
     assert said["round_trips"] == said["round_trips_ever"] > 5
     assert float(said["equity"]) == pytest.approx(10_000, rel=0.1)
     assert said["fills"] >= 2 * said["round_trips"]
+
+
+def health_in(scene: Scene) -> AccountHealth:
+    runner: Any = SimpleNamespace(key=scene.desk.key, told=Told(), trader=scene.trader, life=Life.STOPPED, waiting=0)
+    return health_of(runner, scene.ts_ns)
+
+
+def test_an_account_whose_task_keeps_failing_is_not_well() -> None:
+    scene = opened()
+    assert health_in(scene).healthy
+    for _ in range(5):
+        scene.hear(ConditionSeen(scene.wait(1), "task_failed", 1.0, "feed kraken: RuntimeError: boom", "feed kraken"))
+    assert any("failures of a task" in text for text in health_in(scene).reasons)
+
+
+def test_an_account_without_room_on_the_disk_is_not_well() -> None:
+    scene = opened()
+    scene.hear(ConditionSeen(scene.wait(1), "disk_free", 0.001, ""))
+    assert any("free disk" in text for text in health_in(scene).reasons)
+
+
+def test_an_account_that_trades_on_old_bars_is_not_well() -> None:
+    scene = opened()
+    event = scene.ticks.event(scene.row, 0)
+    scene.hear(replace(event, ts_ns=event.ts_close_ns + 600_000_000_000))
+    assert any("age of the last bar" in text for text in health_in(scene).reasons)
+
+
+def test_an_account_whose_position_has_no_stop_is_not_well() -> None:
+    scene = Scene()
+    entry = scene.enter()
+    scene.accept(entry)
+    fill_entry(scene, entry, entry.request.terms.qty_units)
+    bracket = entry.request.protection.client_order_id
+    for state in (VenueState.LIVE, VenueState.CANCELED):
+        scene.hear(OrderReported(scene.wait(1), Seen(bracket, "V2", state, 0, scene.ts_ns)))
+    scene.hear(TimerFired(scene.wait(2), "protect:0"))
+    for sent in scene.sent(Submit):
+        name = sent.request.client_order_id
+        scene.hear(SubmitEnded(scene.wait(0.2), name, 1, Outcome.REJECTED, "", "busy"))
+    assert [key for key in scene.desk.alerts.open if key.startswith("bare:")]
+    assert any("has no stop" in text for text in health_in(scene).reasons)
