@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from novapulse.ops.masking import SECRETS
+
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 _LINE_EVERY_FRACTION = 0.25
@@ -25,7 +27,7 @@ def say(sentence: str) -> None:
 
 def error(sentence: str) -> None:
     """Print what went wrong."""
-    say(f"novapulse: {sentence}")
+    say(SECRETS.masked(f"novapulse: {sentence}"))
 
 
 def show_json(values: Mapping[str, Any]) -> None:
@@ -36,8 +38,8 @@ def show_json(values: Mapping[str, Any]) -> None:
 def crash_report(wrong: Exception) -> str:
     """Write what a programmer needs to know into a new file of the temporary folder and return its name."""
     with tempfile.NamedTemporaryFile("w", prefix="novapulse-crash-", suffix=".txt", delete=False) as file:
-        file.write(f"{' '.join(sys.argv)}\nPython {sys.version}\n\n")
-        traceback.print_exception(wrong, file=file)
+        told = "".join(traceback.format_exception(wrong))
+        file.write(SECRETS.masked_text(f"{' '.join(sys.argv)}\nPython {sys.version}\n\n{told}"))
     return file.name
 
 

@@ -42,8 +42,6 @@ def live(options: argparse.Namespace) -> int:
     loaded = load(os.environ, options.config)
     check_mode(loaded.settings)
     strategies = checked_strategies(loaded, say)
-    with progress("bars") as told, progress("signals") as signals_told:
-        market = read_market(loaded, open_lake(), strategies, say, told, signals_told)
     home = home_folder(os.environ)
     # Names sort by time, and two runs of one second have two.
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
@@ -54,6 +52,8 @@ def live(options: argparse.Namespace) -> int:
             logging.getLogger("alembic").setLevel(logging.WARNING)
             hooks = CrashHooks(home / LOGS / STACKS, logs.flush)
             stack.callback(hooks.close)
+            with progress("bars") as told, progress("signals") as signals_told:
+                market = read_market(loaded, open_lake(), strategies, say, told, signals_told)
             session = open_session(name, home, market, loaded.settings.trader, leave_accounts=options.leave_accounts)
             stack.callback(session.close)
             _tell_where(session, loaded)

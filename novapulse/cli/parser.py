@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from novapulse import __version__
 from novapulse.cli.looking_back import ABOUT_EXPLAIN, ABOUT_PARITY
 from novapulse.cli.scan_options import ABOUT_SCAN, add_scan_options
-from novapulse.cli.words import rows, seconds, verb
+from novapulse.cli.words import ledger_place, rows, seconds, verb
 
 _EPILOG = """\
 State lies under NOVAPULSE_HOME, the lake of bars under NOVAPULSE_DATA_DIR where
@@ -266,7 +266,7 @@ def _add_explain(commands: "Subparsers") -> None:
 
 
 def _add_ledger(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--ledger", metavar="F", help=text)
+    parser.add_argument("--ledger", metavar="F", type=ledger_place, help=text)
 
 
 def _add_replay(commands: "Subparsers") -> None:

@@ -1,8 +1,10 @@
 """What single words of the command line may be."""
 
 import argparse
+from urllib.parse import unquote, urlsplit
 
 from novapulse.cli.scan_options import number_in
+from novapulse.ops.masking import SECRETS
 
 ROWS_MAX = 100_000
 SECONDS_MAX = 86_400
@@ -26,6 +28,25 @@ def seconds(text: str) -> float:
         ArgumentTypeError: It is no number from 0 to `SECONDS_MAX`.
     """
     return number_in(text, SECONDS_MAX, f"seconds, from 0 to {SECONDS_MAX}")
+
+
+def ledger_place(text: str) -> str:
+    """Return a path or the address of a server; the password in an address is masked in all that is written from now on.
+
+    Raises:
+        ArgumentTypeError: The password is too short to be found in a text without spoiling ordinary words.
+    """
+    try:
+        password = urlsplit(text).password
+    except ValueError:
+        # What is no address at all is refused where it is used.
+        return text
+    if password:
+        try:
+            SECRETS.register(unquote(password))
+        except ValueError as wrong:
+            raise argparse.ArgumentTypeError(f"the password of the server: {wrong}") from wrong
+    return text
 
 
 def verb(text: str) -> str:

@@ -17,12 +17,17 @@ from typing import Any
 MASK = "***"
 LENGTH_MIN = 6
 
-_NAMES = "secret|password|passwd|passphrase|token|credential|credentials|authorization|cookie|signature"
-_PAIRS = "api[ _-]?key|private[ _-]?key|secret[ _-]?key|access[ _-]?key"
+_NAMES = "(?:secret|password|passwd|passphrase|token|credential|cookie|signature)s?|authorization|auth"
+_PAIRS = "(?:api|private|secret|access)[ _-]?keys?|api[ _-]?sign"
+_SCHEMES = "bearer|basic|token|digest|negotiate|apikey"
+# A text within JSON within JSON has its quotes escaped, once or more.
+_QUOTE = r"(?P<quote>\\*[\"'])"
 _IN_TEXT = re.compile(
-    rf"(?i)((?:\b|_)(?:{_NAMES}|{_PAIRS})[\"']?\s*[:=]\s*)(bearer\s+|basic\s+)?"
-    rf"(\"[^\"]*\"|'[^']*'|[^\s,;&\"'}})\]]+)"
+    rf"(?i)(?P<name>(?:\b|_)(?:{_NAMES}|{_PAIRS})(?:\\*[\"'])?\s*[:=]\s*)"
+    rf"(?:{_QUOTE}.*?(?P=quote)|(?P<scheme>(?:{_SCHEMES})\s+)?[^\s,;&\"'}})\]]+|\\*[\"'][^\r\n]*)"
 )
+_COOKIES = re.compile(r"(?i)(\b(?:set-)?cookie:\s*)[^\r\n\"']+")
+_IN_ADDRESS = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)")
 _SECRET_NAME = re.compile(rf"(?:^|[_\s.-])(?:{_NAMES}|{_PAIRS})(?:$|[_\s.-])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _DEPTH_MAX = 8
@@ -56,8 +61,9 @@ class Secrets:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def masked_text(self, text: str) -> str:
-        """Return a text without the registered values, nor what stands behind `password=` and the like."""
-        return _IN_TEXT.sub(_hidden, self.masked(text))
+        """Return a text without the registered values, nor what stands behind `password=` or in `scheme://name:...@`."""
+        text = _IN_ADDRESS.sub(rf"\1{MASK}", _COOKIES.sub(rf"\1{MASK}", self.masked(text)))
+        return _IN_TEXT.sub(_hidden, text)
 
     def masked_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return fields without secrets, by name and by value, however deep."""
@@ -89,9 +95,8 @@ SECRETS = Secrets()
 
 
 def _hidden(found: re.Match[str]) -> str:
-    value = found[3]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{found[1]}{found[2] or ''}{quote}{MASK}{quote}"
+    quote = found["quote"] or ""
+    return f"{found['name']}{quote}{found['scheme'] or ''}{MASK}{quote}"
 
 
 def _spellings(value: str) -> set[str]:

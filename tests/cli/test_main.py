@@ -11,6 +11,7 @@ import pytest
 import novapulse
 from novapulse.cli import config as config_command
 from novapulse.cli import console
+from novapulse.core.ports import JournalError
 from tests.cli.conftest import Cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,35 @@ def test_a_bug_is_a_sentence_and_a_report(cli: Cli, tmp_path: Path, monkeypatch:
     assert "Traceback" not in outcome.err
     report = outcome.err.strip().rpartition(" ")[2]
     assert "KeyError: 'a secret of ours'" in Path(report).read_text()
+
+
+def test_the_password_of_a_ledger_is_in_no_word_of_ours(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "postgresql://ann:kettle%20seven@db.example/ledger"
+    monkeypatch.setattr("sys.argv", ["novapulse", "ledger", "audit", "--ledger", address])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def refused(where: str, **_: object) -> None:
+        raise JournalError(f"{where}: no answer to kettle seven")
+
+    monkeypatch.setattr("novapulse.ledger.audit.audit", refused)
+    outcome = cli("ledger", "audit", "--ledger", address)
+    assert outcome.code != 0
+    assert "no answer to ***" in outcome.err
+
+    def broken(where: str, **_: object) -> None:
+        raise KeyError(f"kettle seven {where}")
+
+    monkeypatch.setattr("novapulse.ledger.audit.audit", broken)
+    outcome = cli("ledger", "audit", "--ledger", address)
+    report = Path(outcome.err.strip().rpartition(" ")[2]).read_text()
+    for text in (outcome.err, report):
+        assert "kettle" not in text
+    assert "KeyError" in report
+    short = cli("ledger", "audit", "--ledger", "postgresql://ann:abc@db.example/ledger")
+    assert short.code == 2
+    assert "the password of the server" in short.err
 
 
 def test_the_operating_system_is_quoted(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

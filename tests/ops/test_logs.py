@@ -202,11 +202,10 @@ def test_a_key_of_several_lines_is_masked_line_by_line(bench: Bench) -> None:
 
 SECRET_NAMES = (
     "password passwd api_key apiKey APIKEY api-key X-Auth-Token token access_token refreshToken secret client_secret "
-    "API_SECRET private_key privateKey Authorization authorization set-cookie credentials passphrase signature"
+    "API_SECRET private_key privateKey Authorization authorization set-cookie credentials passphrase signature "
+    "API-Sign api_sign tokens passwords auth secrets api_keys"
 ).split()
-PLAIN_NAMES = (
-    "client_order_id account_id symbol price qty keyboard monkey tokenizer secretary instrument idempotency_key".split()
-)
+PLAIN_NAMES = "client_order_id account_id symbol price qty keyboard monkey tokenizer secretary instrument idempotency_key author sign".split()
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
@@ -236,6 +235,12 @@ IN_TEXT = {
     "JSON": ('{"password": "hunter2", "symbol": "BTC"}', '"symbol": "BTC"'),
     "Python": ("{'api_secret': 'hunter2', 'n': 1}", "'n': 1"),
     "an argument": ("connect(token='hunter2', timeout=3)", "timeout=3"),
+    "another scheme": ("Authorization: Token hunter2 sent", "sent"),
+    "a header of Kraken": ("API-Sign: hunter2 nonce=1", "nonce=1"),
+    "JSON in JSON": (r'{"data": "{\"password\": \"hunter2, or so\", \"n\": 1}"}', r"\"n\": 1"),
+    "the second cookie": ("Cookie: theme=dark; session=hunter2\nHost: example.org", "Host: example.org"),
+    "a text that was cut": ("n=1, password='hunter2 and mo", "n=1"),
+    "an address": ("cannot reach postgresql://ann:hunter2@db.example/ledger", "@db.example/ledger"),
     "an environment": ("NOVAPULSE_API_SECRET=hunter2 PATH=/bin", "PATH=/bin"),
 }
 
