@@ -31,7 +31,7 @@ def seconds(text: str) -> float:
 
 
 def ledger_place(text: str) -> str:
-    """Return a path or the address of a server; the password in an address is masked in all that is written from now on.
+    """Return a path or the address of a server; from now on the password in it is masked in all that is written.
 
     Raises:
         ArgumentTypeError: The password is too short to be found in a text without spoiling ordinary words.

@@ -274,8 +274,7 @@ class Supervisor:
             for runner in self.runners.values():
                 runner.command(f"stop:{self._session}", "cancel", {}, "the supervisor")
         await self._settle(limit)
-        for runner in self.runners.values():
-            await self._record_end(runner)
+        await asyncio.gather(*map(self._record_end, self.runners.values()))
         limit.cancel()
         await self._cancel_rest()
         for runner in self.runners.values():

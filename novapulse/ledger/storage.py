@@ -17,6 +17,7 @@ from novapulse.core.ports import JournalError, Unwritable
 Row = Sequence[Any]
 
 _PRIMARY_CODE = 0xFF
+_IMPATIENT_MS = 250
 _SQLITE_PROBLEMS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -122,6 +123,8 @@ class SqliteStorage:
         self.execute: Callable[..., Cursor] = connection.execute
         self.many: Callable[[str, Iterable[Row]], object] = connection.executemany
         self._lock = lock
+        # How long `begin` waits, ms, while another connection has kept it waiting in vain; None while none has.
+        self._patient_ms: int | None = None
         self.gone = ""
 
     def prepare(self, statement: str) -> str:
@@ -131,12 +134,24 @@ class SqliteStorage:
     def begin(self) -> None:
         """Begin a transaction that writes.
 
+        Whoever holds the file is waited for once; until the file is free again, every further try is a short one, so
+        that a trader that stops does not wait anew with each of its last words.
+
         Raises:
             Unwritable: The file was found damaged before: it has to be opened anew, which checks it.
         """
         if self.gone:
             raise Unwritable(f"{self.place}: not written since {self.gone}: open it anew, which checks it")
-        self.execute("BEGIN IMMEDIATE")
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if self._patient_ms is None and error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY:
+                self._patient_ms = int(self.execute("PRAGMA busy_timeout").fetchone()[0])
+                self.execute(f"PRAGMA busy_timeout = {min(self._patient_ms, _IMPATIENT_MS):d}")
+            raise
+        if self._patient_ms is not None:
+            self.execute(f"PRAGMA busy_timeout = {self._patient_ms:d}")
+            self._patient_ms = None
 
     def commit(self) -> None:
         """Make the transaction durable."""

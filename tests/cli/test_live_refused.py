@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from novapulse.cli.console import UsageError
 from novapulse.core.bars import format_ns
 from novapulse.core.instruments import AccountKey
 from novapulse.core.postings import Book
@@ -21,7 +22,7 @@ from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
 from novapulse.ops import health
 from tests.cli.conftest import Cli
-from tests.cli.living import BARS, KEYS, configure, live, refused
+from tests.cli.living import BARS, KEYS, NoHooks, configure, live, refused
 from tests.killing import (
     ACCOUNTS,
     ROOT,
@@ -52,6 +53,25 @@ WRONG = {
     "real money": ({"mode": "live"}, ["NOVAPULSE_REAL_MONEY=yes"]),
     "an unknown setting": ({"accounts": [account(overrides={"risk": {"wild": 1}})]}, ["risk.wild is no setting"]),
 }
+
+
+def test_a_crash_and_a_question_are_heard_while_bars_are_still_being_read(
+    cli: Cli, stocked_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[str] = []
+
+    class Hooks(NoHooks):
+        def __init__(self, *_: Any) -> None:
+            began.append("hooks")
+
+    def slow(*_: Any) -> Any:
+        began.append("bars")
+        raise UsageError("read no further")
+
+    monkeypatch.setattr("novapulse.cli.live.CrashHooks", Hooks)
+    monkeypatch.setattr("novapulse.cli.live.read_market", slow)
+    refused(cli("live", "--config", stocked_home / "config.yaml"), 2, "read no further")
+    assert began == ["hooks", "bars"]
 
 
 @pytest.mark.parametrize(("changes", "named"), WRONG.values(), ids=WRONG)

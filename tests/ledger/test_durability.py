@@ -262,6 +262,27 @@ def test_a_foreign_connection_that_holds_the_file_is_waited_for_and_then_named(t
         write(ledger, noted())
 
 
+def test_a_foreign_connection_that_stays_is_waited_for_once_and_in_full_again_when_it_has_gone(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+
+    def patience_ms() -> int:
+        return int(ledger.storage.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    with (
+        Ledger.open(place, busy_ms=1500) as ledger,
+        closing_it(sqlite3.connect(place, isolation_level=None)) as foreign,
+    ):
+        ledger.take_lease(MAIN, "a test", 1, 10**18)
+        foreign.execute("BEGIN IMMEDIATE")
+        for patient_ms in (1500, 250, 250):
+            assert patience_ms() == patient_ms
+            with pytest.raises(Unwritable, match="locked by another connection"):
+                ledger.release_lease(MAIN, 2)
+        foreign.execute("ROLLBACK")
+        ledger.release_lease(MAIN, 2)
+        assert patience_ms() == 1500
+
+
 def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
     place = tmp_path / "ledger.db"
     with opened(place):

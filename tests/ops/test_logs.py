@@ -205,7 +205,10 @@ SECRET_NAMES = (
     "API_SECRET private_key privateKey Authorization authorization set-cookie credentials passphrase signature "
     "API-Sign api_sign tokens passwords auth secrets api_keys"
 ).split()
-PLAIN_NAMES = "client_order_id account_id symbol price qty keyboard monkey tokenizer secretary instrument idempotency_key author sign".split()
+PLAIN_NAMES = (
+    "client_order_id account_id symbol price qty keyboard monkey tokenizer secretary instrument idempotency_key author "
+    "sign"
+).split()
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
