@@ -95,10 +95,14 @@ def _flatten(desk: Desk, draft: Draft, rows: list[int], verb: str) -> tuple[bool
     desk.want_flat("kill" if "kill" in (verb, desk.flat_wanted) else verb)
     stay_flat(desk, draft)
     held, entries = int((desk.books.positions["qty_units"] != 0).sum()), sum(map(may_fill, desk.orders.values()))
-    text = f"{held} positions are being closed"
+    text = f"{_counted(held, 'position')} being closed"
     if entries:
-        text += f", {entries} entries that may still be filled are being cancelled"
+        text += f", {_counted(entries, 'entry', 'entries')} being cancelled that may still fill"
     return True, text + (", then the account halts" if verb == "kill" else "")
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"1 {one} is" if count == 1 else f"{count or 'no'} {many or one + 's'} are"
 
 
 def _settle(desk: Desk, draft: Draft, name: str) -> tuple[bool, str]:

@@ -59,7 +59,7 @@ def end_at_the_venue(scene: Kept, submit: Submit, filled: int) -> None:
 def test_an_entry_that_fills_behind_the_wish_is_left_and_a_kill_halts_only_then(verb, mode, anew):
     scene = Kept()
     submit = resting(scene)
-    assert "1 entries that may still be filled" in say(scene, verb).text
+    assert "1 entry is being cancelled that may still fill" in say(scene, verb).text
     assert scene.desk.books.mode is Mode.REDUCE_ONLY
     assert [cancel.client_order_id for cancel in scene.sent(Cancel)] == [submit.request.client_order_id]
     if anew:

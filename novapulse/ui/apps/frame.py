@@ -16,6 +16,7 @@ from novapulse.config import home_folder
 from novapulse.control.roles import ACTIONS
 from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
 from novapulse.monitor.home import NOT_RUN
+from novapulse.monitor.state import Life
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Live, StatusStrip
@@ -332,7 +333,8 @@ class Page:
         )
         nav = f'<nav class="np-nav" aria-label="Pages">{links}</nav>' if self.who.is_served else ""
         title = dict(PAGES)[self.name]
-        about = f"{self.account.account_id} on {self.account.exchange}" if self.account else "all accounts"
+        one = f"{self.account.account_id} on {self.account.exchange}" if self.account else "all accounts"
+        about = "cannot be shown" if self.problem else one
         person = f'<a class="np-chip" href="/account">{escape(self.who.name)} · {escape(self.who.role)}</a>'
         who = person if self.who.is_served else '<span class="np-chip">read-only</span>'
         ledger = (
@@ -392,7 +394,7 @@ def _why_old(reading: Overview, account: AccountState) -> str:
     if not account.proven:
         return "the ledger cannot be read"
     if not reading.trader.running:
-        return "the trader does not run"
+        return "the trader does not run" + (", or it hangs" if reading.trader.life is Life.SILENT else "")
     return f"the trader does not run {account.account_id} on {account.exchange}" if NOT_RUN in account.reasons else ""
 
 

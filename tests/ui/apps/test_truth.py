@@ -58,6 +58,14 @@ def test_figures_of_a_trader_that_does_not_run_are_marked_old(left_home: Path, l
     assert {one.old for one in drawn.widgets} == {""}
 
 
+def test_of_a_trader_that_may_hang_it_is_not_said_that_it_does_not_run(left_home: Path, look: Look) -> None:
+    look.change = running
+    drawn = look("desk", left_home, "viewer", **MAIN)
+    reading = running(read_home(left_home))
+    drawn.deliver(replace(reading, trader=replace(reading.trader, life=Life.SILENT, running=False, healthy=False)))
+    assert {one.old.rpartition(": ")[2] for one in drawn.widgets if one.old} == {"the trader does not run, or it hangs"}
+
+
 def test_a_page_that_is_opened_late_is_marked_from_its_first_message(left_home: Path, look: Look) -> None:
     main = read_home(left_home).account("kraken", "main")
     drawn = look("desk", left_home, "viewer", **MAIN)
