@@ -11,7 +11,7 @@ from novapulse.core.records import Mode
 from novapulse.engine.life import Life
 from novapulse.simulation.world import Timeline
 from tests.engine.harness import ACCOUNT, ORIGIN_NS, SECOND_NS, noisy_ticks, trader_of, world_of
-from tests.engine.shell import PATIENT, House, SharedJournal, failing, in_virtual_time, trips
+from tests.engine.shell import PATIENT, House, SharedJournal, failing, in_virtual_time, mode_of, trips
 
 OTHER = AccountKey("kraken", "second")
 MINUTE_NS = 60 * SECOND_NS
@@ -112,6 +112,57 @@ def test_an_account_whose_ledger_fails_starts_anew_from_it_and_no_other_notices(
     assert house.runners[OTHER].told.ledger_failed is False
     late = [(one.body["ts_close_ns"], one.body["problem"]) for one in house.journal.of(OTHER, "bar_late")]
     assert set(late) == {(bad_until, "the account was down")}, "a close was missed in silence"
+
+
+@pytest.mark.parametrize(
+    ("failed", "told"),
+    [
+        (False, [(0.0, "nothing has failed yet")]),
+        (True, [(1.0, "a write failed"), (0.0, "the ledger takes writes again")]),
+    ],
+)
+def test_every_start_says_whether_the_last_write_failed(failed: bool, told: list[tuple[float, str]]) -> None:
+    async def work() -> list[tuple[float | None, str]]:
+        house = House(TICKS.after(0, ORIGIN_NS + 5 * MINUTE_NS), [ACCOUNT])
+        runner, make = house.runners[ACCOUNT], house.reborn
+        heard: list[tuple[float | None, str]] = []
+
+        def reborn(key: AccountKey) -> object:
+            trader = make(key)
+            handle = trader.handle
+
+            def handled(event: Event) -> object:
+                if isinstance(event, ConditionSeen) and event.condition == "ledger_unwritable":
+                    heard.append((event.value, event.text))
+                return handle(event)
+
+            trader.handle = handled
+            return trader
+
+        house.reborn = reborn
+        runner.told.ledger_failed = failed
+        await runner.start()
+        await runner.idle()
+        return heard
+
+    assert in_virtual_time(work) == told
+
+
+def test_a_restriction_by_the_ledger_ends_in_the_next_process_although_the_last_one_could_not_say_so() -> None:
+    half_ns = ORIGIN_NS + 30 * MINUTE_NS
+
+    async def in_two_processes() -> tuple[Mode, House]:
+        first = House(TICKS.after(0, half_ns), [ACCOUNT])
+        first.timeline.at(half_ns, lambda: first.runners[ACCOUNT].condition("ledger_unwritable", 1.0, "a write failed"))
+        await played(first)
+        rest = TICKS.after(half_ns, half_ns + 30 * MINUTE_NS)
+        then = await played(House(rest, [ACCOUNT], journal=first.journal, venues=first.venues))
+        return mode_of(first, ACCOUNT), then
+
+    mode, then = in_virtual_time(in_two_processes)
+    assert mode is Mode.REDUCE_ONLY
+    assert mode_of(then, ACCOUNT) is Mode.NORMAL
+    assert [one.body["name"] for one in then.journal.of(ACCOUNT, "breaker_cleared")] == ["ledger"]
 
 
 def exits(house: House, account: AccountKey) -> list[tuple[int, str]]:
