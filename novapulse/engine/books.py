@@ -2,8 +2,8 @@
 
 Invariants:
 - the records are those of the backtest: account, positions, working orders; they change by ticks and by fills;
-- a fill larger than the position it closes never turns it: what is left over belongs to nobody (`foreign_units`) until
-  reconciliation has found out;
+- a fill larger than the position it closes never turns it by itself: what is left over belongs to nobody
+  (`foreign_units`), or is a position of its own (`turn`);
 - `packed` and `restored` keep every bit, so that a restarted trader decides what the unbroken one would have.
 """
 
@@ -245,6 +245,21 @@ class Books:
         self._write(row, fill, closing, reason, _reference(position, order, reason))
         closed = book_exit(self._fill, self.records[row], self.rules, self.account[0], position, order, self._denial[0])
         return self._round_trip(row, fill, reason) if closed else None
+
+    def turn(self, row: int, fill: Filled, stop_distance: float) -> None:
+        """Book what was executed beyond what was held: a position that nobody decided, with a stop and no target.
+
+        Args:
+            row: Instrument, which holds nothing, or holds on the execution's side.
+            fill: The execution, as far as it is beyond.
+            stop_distance: From its price, quote per base.
+        """
+        position, plan = self.positions[row], np.zeros(1, ORDER)[0]
+        plan.side, plan.lead, plan.regime = int(fill.side), position.lead, position.regime
+        plan.stop_distance, plan.decision_ts_ns = stop_distance, -1
+        record = self.records[row]
+        self._write(row, fill, fill.qty_units, Reason.EXIT_EXCESS, fill.price_units / float(record.price_factor))
+        book_entry(self._fill, plan, record, self.rules, self.account[0], position, self.orders[row])
 
     def _write(self, row: int, fill: Filled, units: int, reason: int, reference: float) -> None:
         instrument, record = self.records[row], self._fill

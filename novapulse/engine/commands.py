@@ -57,6 +57,8 @@ def obey(desk: Desk, draft: Draft, event: CommandReceived, reconciler: Reconcile
         if obeyed.done and ends_flat:
             desk.want_flat("")
         desk.told(draft, obeyed.changes)
+        if desk.may_leave and any(slot.turned for slot in desk.slots):
+            reconciler.soon(draft, "what is held and nobody decided may be closed")
         done, text = obeyed.done, obeyed.text
     elif event.verb in ("flatten", "kill"):
         done, text = _flatten(desk, draft, rows, event.verb)

@@ -12,6 +12,7 @@ from collections import defaultdict
 from novapulse.core.messages import Cancel
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, DisputeRaised, DisputeSettled, OrderStatus, Role
+from novapulse.engine import excess
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import cancel
 from novapulse.engine.slots import Slot
@@ -76,7 +77,7 @@ def set_aside(desk: Desk, draft: Draft, row: int, order: Order) -> None:
     """
     slot, name = desk.slots[row], order.client_order_id
     assert order.undisputed_status in TERMINAL, f"order {name} is {order.undisputed_status}"
-    if all(is_doubling(each) for each in order.disputes):
+    if all(is_doubling(each) for each in order.disputes) or excess.is_repaired(desk, row, order):
         desk.learn(draft, DisputeSettled(name, order.disputes))
     elif name in (slot.child, slot.protect):
         slot.child = "" if slot.child == name else slot.child

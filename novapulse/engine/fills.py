@@ -15,6 +15,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Liquidity, Reason
+from novapulse.engine import excess
 from novapulse.engine.books import RoundTrip
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up
@@ -139,21 +140,42 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     reason = int(request.reason)
     if request.role is Role.PROTECT:
         reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
-    trip, before = None, _held(desk, row)
+    trip, before, beyond = None, _held(desk, row), 0
     left = _beyond(fill, stand_in) if stand_in else fill
-    if left.qty_units > 0:
-        if request.role is Role.ENTRY and int(position.qty_units) == 0:
-            _opens(desk, row, request.decision_id)
-        plan = desk.plans.get(request.decision_id) if request.role is Role.ENTRY else None
-        trip = desk.books.book(row, left, request.role, plan, reason, rested=request.kind is OrderType.LIMIT)
+    if left.qty_units > 0 and request.role is Role.ENTRY:
+        trip = _book_entry(desk, row, order, left)
+    elif left.qty_units > 0:
+        beyond = excess.units_beyond(desk, row, left)
+        trip = (
+            excess.book(desk, draft, row, order, left, reason)
+            if beyond
+            else desk.books.book(row, left, request.role, None, reason)
+        )
     desk.fills_since_clean += 1
     if request.kind is OrderType.MARKET:
         desk.taken.append((row, int(fill.side), fill.price_units / float(desk.books.records[row].price_factor)))
     desk.learn(draft, fill, (*legs, *released), _moved(desk, row, before))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
+    if beyond:
+        excess.note(desk, draft, row, fill, beyond)
     if request.role is Role.ENTRY:
         _withdraw_later_entry(desk, draft, row, request.decision_id)
+
+
+def _book_entry(desk: Desk, row: int, order: Order, fill: Filled) -> RoundTrip | None:
+    request, books, trip = order.request, desk.books, None
+    plan = desk.plans.get(request.decision_id)
+    covers = min(fill.qty_units, max(-int(fill.side) * books.held_units(row), 0)) if desk.slots[row].turned else 0
+    if covers:
+        # What nobody decided is on the other side: the entry closes that first, and opens with what is left of it.
+        covering, fill = excess.parted(fill, covers)
+        trip = books.book(row, covering, Role.EXIT, None, Reason.EXIT_EXCESS)
+    if fill.qty_units:
+        if books.held_units(row) == 0:
+            _opens(desk, row, request.decision_id)
+        books.book(row, fill, request.role, plan, int(request.reason), rested=request.kind is OrderType.LIMIT)
+    return trip
 
 
 def _opens(desk: Desk, row: int, decision: str) -> None:
@@ -209,7 +231,7 @@ def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> Non
         },
     )
     slot.leaving_ns = slot.retry_ns = slot.refusals = 0
-    slot.why_bare = ""
+    slot.why_bare, slot.turned = "", False
 
 
 def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from novapulse.core.messages import SetTimer, Severity, decision_id
+from novapulse.core.messages import SetTimer, Severity, Snapshot, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up, let_go
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave
+from novapulse.engine.viewing import still_differs
 
 _MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
 """Ends of an entry that nobody here wanted: neither an operator, nor the mode, nor an edge that is gone."""
@@ -65,6 +66,13 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     )
     begin_to_leave(desk, draft, row)
     return True
+
+
+def leave_what_nobody_decided(desk: Desk, draft: Draft, snapshot: Snapshot) -> None:
+    """Close what was executed beyond what was held, where the venue's balance shows it as well."""
+    for row, slot in enumerate(desk.slots):
+        if slot.turned and not still_differs(desk, snapshot, desk.instruments[row].base):
+            leave(desk, draft, row, Reason.EXIT_EXCESS)
 
 
 def go_on(desk: Desk, draft: Draft, row: int) -> None:

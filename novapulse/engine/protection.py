@@ -111,7 +111,9 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
         draft.then(SetTimer(f"protect:{row}", slot.retry_ns))
         return
     if desk.has_plan(row) and position.exiting and desk.may_leave:
-        _explain(desk, draft, row, "the position is being closed")
+        _explain(
+            desk, draft, row, "what nobody decided is being closed" if slot.turned else "the position is being closed"
+        )
         return
     if slot.split_new:
         _explain(desk, draft, row, "a split was applied; the first price behind it is waited for")

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
 from novapulse.core.orders import OrderStatus, Role, VenueState
-from novapulse.engine import doubles, fills
+from novapulse.engine import doubles, fills, leaving
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import SECOND_NS
 from novapulse.engine.resolutions import Resolutions
@@ -88,6 +88,8 @@ class Reconciler:
     def _wait_ns(self) -> int:
         # Nothing of ours can be executed while no order is out: then only others can have changed something.
         settings = self.desk.settings.reconciliation
+        if any(slot.turned for slot in self.desk.slots):
+            return round(settings.orders_interval_s * SECOND_NS)
         wait_s = settings.balances_interval_s
         for order in self.desk.orders.values():
             if order.status is OrderStatus.UNKNOWN or (order.is_live and order.request.role is not Role.PROTECT):
@@ -154,6 +156,7 @@ class Reconciler:
                 if found.is_blocking and found.readings >= self.policy.readings_min:
                     desk.alert(draft, found.rule.severity, f"break:{found.key}", found.text)
         self._restrict(draft, (*breaks, *passed_over))
+        leaving.leave_what_nobody_decided(desk, draft, snapshot)
         if agrees or is_same_money(desk, snapshot, are_booked=are_booked):
             # Behind a cursor that stands still the same executions come again, and have to be known then.
             desk.fills_since_clean = 0 if has_moved else desk.fills_since_clean

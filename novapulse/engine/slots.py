@@ -26,6 +26,7 @@ class Slot:
         split_ns: Last close before the last split: brackets decided up to then have the prices before it.
         split_new: New shares of a split behind which no price has been seen; 0 for none.
         split_old: Its old ones.
+        turned: The position is what the venue executed beyond the one before it: nobody decided it.
     """
 
     decision: str = ""
@@ -46,6 +47,7 @@ class Slot:
     split_ns: int = 0
     split_new: int = 0
     split_old: int = 0
+    turned: bool = False
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ INVARIANTS = {
     "FLAT": "an account that was flattened or killed is flat in a calm, and halted when it was killed",
     "TOLD": "what an operator said holds: limits from their moment on, and a cancel by hand ends its order",
     "EXIT": "a position that is to be left has an exit at work, which waits for no entry",
+    "EXCESS": "what a venue executed beyond what was held is closed again, by whoever it was booked to",
     "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",
@@ -165,6 +166,8 @@ class Auditor:
     def closed(self, host: Host) -> None:
         """A bar closed at the venue."""
         on_closes.check_stops(self, host)
+        if host.beyond:
+            on_closes.check_excess(self, host)
         if wrong := self.relay.look():
             self.broke("SYS-10", host, wrong)
 

@@ -45,7 +45,37 @@ MUST_BE_REACHED = (
         for name in ("feed_silent", "task_failures", "ledger", "daily_loss", "daily_loss_halt")
     ),
     *(f"told of {kind}" for kind in ("breaker_tripped", "dispute_raised", "fill_busted", "order_refused")),
+    *(
+        f"somebody {did}"
+        for did in ("bought", "sold", "left an order", "brought money", "took money", "took money without a word")
+    ),
+    *(f"the venue was {mode}" for mode in ("maintenance", "cancel_only", "post_only")),
+    *(f"sent twice to a venue that says {how}" for how in ("first", "once", "open")),
+    *(
+        f"order_refused {code}"
+        for code in (
+            "rate_limited",
+            "post_only",
+            "below_minimum",
+            "insufficient_funds",
+            "cancel_only",
+            "bracket_refused",
+            "invalid_nonce",
+            "unavailable",
+        )
+    ),
+    "a refusal was wrong",
+    "a read was slow",
+    "a request was refused for its nonce",
+    "an order traded behind its cancel",
+    "a close came twice",
+    "a bar came late",
     "an execution was told in two versions",
+    "the second leg of a bracket was refused",
+    "the second leg of a bracket used up what is nobody's",
+    "the second leg of a bracket turned the position",
+    "what was executed beyond a position was closed",
+    "told of an execution beyond what was held",
     "an exit was decided beside an entry",
     "a day's loss was too large",
     "a bust was not told",

@@ -6,7 +6,8 @@ The contract of what is legal here, so that a finding is a finding:
 - a refusal is the truth, but for the one fault that denies what it took;
 - lists and queries may lag behind by up to five seconds, never show something that was not;
 - a read is whole or fails; what it repeats, it repeats unchanged;
-- requests are sent twice on the way only where the venue knows a client order id again;
+- requests are sent twice on the way only where the venue knows a client order id again: one that forgets ids with the
+  end of their order does while it lives, and refuses what comes later for its nonce;
 - a commit that returned is durable; one that did not may be, or may not be;
 - a disk that comes back holds everything that was durable, but for the one fault that restores an old copy.
 """
@@ -119,7 +120,9 @@ TABLE: dict[Fault, Does] = {
     Fault.CANCEL_LOST: Does("a cancel is lost, its answer is, or the venue says it knows no such order", 0.2),
     Fault.AMEND_RACE: Does("an amendment is lost, its answer is, or the order trades before it arrives", 0.25),
     Fault.POST_ONLY_REFUSED: Does("an order is refused because it would have crossed", 0.04),
-    Fault.RULES_CHANGED: Does("minimums rise while an entry is on its way", 1.5, 0.4, daily=True),
+    Fault.RULES_CHANGED: Does(
+        "minimums rise, so that what is on its way or comes next is too small", 1.5, 0.4, daily=True
+    ),
     Fault.FUNDS_FROZEN: Does("the venue holds all cash back for no order that anybody sees", 1.5, 0.4, daily=True),
     Fault.VENUE_MODE: Does("maintenance, cancels only, or post-only for minutes", 2.0, daily=True),
     Fault.LISTS_LAG: Does("orders that are seconds old are in no list yet", 0.15),
@@ -136,11 +139,14 @@ TABLE: dict[Fault, Does] = {
     Fault.SECOND_INSTANCE: Does("another process takes the account's lease", 1.5, 0.3, daily=True),
     Fault.ID_REUSE: Does(
         "the venue makes a second order of an id whose order has ended",
-        never="a client order id is minted once, and nothing is resent on the way to a venue that forgets ids",
+        never="a client order id is minted once, the ledger takes no second intent of it, and a copy made on the way "
+        "comes to a venue that forgets ids while its order lives, or not at all: its nonce and its deadline are over",
     ),
     Fault.SENT_TWICE: Does("a client resends an order; the venue answers with the first one", 0.08),
     Fault.SENT_TWICE_REFUSED: Does("a client resends an order; the venue says that it has it: ambiguous", 0.08),
-    Fault.BRACKET_GONE: Does("the venue ends a bracket, or refuses a new one", 3.0, daily=True),
+    Fault.BRACKET_GONE: Does(
+        "the venue ends a bracket, refuses a new one, or fills both its legs", 4.0, 0.8, daily=True
+    ),
     Fault.TRADE_BUST: Does("the venue takes an execution back", 0.6, 0.15, daily=True),
     Fault.HOSTILE_WIRE: Does(
         "names, certificates, bodies without end: what is left of it here is an ambiguous answer",

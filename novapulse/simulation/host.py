@@ -54,6 +54,8 @@ class Host(Node):
         wants_restart: Whether a start is scheduled.
         is_halted_for_good: Whether somebody has to look first: a ledger that lost data.
         untold: Instrument -> when an execution of it was taken back, while neither a word nor a reading told of it.
+        beyond: Instrument -> the side to which a venue executed more than was held, and since when that is held.
+        legs: Execution -> the other one, of two legs of a bracket that were together more than was held.
         flat_asked: What its operator asked for who wants nothing held, `flatten` or `kill`; empty when nobody does.
     """
 
@@ -78,11 +80,18 @@ class Host(Node):
     wants_restart: bool = False
     is_halted_for_good: bool = False
     untold: dict[InstrumentKey, int] = field(default_factory=dict)
+    beyond: dict[InstrumentKey, tuple[int, int]] = field(default_factory=dict)
+    legs: dict[str, str] = field(default_factory=dict)
     flat_asked: str = ""
 
     def told_ns(self, now_ns: int) -> int:
         """Return what its machine's clock shows."""
         return now_ns + self.clock_ns
+
+    def knows_again(self, client_order_id: str) -> bool:
+        """Tell whether its venue makes no second order of an id: it never does, or not while the first lives."""
+        orders = self.exchange.book.of_client(client_order_id)
+        return self.exchange.client_ids is not ClientIds.OPEN or any(order.is_live for order in orders)
 
     def is_deceived(self, now_ns: int) -> bool:
         """Tell whether its venue did something that it denied or kept quiet, and the trader cannot know of it yet."""

@@ -16,6 +16,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
 from novapulse.core.records import Intent
 from novapulse.engine import fills, leaving, orders, protection, ticks, trader
+from novapulse.engine.books import Books
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import Resolver
@@ -322,6 +323,20 @@ def _sent_again(stack: ExitStack) -> None:
     stack.enter_context(patch.dict(trader._HANDLERS, {SubmitEnded: stubborn, TimerFired: later}))
 
 
+def _excess_left_alone(stack: ExitStack) -> None:
+    """What was executed beyond what was held stays as it is."""
+    _patched(stack, leaving, "leave_what_nobody_decided", lambda desk, draft, snapshot: None)
+
+
+def _excess_is_nobodys(stack: ExitStack) -> None:
+    """What was executed beyond what was held counts as somebody else's."""
+
+    def disown(self: Books, row: int, fill: Filled, stop_distance: float) -> None:
+        self.book(row, fill, Role.EXIT, None, 0)
+
+    _patched(stack, Books, "turn", disown)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -350,5 +365,7 @@ MUTANTS: dict[str, Mutant] = {
     "late stop not looked for": _late_stop_not_looked_for,
     "versions not compared": _versions_not_compared,
     "sent again under its name": _sent_again,
+    "excess left alone": _excess_left_alone,
+    "excess is nobody's": _excess_is_nobodys,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

@@ -29,9 +29,13 @@ SECOND_NS = 1_000_000_000
 REST_SECOND_NS = 40 * SECOND_NS
 QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
+BEHIND_CANCELS_NS = 5 * SECOND_NS
 RETRY_NS = 61 * SECOND_NS
 LEFT_HALF_FILLED = 0.25
 """Chance that an operator wants nothing held just when part of an order has traded."""
+
+BOTH_LEGS = 0.5
+"""Chance that a bracket does not end for nothing, but twice for something."""
 
 TRIES = 20
 SILENT_HEARTBEATS = 60.0
@@ -222,9 +226,32 @@ class Nemesis:
             host.refuses_brackets_until_ns = self._until("refusal", 2, 120)
         if brackets:
             self.world.marks.saw(Fault.BRACKET_GONE)
+            if self.world.plan.chance.happens("both legs", BOTH_LEGS):
+                self._both_legs(host, *max(brackets, key=lambda each: each[0].instrument.shortable))
+                return
             state = VenueState.EXPIRED if self.world.plan.chance.happens("expires", 0.3) else VenueState.CANCELED
             host.levers.cancel(brackets[0][1].venue_order_id, self.world.timeline.now_ns, state)
             self.world.stream(host)
+
+    def _both_legs(self, host: Host, slot: Slot, bracket: Order) -> None:
+        chance, now, key = self.world.plan.chance, self.world.timeline.now_ns, bracket.request.instrument
+        price = round(slot.last_price * float(slot.record["price_factor"]))
+        if not slot.instrument.shortable and price > 0 and chance.happens("somebody holds some too", 0.5):
+            lots = int(slot.record["lot_units"]) * chance.between("lots beside", 2, 9)
+            host.levers.trade(key, Side.BUY, lots, price, now)
+        held, side = slot.reducible_units(bracket.request.side), int(bracket.request.side)
+        first, second = host.levers.fill_both_legs(bracket.venue_order_id, now)
+        if second is None:
+            self.world.marks.reached("the second leg of a bracket was refused")
+        elif first.qty_units + second.qty_units > held:
+            turned = side * slot.held_units > 0
+            did = "turned the position" if turned else "used up what is nobody's"
+            self.world.marks.reached(f"the second leg of a bracket {did}")
+            host.legs |= {first.venue_trade_id: second.venue_trade_id, second.venue_trade_id: first.venue_trade_id}
+            host.untold[key] = now
+            if turned:
+                host.beyond[key] = (side, now)
+        self.world.stream(host)
 
     def _dead_man(self, host: Host) -> None:
         if host.levers.cancel_all(self.world.timeline.now_ns):
@@ -236,19 +263,31 @@ class Nemesis:
     def _late_cancel(self, host: Host) -> None:
         self.world.marks.saw(Fault.LATE_CANCEL)
         host.levers.delay_cancels(self._wait("late cancel", 1, 30))
-        self._then(self._wait("late cancels", 120, 900), lambda: host.levers.delay_cancels(0))
+        until_ns = self._until("late cancels", 600, 3600)
+        self._then(until_ns - self.world.timeline.now_ns, lambda: host.levers.delay_cancels(0))
+        self._trade_behind_cancels(host, until_ns)
+
+    def _trade_behind_cancels(self, host: Host, until_ns: int) -> None:
+        now = self.world.timeline.now_ns
+        if now >= until_ns or not self.world.is_stormy():
+            return
+        for _, order in self._live(host, OrderType.LIMIT, OrderType.MARKET):
+            if order.cancel_ns > now and self.trade_some(host, order.client_order_id):
+                self.world.marks.reached("an order traded behind its cancel")
+                self.world.stream(host)
+        self._then(BEHIND_CANCELS_NS, partial(self._trade_behind_cancels, host, until_ns))
 
     def _rules_changed(self, host: Host) -> None:
-        instruments = host.part.instruments
-        one = instruments[self.world.plan.chance.between("whose rules", 0, len(instruments) - 1)]
         self.world.marks.saw(Fault.RULES_CHANGED)
-        host.levers.change_rules(replace(one, notional_min=Decimal(5000)))
-        self._then(self._wait("rules", 60, 600), lambda: host.levers.change_rules(one))
+        wait_ns = self._wait("rules", 300, 1800)
+        for one in host.part.instruments:
+            host.levers.change_rules(replace(one, notional_min=Decimal(5000)))
+            self._then(wait_ns, partial(host.levers.change_rules, one))
 
     def _funds_frozen(self, host: Host) -> None:
         self.world.marks.saw(Fault.FUNDS_FROZEN)
         host.levers.freeze(max(host.exchange.holdings.cash_units, 0))
-        self._then(self._wait("freeze", 60, 600), lambda: host.levers.freeze(0))
+        self._then(self._wait("freeze", 300, 1800), lambda: host.levers.freeze(0))
 
     def _venue_mode(self, host: Host) -> None:
         modes = (VenueMode.MAINTENANCE, VenueMode.CANCEL_ONLY, VenueMode.POST_ONLY)
@@ -268,14 +307,19 @@ class Nemesis:
         if price <= 0:
             return
         scale = exchange.holdings.scales[exchange.holdings.quote]
+        did = "brought money" if kind == 3 else "took money"
         if kind == 0:
+            did = "bought"
             host.levers.trade(instrument.key, Side.BUY, lots, price, now)
         elif kind == 1:
+            did = "left an order"
             host.levers.place(instrument.key, Side.BUY, OrderType.LIMIT, Terms(lots, price // 2), now)
         elif kind == 2 and slot.held_units + slot.stray_units >= lots:
+            did = "sold"
             host.levers.trade(instrument.key, Side.SELL, lots, price, now)
         elif kind == 5:
-            # Money is gone, and no movement tells of it: that needs a person.
+            # No movement tells of it: that needs a person.
+            did = "took money without a word"
             exchange.holdings.move_cash(-25 * 10**exchange.holdings.cash_scale)
             self._condition(host, "reconnected", 1.0)
         elif kind == 3:
@@ -283,7 +327,7 @@ class Nemesis:
         else:
             host.levers.flow("withdrawal", exchange.holdings.quote, -25 * 10**scale, now)
         self.world.marks.saw(Fault.FOREIGN_ACTIVITY)
-        self.world.marks.reached(f"foreign activity {kind}")
+        self.world.marks.reached(f"somebody {did}")
         self.world.stream(host)
 
     def _dust(self, host: Host) -> None:

@@ -99,6 +99,7 @@ class Network:
 
     def _read(self, fate: Fate, now_ns: int) -> None:
         if now_ns < self.slow_reads_until_ns:
+            self.marks.reached("a read was slow")
             fate.out_ns += self.plan.chance.between("slow out", 1, 15) * SECOND_NS
             fate.back_ns += self.plan.chance.between("slow back", 1, 15) * SECOND_NS
         if self._hit(Fault.REQUEST_LOST):
@@ -116,6 +117,7 @@ class Network:
         is_cancel = isinstance(effect, Cancel)
         if now_ns < self.nonce_until_ns:
             fate.refused = "invalid_nonce"
+            self.marks.reached("a request was refused for its nonce")
             return
         if is_cancel and self._asked_to_cancel(fate):
             return

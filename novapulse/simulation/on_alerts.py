@@ -1,6 +1,6 @@
 """Invariants of what people are told: what they have to know of is an open alert once it is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from novapulse.core.messages import Commit, Record
@@ -22,6 +22,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             if not any(each.startswith(key) for each in (*raised, *host.durable.alerts)):
                 auditor.broke("ALERTS", host, f"nobody is told {key} of {record.kind}: {dict(record.body)}")
             auditor.world.marks.reached(f"told of {record.kind}")
+        if record.kind == "fill_booked" and host.legs.get(record.body["venue_trade_id"]) in host.durable.trades:
+            _check_excess(auditor, host, record, (*raised, *host.durable.alerts))
 
 
 def _keys_of(host: Host, record: Record) -> Iterator[str]:
@@ -35,6 +37,14 @@ def _keys_of(host: Host, record: Record) -> Iterator[str]:
         yield f"bust:{body['venue_trade_id']}"
     elif record.kind == "order_refused" and _leaves_bare(host, body["client_order_id"]):
         yield f"bare:{host.durable.intents[body['client_order_id']]['instrument'][1]}"
+
+
+def _check_excess(auditor: "Auditor", host: Host, record: Record, told: Iterable[str]) -> None:
+    # Whichever leg is heard last is one too many. Of what has no order here is known that it is nobody's, and no more.
+    trade, name = record.body["venue_trade_id"], record.body["client_order_id"]
+    if name and not any(key == f"excess:{trade}" or key.startswith(f"disputed:{name}:") for key in told):
+        auditor.broke("ALERTS", host, f"nobody is told that execution {trade} of order {name} is one too many")
+    auditor.world.marks.reached("told of an execution beyond what was held")
 
 
 def _leaves_bare(host: Host, client_order_id: str) -> bool:

@@ -40,6 +40,9 @@ half a minute until somebody looks."""
 TOLD_BY_NS = 8 * MINUTE_NS
 """When people know of a position that could not be left: an exit chased twice has three bars, then three more."""
 
+BEYOND_NS = 10 * MINUTE_NS
+"""How long what was executed beyond what was held may be held: a reading, an exit and what it meets."""
+
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
@@ -172,6 +175,24 @@ def _may_send_an_exit(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
     return not any(order.trigger for order in theirs.live) and not any(
         order.request.role is Role.EXIT for order in desk.open_orders(row)
     )
+
+
+def check_excess(auditor: "Auditor", host: Host) -> None:
+    """EXCESS: what a venue executed beyond what was held is closed again while its account may close anything."""
+    now, trader = auditor.world.timeline.now_ns, host.trader
+    for key, (side, since_ns) in list(host.beyond.items()):
+        if side * host.exchange.slots[key].held_units <= 0:
+            del host.beyond[key]
+            auditor.world.marks.reached("what was executed beyond a position was closed")
+        elif trader is None or not trader.desk.ready or not trader.desk.may_leave or _is_shut(host, key, now):
+            host.beyond[key] = (side, now)
+        elif now - since_ns >= BEYOND_NS:
+            text = f"{key} was executed beyond what was held {(now - since_ns) // 10**9} s ago, and it is still held"
+            auditor.broke("EXCESS", host, text)
+
+
+def _is_shut(host: Host, key: InstrumentKey, now_ns: int) -> bool:
+    return host.exchange.mode is not VenueMode.ONLINE or is_closed(host, key, now_ns)
 
 
 def check_losses(auditor: "Auditor", host: Host) -> None:

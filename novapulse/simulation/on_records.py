@@ -1,5 +1,6 @@
 """Invariants of what is written, record by record, and of a trader that has written."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from novapulse.core.postings import Book, imbalance
 from novapulse.engine.ticks import decoded
 from novapulse.simulation import on_alerts, on_closes, on_commands
 from novapulse.simulation.host import Host
+from novapulse.venues.simulated.book import Order
 
 if TYPE_CHECKING:
     from novapulse.simulation.auditor import Auditor
@@ -27,6 +29,7 @@ _RESTATED = frozenset({"open", "high", "low", "close", "volume", "atr"})
 _MARKED = {
     "breaker_tripped": "name",
     "break_found": "class",
+    "order_refused": "code",
     "break_adopted": "",
     "absence_proved": "",
     "order_reopened": "",
@@ -143,19 +146,26 @@ def ord_10_evidence(auditor: "Auditor", host: Host, record: Record) -> None:
 def ord_3_fills_are_cum(auditor: "Auditor", host: Host, record: Record) -> None:
     """A closed order has the executions that the venue says it has."""
     name = record.body["client_order_id"]
-    orders = host.exchange.book.of_client(name)
+    orders, holdings = host.exchange.book.of_client(name), host.exchange.holdings
     said = sum(order.filled_units for order in orders)
     booked, durable = record.body["filled_units"], host.durable.filled[name]
     busted = sum(
         fill.qty_units
         for order in orders
         for number in order.executions
-        if (fill := host.exchange.holdings.trades[number]).venue_trade_id in host.exchange.holdings.busted
+        if (fill := holdings.trades[number]).venue_trade_id in holdings.busted
     )
-    if not said - busted <= booked <= said:
+    if not said - busted - (_second_legs(host, orders) if host.legs else 0) <= booked <= said:
         auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the venue filled {said}")
     if not booked - busted <= durable <= booked + busted and not host.durable.provisional:
         auditor.broke("ORD-3", host, f"order {name} was closed with {booked} units, the ledger has {durable}")
+
+
+def _second_legs(host: Host, orders: Iterable[Order]) -> int:
+    # What goes beyond an order's quantity comes behind its end, as late as it is told.
+    fills = (host.exchange.holdings.trades[number] for order in orders for number in order.executions)
+    untold = host.legs.keys() - host.durable.trades.keys()
+    return sum(fill.qty_units for fill in fills if fill.venue_trade_id in untold)
 
 
 def sys_1_split_agrees(auditor: "Auditor", host: Host, record: Record) -> None:

@@ -53,7 +53,7 @@ from novapulse.simulation.process import Process
 from novapulse.simulation.reads import after_splits, blurred_snapshot, is_young, shifted
 from novapulse.simulation.scene import Scene
 from novapulse.simulation.world import Node, Timeline, World
-from novapulse.venues.simulated import ClientIds, VenueMode
+from novapulse.venues.simulated import VenueMode
 
 MILLISECOND_NS = 1_000_000
 
@@ -269,8 +269,8 @@ class StormyWorld(World):
     def _answer_of(self, call: Call) -> Event:
         host, effect, fate = call.host, call.effect, call.fate
         answer = self.answered(host, effect)
-        is_accepted = isinstance(answer, SubmitEnded) and answer.outcome is Outcome.ACCEPTED
-        if fate.is_resent and is_accepted and host.exchange.client_ids is not ClientIds.OPEN:
+        accepted = answer if isinstance(answer, SubmitEnded) and answer.outcome is Outcome.ACCEPTED else None
+        if fate.is_resent and accepted is not None and host.knows_again(accepted.client_order_id):
             self.marks.reached(f"sent twice to a venue that says {host.exchange.client_ids.value}")
             answer = self.answered(host, effect)
         if isinstance(effect, Lookup | ReadSnapshot):

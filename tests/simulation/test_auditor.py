@@ -2,25 +2,39 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
 
 from novapulse.core import kept_state
-from novapulse.core.messages import Commit, Record, Started, Submit
+from novapulse.core.messages import Amend, Cancel, Commit, Record, Started, Submit
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Attempted, Intended, OrderStatus, OrderType, Seen, Side, Terms, VenueState
+from novapulse.core.orders import (
+    Attempted,
+    Intended,
+    OrderStatus,
+    OrderType,
+    Seen,
+    Side,
+    Terms,
+    Unclear,
+    VenueState,
+)
+from novapulse.core.ports import JournalError
 from novapulse.core.postings import Book, Posting
-from novapulse.core.records import Mode
+from novapulse.core.records import Intent, Mode
 from novapulse.engine.desk import Desk
+from novapulse.engine.trader import Trader
 from novapulse.ledger import chain, outbox, statistics
-from novapulse.simulation import at_rest, on_commands, on_records, on_requests
+from novapulse.simulation import at_rest, on_alerts, on_closes, on_commands, on_records, on_requests
 from novapulse.simulation.auditor import INVARIANTS, Auditor, Broken
 from novapulse.simulation.host import Host
 from novapulse.simulation.relay import LOOKS_EVERY
 from novapulse.simulation.scene import scene_of
 from novapulse.simulation.seeds import world_of
 from novapulse.simulation.storm import StormyWorld
+from novapulse.venues.simulated.book import Slot
 
 Damage = Callable[[StormyWorld], None]
 Look = Callable[[Auditor, Host], None]
@@ -263,6 +277,207 @@ def a_cancel_that_is_never_answered(world: StormyWorld) -> None:
     at_rest.check(world.auditor, host)
 
 
+def a_request_that_nobody_wrote(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    on_requests.ord_1_written_before(world.auditor, host, submit)
+    on_requests.ord_1_written_before(world.auditor, host, replace(submit, attempt=2))
+
+
+def a_cancel_that_nobody_wrote(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    request = submit.request
+    on_requests.ord_1_written_before(
+        world.auditor, host, Cancel(request.client_order_id, "", request.instrument, attempt=9)
+    )
+
+
+def an_amendment_that_nobody_wrote(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    request = submit.request
+    amend = Amend(request.client_order_id, "", request.instrument, 9, request.terms)
+    on_requests.ord_1_written_before(world.auditor, host, amend)
+
+
+def an_entry_beside_one_that_nobody_knows(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    on_requests.ord_9_unknown_gates(world.auditor, host, submit.request)
+    unknown = replace(submit.request, client_order_id="unknown")
+    order = desk_of(host).orders["unknown"] = Order("unknown")
+    for fact in (Intended("unknown", unknown), Attempted("unknown", 1, 1), Unclear("unknown", 1)):
+        order.add(fact)
+    on_requests.ord_9_unknown_gates(world.auditor, host, submit.request)
+
+
+def an_order_that_was_filled_and_counts_as_never_placed(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    body = {"client_order_id": submit.request.client_order_id, "status": OrderStatus.NEVER_PLACED.value}
+    on_records.ord_10_evidence(world.auditor, host, Record("order_closed", 1, body))
+
+
+def an_order_that_was_closed_and_lives(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    request = replace(submit.request, client_order_id="x")
+    host.durable.intents["x"] = {}
+    host.levers.place(request.instrument, Side.BUY, OrderType.LIMIT, Terms(100, 100), 1, client_order_id="x")
+    host.durable.closed["x"] = ("CANCELED", 0)
+    on_requests.ord_2_one_order(world.auditor, host, request)
+
+
+def an_inventory_of_more(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    at_rest.sys_8_balances(world.auditor, host)
+    host.durable.balances["inventory", host.part.instruments[0].base] += 1
+    at_rest.sys_8_balances(world.auditor, host)
+
+
+def a_split_that_the_venue_did_not_tell(world: StormyWorld) -> None:
+    key = world.hosts[0].part.instruments[0].key
+    body = {"flow_id": "x", "asset_units": 1, "new": 2, "old": 1, "instrument": [key.exchange, key.symbol]}
+    on_records.sys_1_split_agrees(world.auditor, world.hosts[0], Record("split_applied", 1, body))
+
+
+def an_order_without_an_intent(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    on_requests.ord_2_one_order(world.auditor, host, submit.request)
+    del host.durable.intents[submit.request.client_order_id]
+    on_requests.ord_2_one_order(world.auditor, host, submit.request)
+
+
+def a_stop_that_is_loosened(world: StormyWorld) -> None:
+    host, submit = _last_entry(world)
+    guard = replace(submit.request, side=Side.SELL, decision_id="x")
+    for stop_units in (100, 101, 100):
+        on_requests.sys_6_never_loosened(world.auditor, host, guard, stop_units)
+
+
+def a_position_without_a_stop(world: StormyWorld) -> None:
+    host, held = holding(world)
+    on_closes.check_stops(world.auditor, host)
+    held.live.clear()
+    on_closes.check_stops(world.auditor, host)
+    world.timeline.now_ns += on_closes.BARE_NS
+    on_closes.check_stops(world.auditor, host)
+
+
+def a_position_without_a_stop_in_a_calm(world: StormyWorld) -> None:
+    host, held = holding(world)
+    at_rest.sys_6_guarded(world.auditor, host)
+    held.live.clear()
+    at_rest.sys_6_guarded(world.auditor, host)
+
+
+def a_stop_that_nobody_asks_for(world: StormyWorld) -> None:
+    host, held = holding(world)
+    desk = desk_of(host)
+    row = desk.rows[held.instrument.key]
+    stop = desk.orders[desk.slots[row].protect]
+    entry = stop.request.attached_to
+    unborn = desk.orders[stop.client_order_id] = Order(stop.client_order_id)
+    unborn.add(Intended(stop.client_order_id, stop.request))
+    on_closes.watch_stop(world.auditor, host, entry)
+    world.timeline.run(world.timeline.now_ns + on_closes.STOP_ASKED_NS)
+
+
+def an_exit_that_is_not_at_work(world: StormyWorld) -> None:
+    host = to_be_left(world)
+    on_closes.check_exits(world.auditor, host)
+    world.timeline.now_ns += on_closes.LEFT_TO_THE_VENUE_NS
+    on_closes.check_exits(world.auditor, host)
+
+
+def an_exit_that_waits_for_an_entry(world: StormyWorld) -> None:
+    host = to_be_left(world)
+    desk = desk_of(host)
+    (row,) = [row for row, slot in enumerate(desk.slots) if slot.leaving_ns]
+    _, submit = _last_entry(world)
+    request = replace(submit.request, client_order_id="rest", instrument=desk.keys[row])
+    order = desk.orders["rest"] = Order("rest")
+    order.add(Intended("rest", request))
+    desk.slots[row].drains.append("rest")
+    desk.slots[row].decision = "d"
+    on_closes.check_exit(world.auditor, host, desk.keys[row])
+
+
+def a_position_that_is_not_left_for_long(world: StormyWorld) -> None:
+    host = to_be_left(world)
+    on_closes.check_exits(world.auditor, host)
+    world.auditor.tallies[host.key].exit_due_ns.clear()
+    world.timeline.now_ns += on_closes.TOLD_BY_NS
+    on_closes.check_exits(world.auditor, host)
+
+
+def a_restriction_of_which_nobody_is_told(world: StormyWorld) -> None:
+    tripped = Record("breaker_tripped", 1, {"name": "spread", "instrument": ["kraken", "BTC/USD"]})
+    told = Record("alert_raised", 1, {"key": "breaker:spread:BTC/USD"})
+    on_alerts.check(world.auditor, world.hosts[0], Commit((tripped, told)))
+    on_alerts.check(world.auditor, world.hosts[0], Commit((tripped,)))
+
+
+def a_dispute_of_which_nobody_is_told(world: StormyWorld) -> None:
+    record = Record("dispute_raised", 1, {"client_order_id": "x"})
+    on_alerts.check(world.auditor, world.hosts[0], Commit((record,)))
+
+
+def a_bust_of_which_nobody_is_told(world: StormyWorld) -> None:
+    legs = (Posting(Book.CASH, "USD", 1), Posting(Book.TRADING, "USD", -1))
+    record = Record("fill_busted", 1, {"venue_trade_id": "x", "client_order_id": "y"}, legs)
+    on_alerts.check(world.auditor, world.hosts[0], Commit((record,)))
+
+
+def an_execution_too_many_of_which_nobody_is_told(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    one, other = list(host.durable.trades)[:2]
+    host.legs |= {one: other, other: one}
+    booked = Record("fill_booked", 1, host.durable.trades[other])
+    told = Record("alert_raised", 1, {"key": f"excess:{other}"})
+    on_alerts.check(world.auditor, host, Commit((booked, told)))
+    on_alerts.check(world.auditor, host, Commit((booked,)))
+
+
+def an_excess_that_stays(world: StormyWorld) -> None:
+    host, held = holding(world)
+    host.beyond[held.instrument.key] = (-1, world.timeline.now_ns)
+    on_closes.check_excess(world.auditor, host)
+    assert not host.beyond, "what is held is not on that side"
+    host.beyond[held.instrument.key] = (1 if held.held_units > 0 else -1, world.timeline.now_ns)
+    on_closes.check_excess(world.auditor, host)
+    world.timeline.now_ns += on_closes.BEYOND_NS
+    on_closes.check_excess(world.auditor, host)
+
+
+def a_trader_that_raises(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    with patch.object(Trader, "handle", side_effect=KeyError("x")):
+        world.deliver(host, Started(world.timeline.now_ns))
+
+
+def a_ledger_that_refuses(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    with patch.object(world.disk, "commit", side_effect=JournalError("it does not fit")):
+        world.commit(host, Commit(()))
+
+
+def holding(world: StormyWorld) -> tuple[Host, Slot]:
+    """Return an account that holds something behind one stop, and where."""
+    for host in world.hosts:
+        for key, slot in host.exchange.slots.items():
+            if slot.held_units and desk_of(host).books.held_units(desk_of(host).rows[key]):
+                return host, slot
+    raise AssertionError("nothing is held")
+
+
+def to_be_left(world: StormyWorld) -> Host:
+    """Let the trader of a position that is held mean to leave it, with nothing at work."""
+    host, held = holding(world)
+    desk = desk_of(host)
+    row = desk.rows[held.instrument.key]
+    desk.books.orders[row].intent = Intent.EXIT
+    desk.slots[row].leaving_ns = world.timeline.now_ns
+    desk.slots[row].child = ""
+    desk.slots[row].drains.clear()
+    return host
+
+
 def narrowed(host: Host, values: dict[str, str]) -> None:
     host.durable.add(Record("limits_changed", 1, {"limits": {name: {"value": each} for name, each in values.items()}}))
 
@@ -314,6 +529,29 @@ DAMAGE: dict[str, tuple[str, Damage]] = {
     "a wrong answer": ("TOLD", a_cancel_that_is_answered_by_another_end),
     "no answer": ("TOLD", a_cancel_that_is_never_answered),
     "a ghost": ("SYS-14", a_trader_that_was_overtaken_and_writes),
+    "an unwritten attempt": ("ORD-1", a_request_that_nobody_wrote),
+    "an unwritten cancel": ("ORD-1", a_cancel_that_nobody_wrote),
+    "an unwritten amendment": ("ORD-1", an_amendment_that_nobody_wrote),
+    "an entry in the dark": ("ORD-9", an_entry_beside_one_that_nobody_knows),
+    "an end without proof": ("ORD-10", an_order_that_was_filled_and_counts_as_never_placed),
+    "a life behind the end": ("ORD-10", an_order_that_was_closed_and_lives),
+    "too much inventory": ("SYS-1", an_inventory_of_more),
+    "a split of nobody": ("SYS-1", a_split_that_the_venue_did_not_tell),
+    "a lost intent": ("SYS-2", an_order_without_an_intent),
+    "a loosened stop": ("SYS-6", a_stop_that_is_loosened),
+    "no stop": ("SYS-6", a_position_without_a_stop),
+    "no stop in a calm": ("SYS-6", a_position_without_a_stop_in_a_calm),
+    "an unborn stop": ("SYS-6", a_stop_that_nobody_asks_for),
+    "no exit": ("EXIT", an_exit_that_is_not_at_work),
+    "a patient exit": ("EXIT", an_exit_that_waits_for_an_entry),
+    "an exit in silence": ("ALERTS", a_position_that_is_not_left_for_long),
+    "a restriction in silence": ("ALERTS", a_restriction_of_which_nobody_is_told),
+    "a dispute in silence": ("ALERTS", a_dispute_of_which_nobody_is_told),
+    "a bust in silence": ("ALERTS", a_bust_of_which_nobody_is_told),
+    "an excess in silence": ("ALERTS", an_execution_too_many_of_which_nobody_is_told),
+    "an excess": ("EXCESS", an_excess_that_stays),
+    "an error of ours": ("TRADER", a_trader_that_raises),
+    "a refusing ledger": ("LEDGER", a_ledger_that_refuses),
 }
 
 
@@ -365,6 +603,11 @@ def test_an_order_settles_in_a_calm_only_while_its_difference_is_open_and_its_ex
 def test_the_audience_of_the_outbox_is_given_again_what_it_took_before_it_died(world: StormyWorld) -> None:
     assert world.auditor.relay.again > 0
     assert world.auditor.relay.last == world.disk.ledger.head()[0]
+
+
+def test_there_is_a_damage_for_every_invariant() -> None:
+    """But for two that have their own: ORD-13 in the crash sweep, and SYS-4, which is looked at together with ORD-8."""
+    assert INVARIANTS.keys() - {name for name, _ in DAMAGE.values()} == {"ORD-13", "SYS-4"}
 
 
 def test_every_invariant_of_both_lists_has_a_sentence() -> None:

@@ -94,6 +94,39 @@ def test_both_sides_of_a_bracket_can_trade_no_more_than_is_held(venue):
         Levers(venue).fill("b-e", UNIT, 9800, at(2.2))
 
 
+@pytest.mark.parametrize(
+    ("shortable", "beside", "second", "held", "stray"),
+    [
+        (True, 0, UNIT, -UNIT, 0),
+        (False, 0, None, 0, 0),
+        (False, 300, 300, 0, 0),
+        (True, 300, UNIT, 300 - UNIT, 0),
+        (False, 2 * UNIT, UNIT, 0, UNIT),
+    ],
+    ids=["sold short", "refused", "sold what lies beside", "both", "some lies beside still"],
+)
+def test_both_legs_of_a_bracket_can_fill(shortable, beside, second, held, stray):
+    exchange = exchange_of(instruments=[replace(instrument(), shortable=shortable)])
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    exchange.submit(guarded("rest", 90.0), at(1.5))
+    if beside:
+        Levers(exchange).trade(BTC, Side.BUY, beside, 10_000, at(1.6))
+    cash = exchange.holdings.cash_units
+    target, stop = Levers(exchange).fill_both_legs("b-e", at(2))
+    assert (target.qty_units, target.price_units) == (UNIT, 10_300)
+    assert (stop and stop.qty_units) == second
+    slot = exchange.slots[BTC]
+    assert (slot.held_units, slot.stray_units) == (held, stray)
+    seen, fills = exchange.lookup("b-e")
+    assert (seen.state, seen.filled_units) == (VenueState.FILLED, UNIT + (second or 0))
+    assert sum(fill.qty_units for fill in fills) == seen.filled_units
+    assert exchange.holdings.cash_units == cash + 103 * 10**8 + (98 * 10**8 * (second or 0) // UNIT)
+    assert states(exchange, "rest") == [VenueState.CANCELED]
+    with pytest.raises(ValueError, match="no live order b-e"):
+        Levers(exchange).fill_both_legs("b-e", at(3))
+
+
 def test_a_trade_that_is_taken_back_leaves_cash_and_holdings_as_if_it_had_not_been(venue):
     (fill,) = venue.fills_after(0)[0]
     Levers(venue).bust(fill.venue_trade_id, at(2))

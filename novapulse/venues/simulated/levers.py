@@ -9,7 +9,7 @@ from dataclasses import replace
 from novapulse.core.instruments import Instrument, InstrumentKey
 from novapulse.core.messages import FillBusted, Flow
 from novapulse.core.orders import Filled, OrderRequest, OrderType, Role, Side, Terms, VenueState
-from novapulse.core.records import Liquidity
+from novapulse.core.records import Liquidity, Reason
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.cash import fee_units, notional_units
 from novapulse.risk.settle import clear_position
@@ -80,6 +80,41 @@ class Levers:
             raise ValueError(f"{order.venue_order_id}: trades {qty_units} units, can trade {most}")
         cash, fee = _amounts(slot, qty_units, price_units, liquidity)
         return self._exchange.trade(slot, order, qty_units, price_units, cash, fee, liquidity, now_ns, reason)
+
+    def fill_both_legs(self, order_id: str, now_ns: int) -> tuple[Filled, Filled | None]:
+        """Let target and stop of a live bracket both fill, as in a market that is faster than its venue.
+
+        The second leg trades once more what the first one did: what is left of the position, what lies beside it, and
+        further only where the instrument may be sold short. Whatever the bracket's entry had left is cancelled.
+
+        Returns:
+            The first leg and the second; None for one that the venue refused.
+
+        Raises:
+            ValueError: There is no such live bracket, or it has nothing to close.
+        """
+        order, exchange = self._live(order_id), self._exchange
+        slot, side = exchange.slots[order.request.instrument], order.request.side
+        for entry in [one for one in slot.live if one.request.protection and one.request.side == -side]:
+            exchange.end(entry, VenueState.CANCELED, now_ns)
+        terms, last = order.terms, round(slot.last_price * float(slot.record["price_factor"]))
+        units = min(order.leaves_units, slot.reducible_units(side))
+        reason = int(Reason.EXIT_TARGET)
+        first = self.fill(order_id, units, terms.target_units or last, now_ns, reason=reason)
+        there = slot.reducible_units(side) + max(-int(side) * slot.stray_units, 0)
+        if side is Side.SELL and not slot.instrument.shortable:
+            units = min(units, there)
+        if units == 0:
+            return first, None
+        cash, fee = _amounts(slot, units, terms.stop_units, Liquidity.TAKER)
+        reason, price = int(Reason.EXIT_STOP), terms.stop_units
+        second = exchange.trade(slot, order, units, price, cash, fee, Liquidity.TAKER, now_ns, reason)
+        beside = min(max(int(side) * slot.held_units, 0), max(-int(side) * slot.stray_units, 0))
+        if beside:
+            slot.stray_units += int(side) * beside
+            shift_position(slot, -int(side) * beside)
+            exchange.follow(slot, now_ns)
+        return first, second
 
     def place(
         self, key: InstrumentKey, side: Side, kind: OrderType, terms: Terms, now_ns: int, *, client_order_id: str = ""

@@ -1,0 +1,111 @@
+"""What a venue executed beyond what was held: both legs of a bracket, or an exit beside the stop of its position.
+
+Invariants:
+- it is ours: an order of ours did it, whatever that makes of the position;
+- what lies beside the position is used up first: a venue has one holding, which is never long and short at a time;
+- what is left is a position that nobody decided: it has a stop like any other, and is closed at the market as soon as
+  a reading of the balances shows it as well: an execution alone may be an error that is taken back;
+- the dispute over the order ends by proof: the venue has ended it, what it executed is booked, nothing of it is held.
+"""
+
+import re
+from dataclasses import replace
+
+from novapulse.core.messages import Severity
+from novapulse.core.order_fold import Order
+from novapulse.core.orders import Filled, OrderStatus, Role
+from novapulse.core.records import Intent, Reason
+from novapulse.engine.books import RoundTrip
+from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.orders import give_up
+
+_EXCESS = re.compile(r"(executed|the venue filled) \d+ of \d+ units")
+"""Disputes over more than an order's quantity, as its fold words them."""
+
+
+def units_beyond(desk: Desk, row: int, fill: Filled) -> int:
+    """Return how many units of an execution that reduces are beyond the position."""
+    return max(fill.qty_units - max(-int(fill.side) * desk.books.held_units(row), 0), 0)
+
+
+def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason: int) -> RoundTrip | None:
+    """Book an execution of an order that was only to reduce, and reduces more than there is.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand.
+        row: Instrument.
+        order: Whose execution it is.
+        fill: The execution.
+        reason: Code of the exit.
+
+    Returns:
+        The round trip that it closed on its way, or None.
+    """
+    books, distance = desk.books, _stop_distance(desk, row, order)
+    closing, beyond = parted(fill, fill.qty_units - units_beyond(desk, row, fill))
+    trip = None
+    if closing.qty_units:
+        trip = books.book(row, closing, order.request.role, None, reason)
+    free = max(-int(fill.side) * books.foreign_units.item(row), 0)
+    nobodys, ours = parted(beyond, min(free, beyond.qty_units))
+    if nobodys.qty_units:
+        books.book(row, nobodys, order.request.role, None, reason)
+    if ours.qty_units:
+        _turn(desk, draft, row, ours, distance)
+    return trip
+
+
+def parted(fill: Filled, units: int) -> tuple[Filled, Filled]:
+    """Return the first units of an execution and the rest of it; the whole cash and fee are shared out."""
+    cash, fee = fill.cash_units * units // fill.qty_units, fill.fee_units * units // fill.qty_units
+    rest = fill.qty_units - units
+    return (
+        replace(fill, qty_units=units, cash_units=cash, fee_units=fee),
+        replace(fill, qty_units=rest, cash_units=fill.cash_units - cash, fee_units=fill.fee_units - fee),
+    )
+
+
+def _turn(desk: Desk, draft: Draft, row: int, fill: Filled, distance: float) -> None:
+    slot = desk.slots[row]
+    if desk.books.intent(row) is Intent.ENTRY:
+        give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED, "more was executed than was held")
+    if desk.books.held_units(row) == 0:
+        # Its stops go by a name of their own, and what guarded the position before is of the wrong side.
+        slot.entry = ""
+        before = desk.orders.get(slot.protect)
+        if before is not None and before.status is not OrderStatus.INTENT:
+            slot.drains.append(slot.protect)
+            slot.protect = ""
+    desk.books.turn(row, fill, distance)
+
+
+def _stop_distance(desk: Desk, row: int, order: Order) -> float:
+    # As far as the stop of the position that was closed too often; at the price itself where nobody knows it any more.
+    plans = (desk.plans.get(name) for name in (order.request.decision_id, desk.slots[row].entry))
+    known = (
+        float(desk.books.positions[row].stop_distance),
+        *(float(one.stop_distance) for one in plans if one is not None),
+    )
+    return next((distance for distance in known if distance > 0.0), 0.0)
+
+
+def note(desk: Desk, draft: Draft, row: int, fill: Filled, beyond: int) -> None:
+    """Tell people what was executed beyond what was held, and remember that what is left of it is to be closed."""
+    slot, held = desk.slots[row], int(fill.side) * desk.books.held_units(row)
+    slot.turned = held > 0
+    what = (
+        f"{held} units are held now that nobody decided, and are closed"
+        if slot.turned
+        else "what was traded was nobody's"
+    )
+    text = (
+        f"order {fill.client_order_id} of {fill.instrument} was executed for {beyond} units more than was held: {what}"
+    )
+    desk.alert(draft, Severity.CRITICAL, f"excess:{fill.venue_trade_id}", text, is_event=True)
+
+
+def is_repaired(desk: Desk, row: int, order: Order) -> bool:
+    """Tell whether an ended order is disputed for nothing but its excess, of which nothing is held any more."""
+    is_only_excess = all(_EXCESS.fullmatch(each) for each in order.disputes)
+    return order.request.role is not Role.ENTRY and is_only_excess and not desk.slots[row].turned
