@@ -47,7 +47,7 @@ FOCUS = {"fills booked out of order": (1.0, "stream_shuffled"), "exit waits for 
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
 
-BEGIN_AT = {"reopened for nothing": 124, "excess left alone": 137}
+BEGIN_AT = {"excess left alone": 137}
 """The seed that showed it last: the ones before it come behind it."""
 
 
