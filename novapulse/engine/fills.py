@@ -180,6 +180,7 @@ def _book_entry(desk: Desk, row: int, order: Order, fill: Filled) -> RoundTrip |
 
 def _opens(desk: Desk, row: int, decision: str) -> None:
     # The stops of one position go by its own entry's name: what a late execution opens is not the last one's.
+    desk.slots[row].turned = False
     if desk.slots[row].entry != decision:
         desk.slots[row].entry = ""
 

@@ -201,6 +201,11 @@ def test_an_entry_that_was_on_its_way_covers_it_first():
     scene.hear(FillReported(scene.wait(1), bought))
     assert scene.desk.books.held_units(0) == units // 2 - units
     assert int(scene.desk.books.foreign_units[0]) == 0
+    more = units - units // 2 + 10
+    again = replace(bought, venue_trade_id="T-in-2", qty_units=more, cash_units=bought.price_units * more * 10**2)
+    scene.hear(FillReported(scene.wait(1), again))
+    assert scene.desk.books.held_units(0) == 10
+    assert not scene.desk.slots[0].turned, "what opens now was decided"
 
 
 def test_a_restart_in_between_goes_on_to_close_it():
