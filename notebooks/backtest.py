@@ -28,6 +28,10 @@ def opening():
 @app.cell
 def states():
     get_view, set_view = mo.state(page.View())
+    get_rested, set_rested = mo.state(page.View())
+    get_heard, set_heard = mo.state(page.View())
+    get_keys, set_keys = mo.state(())
+    get_wrong, set_wrong = mo.state(())
     get_resets, set_resets = mo.state(0, allow_self_loops=True)
     get_bar, set_bar = mo.state(None, allow_self_loops=True)
     get_focus, set_focus = mo.state(show.Focus())
@@ -37,18 +41,26 @@ def states():
     return (
         get_bar,
         get_focus,
+        get_heard,
+        get_keys,
         get_loaded,
         get_pressed,
         get_resets,
+        get_rested,
         get_shelf,
         get_view,
+        get_wrong,
         set_bar,
         set_focus,
+        set_heard,
+        set_keys,
         set_loaded,
         set_pressed,
         set_resets,
+        set_rested,
         set_shelf,
         set_view,
+        set_wrong,
     )
 
 
@@ -81,7 +93,8 @@ def base_chosen(desk, get_loaded):
 def choose_settings(base, desk, get_resets, set_loaded, set_resets):
     form = page.settings_form(desk, base)
     reset = page.reset_button(get_resets(), set_resets, set_loaded)
-    return form, reset
+    fields = page.fields_of(desk, form, reset)
+    return fields, form, reset
 
 
 @app.cell
@@ -97,26 +110,68 @@ def running(asked, desk, get_pressed, set_pressed, set_view):
 
 
 @app.cell
-def viewing(desk, get_view):
-    view = page.view_of(desk, get_view())
+def viewing(desk, get_view, set_keys):
+    view = page.view_of(desk, get_view(), set_keys)
     return (view,)
-
-
-@app.cell
-def header(asked, desk, view):
-    show.header(desk, view, asked)
-    return
-
-
-@app.cell
-def settings(asked, data, desk, form, get_view, reset, series):
-    page.settings_panel(desk, asked, get_view(), series, data, form, reset)
-    return
 
 
 @app.cell
 def verdict(view):
     show.verdict(view)
+    return
+
+
+@app.cell
+def chart_made(desk, set_bar):
+    price = show.price_chart(desk, set_bar)
+    return (price,)
+
+
+@app.cell
+def choose_instrument(get_keys):
+    instrument = show.instrument_choice(get_keys())
+    return (instrument,)
+
+
+@app.cell
+def price_drawn(get_focus, instrument, price, view):
+    show.show_price(price, view, instrument.value, get_focus())
+    return
+
+
+@app.cell
+def price(instrument, price):
+    show.price_card(price, instrument)
+    return
+
+
+@app.cell
+def saying(asked, desk, set_wrong, view):
+    page.say_wrong(desk, asked, view, set_wrong)
+    return
+
+
+@app.cell
+def resting(desk, set_heard, set_rested, view):
+    page.rest(desk, view, set_rested, set_heard)
+    return
+
+
+@app.cell
+def rested_view(get_rested):
+    rested = get_rested()
+    return (rested,)
+
+
+@app.cell
+def header(desk, get_wrong, rested):
+    show.header(desk, rested, get_wrong())
+    return
+
+
+@app.cell
+def settings(data, fields, get_wrong, series):
+    page.settings_panel(get_wrong(), series, data, fields)
     return
 
 
@@ -128,52 +183,28 @@ def mode_told(watch):
 
 
 @app.cell
-def choose_instrument(view):
-    instrument = show.instrument_choice(view)
-    return (instrument,)
-
-
-@app.cell
-def price_drawn(get_focus, instrument, mode, view):
-    price = show.price_chart(view, instrument.value, get_focus(), mode)
-    return (price,)
-
-
-@app.cell
-def price(instrument, price, view):
-    show.price_card(view, instrument, price)
+def explain(desk, get_bar, get_focus, instrument, price, rested, set_bar, set_focus):
+    bar = show.bar_of(rested, instrument.value, get_bar())
+    buttons = show.moves(rested, instrument.value, bar, set_bar, get_focus(), set_focus)
+    show.explanation(desk, rested, instrument.value, bar, buttons, price)
     return
 
 
 @app.cell
-def picking(price, set_bar):
-    show.note_bar(price, set_bar)
+def equity(choice, mode, rested):
+    show.equity_chart(rested, choice.value, mode)
     return
 
 
 @app.cell
-def explain(desk, get_bar, get_focus, instrument, set_bar, set_focus, view):
-    bar = show.bar_of(view, instrument.value, get_bar())
-    buttons = show.moves(view, instrument.value, bar, set_bar, get_focus(), set_focus)
-    show.explanation(desk, view, instrument.value, bar, buttons)
+def heat(desk, get_heard, instrument, mode):
+    show.heat_chart(desk, get_heard(), instrument.value, mode)
     return
 
 
 @app.cell
-def equity(choice, mode, view):
-    show.equity_chart(view, choice.value, mode)
-    return
-
-
-@app.cell
-def heat(desk, instrument, mode, view):
-    show.heat_chart(desk, view, instrument.value, mode)
-    return
-
-
-@app.cell
-def trips_listed(set_bar, set_focus, view):
-    trips = show.trips_table(view, set_focus, set_bar)
+def trips_listed(rested, set_bar, set_focus):
+    trips = show.trips_table(rested, set_focus, set_bar)
     return (trips,)
 
 
@@ -193,28 +224,28 @@ def saved_read(get_shelf):
 
 
 @app.cell
-def saved_name(view):
-    name = saved.name_input(view)
+def saved_name(rested):
+    name = saved.name_input(rested)
     return (name,)
 
 
 @app.cell
-def saved_buttons(choice, name, set_loaded, set_shelf, shelf, view):
+def saved_buttons(choice, name, rested, set_loaded, set_shelf, shelf):
     load = saved.load_button(choice.value, shelf, set_shelf, set_loaded)
-    keep = saved.save_button(view, name.value, choice.value, shelf, set_shelf)
+    keep = saved.save_button(rested, name.value, choice.value, shelf, set_shelf)
     remove = saved.delete_button(choice.value, shelf, set_shelf)
     return keep, load, remove
 
 
 @app.cell
-def saved_shown(choice, keep, load, name, remove, shelf, there, view):
-    saved_runs = saved.panel(view, shelf, there, name, choice, keep, load, remove)
+def saved_shown(choice, keep, load, name, remove, rested, shelf, there):
+    saved_runs = saved.panel(rested, shelf, there, name, choice, keep, load, remove)
     return (saved_runs,)
 
 
 @app.cell
-def section(chosen, mode, saved_runs, trips, view):
-    parts.section(chosen.value, view, trips, saved_runs, mode)
+def section(chosen, mode, rested, saved_runs, trips):
+    parts.section(chosen.value, rested, trips, saved_runs, mode)
     return
 
 

@@ -22,17 +22,23 @@ with app.setup:
 def states():
     get_reloads, set_reloads = mo.state(0, allow_self_loops=True)
     get_resets, set_resets = mo.state(0, allow_self_loops=True)
+    get_said, set_said = mo.state(page.Said())
+    get_wrong, set_wrong = mo.state(())
     get_traded, set_traded = mo.state(Came())
     get_proven, set_proven = mo.state(Came())
     return (
         get_proven,
         get_reloads,
         get_resets,
+        get_said,
         get_traded,
+        get_wrong,
         set_proven,
         set_reloads,
         set_resets,
+        set_said,
         set_traded,
+        set_wrong,
     )
 
 
@@ -55,15 +61,17 @@ def choose(desk, get_reloads, set_reloads):
     series = page.series_choice(desk)
     strategy = page.strategy_choice(desk)
     horizon = page.horizon_choice(desk)
+    choices = show.choices_of(series, strategy, horizon)
     reload = page.reload_button(get_reloads(), set_reloads)
-    return horizon, reload, series, strategy
+    return choices, horizon, reload, series, strategy
 
 
 @app.cell
 def choose_parameters(desk, get_resets, set_resets, strategy):
     form = page.parameter_form(desk, strategy.value)
     reset = show.reset_button(get_resets(), set_resets)
-    return form, reset
+    fields = show.fields_of(form, reset)
+    return fields, form, reset
 
 
 @app.cell
@@ -76,6 +84,12 @@ def choosing(desk, form, horizon, series, strategy):
 def voting(chosen, desk):
     votes = page.voted(desk, chosen)
     return (votes,)
+
+
+@app.cell
+def figures(votes):
+    show.figures(votes)
+    return
 
 
 @app.cell
@@ -92,8 +106,27 @@ def votes_drawn(candles, votes):
 
 
 @app.cell
-def running(chosen, desk, set_traded):
-    page.trade_alone(desk, chosen, set_traded)
+def saying(chosen, desk, set_wrong):
+    page.say_wrong(desk, chosen, set_wrong)
+    return
+
+
+@app.cell
+def resting(chosen, desk, set_said, votes):
+    page.rest(desk, chosen, votes, set_said)
+    return
+
+
+@app.cell
+def rested(get_said):
+    said = get_said()
+    mo.stop(said.chosen is None)
+    return (said,)
+
+
+@app.cell
+def running(desk, said, set_traded):
+    page.trade_alone(desk, said.chosen, set_traded)
     return
 
 
@@ -104,26 +137,20 @@ def traded_alone(desk, get_traded):
 
 
 @app.cell
-def trades_drawn(candles, traded, votes):
-    show.show_trades(candles, votes, traded)
+def trades_drawn(candles, said, traded):
+    show.show_trades(candles, said.votes, traded)
     return
 
 
 @app.cell
-def header(chosen, desk, traded, votes):
-    show.header(desk, chosen, votes, traded)
+def header(desk, said, traded):
+    show.header(desk, said, traded)
     return
 
 
 @app.cell
-def settings(chosen, desk, form, horizon, reload, reset, series, strategy):
-    show.settings_panel(desk, chosen, series, strategy, horizon, form, reset, reload)
-    return
-
-
-@app.cell
-def figures(votes):
-    show.figures(votes)
+def settings(choices, desk, fields, get_wrong, reload):
+    show.settings_panel(desk, get_wrong(), choices, fields, reload)
     return
 
 
@@ -141,8 +168,8 @@ def mode_told(watch):
 
 
 @app.cell
-def sums(mode, votes):
-    show.sums(votes, mode)
+def sums(mode, said):
+    show.sums(said.votes, mode)
     return
 
 
@@ -159,14 +186,14 @@ def prove_asked(desk):
 
 
 @app.cell
-def proving(button, chosen, desk, set_proven):
-    page.prove(desk, button.value, chosen, set_proven)
+def proving(button, desk, said, set_proven):
+    page.prove(desk, button.value, said.chosen, set_proven)
     return
 
 
 @app.cell
-def proofs(button, chosen, desk, get_proven):
-    show.proofs(button, page.came_of(desk, get_proven()), chosen)
+def proofs(button, desk, get_proven, said):
+    show.proofs(button, page.came_of(desk, get_proven()), said.chosen)
     return
 
 

@@ -2,12 +2,13 @@
 
 Invariants:
 - what a session looks at is a `View`; a new one is set when a run has ended, and only then is anything drawn anew;
+- figures and price follow every step of a slider, everything else the step at which it rests;
 - a run that takes longer than a blink goes on beside the page, which stays usable meanwhile;
 - nothing that a person can type or click raises.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,8 +17,10 @@ import marimo as mo
 
 from novapulse.backtest import BacktestSettings
 from novapulse.config import ConfigError, Settings
+from novapulse.core.instruments import InstrumentKey
 from novapulse.ui import controls, panels
 from novapulse.ui.jobs import Job, Results
+from novapulse.ui.resting import Resting
 from novapulse.ui.workbench import FOLLOWED_BARS, Outcome, Request, Workbench, open_workbench
 
 Html = mo.Html
@@ -69,6 +72,10 @@ class Desk:
         go: The button that begins a run that follows no slider.
         has_begun: Whether any run was begun in this session.
         drawn: What was drawn of things that did not change since.
+        resting: Views that wait until a slider rests.
+        heard: The signals that were drawn last.
+        keys: The instruments that can be drawn.
+        wrong: What is wrong with the settings, in sentences.
     """
 
     def __init__(self, bench: Workbench | None, problem: str | None) -> None:
@@ -81,6 +88,10 @@ class Desk:
         self.go: Any = None
         self.has_begun = False
         self.drawn = Results()
+        self.resting: Resting[View] = Resting()
+        self.heard: Hashable = None
+        self.keys: tuple[InstrumentKey, ...] = ()
+        self.wrong: tuple[str, ...] = ()
 
     @property
     def bench(self) -> Workbench:
@@ -115,10 +126,51 @@ def open_desk() -> Desk:
         return Desk(None, " ".join(str(wrong).split()))
 
 
-def view_of(desk: Desk, newest: View) -> View:
-    """Return what a session looks at; there is nothing to look at on a desk that could not be opened."""
+def view_of(desk: Desk, newest: View, set_keys: Set) -> View:
+    """Return what a session looks at; there is nothing to look at on a desk that could not be opened.
+
+    Args:
+        desk: The session.
+        newest: What came last.
+        set_keys: Called with the instruments that can be drawn where they have become others.
+    """
     assert desk.problem is None
+    keys = tuple(newest.outcome.markets.bars) if newest.outcome else ()
+    if keys != desk.keys:
+        desk.keys = keys
+        set_keys(keys)
     return newest
+
+
+def rest(desk: Desk, view: View, set_rested: Set, set_heard: Set) -> None:
+    """Hand a view on to what follows a slider only where it rests; the first one at once.
+
+    Args:
+        desk: The session.
+        view: What the slider came to.
+        set_rested: Called with it.
+        set_heard: Called with it where its signals are others than those before.
+    """
+    outcome = view.outcome
+    if outcome is None:
+        return
+
+    def handed(rested: View) -> None:
+        set_rested(rested)
+        name = desk.bench.signals_name(outcome)
+        if name != desk.heard:
+            desk.heard = name
+            set_heard(rested)
+
+    desk.resting.hand_on(view, handed, at_once=desk.heard is None)
+
+
+def say_wrong(desk: Desk, asked: Asked, view: View, set_wrong: Set) -> None:
+    """Call with what is wrong with the settings where that has changed: what says so is not drawn at every step."""
+    wrong = asked.problems or ((view.problem,) if view.problem else ())
+    if wrong != desk.wrong:
+        desk.wrong = wrong
+        set_wrong(wrong)
 
 
 def series_choice(desk: Desk) -> Any:
@@ -242,20 +294,24 @@ def reset_button(count: int, set_count: Set, set_loaded: Set) -> Any:
     return mo.ui.button(on_click=put_back, label="Reset settings", full_width=True)
 
 
-def settings_panel(desk: Desk, asked: Asked, view: View, series: Any, data: Any, form: Any, reset: Any) -> Any:
-    """Return the column of settings, with what is wrong with them on top."""
-    wrong = [*asked.problems, *([view.problem] if view.problem else [])]
+def fields_of(desk: Desk, form: Any, reset: Any) -> Html:
+    """Return the settings by group, as they are drawn: what shows them need not follow their values."""
     groups = [
-        _group("Bars", [series, data["symbols"], data["period"]], is_open=True),
         _group("Strategies and weights", _weights(desk, form), is_open=True),
         *(
             _group(name, [form[control.key] for control in group], is_open=False)
             for name, group in controls.GROUPS.items()
         ),
     ]
+    return Html("".join([*(group.text for group in groups), f'<div class="np-field">{mo.as_html(reset).text}</div>']))
+
+
+def settings_panel(wrong: Sequence[str], series: Any, data: Any, fields: Html) -> Html:
+    """Return the column of settings, with what is wrong with them on top."""
+    bars = _group("Bars", [series, data["symbols"], data["period"]], is_open=True)
     # The place for remarks is always there: were it to come and go, the groups behind it would lose who opened them.
     told = f'<div class="np-told">{panels.remarks(wrong, "np-wrong")}</div>'
-    inside = "".join([told, *(group.text for group in groups), f'<div class="np-field">{mo.as_html(reset).text}</div>'])
+    inside = f"{told}{bars.text}{fields.text}"
     return Html(f'<details class="np-settings"><summary>Settings</summary><div>{inside}</div></details>')
 
 

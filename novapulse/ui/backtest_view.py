@@ -5,7 +5,7 @@ Invariants:
 - a chart is drawn in the mode of the page that asked for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,9 +22,10 @@ from novapulse.research.saved_runs import SavedRun
 from novapulse.research.tearsheet import words
 from novapulse.signals.regimes import LABELS
 from novapulse.ui import charts, panels, theme
-from novapulse.ui.backtest_page import Asked, Desk, Set, View
+from novapulse.ui.backtest_page import Desk, Set, View
 from novapulse.ui.controls import spoken
 from novapulse.ui.marks import spoken as moments
+from novapulse.ui.price import Price
 from novapulse.ui.workbench import Outcome
 
 Html = mo.Html
@@ -87,7 +88,7 @@ def cannot_open(desk: Desk) -> Html:
     return Html(panels.head("Backtest", []) + panels.remarks([desk.problem or ""], "np-wrong"))
 
 
-def header(desk: Desk, view: View, asked: Asked) -> Html:
+def header(desk: Desk, view: View, wrong: Sequence[str]) -> Html:
     """Return the top of the page: what it is about, and what is worth knowing before one believes it."""
     chips: list[tuple[str, str]] = []
     if view.outcome is not None:
@@ -96,13 +97,10 @@ def header(desk: Desk, view: View, asked: Asked) -> Html:
         chips = [(f"{names} · {request.timeframe}", ""), (f"{data['bars']:,} bars", "")]
         chips += [("sample market", "np-warn") if desk.bench.is_sample else (request.exchange, "np-real")]
         chips += [(f"in {view.outcome.seconds * 1000:,.0f} ms", "")]
-    notes = list(desk.bench.remarks)
-    wrong = [f"Not recomputed: {problem}" for problem in asked.problems]
-    wrong += [f"Not recomputed: {view.problem}"] if view.problem and not asked.problems else []
     return Html(
         panels.head("Backtest", chips)
-        + panels.remarks(wrong, "np-wrong")
-        + panels.remarks(notes, "np-quiet" if not desk.bench.is_sample else "np-warn")
+        + panels.remarks([f"Not recomputed: {problem}" for problem in wrong], "np-wrong")
+        + panels.remarks(desk.bench.remarks, "np-quiet" if not desk.bench.is_sample else "np-warn")
     )
 
 
@@ -117,40 +115,40 @@ def verdict(view: View) -> Html:
     return Html(f'{notes}<div class="np-top">{panels.verdict(data, tone)}{panels.tiles(data)}</div>')
 
 
-def instrument_choice(view: View) -> Any:
+def instrument_choice(keys: Sequence[InstrumentKey]) -> Any:
     """Return the widget that chooses which instrument is drawn."""
-    keys = list(view.outcome.markets.bars) if view.outcome else []
     names = {key.symbol: key for key in keys}
     return mo.ui.dropdown(names, next(iter(names), None), label="Chart of", allow_select_none=not names)
 
 
-def price_chart(view: View, key: InstrumentKey | None, focus: Focus, mode: theme.Mode) -> Any:
-    """Return the price with its round trips; a click on a bar selects it."""
-    theme.set_mode(mode)
+def price_chart(desk: HasProblem, set_bar: Set) -> Price:
+    """Return the chart of the price, still empty; a choice of a bar selects it."""
+    assert desk.problem is None
+    return Price(set_bar)
+
+
+def show_price(price: Price, view: View, key: InstrumentKey | None, focus: Focus) -> None:
+    """Show the price with the round trips of a view."""
     if view.outcome is None or key not in view.outcome.markets.bars:
-        return Html(panels.TALL)
-    result, bars = view.outcome.result, view.outcome.markets.bars[key]
+        return
+    result = view.outcome.result
     trips = trips_of(view.outcome, key)
-    trip = focus.trip if focus.trip in trips["number"] else None
-    chart = charts.price(
-        bars,
+    price.show(
+        key,
+        view.outcome.markets.bars[key],
+        result.signals[key].regime,
         trips,
-        result.strategies,
-        regime=result.signals[key].regime,
+        [spoken(name) for name in result.strategies],
+        of=result.settings.hash,
         window=focus.window,
-        selected_trip=trip,
+        selected_trip=focus.trip,
     )
-    return mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False)
 
 
-def price_card(view: View, instrument: Any, chart: Any) -> Html:
-    """Return the price chart with its choice of instrument, where there is one."""
-    several = view.outcome is not None and len(view.outcome.markets.bars) > 1
-    choice = mo.as_html(instrument).text if several else '<span class="np-small">click a bar to explain it</span>'
-    return Html(
-        f'<section class="np-card"><div class="np-card-head"><h2>Price and round trips</h2>{choice}</div>'
-        f"{mo.as_html(chart).text}</section>"
-    )
+def price_card(price: Price, instrument: Any) -> Html:
+    """Return the chart of the price, and over it the choice of instrument where there is one."""
+    choice = mo.as_html(instrument).text if len(instrument.options) > 1 else ""
+    return Html(f'<div class="np-stack">{choice}{mo.as_html(price.widget).text}</div>')
 
 
 def trips_of(outcome: Outcome, key: InstrumentKey) -> Records:
@@ -158,14 +156,6 @@ def trips_of(outcome: Outcome, key: InstrumentKey) -> Records:
     number = [fact.key for fact in outcome.result.instruments].index(key)
     trips: Records = outcome.result.round_trips[outcome.result.round_trips["instrument"] == number]
     return trips
-
-
-def note_bar(chart: Any, set_bar: Set) -> None:
-    """Remember the bar that was clicked, if one was."""
-    picked = getattr(chart, "selections", {}).get("bar", {})
-    stamps = picked.get("ts_close_ns") if isinstance(picked, Mapping) else None
-    if stamps:
-        set_bar(int(stamps[0]))
 
 
 def bar_of(view: View, key: InstrumentKey | None, bar_ns: int | None) -> int | None:
@@ -219,8 +209,11 @@ def moves(view: View, key: InstrumentKey | None, bar_ns: int | None, set_bar: Se
     )
 
 
-def explanation(desk: Desk, view: View, key: InstrumentKey | None, bar_ns: int | None, buttons: Any) -> Html:
-    """Return why the chosen bar was traded or not, with the buttons."""
+def explanation(
+    desk: Desk, view: View, key: InstrumentKey | None, bar_ns: int | None, buttons: Any, price: Price
+) -> Html:
+    """Return why the chosen bar was traded or not, with the buttons; the chart points it out."""
+    price.chart.show_chosen(bar_ns)
     if view.outcome is None or key is None or bar_ns is None:
         return Html(panels.TALL)
     try:

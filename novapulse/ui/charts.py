@@ -3,7 +3,6 @@
 from novapulse.ui.curves import equity_and_drawdown, forecast_heat
 from novapulse.ui.figures import attribution, excursions, monthly, r_distribution, refused, stress
 from novapulse.ui.marks import POINTS_MAX
-from novapulse.ui.price import price
 
 __all__ = [
     "POINTS_MAX",
@@ -12,7 +11,6 @@ __all__ = [
     "excursions",
     "forecast_heat",
     "monthly",
-    "price",
     "r_distribution",
     "refused",
     "stress",

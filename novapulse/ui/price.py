@@ -1,87 +1,102 @@
-"""Price as candles, with what was traded on it.
+"""The price of one instrument with the round trips of a run on it, drawn once: a new run only exchanges what it traded.
 
 Invariants:
-- candles are those of `display_bars`; a click on one, wherever in its column, selects the close of its last bar;
-- positions are blue where long and orange where short; what they made is blue or orange by gain or loss;
-- every stamp reaches the browser in UTC, and `ts_close_ns` as text: JavaScript has no 64-bit integers.
+- candles are those of `display_bars`; a choice of one names the close of its last bar;
+- bars and regimes are sent where they are others than those that are shown, round trips with every run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import altair as alt
+import marimo as mo
 import numpy as np
 from numpy.typing import NDArray
 
 from novapulse.backtest.columns import Records
-from novapulse.core.bars import BarColumns, timeframe_text
+from novapulse.core.bars import MINUTE_NS, BarColumns, Floats, timeframe_text
+from novapulse.core.instruments import InstrumentKey
+from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.signals.regimes import LABELS
 from novapulse.ui.aggregate import DisplayBars, display_bars
-from novapulse.ui.ground import Ground, as_told
-from novapulse.ui.marks import Sheet, either, milliseconds, nothing
-from novapulse.ui.positions import draw_levels, draw_trips, level_columns, visible_trips
-from novapulse.ui.theme import REGIMES, mode, palette
+from novapulse.ui.session import scope
+from novapulse.ui.widgets import Candles, Trips
 
-LEVELS_MAX = 25
-"""Stops and targets of all round trips are drawn up to so many; of more, only those of the selected one."""
+BARS_MAX = 600
+"""Most candles: those of more bars are made of several each."""
+
+TRIPS_MAX = 1_000
+"""Most round trips that are marked; of more, those that made or lost most."""
 
 _SELECTED_MARGIN_BARS = 90
-_FAINT = np.array([0.0, 0.0, 0.08, 0.05, 0.08, 0.15])
+_HEIGHT = 440
+_DEPTHS = (0.0, 0.0, 0.08, 0.05, 0.08, 0.15)
+_SECOND_NS = 1_000_000_000
+
+Window = tuple[int, int]
 
 
-def price(
-    bars: BarColumns,
-    trips: Records,
-    strategies: Sequence[str] = (),
-    *,
-    regime: NDArray[np.int8] | None = None,
-    window: tuple[int, int] | None = None,
-    selected_trip: int | None = None,
-    targets: Mapping[int, float] | None = None,
-    bars_shown_max: int = 600,
-    height: int = 440,
-) -> alt.LayerChart:
-    """Draw candles, volume, regimes, and the round trips on them.
+class Price:
+    """The chart of one page.
 
-    Args:
-        bars: Bars of one instrument.
-        trips: ROUND_TRIP[R] of the same instrument.
-        strategies: Names that `trips.lead` counts in.
-        regime: int8[N], regime of each bar, index into `regimes.LABELS`; None leaves regimes out.
-        window: Closes (start, end] to show, ns UTC; None for all bars, or those around the selected round trip.
-        selected_trip: `number` of the round trip whose stop and target are shown.
-        targets: Take-profit price by `number`, where known; reached ones need not be in it.
-        bars_shown_max: Most candles, >= 2.
-        height: Pixels.
-
-    Returns:
-        A chart with the point selection `bar`: field `ts_close_ns`, the last close inside the candle, as text.
+    Attributes:
+        chart: The widget, made once.
+        widget: What marimo shows of it. It hangs on no cell: one that named it would run again at every choice.
     """
-    chosen = trips[trips["number"] == selected_trip] if selected_trip is not None else trips[:0]
-    start, end = window or _around(bars, chosen)
-    first, last = np.searchsorted(bars.ts_close_ns, [start, end], side="right") if len(bars) else (0, 0)
-    shown = display_bars(bars[first:last], bars_shown_max)
-    if len(shown) == 0:
-        return nothing("No bars in this period", height)
-    seen = visible_trips(trips, int(shown.start_ns[0]), int(shown.ts_close_ns[-1]))
-    leveled = chosen if selected_trip is not None else seen if seen.size <= LEVELS_MAX else seen[:0]
-    levels = level_columns(leveled, targets or {})
-    ground = Ground.under(shown, levels["level"] if selected_trip is not None else np.zeros(0), height)
-    codes = None if regime is None else regime[first:last][shown.last]
-    sheet = Sheet()
-    candles = _candle_data(sheet, shown, codes)
-    return sheet.drawn(
-        *_regime_bands(sheet, shown, codes, ground),
-        _volume(candles, float(shown.volume.max()), ground),
-        *draw_levels(sheet, levels, ground, boxed=selected_trip is not None),
-        *_candles(candles, ground, len(shown)),
-        _columns(candles, ground, _bar_tooltip(timeframe_text(bars.timeframe_ns * shown.multiple), codes is not None)),
-        *draw_trips(sheet, seen, strategies, shown, ground, selected_trip),
-        _caption(sheet, ground, timeframe_text(bars.timeframe_ns * shown.multiple), codes is not None),
-        height=height,
-    )
+
+    def __init__(self, choose: Callable[[int], object]) -> None:
+        """Make the chart, still empty; `choose` is called with the close of every bar that is chosen, ns UTC."""
+        self.chart = scope().own(Candles(label="Price and round trips", height=_HEIGHT, whole=True, stale_s=0.0))
+        self.chart.on_choice(choose)
+        self.widget = mo.ui.anywidget(self.chart)
+        self._bars: BarColumns | None = None
+        self._window: Window | None = None
+        self._regime: NDArray[np.int8] = np.zeros(0, np.int8)
+        self._span = (0, 0)
+
+    def show(
+        self,
+        key: InstrumentKey,
+        bars: BarColumns,
+        regime: NDArray[np.int8],
+        trips: Records,
+        strategies: Sequence[str],
+        *,
+        of: str,
+        window: Window | None = None,
+        selected_trip: int | None = None,
+    ) -> None:
+        """Show a run.
+
+        Args:
+            key: The instrument.
+            bars: Its bars.
+            regime: int8[N], regime of each bar, index into `regimes.LABELS`.
+            trips: ROUND_TRIP[R] of the same instrument.
+            strategies: Names that `trips.lead` counts in.
+            of: What names the run, not empty.
+            window: Closes (start, end] to show, ns UTC; None for all bars, or those around the selected round trip.
+            selected_trip: `number` of the round trip that is pointed out; None for none.
+        """
+        chosen = trips[trips["number"] == selected_trip] if selected_trip is not None else trips[:0]
+        self._show_bars(key, bars, regime, window or around(bars, chosen))
+        self.chart.show_trips(
+            columns(visible_trips(trips, *self._span), strategies), of, selected_trip if chosen.size else None
+        )
+
+    def _show_bars(self, key: InstrumentKey, bars: BarColumns, regime: NDArray[np.int8], window: Window) -> None:
+        if bars is self._bars and window == self._window and np.array_equal(regime, self._regime):
+            return
+        self._bars, self._window, self._regime = bars, window, regime
+        first, last = np.searchsorted(bars.ts_close_ns, window, side="right") if len(bars) else (0, 0)
+        shown = display_bars(bars[first:last], BARS_MAX)
+        width = timeframe_text(bars.timeframe_ns * shown.multiple)
+        self._span = (int(shown.start_ns[0]), int(shown.ts_close_ns[-1])) if len(shown) else (0, 0)
+        self.chart.show_bars(as_bars(shown))
+        self.chart.show_note(f"{key.symbol}, {width} bars; a click explains one")
+        self.chart.show_regimes(stretches(shown, regime[first:last][shown.last]))
 
 
-def _around(bars: BarColumns, chosen: Records) -> tuple[int, int]:
+def around(bars: BarColumns, chosen: Records) -> Window:
+    """Return the closes (start, end] around the first of some round trips, or those of all bars for none."""
     if len(bars) == 0:
         return 0, 0
     if chosen.size == 0:
@@ -91,106 +106,64 @@ def _around(bars: BarColumns, chosen: Records) -> tuple[int, int]:
     return begin - margin, finish + margin
 
 
-def _candle_data(sheet: Sheet, shown: DisplayBars, codes: NDArray[np.int8] | None) -> alt.Chart:
-    regimes = {} if codes is None else {"regime": [LABELS[code] for code in codes]}
-    return sheet.chart(
-        "bars",
-        **{"from": milliseconds(shown.start_ns), "to": milliseconds(shown.ts_close_ns)},
-        open=shown.open,
-        high=shown.high,
-        low=shown.low,
-        close=shown.close,
-        volume=shown.volume,
-        ts_close_ns=[str(stamp) for stamp in shown.ts_close_ns.tolist()],
-        **regimes,
-    )
+def as_bars(shown: DisplayBars) -> BarColumns:
+    """Return bars as they are drawn as bars, each at the close of the last one inside."""
+    prices = shown.open, shown.high, shown.low, shown.close, shown.volume
+    width_ns = int(np.diff(shown.ts_close_ns).min(initial=MINUTE_NS))
+    return BarColumns(shown.ts_close_ns, *prices, shown.last, np.zeros(len(shown), np.bool_), width_ns)
 
 
-def _candles(data: alt.Chart, ground: Ground, count: int) -> list[alt.Chart]:
-    colors = palette()
-    color = either("datum.close >= datum.open", colors["gain"], colors["loss"])
-    # Candles thinner than a pixel and a half are a smear: a narrow page gets the line of closes instead.
-    fits = f"width >= {1.5 * count:.0f}"
-    wicks = (
-        data.transform_calculate(middle="(datum.from + datum.to) / 2", color=color)
-        .mark_rule(strokeWidth=1, opacity=alt.ExprRef(f"{fits} ? 0.75 : 0"))
-        .encode(x=ground.x("middle"), y=ground.y("low"), y2=alt.Y2("high"), color=as_told("color"))
-    )
-    bodies = (
-        data.transform_calculate(
-            left="datum.from + 0.14 * (datum.to - datum.from)",
-            right="datum.to - 0.14 * (datum.to - datum.from)",
-            color=color,
-        )
-        .mark_bar(opacity=alt.ExprRef(f"{fits} ? 1 : 0"))
-        .encode(x=ground.x("left"), x2=alt.X2("right"), y=ground.y("open"), y2=alt.Y2("close"), color=as_told("color"))
-    )
-    line = data.mark_line(strokeWidth=1.25, color=colors["muted"], opacity=alt.ExprRef(f"{fits} ? 0 : 1")).encode(
-        x=ground.x("to"), y=ground.y("close")
-    )
-    return [wicks, bodies, line]
-
-
-def _columns(data: alt.Chart, ground: Ground, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    picked = alt.selection_point(name="bar", fields=["ts_close_ns"], on="click", clear="dblclick", empty=False)
-    columns: alt.Chart = (
-        data.transform_calculate(closes="utcFormat(datum.to, '%Y-%m-%d %H:%MZ')", change="datum.close / datum.open - 1")
-        .mark_rect(color=palette()["accent"])
-        .encode(
-            x=ground.x(), x2=alt.X2("to"), opacity=alt.condition(picked, alt.value(0.25), alt.value(0)), tooltip=tooltip
-        )
-        .add_params(picked)
-    )
-    return columns
-
-
-def _bar_tooltip(width: str, with_regime: bool) -> list[alt.Tooltip]:
-    fields = [alt.Tooltip("closes:N", title=f"{width} to")]
-    fields += [alt.Tooltip(f"{name}:Q", format=",.8~g") for name in ("open", "high", "low", "close")]
-    fields += [alt.Tooltip("change:Q", format="+.2%"), alt.Tooltip("volume:Q", format=",.4~g")]
-    return [*fields, alt.Tooltip("regime:N")] if with_regime else fields
-
-
-def _volume(data: alt.Chart, most: float, ground: Ground) -> alt.Chart:
-    unit = 0.9 * (ground.candles - ground.volume) / (most or 1.0)
-    drawn: alt.Chart = (
-        data.transform_calculate(top=f"{ground.volume!r} + {unit!r} * datum.volume")
-        .mark_rect(color=palette()["neutral"], opacity=0.35)
-        .encode(x=ground.x(), x2=alt.X2("to"), y=ground.y("top"), y2=alt.Y2Datum(ground.volume))
-    )
-    return drawn
-
-
-def _regime_bands(sheet: Sheet, shown: DisplayBars, codes: NDArray[np.int8] | None, ground: Ground) -> list[alt.Chart]:
-    if codes is None:
+def stretches(shown: DisplayBars, codes: NDArray[np.int8]) -> list[dict[str, object]]:
+    """Return the regimes of some bars as stretches of time, shaded while trending, deeper when wilder."""
+    if codes.size == 0:
         return []
-    colors = REGIMES[mode()]
     begins = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
     ends = np.append(begins[1:], codes.size) - 1
-    states = codes[begins]
-    base = sheet.chart(
-        "regimes",
-        **{"from": milliseconds(shown.start_ns[begins]), "to": milliseconds(shown.ts_close_ns[ends])},
-        color=[colors[LABELS[state]] for state in states],
-        faint=_FAINT[states],
-    )
-    bands = base.mark_rect().encode(
-        x=ground.x(), x2=alt.X2("to"), color=as_told("color"), opacity=alt.Opacity("faint:Q", scale=None)
-    )
-    strip = base.mark_rect().encode(
-        x=ground.x(),
-        x2=alt.X2("to"),
-        y=alt.YDatum(ground.bottom, scale=ground.scale),
-        y2=alt.Y2Datum(ground.volume),
-        color=as_told("color"),
-    )
-    return [bands, strip]
+    return [
+        {
+            "name": LABELS[codes[begin]],
+            "from_ns": int(shown.ts_close_ns[begin]),
+            "to_ns": int(shown.ts_close_ns[end]),
+            "depth": _DEPTHS[codes[begin]],
+        }
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    ]
 
 
-def _caption(sheet: Sheet, ground: Ground, width: str, with_regime: bool) -> alt.Chart:
-    text = f"{width} bars" + (", shaded while trending, deeper when wilder" if with_regime else "")
-    data = sheet.chart("caption", text=[text], at=[ground.start_ns // 1_000_000], price=[ground.top])
-    caption: alt.Chart = data.mark_text(align="left", baseline="top", dx=4, dy=4, color=palette()["muted"]).encode(
-        x=ground.x("at"), y=ground.y("price"), text=alt.Text("text:N")
+def visible_trips(trips: Records, start_ns: int, end_ns: int) -> Records:
+    """Return the round trips that were open within (start, end], at most `TRIPS_MAX`."""
+    seen = trips[(trips["exit_ts_ns"] > start_ns) & (trips["entry_ts_ns"] <= end_ns)]
+    if seen.size > TRIPS_MAX:
+        seen = seen[np.sort(np.argsort(-np.abs(seen["pnl"]), kind="stable")[:TRIPS_MAX])]
+    return seen
+
+
+def columns(trips: Records, strategies: Sequence[str]) -> Trips:
+    """Return round trips as the chart draws them.
+
+    The stop is the first one. A target is known only where it was reached: it is the price of the exit then.
+    """
+    entries, directions = trips["entry_price"], trips["direction"]
+    leads = np.where(trips["lead"] < len(strategies), trips["lead"], -1)
+    codes, reasons = np.unique(trips["exit_reason"], return_inverse=True)
+    rows = (
+        trips["number"],
+        trips["entry_ts_ns"] / _SECOND_NS,
+        trips["exit_ts_ns"] / _SECOND_NS,
+        entries,
+        trips["exit_price"],
+        directions,
+        trips["r_multiple"],
+        trips["pnl"],
+        entries - directions * _over(trips["risk"], trips["qty"]),
+        np.where(trips["exit_reason"] == Reason.EXIT_TARGET, trips["exit_price"], np.nan),
+        leads,
+        reasons,
     )
-    return caption
+    return Trips(np.column_stack(rows), strategies, [REASON_TEXT[Reason(code)] for code in codes.tolist()])
+
+
+def _over(numerator: Floats, denominator: Floats) -> Floats:
+    quotient = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient

@@ -1,7 +1,8 @@
 """How long the backtest notebook takes to appear and to follow a slider, in Chromium on a month of recorded minutes.
 
 Run as `python -m tests.benchmarks.notebook`. First paint is the first figure, complete is the last chart; a slider step
-lasts from the key to the figures and the price chart of the new setting. Last come sliders that compute for some 20 ms.
+lasts from the key to the figures and the price chart of the new setting, and to the last chart that follows them. Last
+come sliders that compute for some 20 ms.
 """
 
 import json
@@ -21,7 +22,7 @@ from tests.conftest import SHARED_DATA
 from tests.notebooks.served import opened, served
 
 RECORDED = "binance_BTC-USDT_1m.parquet"
-CHARTS = ("price", "equity", "heat")
+CHARTS = ("equity", "heat", "section")
 
 _MARKS = """name => {
   const inside = root => root.querySelector(".marks")
@@ -29,19 +30,11 @@ _MARKS = """name => {
   const cell = document.querySelector(`[data-cell-name="${name}"]`);
   return (cell && inside(cell)) ?? null;
 }"""
-_STEP = f"""
-() => new Promise(done => {{
-  const marks = {_MARKS}, figures = () => document.querySelector(".np-tiles").innerText;
-  const before = [figures(), marks("price")], began = performance.now();
-  const look = () => {{
-    const chart = marks("price");
-    if (figures() !== before[0] && chart && chart !== before[1]) done(performance.now() - began);
-    else if (performance.now() - began > 5000) done(null);
-    else requestAnimationFrame(look);
-  }};
-  look();
-}})
-"""
+_DRAWN = """() => {
+  const inside = root => root.querySelector(".npw-candles[data-drawn]")
+    ?? [...root.querySelectorAll("*")].map(one => one.shadowRoot && inside(one.shadowRoot)).find(Boolean);
+  return inside(document) ?? null;
+}"""
 _SPECS = """
 () => [...document.querySelectorAll("marimo-vega, marimo-mime-renderer")].map(
   chart => chart.getAttribute("data-spec") ?? chart.getAttribute("data-data"))
@@ -73,9 +66,10 @@ def main() -> int:
             with opened(browser, url) as page:
                 complete(page)
                 points = [drawn(text) for text in page.evaluate(_SPECS)]
-                print(f"points in the charts        {sum(points):,} in {len(points)}, at most {max(points):,} in one")
+                print(f"points beside the price     {sum(points):,} in {len(points)}, at most {max(points):,} in one")
                 for group, what in (("Stops and targets", "stop distance"), ("Strategies and weights", "a weight")):
-                    print(described(what, sliders.steps(page, sliders.slider_of(page, group), _STEP)))
+                    slider = sliders.slider_of(page, group)
+                    print(sliders.line(what, sliders.steps(page, slider, sliders.BACKTEST_CHARTS)))
             for told in sliders.report(browser, recorded, home / "sized"):
                 print(told)
     return 0
@@ -100,16 +94,9 @@ def drawn(text: str) -> int:
 
 def complete(page: Any) -> None:
     """Wait until every chart is drawn."""
+    page.wait_for_function(_DRAWN)
     for name in CHARTS:
         page.wait_for_function(_MARKS, arg=name)
-
-
-def described(what: str, taken: list[float]) -> str:
-    """Return a line about some steps."""
-    if not taken:
-        return f"slider of {what}: no step changed a figure"
-    p50, p95 = np.percentile(taken, [50, 95])
-    return f"slider of {what:<18}  p50 {p50:.0f} ms, p95 {p95:.0f} ms to figures and chart ({len(taken)} steps)"
 
 
 if __name__ == "__main__":

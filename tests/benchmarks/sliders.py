@@ -1,4 +1,4 @@
-"""How long a slider takes where it computes for about 20 ms: the computation alone, and from the key to the redraw.
+"""How long a slider takes where it computes for about 20 ms: the computation alone, and from the key to the redraws.
 
 Two notebooks: the backtest (a stop, signals kept) and the strategy lab (a parameter, votes made anew), each on as many
 bars as make it compute that long. A decision of the replay takes far less, whatever its slider says.
@@ -6,7 +6,7 @@ bars as make it compute that long. A decision of the replay takes far less, what
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,46 @@ WANTED_MS = 20.0
 STEPS = 40
 PAUSE_MS = 500
 """Between two steps: what the one before set going has come to rest."""
+TILES = ".np-tiles"
+BACKTEST_CHARTS = ("equity", "section")
+LAB_CHARTS = ("sums", "alone")
+"""Cells whose charts follow the figures and the price; what the strategies thought is the same at another stop."""
+
 _BARS_MIN = 2_000
 _TIMES = 9
 
-_CHANGED = """([name, tile]) => new Promise(done => {
-  const shown = () => document.querySelector(tile ?? `[data-cell-name="${name}"]`)?.innerText;
-  const before = shown(), began = performance.now();
-  const look = () => {
-    if (shown() !== before) requestAnimationFrame(() => done(performance.now() - began));
-    else if (performance.now() - began > 5000) done(null);
-    else requestAnimationFrame(look);
-  };
-  look();
+FIGURES, LAST = "figures and price", "the last chart"
+
+REDRAWN = """([figures, charts]) => new Promise(done => {
+  const inside = (root, what) => root?.querySelector(what)
+    ?? [...root?.querySelectorAll("*") ?? []].map(one => one.shadowRoot && inside(one.shadowRoot, what)).find(Boolean);
+  const cell = name => document.querySelector(`[data-cell-name="${name}"]`);
+  const told = () => document.querySelector(figures)?.innerText;
+  const price = () => inside(document, ".npw-candles")?.dataset.drawn;
+  const drawn = () => charts.map(name => inside(cell(name), ".marks"));
+  const before = [told(), price(), drawn()], found = {}, taken = {};
+  const isShown = () => told() !== before[0] && price() !== before[1];
+  const isLast = () => drawn().every((chart, at) => chart && chart !== before[2][at]);
+  addEventListener("keydown", key => {
+    const look = () => {
+      const now = performance.now() - key.timeStamp;
+      if (found.shown) taken.shown ??= now;
+      if (found.last) taken.last ??= now;
+      found.shown ||= isShown();
+      found.last ||= found.shown && isLast();
+      if (taken.last || now > 5000) done([taken.shown ?? null, taken.last ?? null]);
+      else requestAnimationFrame(look);
+    };
+    look();
+  }, { once: true, capture: true });
 })"""
+"""Promises after how many ms figures and price show another setting, and after how many every chart that follows does.
+
+The price chart names of what the round trips or votes are that it painted last, from within its painting; another chart
+is another element. What is found before a frame counts from the next one on, when it has been painted.
+"""
+
+Taken = list[tuple[float, float]]
 
 
 def report(browser: Any, recorded: Path, folder: Path) -> Iterator[str]:
@@ -50,26 +77,26 @@ def report(browser: Any, recorded: Path, folder: Path) -> Iterator[str]:
         recorded: A month of recorded minutes.
         folder: For home folders.
     """
-    for name, group, measure, notebook, tile in (
-        ("stop, backtest", "Stops and targets", backtested_ms, "backtest.py", ".np-tiles"),
-        ("parameter, lab", "Parameters", voted_ms, "strategy_lab.py", None),
+    for name, group, measure, notebook, charts in (
+        ("stop, backtest", "Stops and targets", backtested_ms, "backtest.py", BACKTEST_CHARTS),
+        ("parameter, lab", "Parameters", voted_ms, "strategy_lab.py", LAB_CHARTS),
     ):
         home, took_ms = sized(recorded, folder / notebook, measure)
         with (
             served(home, home / "server.log", notebook=NOTEBOOK.parent / notebook) as url,
             opened(browser, url) as page,
         ):
-            yield line(name, took_ms, steps(page, slider_of(page, group), _CHANGED, ["figures", tile]))
+            yield f"{line(name, steps(page, slider_of(page, group), charts))}, computed in {took_ms:.0f} ms"
 
 
-def line(name: str, took_ms: float, taken: list[float]) -> str:
+def line(name: str, taken: Taken) -> str:
     """Return what was measured, as a line."""
     if not taken:
         return f"slider of {name}: no step changed what is shown"
-    p50, p95 = np.percentile(taken, [50, 95])
+    (shown, last), (shown_95, last_95) = np.percentile(np.array(taken), [50, 95], axis=0)
     return (
-        f"slider of {name:<18}  computed in {took_ms:.0f} ms, p50 {p50:.0f} ms, p95 {p95:.0f} ms to the redraw"
-        f" ({len(taken)} steps)"
+        f"slider of {name:<18}  p50 {shown:.0f} ms, p95 {shown_95:.0f} ms to {FIGURES};"
+        f" p50 {last:.0f} ms, p95 {last_95:.0f} ms to {LAST} ({len(taken)} steps)"
     )
 
 
@@ -137,24 +164,24 @@ def median_ms(run: Callable[[int], object]) -> float:
     return float(np.median(taken))
 
 
-def steps(page: Any, slider: Any, redrawn: str, told: object = None) -> list[float]:
-    """Return the milliseconds from a key on a slider to a redraw, step by step, to and fro.
+def steps(page: Any, slider: Any, charts: Sequence[str]) -> Taken:
+    """Return the milliseconds from a key on a slider to figures and price, and to the last chart, step by step.
 
     Args:
         page: With the slider.
-        slider: What is moved.
-        redrawn: JavaScript function of `told` that promises how long a redraw took, null when there was none.
-        told: For the function.
+        slider: What is moved, to and fro.
+        charts: Cells whose charts follow.
     """
+    page.wait_for_timeout(PAUSE_MS)
     slider.focus()
     taken = []
     for number in range(STEPS):
-        waiting = page.evaluate_handle(f"told => {{ window.novapulseTaken = ({redrawn})(told); }}", told)
+        waiting = page.evaluate_handle(f"told => {{ window.novapulseTaken = ({REDRAWN})(told); }}", [TILES, charts])
         slider.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
-        milliseconds = page.evaluate("() => window.novapulseTaken")
+        shown, last = page.evaluate("() => window.novapulseTaken")
         waiting.dispose()
-        if milliseconds is not None:
-            taken.append(float(milliseconds))
+        if shown is not None and last is not None:
+            taken.append((float(shown), float(last)))
         page.wait_for_timeout(PAUSE_MS)
     return taken
 

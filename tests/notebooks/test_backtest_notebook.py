@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import marimo as mo
 import pytest
 
 from novapulse.ui import backtest_page, controls
@@ -56,14 +57,14 @@ def test_it_runs_from_top_to_bottom(app: Any, lake: Path):
     data = defs["view"].outcome.analysis.as_data()
     assert data["summary"]["trades"] > 0
     assert data["verdict"][0].split(":")[0] in page
-    for part in ("np-tiles", "np-explain", "marimo-vega", "marimo-table", "np-settings"):
+    for part in ("np-tiles", "np-explain", "marimo-anywidget", "vega-lite", "marimo-table", "np-settings"):
         assert part in page
     assert "real bars" in page
 
 
 def test_what_the_form_says_is_run(app: Any, lake: Path):
     _, shipped = app.run()
-    _, changed = app.run(defs={"form": Typed({"risk.stops.stop_atr": 3.0}), "reset": shipped["reset"]})
+    _, changed = app.run(defs={"form": Typed({"risk.stops.stop_atr": 3.0}), "fields": shipped["fields"], "reset": None})
     before, after = (run["view"].outcome for run in (shipped, changed))
     assert after.request.settings.risk.stops.stop_atr == 3.0
     assert after.analysis.summary != before.analysis.summary
@@ -78,7 +79,7 @@ def test_what_the_form_says_is_run(app: Any, lake: Path):
     ],
 )
 def test_bad_settings_are_a_sentence(app: Any, lake: Path, values: dict[str, Any], said: str):
-    outputs, defs = app.run(defs={"form": Typed(values), "reset": None})
+    outputs, defs = app.run(defs={"form": Typed(values), "fields": mo.Html(""), "reset": None})
     page = "".join(html_of(output) for output in outputs)
     assert said in page
     assert "Traceback" not in page

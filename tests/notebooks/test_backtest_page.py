@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.notebooks.served import figure, opened, served
 Open = Callable[..., AbstractContextManager[Any]]
 
 EQUITY = "summary.final_equity"
+PRICE = '[data-cell-name="price"] .npw-candles[data-drawn]'
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def open_page(chromium: Any, url: str) -> Open:
 
 def ready(page: Any) -> None:
     page.locator(".np-tile .np-value").first.wait_for()
-    page.locator('[data-cell-name="price"] .marks').wait_for()
+    page.locator(PRICE).wait_for()
     page.locator(".np-explain h3").wait_for()
 
 
@@ -92,22 +94,52 @@ def test_a_click_on_a_bar_explains_it(open_page: Open):
     with open_page() as page:
         ready(page)
         before = page.locator(".np-when").inner_text()
-        page.locator('[data-cell-name="price"] .marks').click(position={"x": 120, "y": 200})
+        page.locator(PRICE).locator(".box").click(position={"x": 120, "y": 200})
         explained = changed(page, ".np-when", before)
         page.get_by_role("button", name="Next", exact=True).click()
         assert changed(page, ".np-when", explained) != before
 
 
-def test_a_chosen_row_is_shown_on_the_chart(open_page: Open):
-    chart = '[data-cell-name="price"] .marks'
+def test_a_chosen_row_is_shown_on_the_chart_with_its_stop(open_page: Open):
     with open_page() as page:
         ready(page)
-        before, whole = page.locator(".np-when").inner_text(), page.locator(chart).screenshot()
-        page.locator("marimo-table").get_by_role("checkbox").nth(3).click()
+        chart = page.locator(PRICE)
+        before, whole = page.locator(".np-when").inner_text(), chart.locator(".keys").inner_text()
+        row = page.locator("marimo-table tbody tr").nth(3)
+        side = row.get_by_text(re.compile("^(long|short)$")).inner_text()
+        row.get_by_role("checkbox").click()
         changed(page, ".np-when", before)
-        page.wait_for_timeout(500)
-        closer = page.locator(chart).screenshot()
-        assert closer != whole
+        chart.locator(".keys", has_text=", 1m bars").wait_for()
+        assert ", 1m bars" not in whole
+        chart.locator(".box").press("s")
+        page.wait_for_function(
+            "chart => /entry at .*stop at/.test(chart.querySelector('.said[aria-live]')?.textContent ?? '')"
+            " || /entry at .*stop at/.test(chart.textContent)",
+            arg=chart.element_handle(),
+        )
+        assert side in ("long", "short")
+        page.get_by_role("button", name="Whole period").click()
+        chart.locator(".keys", has_text=whole.split(";")[0]).wait_for()
+
+
+def test_a_step_of_a_slider_makes_no_widget_and_no_chart_of_the_price_anew_r_2(open_page: Open):
+    """R-2: only what another setting changes is drawn, so that a slider is followed in time."""
+    with open_page() as page:
+        ready(page)
+        chart = page.locator(PRICE)
+        drawn, before = chart.get_attribute("data-drawn"), figure(page, EQUITY)
+        page.evaluate("chart => { chart.isTheSame = true; }", chart.element_handle())
+        box = group(page, "Stops and targets").get_by_role("slider").first
+        page.evaluate("() => { document.querySelector('.np-settings').isTheSame = true; }")
+        box.focus()
+        for _ in range(10):
+            box.press("ArrowRight")
+        changed(page, f'.np-tile [data-path="{EQUITY}"]', before)
+        page.wait_for_function(
+            "([chart, drawn]) => chart.isTheSame && chart.isConnected && chart.dataset.drawn !== drawn",
+            arg=[chart.element_handle(), drawn],
+        )
+        assert page.evaluate("() => document.querySelector('.np-settings').isTheSame")
 
 
 WRONG = (

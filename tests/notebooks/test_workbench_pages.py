@@ -101,7 +101,7 @@ def walk(page: Any) -> None:
 
 
 def deepen(page: Any) -> None:
-    page.locator('[data-cell-name="price"] .marks').wait_for(timeout=COLD_MS)
+    page.locator('[data-cell-name="price"] .npw-candles[data-drawn]').wait_for(timeout=COLD_MS)
     page.locator(".np-explain h3").wait_for()
     before = page.locator(".np-tile .np-value").first.inner_text()
     unfold(page)

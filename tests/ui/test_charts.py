@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from novapulse.confluence.combine import SignalColumns
-from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns, Floats
+from novapulse.core.bars import MINUTE_NS, BarColumns, Floats
 from novapulse.core.records import ROUND_TRIP, Reason
 from novapulse.ui import charts, theme
 from novapulse.ui.aggregate import bucketed, display_bars, extremes
@@ -80,7 +80,6 @@ def test_a_year_of_minutes_is_drawn_with_at_most_20_000_points() -> None:
     bars = walk(YEAR_BARS)
     signals, votes = said(bars)
     drawn = [
-        charts.price(bars, trips_on(bars, 30_000), NAMES, regime=signals.regime),
         charts.equity_and_drawdown(
             bars.ts_close_ns, bars.close, 100.0, compare={f"run {i}": (bars.ts_close_ns, bars.close) for i in range(20)}
         ),
@@ -142,45 +141,6 @@ def test_buckets_average_what_is_known_and_tell_its_extremes() -> None:
     assert buckets.means[1, 1] == 2.0
 
 
-def test_the_bar_that_is_clicked_is_named_by_its_last_close_to_the_nanosecond() -> None:
-    bars = walk(5_000)
-    chart = charts.price(bars, trips_on(bars, 3), NAMES, bars_shown_max=100)
-    spec = chart.to_dict()
-    (picked,) = spec["params"]
-    assert (picked["name"], picked["select"]["fields"]) == ("bar", ["ts_close_ns"])
-    stamps = [row["ts_close_ns"] for row in data_of(chart)["bars"]]
-    assert set(map(int, stamps)) <= set(bars.ts_close_ns.tolist())
-    assert int(stamps[-1]) == bars.ts_close_ns[-1]
-    clickable = [layer["data"] for layer in spec["layer"] if "ts_close_ns" in layer["data"]["format"]["parse"]]
-    assert clickable
-    assert {data["format"]["parse"]["ts_close_ns"] for data in clickable} == {"string"}
-
-
-def test_a_selected_round_trip_is_framed_with_its_stop_and_target() -> None:
-    bars = walk(20_000)
-    trips = trips_on(bars, 200)
-    chart = charts.price(bars, trips, NAMES, selected_trip=101, targets={101: 123.0})
-    data = data_of(chart)
-    stop, target = data["levels"]
-    assert float(stop["level"]) == pytest.approx(trips["entry_price"][101] - 1.5)
-    assert (stop["kind"], target["kind"], float(target["level"])) == ("stop", "target", 123.0)
-    first, last = int(data["bars"][0]["ts_close_ns"]), int(data["bars"][-1]["ts_close_ns"])
-    assert first < trips["entry_ts_ns"][101] < trips["exit_ts_ns"][101] < last < first + DAY_NS
-    assert "levels" not in data_of(charts.price(bars, trips, NAMES))
-
-
-def test_a_round_trip_that_reaches_out_of_the_window_is_cut_at_its_edge() -> None:
-    bars = walk(200)
-    trips = trips_on(bars, 1)
-    cut = int(bars.ts_close_ns[9])
-    data = data_of(charts.price(bars, trips, NAMES, window=(cut, int(bars.ts_close_ns[-1]))))
-    (trip,) = data["trips"]
-    assert int(trip["from"]) == int(data["bars"][0]["from"]) == cut // 1_000_000
-    assert trip["entry_t"] == ""
-    way = (float(trip["from_price"]) - trips["entry_price"][0]) / (trips["exit_price"][0] - trips["entry_price"][0])
-    assert way == pytest.approx(9 / 30)
-
-
 def test_drawdown_is_measured_from_the_opening_equity_and_others_begin_there() -> None:
     stamps = START_NS + MINUTE_NS * np.arange(1, 4)
     data = data_of(
@@ -198,9 +158,6 @@ def test_no_bar_or_one_is_no_trouble(count: int) -> None:
     signals, votes = said(bars)
     trips = trips_on(walk(100), count)
     for chart in (
-        charts.price(bars, trips, NAMES, regime=signals.regime),
-        charts.price(bars, trips, NAMES, selected_trip=0),
-        charts.price(bars, trips, NAMES, window=(0, 1)),
         charts.equity_and_drawdown(bars.ts_close_ns, bars.close, 100.0),
         charts.forecast_heat(signals, votes, bars.ts_close_ns),
         charts.r_distribution(trips["r_multiple"]),
@@ -231,7 +188,6 @@ def test_times_reach_the_browser_in_utc_everywhere() -> None:
     bars = walk(300)
     signals, votes = said(bars)
     for chart in (
-        charts.price(bars, trips_on(bars, 3), NAMES, regime=signals.regime),
         charts.equity_and_drawdown(bars.ts_close_ns, bars.close, 100.0),
         charts.forecast_heat(signals, votes, bars.ts_close_ns),
     ):

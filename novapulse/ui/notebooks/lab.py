@@ -2,11 +2,12 @@
 
 Invariants:
 - votes are made at once, of at most `VOTED_BARS` bars; the backtest and the proofs go on beside the page;
+- figures and votes follow every step of a slider, everything else the step at which it rests;
 - nothing is written: parameters that should last are put into the configuration by hand.
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import marimo as mo
@@ -23,6 +24,7 @@ from novapulse.ui.notebooks import parameters
 from novapulse.ui.notebooks.ledgers import fingerprint
 from novapulse.ui.notebooks.spoken_votes import Spoken, spoken
 from novapulse.ui.notebooks.work import Came, Work
+from novapulse.ui.resting import Resting
 from novapulse.ui.workbench import Outcome, Request, Workbench
 
 Html = mo.Html
@@ -33,8 +35,6 @@ VOTED_BARS = 100_000
 
 PROVEN_BARS = 20_000
 """Newest bars that proofs are made on, besides the warm-up."""
-
-_SETTLED_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Chosen:
     horizon: int
     problems: tuple[str, ...]
 
+    @property
+    def series(self) -> tuple[str, str, str]:
+        """Return exchange, symbol and timeframe."""
+        return self.exchange, self.symbol, self.timeframe
+
 
 @dataclass(frozen=True)
 class Voted:
@@ -71,12 +76,27 @@ class Voted:
         bars: The newest ones.
         votes: On these.
         spoken: Their sum.
+        of: The strategy and its parameters.
     """
 
     key: InstrumentKey
     bars: BarColumns
     votes: Votes
     spoken: Spoken
+    of: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a slider came to.
+
+    Attributes:
+        chosen: What is looked at; None before anything was.
+        votes: On it.
+    """
+
+    chosen: Chosen | None = None
+    votes: Came[Voted] = field(default_factory=Came)
 
 
 class Desk:
@@ -86,6 +106,9 @@ class Desk:
         problem: Why nothing can be shown, in one sentence.
         alone: Backtests the strategy alone.
         proofs: Proves it.
+        said: What its sliders came to last.
+        resting: What of it waits until they rest.
+        wrong: What is wrong with the parameters, in sentences.
     """
 
     def __init__(self) -> None:
@@ -95,6 +118,9 @@ class Desk:
         self.problem = opened.problem
         self.alone: Work[Outcome] = Work("Trading it alone")
         self.proofs: Work[SubjectReport] = Work("Proving")
+        self.said = Said()
+        self.resting: Resting[Said] = Resting()
+        self.wrong: tuple[str, ...] = ()
 
     @property
     def bench(self) -> Workbench:
@@ -176,7 +202,22 @@ def voted(desk: Desk, chosen: Chosen) -> Came[Voted]:
         votes = evaluate(desk.strategy(chosen.name), bars, chosen.params, Thresholds())
     except StrategyError as wrong:
         return Came(None, " ".join(str(wrong).split()))
-    return Came(Voted(key, bars, votes, spoken(bars, votes, chosen.horizon)))
+    return Came(Voted(key, bars, votes, spoken(bars, votes, chosen.horizon), f"{chosen.name} {chosen.params!r}"))
+
+
+def rest(desk: Desk, chosen: Chosen, votes: Came[Voted], set_said: Callable[[Said], None]) -> None:
+    """Hand votes on to what follows a slider only where it rests; the first ones, and those on other bars, at once."""
+    said, before = Said(chosen, votes), desk.said
+    desk.said = said
+    is_same = before.chosen is not None and (before.chosen.name, before.chosen.series) == (chosen.name, chosen.series)
+    desk.resting.hand_on(said, set_said, at_once=not is_same)
+
+
+def say_wrong(desk: Desk, chosen: Chosen, set_wrong: Callable[[tuple[str, ...]], None]) -> None:
+    """Call with what is wrong with the parameters where that has changed: what says so is not drawn at every step."""
+    if chosen.problems != desk.wrong:
+        desk.wrong = chosen.problems
+        set_wrong(chosen.problems)
 
 
 def trade_alone(desk: Desk, chosen: Chosen, set_came: SetCame) -> Html:
@@ -200,12 +241,7 @@ def trade_alone(desk: Desk, chosen: Chosen, set_came: SetCame) -> Html:
         settings.model_copy(update={"confluence": confluence}),
     )
 
-    def task(reporter: Reporter) -> Outcome:
-        # A slider that moves on is not followed: the last position is.
-        reporter.pause(_SETTLED_S)
-        return bench.outcome(request, reporter)
-
-    return desk.alone.run(task, set_came)
+    return desk.alone.run(lambda reporter: bench.outcome(request, reporter), set_came, wait_s=0.0)
 
 
 def _start_of_last(bench: Workbench, chosen: Chosen) -> str | None:
@@ -236,8 +272,7 @@ def prove(desk: Desk, is_asked: bool, chosen: Chosen, set_came: SetCame) -> Html
     key: Hashable = object()
     if STRATEGIES.get(chosen.name) is strategy:
         # One of one's own may have been edited since.
-        series = chosen.exchange, chosen.symbol, chosen.timeframe
-        key = chosen.name, chosen.params.model_dump_json(), series, fingerprint(desk.bench.lake)
+        key = chosen.name, chosen.params.model_dump_json(), chosen.series, fingerprint(desk.bench.lake)
 
     def task(reporter: Reporter) -> SubjectReport:
         return _proven.get(key, lambda: proven(chosen.name, strategy, chosen.params, bars, reporter))

@@ -3,6 +3,7 @@
 Invariant: figures of the backtest are those of its analysis; nothing is computed here.
 """
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -16,7 +17,7 @@ from novapulse.strategies import STRATEGIES
 from novapulse.ui import charts, controls, panels, theme
 from novapulse.ui.marks import spoken as moments
 from novapulse.ui.notebooks import layout, vote_charts
-from novapulse.ui.notebooks.lab import PROVEN_BARS, Chosen, Desk, Voted
+from novapulse.ui.notebooks.lab import PROVEN_BARS, Chosen, Desk, Said, Voted
 from novapulse.ui.notebooks.spoken_votes import moves
 from novapulse.ui.notebooks.work import Came
 from novapulse.ui.session import scope
@@ -36,8 +37,10 @@ def cannot_open(desk: Desk) -> Html:
     return Html(panels.head("Strategy lab", []) + panels.remarks([desk.problem or ""], "np-wrong"))
 
 
-def header(desk: Desk, chosen: Chosen, votes: Came[Voted], traded: Came[Traded]) -> Html:
+def header(desk: Desk, said: Said, traded: Came[Traded]) -> Html:
     """Return the top of the page."""
+    chosen, votes = said.chosen, said.votes
+    assert chosen is not None
     own = "" if chosen.name in STRATEGIES else ", your own"
     chips = [
         (f"{chosen.symbol} · {chosen.timeframe}", ""),
@@ -56,9 +59,19 @@ def header(desk: Desk, chosen: Chosen, votes: Came[Voted], traded: Came[Traded])
     )
 
 
-def settings_panel(
-    desk: Desk, chosen: Chosen, series: Any, strategy: Any, horizon: Any, form: Any, reset: Any, reload: Any
-) -> Html:
+def choices_of(series: Any, strategy: Any, horizon: Any) -> Html:
+    """Return what is looked at, as it is drawn: what shows it need not follow its values."""
+    return Html(layout.group("Bars and strategy", [series, strategy, horizon]))
+
+
+def fields_of(form: Any, reset: Any) -> Html:
+    """Return the parameters, as they are drawn."""
+    inside = list(form.elements.values())
+    note = "" if inside else "It has none that can be set here."
+    return Html(layout.group("Parameters", [*inside, reset], note=note))
+
+
+def settings_panel(desk: Desk, wrong: Sequence[str], choices: Html, fields: Html, reload: Any) -> Html:
     """Return the column of choices and parameters."""
     folder = desk.bench.loaded.settings.data.strategies_folder
     note = (
@@ -66,13 +79,8 @@ def settings_panel(
         if folder
         else "Your own come from the folder that data.strategies_folder names."
     )
-    inside = [form[name] for name in form.value]
-    return layout.side(
-        layout.group("Bars and strategy", [series, strategy, horizon]),
-        layout.group("Parameters", [*inside, reset], note="" if inside else "It has none that can be set here."),
-        layout.group("Your own strategies", [reload], is_open=bool(folder), note=note),
-        wrong=chosen.problems,
-    )
+    own = layout.group("Your own strategies", [reload], is_open=bool(folder), note=note)
+    return layout.side(choices.text, fields.text, own, wrong=wrong)
 
 
 def reset_button(count: int, set_count: Any) -> Any:
@@ -112,11 +120,11 @@ def candles_of(desk: Desk, series: tuple[str, str, str]) -> Candles:
 
 
 def show_votes(chart: Candles, votes: Came[Voted]) -> None:
-    """Draw the newest bars with the forecast under them, and what is left of it after its confidence."""
+    """Draw the forecast over the newest bars, and what is left of it after its confidence."""
     if votes.result is not None:
         bars, said = votes.result.bars[-DRAWN_BARS:], votes.result.votes
         forecast, confidence = said.forecast[-DRAWN_BARS:], said.confidence[-DRAWN_BARS:]
-        chart.show_bars(bars, {"forecast": forecast, "with confidence": forecast * confidence})
+        chart.show_votes(bars, {"forecast": forecast, "with confidence": forecast * confidence}, of=votes.result.of)
 
 
 def answer_bars(chart: Candles, votes: Came[Voted]) -> None:

@@ -58,26 +58,29 @@ class Work(Generic[T]):
             self.job.cancel()
         self.job = None
 
-    def run(self, task: Callable[[Reporter], T] | None, set_came: Callable[[Came[T]], None]) -> mo.Html:
+    def run(
+        self, task: Callable[[Reporter], T] | None, set_came: Callable[[Came[T]], None], *, wait_s: float = QUICK_S
+    ) -> mo.Html:
         """Do a task, and return what is to be seen of that: nothing if it is done at once.
 
         Args:
             task: What to do; None for nothing.
             set_came: Called with what came of it once it has ended, also from another thread.
+            wait_s: How long the page may wait for it, at most `QUICK_S`; less where a slider would wait with it.
         """
         self.leave()
         if task is None:
             return mo.Html("")
         job = self.job = Job(task)
-        if job.wait(QUICK_S if mo.running_in_notebook() else None):
+        if job.wait(wait_s if mo.running_in_notebook() else None):
             if job is self.job:
                 set_came(self._ended(job))
             return mo.Html("")
-        began = time.monotonic() - QUICK_S
+        began = time.monotonic() - wait_s
         # It hangs on the work and on no cell: a cell that named it would run again, and begin anew, at its click.
         cancel = self.cancel = mo.ui.button(on_click=lambda _: self._cancelled(set_came), label="Cancel", kind="danger")
         mo.Thread(target=self._watch, args=(job, began, cancel, set_came), daemon=True).start()
-        return self._under_way(job, began, cancel)
+        return self._under_way(job, began, cancel) if wait_s == QUICK_S else mo.Html("")
 
     def _ended(self, job: Job[T]) -> Came[T]:
         self.job = None
@@ -88,6 +91,7 @@ class Work(Generic[T]):
         set_came(Came(None, CANCELLED))
 
     def _watch(self, job: Job[T], began: float, cancel: Any, set_came: Callable[[Came[T]], None]) -> None:
+        job.wait(max(0.0, QUICK_S - (time.monotonic() - began)))
         while job is self.job and not job.wait(_REDRAWN_S):
             if job is self.job:
                 mo.output.replace(self._under_way(job, began, cancel))

@@ -5,7 +5,7 @@ for anything, and none trusts what a page writes back.
 """
 
 from novapulse.ui.widgets.boards import Ladder, Meters, Orders, Positions, Rows, StatusStrip, Tiles
-from novapulse.ui.widgets.candles import Candles
+from novapulse.ui.widgets.candles import Candles, Trips
 from novapulse.ui.widgets.equity import Equity
 from novapulse.ui.widgets.hold import Hold
 from novapulse.ui.widgets.live import Live
@@ -22,4 +22,5 @@ __all__ = [
     "Rows",
     "StatusStrip",
     "Tiles",
+    "Trips",
 ]

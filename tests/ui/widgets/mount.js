@@ -3,7 +3,11 @@ window.models = {};
 window.mount = async (name, script, style, traits) => {
   const heard = new Map();
   const binary = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  const bytes = (value) => (value && value.base64 !== undefined ? binary(value.base64) : value);
+  const bytes = (value) => {
+    if (!value || typeof value !== "object" || Array.isArray(value)) return value;
+    if (value.base64 !== undefined) return binary(value.base64);
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, bytes(inner)]));
+  };
   const state = Object.fromEntries(Object.entries(traits).map(([key, value]) => [key, bytes(value)]));
   const model = {
     said: [],

@@ -69,6 +69,10 @@ class WidgetPage:
             "(args) => window.mount(...args)", [name, f"/{name}.js", f"/{name}.css", plain({**shown, **traits})]
         )
 
+    def change(self, name: str, trait: str, value: Any) -> None:
+        """Give a widget another value of a trait."""
+        self.page.evaluate("([name, trait, value]) => models[name].change(trait, value)", [name, trait, plain(value)])
+
     def clear(self) -> None:
         """Close all widgets."""
         self.page.evaluate(

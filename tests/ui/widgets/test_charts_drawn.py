@@ -1,9 +1,11 @@
 """The charts on a page: rows arrive, are missed and asked for again, and a click names its bar."""
 
+import re
+
 import numpy as np
 import pytest
 
-from novapulse.ui.widgets import Candles, Equity
+from novapulse.ui.widgets import Candles, Equity, Trips
 from tests.ui.widgets import samples
 from tests.ui.widgets.page import ORIGIN, WidgetPage
 
@@ -223,6 +225,80 @@ def test_the_cursor_of_the_keys_stays_where_they_put_it_until_the_mouse_moves(pa
     page.page.keyboard.press("Enter")
     assert page.page.evaluate(chosen) not in (LAST_S, LAST_S - 60 * 20)
     page.page.mouse.move(0, 0)
+
+
+def trips(*rows: list[float]) -> Trips:
+    return Trips(np.array(rows).reshape(-1, len(Trips.COLUMNS)), ("<i>keltner</i>",), ("the stop was hit",))
+
+
+def trip(number: int, minutes: tuple[int, int], direction: int, r: float) -> list[float]:
+    from_s, to_s = (LAST_S + 60 * at for at in minutes)
+    return [number, from_s, to_s, 64_000.0, 64_010.0, direction, r, 12.5, 63_900.0, float("nan"), 0, 0]
+
+
+DRAWN = "of => document.querySelector('#candles').shadowRoot.querySelector('.npw-candles').dataset.drawn === of"
+
+
+def test_round_trips_are_told_where_they_were_held_and_drawn_anew_without_the_bars(page: WidgetPage):
+    made = Candles(samples.bars(), label="BTC/USD", whole=True, stale_s=0.0)
+    made.show_trips(trips(trip(1, (-60, -20), 1, 1.25), trip(2, (-10, -5), -1, float("nan"))), "one run", selected=1)
+    page.add("candles", made)
+    page.page.wait_for_function(DRAWN, arg="one run")
+    box, held = page.page.locator("#candles .box"), page.page.locator("#candles .held")
+    assert held.inner_text() == "no position"
+    box.focus()
+    for key in ("End", "PageUp", "PageUp"):
+        page.page.keyboard.press(key)
+    assert held.inner_text() == (
+        "▲ long, <i>keltner</i>: +1.25 R (+12.50), 03-23 11:10 at 64,000 to 03-23 11:50 at 64,010, the stop was hit"
+    )
+    assert held.inner_text() in page.page.locator("#candles .body > .said").text_content()
+    page.page.keyboard.press("s")
+    assert page.page.locator("#candles .body > .said").text_content() == (
+        "entry at 64,000.0, stop at 63,900.0, exit at 64,010.0"
+    )
+    bars = page.page.evaluate("() => models.candles.said.length")
+    made.show_trips(trips(trip(1, (-60, -50), -1, -0.5)), "another run")
+    page.change("candles", "trips", made.trips)
+    page.page.wait_for_function(DRAWN, arg="another run")
+    assert held.inner_text() == "no position"
+    page.page.keyboard.press("s")
+    assert page.page.locator("#candles .body > .said").text_content() == "No level is drawn."
+    assert page.page.evaluate("() => models.candles.said.length") == bars, "it asks for no bars"
+
+
+def test_a_whole_chart_is_whole_however_narrow_and_a_bar_can_be_chosen_twice(page: WidgetPage):
+    for width in (390, 1440):
+        page.page.set_viewport_size({"width": width, "height": 844})
+        page.clear()
+        page.add("candles", Candles(samples.bars(300), whole=True))
+        box = page.page.locator("#candles .box")
+        place = box.bounding_box()
+        assert place is not None
+        box.hover(position={"x": 1, "y": 100})
+        assert re.search("07:1[12] UTC", legend(page)), "the oldest bar"
+        box.click(position={"x": place["width"] - 75, "y": 100})
+        first = page.page.evaluate("() => models.candles.written.clicked")
+        assert LAST_S - 60 * 15 <= first["time"] <= LAST_S
+        box.press("Enter")
+        again = page.page.evaluate("() => models.candles.written.clicked")
+        assert (again["time"], again["count"]) == (first["time"], first["count"] + 1)
+
+
+def test_other_votes_are_drawn_over_the_same_bars(page: WidgetPage):
+    bars = samples.bars()
+    made = Candles(label="BTC/USD")
+    made.show_votes(bars, {"forecast": np.full(len(bars), 7.5)}, of="slow")
+    page.add("candles", made)
+    page.page.wait_for_function(DRAWN, arg="slow")
+    rows, lanes = made.rows, made.lanes
+    made.show_votes(bars, {"forecast": np.full(len(bars), -3.5)}, of="fast")
+    assert made.rows is rows
+    assert made.lanes == lanes
+    page.change("candles", "votes", made.votes)
+    page.page.wait_for_function(DRAWN, arg="fast")
+    page.page.locator("#candles .box").press("End")
+    assert f"forecast {MINUS}3.5" in page.page.locator("#candles .body > .said").text_content()
 
 
 def test_equity_tells_its_change_and_its_depth(page: WidgetPage):

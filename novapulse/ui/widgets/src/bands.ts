@@ -9,6 +9,8 @@ export interface Band {
   to: number;
   name: string;
   color: string;
+  /** How much of its colour lies behind the candles, 0 to 1. */
+  depth: number;
 }
 
 const STRIP_PX = 5;
@@ -47,7 +49,7 @@ export class Bands implements IPanePrimitive<Time> {
         const left = Math.max(0, x(band.from) - half);
         const right = Math.min(mediaSize.width, x(band.to) + half);
         if (right <= left) continue;
-        context.fillStyle = clear(band.color, 0.05);
+        context.fillStyle = clear(band.color, band.depth);
         context.fillRect(left, 0, right - left, mediaSize.height);
         context.fillStyle = band.color;
         context.fillRect(left, mediaSize.height - STRIP_PX, right - left, STRIP_PX);

@@ -24,6 +24,8 @@ export class Lanes implements IPanePrimitive<Time> {
     private readonly palette: () => Palette,
     /** The vote of a lane on the bar of a place; NaN where there was none. */
     private readonly vote: (lane: number, place: number) => number,
+    /** Told whenever the lanes were painted. */
+    private readonly painted: () => void,
   ) {
     const draw = (target: CanvasRenderingTarget2D): void => this.draw(target);
     this.views = [{ renderer: () => ({ draw }) }];
@@ -75,6 +77,7 @@ export class Lanes implements IPanePrimitive<Time> {
         this.write(context, lane, top, colors);
       }
     });
+    this.painted();
   }
 
   private write(context: CanvasRenderingContext2D, lane: number, top: number, colors: Palette): void {

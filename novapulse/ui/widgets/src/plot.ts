@@ -3,6 +3,7 @@
 import {
   CandlestickSeries,
   HistogramSeries,
+  LineSeries,
   LineStyle,
   createChart,
   createSeriesMarkers,
@@ -19,6 +20,10 @@ import { type Row } from "./stream";
 
 export const stamp = (time_s: number): UTCTimestamp => time_s as UTCTimestamp;
 
+/** Candles nearer to each other are a smear. */
+const THIN_PX = 1.5;
+const NO_COLOR = "rgba(0, 0, 0, 0)";
+
 const spoken = (time: Time): string => `${new Date(Number(time) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`;
 
 export interface Line {
@@ -32,33 +37,52 @@ export class Plot {
   readonly candles: ISeriesApi<"Candlestick">;
   readonly markers: ISeriesMarkersPluginApi<Time>;
   private readonly volume: ISeriesApi<"Histogram">;
+  /** Closes in place of candles that would be too thin; only where the whole of the bars is shown. */
+  private readonly closes: ISeriesApi<"Line"> | null;
   private lines: IPriceLine[] = [];
+  private isThin = false;
 
-  constructor(box: HTMLElement, private palette: Palette) {
+  constructor(box: HTMLElement, private palette: Palette, whole: boolean) {
     this.chart = createChart(box, {
       autoSize: true,
       layout: { attributionLogo: true, panes: { enableResize: false } },
       localization: { locale: "en-GB", timeFormatter: spoken },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.2 } },
-      timeScale: { borderVisible: false, timeVisible: true, rightOffset: 4, minBarSpacing: 0.02 },
+      timeScale: { borderVisible: false, timeVisible: true, rightOffset: whole ? 0 : 4, minBarSpacing: 0.02, lockVisibleTimeRangeOnResize: whole },
       handleScale: { axisPressedMouseMove: { price: true, time: true } },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: LineStyle.Dotted });
     this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0.015 } });
     this.markers = createSeriesMarkers(this.candles, []);
+    this.closes = whole ? this.chart.addSeries(LineSeries, { lineWidth: 1, visible: false, lastValueVisible: false, priceLineVisible: false, crosshairMarkerVisible: false }) : null;
+    if (whole) this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.thin());
     this.color(palette);
+  }
+
+  private thin(): void {
+    const isThin = this.chart.timeScale().options().barSpacing < THIN_PX;
+    if (isThin === this.isThin) return;
+    this.isThin = isThin;
+    this.closes?.applyOptions({ visible: isThin });
+    this.colorCandles();
+  }
+
+  private colorCandles(): void {
+    const [gain, loss] = this.isThin ? [NO_COLOR, NO_COLOR] : [this.palette.gain, this.palette.loss];
+    this.candles.applyOptions({ upColor: gain, downColor: loss, wickUpColor: gain, wickDownColor: loss, priceLineColor: this.palette.muted });
   }
 
   color(palette: Palette): void {
     this.palette = palette;
-    const { gain, loss, grid, muted, panel, neutral } = palette;
+    const { grid, muted, panel, neutral } = palette;
     this.chart.applyOptions({
       layout: { background: { color: panel }, textColor: muted, fontFamily: palette.font, fontSize: 11, panes: { separatorColor: grid } },
       grid: { vertLines: { color: clear(grid, 0.55) }, horzLines: { color: clear(grid, 0.55) } },
       crosshair: { vertLine: { color: neutral, labelBackgroundColor: muted }, horzLine: { color: neutral, labelBackgroundColor: muted } },
     });
-    this.candles.applyOptions({ upColor: gain, downColor: loss, wickUpColor: gain, wickDownColor: loss, priceLineColor: muted });
+    this.closes?.applyOptions({ color: muted });
+    this.colorCandles();
   }
 
   private bar([time, open, high, low, close]: Row): { time: UTCTimestamp; open: number; high: number; low: number; close: number } {
@@ -76,10 +100,12 @@ export class Plot {
     this.chart.timeScale().applyOptions({ timeVisible: step_s < 86_400, secondsVisible: step_s < 60 });
     this.candles.setData(rows.map((row) => this.bar(row)));
     this.volume.setData(rows.map((row) => this.column(row)));
+    this.closes?.setData(rows.map(([time, , , , close]) => ({ time: stamp(time ?? 0), value: close ?? 0 })));
   }
 
   add(row: Row): void {
     this.candles.update(this.bar(row));
+    this.closes?.update({ time: stamp(row[0] ?? 0), value: row[4] ?? 0 });
     this.volume.update(this.column(row));
   }
 

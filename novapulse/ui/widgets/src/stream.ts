@@ -14,7 +14,7 @@ function floats(value: unknown): Float64Array {
 }
 
 /** Bytes of little-endian float64: the width of a row, then the rows. */
-function rowsOf(value: unknown): [number, Row[]] {
+export function tableOf(value: unknown): [number, Row[]] {
   const all = floats(value);
   const width = all[0] ?? 0;
   const rows: Row[] = [];
@@ -58,7 +58,7 @@ export class Stream {
   };
 
   private load(): void {
-    const [width, rows] = rowsOf(this.model.get("rows"));
+    const [width, rows] = tableOf(this.model.get("rows"));
     this.width = width;
     this.rows = rows.slice(-ROWS_MAX);
   }

@@ -1,4 +1,5 @@
-// Candles of up to 20,000 bars, and what happened on them: fills, levels, regimes, votes. A click names the bar to Python.
+// Candles of up to 20,000 bars, and what happened on them: fills, round trips, levels, regimes, votes. A click names the bar
+// to Python.
 
 import type { SeriesMarker, Time } from "lightweight-charts";
 import { Bands } from "../bands";
@@ -8,11 +9,14 @@ import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { paletteOf, regimeColor, whenRecoloured } from "../palette";
 import { Plot, stamp, type Line } from "../plot";
-import { Stream, placeOf, type Row } from "../stream";
+import { Stream, placeOf, tableOf, type Row } from "../stream";
+import { Trips } from "../trips";
 
 const WORDED_FILLS_MAX = 30;
 const TOLD_FILLS_MAX = 4;
 const FIRST_BARS = 160;
+const TOLD_TRIPS_MAX = 2;
+const BAND_DEPTH = 0.05;
 const BAR_WIDTH = 6;
 /** What the words of a fill take, px: nearer to each other they would lie over one another. */
 const FILL_WORDS_PX = 52;
@@ -20,12 +24,14 @@ const FILL_WORDS_PX = 52;
 class Candles {
   private readonly legend = h("div", "legend");
   private readonly box = h("div", "box");
+  private readonly held = h("div", "held");
   private readonly keys = h("div", "keys");
   private readonly empty = h("div", "empty", "No bars yet.");
   private readonly answers = h("div", "answers");
   private readonly spoken = h("div", "said");
   private readonly plot: Plot;
   private readonly bands: Bands;
+  private readonly trips: Trips;
   private readonly lanes: Lanes;
   private readonly stream: Stream;
   private readonly forgetColors: () => void;
@@ -40,6 +46,10 @@ class Candles {
   private marked: number | null = null;
   private lanesShown = false;
   private told = "[]";
+  /** Votes by lane, beside the bars; null where they came with the bars. */
+  private votes: readonly Row[] | null = null;
+  private votesOf = "";
+  private clicks = 0;
 
   constructor(private readonly place: Place) {
     const { model, root, head, body } = place;
@@ -49,16 +59,24 @@ class Candles {
     this.box.setAttribute("role", "application");
     this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses, S says the levels drawn`);
     for (const heard of [this.spoken, this.answers]) heard.setAttribute("aria-live", "polite");
-    body.append(this.box, this.answers, this.keys, this.spoken);
+    body.append(this.held, this.box, this.answers, this.keys, this.spoken);
     this.box.append(this.empty);
     this.tall();
-    this.plot = new Plot(this.box, this.palette);
+    this.plot = new Plot(this.box, this.palette, this.isWhole);
     this.bands = new Bands(this.plot.chart);
     this.plot.chart.panes()[0]?.attachPrimitive(this.bands);
-    this.lanes = new Lanes(this.plot.chart, () => this.palette, (lane, at) => this.rows[at]?.[BAR_WIDTH + lane] ?? NaN);
+    const painted = (of: string): void => this.painted(of);
+    this.trips = new Trips(this.plot.chart, this.plot.candles, () => this.palette, painted);
+    this.plot.candles.attachPrimitive(this.trips);
+    const vote = (lane: number, at: number): number => (this.votes ? this.votes[lane]?.[at] : this.rows[at]?.[BAR_WIDTH + lane]) ?? NaN;
+    this.lanes = new Lanes(this.plot.chart, () => this.palette, vote, () => painted(this.votesOf));
     this.stream = new Stream(model, (change) => (change.kind === "last" ? this.added(change.row) : this.reload(change.kind === "all")));
     model.on("change:lanes", this.layLanes);
+    model.on("change:votes", this.voted);
+    model.on("change:trips", this.traded);
+    this.voted();
     this.reload(true);
+    this.traded();
     this.plot.chart.subscribeCrosshairMove((at) => {
       if (at.sourceEvent) this.byKeys = false;
       else if (this.byKeys) return;
@@ -82,6 +100,8 @@ class Candles {
 
   close(): void {
     this.place.model.off("change:lanes", this.layLanes);
+    this.place.model.off("change:votes", this.voted);
+    this.place.model.off("change:trips", this.traded);
     this.resized.disconnect();
     this.stream.close();
     this.forgetColors();
@@ -91,6 +111,29 @@ class Candles {
   private get rows(): readonly Row[] {
     return this.stream.rows;
   }
+
+  private get isWhole(): boolean {
+    return this.place.model.get("whole") === true;
+  }
+
+  /** Says on the page of what the round trips or votes are that were painted last. */
+  private painted(of: string): void {
+    if (of !== "") this.place.root.dataset["drawn"] = of;
+  }
+
+  private readonly voted = (): void => {
+    const given = plain(this.place.model.get("votes"));
+    this.votesOf = text(given["of"]);
+    this.votes = this.votesOf === "" ? null : tableOf(given["rows"])[1];
+    this.lanes.redraw();
+  };
+
+  private readonly traded = (): void => {
+    const given = this.place.model.get("trips");
+    this.trips.show(given, this.rows);
+    this.held.hidden = text(plain(given)["of"]) === "";
+    this.read();
+  };
 
   private tall(): void {
     const lanes_px = this.lanesShown ? this.lanes.names.length * LANE_PX + 12 : 0;
@@ -111,9 +154,11 @@ class Candles {
     this.digits = digitsOf(this.rows.slice(-300).flatMap((row) => [price(row[1]), price(row[4])]));
     this.plot.show(this.rows, this.step_s(), this.digits);
     const count = this.rows.length;
+    this.trips.lay(this.rows);
     if (!anew && range) this.plot.chart.timeScale().setVisibleLogicalRange(range);
     else {
-      this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, this.fitting()), to: count + 3 });
+      if (this.isWhole) this.plot.chart.timeScale().setVisibleLogicalRange({ from: -0.5, to: Math.max(count, 2) - 0.5 });
+      else this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, this.fitting()), to: count + 3 });
       this.marked = null;
     }
     this.layLanes();
@@ -194,7 +239,18 @@ class Candles {
     this.plot.draw(this.lines());
     this.answer();
     this.regimes();
+    this.pointOut();
     this.read();
+  }
+
+  /** Tints the bar that the page says something of. */
+  private pointOut(): void {
+    const time = number(plain(this.given["chosen"])["time"]);
+    if (time === null) return;
+    const at = placeOf(this.rows, time);
+    const isShown = at < this.rows.length && time > (this.rows[0]?.[0] ?? Infinity) - this.step_s();
+    this.bands.chosen = isShown ? at : null;
+    this.bands.redraw();
   }
 
   private lines(): Line[] {
@@ -222,9 +278,12 @@ class Candles {
       to: placeOf(this.rows, number(one["to"]) ?? Infinity) - 1,
       name: text(one["name"]),
       color: colorOf(text(one["name"])),
+      depth: number(one["depth"]) ?? BAND_DEPTH,
     }));
     this.bands.redraw();
+    const note = text(this.given["note"]);
     this.keys.replaceChildren(
+      ...(note ? [h("span", "", note)] : []),
       ...names.map((name) => {
         const swatch = h("i");
         swatch.style.background = colorOf(name);
@@ -252,9 +311,10 @@ class Candles {
     if (before) parts.push(h("span", tone((close ?? 0) - before), percent((close ?? 0) / before - 1, 2, true)));
     parts.push(h("span", "", "V ", h("b", "", figure(Number((volume ?? 0).toPrecision(6))))));
     const regime = this.bands.bands.find((band) => at >= band.from && at <= band.to);
-    if (regime) parts.push(h("span", "", regime.name));
+    if (regime && this.held.hidden) parts.push(h("span", "", regime.name));
     for (const fill of this.fillsOn(at)) parts.push(fill);
     this.legend.replaceChildren(...parts);
+    tell(this.held, [...(regime ? [regime.name] : []), ...this.heldOn(at)].join(" · "));
     if (this.lanes.read !== at) {
       this.lanes.read = at;
       this.lanes.redraw();
@@ -264,12 +324,19 @@ class Candles {
   /** What is drawn of a bar, in words: the legend, and what the lanes say of it. */
   private sayBar(at: number): void {
     const facts = Array.from(this.legend.children, (part) => part.textContent ?? "");
-    tell(this.spoken, [...facts, ...this.lanes.words(at)].join(", "));
+    tell(this.spoken, [...facts, ...(this.held.hidden ? [] : [this.held.textContent ?? ""]), ...this.lanes.words(at)].join(", "));
   }
 
   private sayLines(): void {
-    const words = this.lines().map(({ price, kind, text }) => `${text || kind} at ${figure(price, this.digits)}`);
+    const words = [...this.lines(), ...this.trips.levels()].map(({ price, kind, text }) => `${text || kind} at ${figure(price, this.digits)}`);
     tell(this.spoken, words.length > 0 ? words.join(", ") : "No level is drawn.");
+  }
+
+  private heldOn(at: number): string[] {
+    const words = this.trips.words(at);
+    const more = words.length - TOLD_TRIPS_MAX;
+    if (words.length === 0) return ["no position"];
+    return more > 0 ? [...words.slice(0, TOLD_TRIPS_MAX), `and ${more} more`] : words;
   }
 
   private fillsOn(at: number): HTMLElement[] {
@@ -289,7 +356,8 @@ class Candles {
     if (!bar) return;
     this.bands.chosen = at;
     this.bands.redraw();
-    this.place.model.set("clicked", { time: bar[0] });
+    // Counted, so that a bar that was chosen before is chosen again.
+    this.place.model.set("clicked", { time: bar[0], count: ++this.clicks });
     this.place.model.save_changes();
   }
 
