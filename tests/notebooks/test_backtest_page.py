@@ -52,6 +52,14 @@ def group(page: Any, name: str) -> Any:
     return box
 
 
+def move(page: Any, slider: Any) -> None:
+    """Move a slider step by step. Each is answered before what follows: on their way requests overtake each other."""
+    slider.focus()
+    for _ in range(10):
+        with page.expect_response(lambda answer: answer.url.endswith("/set_ui_element_value")):
+            slider.press("ArrowRight")
+
+
 def changed(page: Any, locator: str, before: str) -> str:
     """Wait until a text is another one."""
     page.wait_for_function(
@@ -68,9 +76,7 @@ def test_a_slider_changes_the_figures_and_reset_brings_them_back_r_2(open_page: 
         before = figure(page, EQUITY)
         box = group(page, "Stops and targets")
         slider = box.get_by_role("slider").first
-        slider.focus()
-        for _ in range(10):
-            slider.press("ArrowRight")
+        move(page, slider)
         tile = f'.np-tile [data-path="{EQUITY}"]'
         changed(page, tile, before)
         page.get_by_role("button", name="Reset settings").click()
@@ -131,9 +137,7 @@ def test_a_step_of_a_slider_makes_no_widget_and_no_chart_of_the_price_anew_r_2(o
         page.evaluate("chart => { chart.isTheSame = true; }", chart.element_handle())
         box = group(page, "Stops and targets").get_by_role("slider").first
         page.evaluate("() => { document.querySelector('.np-settings').isTheSame = true; }")
-        box.focus()
-        for _ in range(10):
-            box.press("ArrowRight")
+        move(page, box)
         changed(page, f'.np-tile [data-path="{EQUITY}"]', before)
         page.wait_for_function(
             "([chart, drawn]) => chart.isTheSame && chart.isConnected && chart.dataset.drawn !== drawn",
@@ -190,9 +194,7 @@ def test_a_run_is_saved_compared_with_and_deleted(open_page: Open, home_served: 
         page.keyboard.press("Escape")
         saved_equity, tile = figure(page, EQUITY), f'.np-tile [data-path="{EQUITY}"]'
         box = group(page, "Stops and targets").get_by_role("slider").first
-        box.focus()
-        for _ in range(10):
-            box.press("ArrowRight")
+        move(page, box)
         changed(page, tile, saved_equity)
         page.get_by_role("button", name="Load its settings").click()
         page.wait_for_function(
