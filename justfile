@@ -139,6 +139,16 @@ assets *arguments:
     npm ci --no-audit --no-fund
     npm run build -- "$@"
 
+# Join the scripts of a page of marimo anew, after another marimo was locked (needs node and npm); arguments go to the build
+[no-exit-message]
+marimo-files *arguments:
+    #!/bin/sh
+    set -eu
+    marimo=$(python -c "import marimo; print(*marimo.__path__)")
+    cd novapulse/ui/widgets
+    npm ci --no-audit --no-fund
+    node joined.mjs "$marimo" "$@"
+
 # Compile the kernels into the user's cache, if any source has changed since
 [no-exit-message]
 kernels:

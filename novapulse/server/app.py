@@ -38,11 +38,14 @@ def create_app(parts: Parts, apps: ASGIApp | None = None) -> ASGIApp:
     """
     app = api_of(parts)
     app.add_middleware(BodyEnds)
+    joined = None
     if apps is not None:
         told = {"mode": parts.mode, "config": None if parts.config is None else str(parts.config)}
-        app.mount(ASSETS, frontend_of_marimo())
+        frontend = frontend_of_marimo()
+        joined = frontend.joined
+        app.mount(ASSETS, frontend)
         app.mount(APPS, Gate(apps, Doors(parts), parts.origins, told))
-    return SecurityHeaders(HeadAsGet(app), APPS, ASSETS, https=parts.https)
+    return SecurityHeaders(HeadAsGet(app), APPS, ASSETS, https=parts.https, joined=joined)
 
 
 def api_of(parts: Parts) -> FastAPI:

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from novapulse.server.frontend import pointed_to
+from novapulse.server.frontend import Joined, pointed_to
 
 _COMMON = (
     "img-src 'self' data: blob:",
@@ -68,13 +68,17 @@ class SecurityHeaders:
         apps_path: Where marimo's pages are.
         assets_path: Where marimo's own files are, for all its pages.
         https: Whether browsers come by TLS only, and are to be told to keep it so.
+        joined: The script that marimo's pages load in place of many; None for nothing.
     """
 
-    def __init__(self, app: ASGIApp, apps_path: str, assets_path: str, *, https: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, apps_path: str, assets_path: str, *, https: bool, joined: Joined | None = None
+    ) -> None:
         self._app = app
         self._apps_path = apps_path.rstrip("/") + "/"
         self._assets_path = assets_path
         self._https = https
+        self._joined = joined
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -84,7 +88,7 @@ class SecurityHeaders:
         nonce = secrets.token_urlsafe(16)
         scope.setdefault("state", {})["nonce"] = nonce
         is_app = scope["path"].startswith(self._apps_path)
-        stamp = _Stamp(nonce, self._assets_path, send) if is_app else None
+        stamp = _Stamp(nonce, self._assets_path, self._joined, send) if is_app else None
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -112,9 +116,10 @@ class SecurityHeaders:
 class _Stamp:
     """Writes the nonce into the inline scripts of a marimo page, and where marimo's own files are."""
 
-    def __init__(self, nonce: str, assets_path: str, send: Send) -> None:
+    def __init__(self, nonce: str, assets_path: str, joined: Joined | None, send: Send) -> None:
         self._nonce = nonce.encode()
         self._assets_path = assets_path
+        self._joined = joined
         self._send = send
         self._start: Message | None = None
         self._body = bytearray()
@@ -135,7 +140,7 @@ class _Stamp:
 
     async def _finish(self, start: Message) -> None:
         body = bytes(self._body).replace(_SCRIPT, b'<script nonce="' + self._nonce + b'" data-marimo="true"')
-        body = pointed_to(body, self._assets_path)
+        body = pointed_to(body, self._assets_path, self._joined)
         headers = MutableHeaders(scope=start)
         for name in ("etag", "last-modified"):
             if name in headers:

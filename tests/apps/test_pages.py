@@ -3,8 +3,10 @@
 The test run takes a choice in which every two of these meet; `just pages` takes them all.
 """
 
+import gzip
 import itertools
 import os
+import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from novapulse.monitor import read_home
+from novapulse.server.frontend import frontend_of_marimo
 from novapulse.ui.apps.frame import OF_ONE_ACCOUNT, PAGES
 from tests.apps.conftest import Visited
 from tests.apps.house import PASSWORD, signed_in
@@ -220,3 +223,31 @@ def test_an_account_that_is_not_there_is_an_error_that_names_those_that_are(visi
 def _cents(amount: Decimal | None) -> str:
     assert amount is not None
     return f"{amount:,.2f}"
+
+
+_LATER = """async ([folder, names]) => {
+  const wrong = [];
+  for (const name of names) {
+    await import(`${folder}/${name}`).catch((why) => wrong.push(`${name}: ${why}`));
+  }
+  return wrong;
+}"""
+
+
+def test_a_page_is_one_script_and_what_marimo_loads_later_finds_its_names_in_it(visited: Visited) -> None:
+    joined = frontend_of_marimo().joined
+    assert joined is not None
+    text = gzip.decompress(joined.packed).decode()
+    later = set(re.findall(r"""\bimport\(["'`]\./([\w.-]+\.js)["'`]\)""", text))
+    # What edits is never loaded here, and would look for its own page.
+    later = {name for name in later if not name.startswith(("edit-page", "home-page", "gallery-page"))}
+    assert len(later) > 100
+    with looking(visited.browsers["viewer"], visited.house.address, "/apps/journal/") as looked:
+        looked.wait_drawn()
+        asked = looked.page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
+        scripts = {url.rpartition("/")[2] for url in asked if "/apps/assets/" in url and url.endswith(".js")}
+        assert joined.script in scripts
+        assert len(scripts) < 10, scripts
+        wrong = looked.page.evaluate(_LATER, [f"{visited.house.address}/apps/assets", sorted(later)])
+        # Our policy lets nothing be run that was text: what wants to is not for our pages, joined or not.
+        assert [why for why in wrong if "Content Security Policy" not in why] == []

@@ -60,6 +60,13 @@ _ENTRIES = r"""() => {
 }"""
 
 
+_FIRST = """() => {
+  const within = (root) => [...root.querySelectorAll("marimo-anywidget, .npw")].flatMap(
+    (one) => [one, ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  return within(document).some((one) => one.classList.contains("npw") && one.getBoundingClientRect().height > 0);
+}"""
+
+
 class NotDrawnError(Exception):
     """A dashboard was not to be seen."""
 
@@ -138,7 +145,8 @@ def _first_page(context: Any, house: House, app: str) -> tuple[float, float]:
     page, began_s = context.new_page(), time.perf_counter()
     page.goto(f"{house.address}/apps/{app}/", wait_until="commit")
     html_s = time.perf_counter() - began_s
-    page.locator(".npw").first.wait_for(timeout=90_000)
+    # Looked for with every picture: a locator looks again after half a second.
+    page.wait_for_function(_FIRST, timeout=90_000)
     first_s = time.perf_counter() - began_s
     page.close()
     return html_s, first_s
