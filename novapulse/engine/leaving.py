@@ -18,7 +18,7 @@ from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, Reason
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up, let_go
-from novapulse.engine.ticks import LOOK_NS, begin_to_leave
+from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
 
 _MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
@@ -88,8 +88,11 @@ def look_after(desk: Desk, draft: Draft, row: int) -> None:
     if desk.books.positions[row].qty_units == 0 or slot.leaving_ns == 0:
         slot.leaving_ns = 0
         return
-    # A resting exit has until its next step, which a close takes, and one at the market since it is that.
-    due_ns = max(slot.leaving_ns, int(plan.active_ns), int(plan.expires_ns))
+    due_ns = slot.leaving_ns
+    if not is_left_by_stop(desk, row):
+        # A resting exit has until its next step, which a close takes, and one at the market since it is that. What its
+        # stop touched has since the first touch: every close behind it may be another one.
+        due_ns = max(due_ns, int(plan.active_ns), int(plan.expires_ns))
     if draft.ts_ns - due_ns > 3 * int(desk.books.rules.time_to_live_ns) or _is_stop_further_away(desk, row):
         _insist(desk, draft, row)
     draft.changed = draft.told = True
@@ -110,9 +113,8 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
     # Where the venue's stop was touched and has not closed the position for three bars, or is further away than ours,
     # an order of our own does.
     slot, name = desk.slots[row], desk.instruments[row].symbol
-    desk.alert(
-        draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; it is tried again"
-    )
+    then = "it is tried again" if desk.may_leave else "the account is halted and leaves it to its stop"
+    desk.alert(draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; {then}")
     if not slot.decision and desk.books.intent(row) is Intent.EXIT:
         slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:insist")
         slot.legs = 0

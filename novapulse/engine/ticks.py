@@ -30,6 +30,7 @@ FEED_OPENS_NS = 60_000_000_000
 
 _DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
 _ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
+_OF_STOPS = frozenset({Reason.EXIT_STOP, Reason.EXIT_BREAKEVEN, Reason.EXIT_TRAIL})
 
 
 def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
@@ -54,6 +55,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
             desk.prices_ns[row] = event.ts_close_ns
             _miss_quotes(desk, draft, row)
     blocked = np.array([_blocked(desk, row) for row in range(len(desk.slots))], np.int64)
+    leaves_by_stop = [is_left_by_stop(desk, row) for row in range(len(desk.slots))]
     attention = desk.books.tick(event.ts_close_ns, event.bars, event.signals, event.present, blocked, desk.reserved())
     measure_losses(desk, draft, *desk.books.losses.tolist())
     if desk.bar_ns:
@@ -65,6 +67,8 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     draft.told = draft.told or bool(attention)
     touched = {row for row, slot in enumerate(desk.slots) if slot.child or slot.protect or slot.drains}
     for one in attention:
+        if one.step == TRIGGERED and not leaves_by_stop[one.row]:
+            _leave_by_trigger(desk, draft, one.row)
         _act(desk, draft, one, event)
         touched.add(one.row)
     touched.update(row for row in range(len(desk.slots)) if desk.has_plan(row))
@@ -120,8 +124,6 @@ def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
         reason = Reason.UNFILLED_NO_EDGE if one.step == Step.GIVE_UP_NO_EDGE else Reason.UNFILLED_EXPIRED
         write_unfilled(desk, draft, one.row, reason)
         let_go(desk, draft, one.row)
-    elif one.step == TRIGGERED:
-        _leave_by_trigger(desk, draft, one.row)
     if one.verb == Verb.HOLD:
         return
     name = decision_id(desk.key, desk.keys[one.row], event.ts_close_ns, desk.settings_hash)
@@ -143,12 +145,15 @@ def begin_to_leave(desk: Desk, draft: Draft, row: int) -> None:
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
 
 
+def is_left_by_stop(desk: Desk, row: int) -> bool:
+    """Tell whether a position is being left because its stop was touched: another touch is nothing new."""
+    return desk.slots[row].leaving_ns != 0 and int(desk.plan(row).reason) in _OF_STOPS and desk.has_plan(row)
+
+
 def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:
-    slot = desk.slots[row]
     let_go(desk, draft, row)
-    slot.decision = ""
-    if slot.leaving_ns == 0:
-        begin_to_leave(desk, draft, row)
+    desk.slots[row].decision = ""
+    begin_to_leave(desk, draft, row)
 
 
 def _write_decision(desk: Desk, draft: Draft, one: Attention, event: BarsClosed, name: str) -> None:

@@ -69,6 +69,18 @@ class Scene:
         self.row += 1
         return self.hear(replace(event, ts_ns=self.ts_ns, signals=signals))
 
+    def touch(self) -> list[Effect]:
+        """Let a bar close that lies beyond the stop as a whole."""
+        event = self.ticks.event(self.row, 0)
+        bars, signals = event.bars.copy(), event.signals.copy()
+        position = self.desk.books.positions[0]
+        for name in ("open", "high", "low", "close"):
+            bars[name] = round(float(position.stop_price) - 0.5 * int(position.direction), 2)
+        signals["consensus"] = 0.0
+        self.ts_ns = event.ts_close_ns
+        self.row += 1
+        return self.hear(replace(event, ts_ns=self.ts_ns, bars=bars, signals=signals))
+
     def wait(self, seconds: float) -> int:
         self.ts_ns += round(seconds * SECOND_NS)
         return self.ts_ns

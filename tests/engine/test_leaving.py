@@ -130,3 +130,49 @@ def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
     (market,) = scene.sent(Submit)
     assert market.request.kind is OrderType.MARKET
     assert market.request.parent == passive.request.client_order_id
+
+
+def closes_beyond_the_stop(scene: Scene, minutes: int) -> None:
+    """Let every close of some minutes touch the stop, and somebody look every half a minute."""
+    for _ in range(minutes):
+        scene.touch()
+        scene.hear(TimerFired(scene.wait(30), "exit:0"))
+
+
+@pytest.mark.parametrize("is_halted", [False, True])
+def test_a_stop_that_every_close_touches_puts_off_neither_the_exit_nor_the_word_of_it(is_halted):
+    """A bug: each close began the wait anew, so that a stop which the venue did not carry out was never looked into."""
+    scene = opened()
+    if is_halted:
+        scene.hear(CommandReceived(scene.wait(1), "c", "halt", {}, "ops"))
+    closes_beyond_the_stop(scene, 3)
+    assert "exit:BTC/USD" not in scene.desk.alerts.open
+    closes_beyond_the_stop(scene, 1)
+    assert "exit:BTC/USD" in scene.desk.alerts.open
+    (told,) = [sent for sent in scene.kept if isinstance(sent, Alert) and sent.key == "exit:BTC/USD"]
+    assert ("halted" in told.text) is is_halted
+    exits = [sent.request for sent in scene.kept if isinstance(sent, Submit) and sent.request.role is Role.EXIT]
+    assert [request.kind for request in exits] == ([] if is_halted else [OrderType.MARKET])
+    closes_beyond_the_stop(scene, 5)
+    assert not [sent for sent in scene.kept if isinstance(sent, Cancel)]
+    if is_halted:
+        scene.hear(CommandReceived(scene.wait(1), "d", "resume_from_halt", {}, "ops"))
+        assert scene.desk.books.mode is Mode.NORMAL
+        scene.hear(TimerFired(scene.wait(29), "exit:0"))
+        exits = [sent.request for sent in scene.kept if isinstance(sent, Submit) and sent.request.role is Role.EXIT]
+    assert [(request.role, request.kind) for request in exits] == [(Role.EXIT, OrderType.MARKET)]
+
+
+def test_an_exit_that_replaced_a_stop_is_not_taken_back_by_the_next_touch():
+    """A bug: each close that touched the stop withdrew the order of the one before and sent another."""
+    scene = opened()
+    scene.touch()
+    bracket = scene.desk.slots[0].protect
+    scene.hear(OrderReported(scene.wait(1), Seen(bracket, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+    scene.hear(TimerFired(scene.wait(5), "retry:0"))
+    (sent,) = [one for one in scene.kept if isinstance(one, Submit) and one.request.role is Role.EXIT]
+    scene.accept(sent, "V3")
+    closes_beyond_the_stop(scene, 4)
+    assert not [one for one in scene.kept if isinstance(one, Cancel)]
+    assert scene.desk.slots[0].child == sent.request.client_order_id
+    assert "exit:BTC/USD" in scene.desk.alerts.open
