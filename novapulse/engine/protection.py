@@ -9,8 +9,10 @@ Invariants:
 
 from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id, decision_id
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import TERMINAL, OrderRequest, OrderStatus, OrderType, Role, Side, Terms
+from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
 from novapulse.core.records import Intent, Reason
+from novapulse.engine import bare
+from novapulse.engine.bare import Bare
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
 from novapulse.engine.orders import SECOND_NS, amend, cancel, count_refusal, submit
@@ -18,12 +20,16 @@ from novapulse.engine.orders import SECOND_NS, amend, cancel, count_refusal, sub
 PATIENCE_S = 5
 """How long a bracket may be on its way before the venue is asked for it."""
 
-_GONE = TERMINAL | {OrderStatus.INTENT}
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
     """Take the next step towards exactly one bracket at the right place."""
+    _step(desk, draft, row)
+    bare.count_time(desk, draft, row)
+
+
+def _step(desk: Desk, draft: Draft, row: int) -> None:
     bracket = desk.orders.get(desk.slots[row].protect)
     if desk.books.held_units(row) == 0:
         _without_position(desk, draft, row, bracket)
@@ -33,10 +39,10 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
     elif bracket.status in _AT_WORK and _holds_more(desk, row, bracket):
         _let_it_go(desk, draft, row, bracket)
     elif bracket.status in _AT_WORK:
-        _explain(desk, draft, row, "")
+        _explain(desk, draft, row, None)
         _follow_stop(desk, draft, row, bracket)
-    elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
-        _explain(desk, draft, row, "the bracket is on its way")
+    elif bracket.status in bare.UNHEARD_OF:
+        _explain(desk, draft, row, Bare.ON_ITS_WAY)
         _wait_for(desk, draft, row, bracket)
 
 
@@ -101,26 +107,23 @@ def _let_it_go(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     desk.slots[row].drains.append(bracket.client_order_id)
     desk.slots[row].protect = ""
     cancel(desk, draft, bracket)
-    _explain(desk, draft, row, "a bracket over all that is held follows one that covers a part")
+    _explain(desk, draft, row, Bare.OVER_ALL)
 
 
 def _arm(desk: Desk, draft: Draft, row: int) -> None:
     slot, position = desk.slots[row], desk.books.positions[row]
     if slot.retry_ns > draft.ts_ns:
-        _explain(desk, draft, row, "the venue refused a bracket, or ended it; the next try is due")
+        _explain(desk, draft, row, Bare.REFUSED)
         draft.then(SetTimer(f"protect:{row}", slot.retry_ns))
         return
     if desk.has_plan(row) and position.exiting and desk.may_leave:
-        _explain(
-            desk, draft, row, "what nobody decided is being closed" if slot.turned else "the position is being closed"
-        )
+        _explain(desk, draft, row, Bare.EXCESS if slot.turned else Bare.CLOSING)
         return
     if slot.split_new:
-        _explain(desk, draft, row, "a split was applied; the first price behind it is waited for")
+        _explain(desk, draft, row, Bare.SPLIT)
         return
-    brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)
-    if any(order.undisputed_status not in _GONE for order in brackets):
-        _explain(desk, draft, row, "an earlier bracket is being cancelled")
+    if bare.is_another_ending(desk, row):
+        _explain(desk, draft, row, Bare.CANCELED_FIRST)
         return
     if not slot.entry:
         # What opened it was not its slot's own entry: this position's stops go by a name that no other ever had.
@@ -147,18 +150,18 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
         reason=int(Reason.EXIT_STOP),
     )
     slot.protect = name
-    _explain(desk, draft, row, "the bracket is being armed anew")
+    _explain(desk, draft, row, Bare.REARMED)
     submit(desk, draft, request)
 
 
-def _explain(desk: Desk, draft: Draft, row: int, why: str) -> None:
+def _explain(desk: Desk, draft: Draft, row: int, why: Bare | None) -> None:
     slot = desk.slots[row]
-    if not why and slot.why_bare:
+    if why is None and slot.why_bare:
         _no_longer_bare(desk, draft, row)
-    if why and slot.why_bare != why:
+    if why is not None and slot.why_bare != why:
         name = desk.instrument(row).symbol
-        draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why})
-    slot.why_bare = why
+        draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why.value})
+    slot.why_bare = "" if why is None else why.value
 
 
 def _no_longer_bare(desk: Desk, draft: Draft, row: int) -> None:
@@ -175,7 +178,7 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
         return
     if position.qty_units == 0 and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
         cancel(desk, draft, bracket)
-    elif bracket.status in (OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN):
+    elif bracket.status in bare.UNHEARD_OF:
         if position.qty_units == 0:
             return
         request = bracket.request

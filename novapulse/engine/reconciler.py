@@ -109,7 +109,7 @@ class Reconciler:
         wait = RETRY_S[min(self.failures, len(RETRY_S)) - 1]
         draft.then(SetTimer("reconcile:retry", draft.ts_ns + wait * SECOND_NS))
         if self.failures == FAILURES_THAT_FREEZE:
-            self._unreadable(draft, unreachable(view_of(self.desk), text, draft.ts_ns))
+            self._unreadable(draft, unreachable(view_of(self.desk, draft.ts_ns), text, draft.ts_ns))
             self.desk.alert(draft, Severity.WARNING, "reconcile", f"the account cannot be read: {text}")
 
     def _unreadable(self, draft: Draft, lost: Sequence[Break]) -> None:
@@ -139,9 +139,9 @@ class Reconciler:
             desk.cursor = snapshot.cursor
             draft.changed = draft.told = True
         breaks: list[Break] = []
-        agrees = is_same(desk, snapshot, are_booked=are_booked)
+        agrees = is_same(desk, snapshot, draft.ts_ns, are_booked=are_booked)
         if not agrees:
-            breaks = reconcile(view_of(desk), snapshot, draft.ts_ns)
+            breaks = reconcile(view_of(desk, draft.ts_ns), snapshot, draft.ts_ns)
         if any(found.kind is BreakClass.VENUE_UNREACHABLE for found in breaks):
             self._unreadable(draft, breaks)
             draft.then(SetTimer("reconcile:retry", draft.ts_ns + SECOND_READING_S * SECOND_NS))

@@ -15,7 +15,8 @@ class Slot:
         entry: The decision that made the position, or is about to.
         protect: Client order id of its bracket; empty for none.
         brackets: Brackets minted for it.
-        why_bare: Why an open position has no bracket; empty when it has one or needs none.
+        why_bare: Why an open position has no bracket, by its name; empty when it has one or needs none.
+        bare_ns: Since when an open position has no stop at work; 0 when it has one.
         drains: Orders of earlier plans that may still fill.
         refusals: Refusals in a row of what is wanted now.
         retry_ns: When the next try is due.
@@ -37,6 +38,7 @@ class Slot:
     protect: str = ""
     brackets: int = 0
     why_bare: str = ""
+    bare_ns: int = 0
     drains: list[str] = field(default_factory=list)
     refusals: int = 0
     retry_ns: int = 0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Snapshot
 from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
+from novapulse.engine.bare import is_guarded, needs_stop
 from novapulse.engine.desk import Desk
 from novapulse.engine.orders import SECOND_NS
 from novapulse.reconciliation.view import View, looks_ours
@@ -27,12 +28,13 @@ def balances_of(desk: Desk) -> dict[str, int]:
     return expected
 
 
-def is_same(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool:
+def is_same(desk: Desk, snapshot: Snapshot, now_ns: int, *, are_booked: bool = False) -> bool:
     """Tell whether a snapshot agrees with what we believe in everything, its executions being booked.
 
     Args:
         desk: What we believe.
         snapshot: What the venue says.
+        now_ns: Now, ns UTC.
         are_booked: Each of its executions was found to be booked already.
     """
     if not is_same_money(desk, snapshot, are_booked=are_booked):
@@ -47,7 +49,9 @@ def is_same(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool
     live = {name for name, order in desk.orders.items() if order.status not in _UNSENT}
     if listed != live:
         return False
-    return not _bare(desk) and all(order.missing_units == 0 for order in desk.orders.values())
+    if any(needs_stop(desk, row, now_ns) and not is_guarded(desk, row) for row in range(len(desk.slots))):
+        return False
+    return all(order.missing_units == 0 for order in desk.orders.values())
 
 
 def is_same_money(desk: Desk, snapshot: Snapshot, *, are_booked: bool = False) -> bool:
@@ -92,28 +96,12 @@ def _is_booked(desk: Desk, fill: Filled) -> bool:
     return order is not None and fill.venue_trade_id in order.fills
 
 
-def _bare(desk: Desk) -> frozenset[InstrumentKey]:
-    return frozenset(
-        desk.keys[row]
-        for row, slot in enumerate(desk.slots)
-        if desk.books.held_units(row) != 0
-        and not slot.why_bare
-        and not slot.leaving_ns
-        and not any(order.request.role is Role.PROTECT and order.is_live for order in desk.open_orders(row))
-    )
-
-
-def view_of(desk: Desk) -> View:
-    """Return everything that a snapshot is compared with."""
+def view_of(desk: Desk, now_ns: int) -> View:
+    """Return everything that a snapshot is compared with at a moment, ns UTC."""
     books = desk.books
     account = books.account[0]
     orders = {**desk.closed, **desk.orders}
     positions = {key: int(units) for key, units in zip(desk.keys, books.positions["qty_units"].tolist(), strict=True)}
-    protected = frozenset(
-        desk.keys[row]
-        for row, slot in enumerate(desk.slots)
-        if books.held_units(row) != 0 and not slot.why_bare and not slot.leaving_ns
-    )
     return View(
         account=desk.key,
         instruments=dict(zip(desk.keys, desk.instruments, strict=True)),
@@ -125,7 +113,7 @@ def view_of(desk: Desk) -> View:
         equity_units=desk.cash_amount(round(float(account.equity) * float(books.records[0].cash_factor))),
         marks=_marks(desk),
         positions=positions,
-        to_protect=protected,
+        to_protect=frozenset(key for row, key in enumerate(desk.keys) if needs_stop(desk, row, now_ns)),
         orders_active_ns=desk.active_ns,
         instruments_active_ns={key: ts_ns for key, ts_ns in zip(desk.keys, desk.rows_active_ns, strict=True) if ts_ns},
         known_trades=desk.foreign_trades,

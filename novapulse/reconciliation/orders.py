@@ -242,15 +242,18 @@ def _root(view: View, order: Order) -> str:
 
 
 def _unprotected(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> Iterator[Break]:
-    guarded = {order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_risk}
+    # One that may stand, and of which nothing is heard, is a reason: for its time, and by then it is no stop any more.
+    guarded = {order.request.instrument for order in unended if order.request.role is Role.PROTECT and order.is_live}
     for instrument, units in view.positions.items():
         if not units or instrument not in view.to_protect or instrument in guarded:
             continue
-        if not is_racing(view, view.instruments_active_ns.get(instrument, 0), snapshot):
-            yield Break(
-                BreakClass.UNPROTECTED,
-                str(instrument),
-                f"{units} units of {instrument} have no protective order",
-                ours=str(units),
-                instruments=(instrument,),
-            )
+        bare = Break(
+            BreakClass.UNPROTECTED,
+            str(instrument),
+            f"{units} units of {instrument} have no protective order",
+            ours=str(units),
+            instruments=(instrument,),
+        )
+        # Each try in vain touches the instrument: what was found is not over by that.
+        if bare.key in view.readings or not is_racing(view, view.instruments_active_ns.get(instrument, 0), snapshot):
+            yield bare

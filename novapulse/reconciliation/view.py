@@ -31,7 +31,7 @@ class View:
         equity_units: Equity in units of the quote's ledger scale.
         marks: Instrument -> last price in price units; missing when it is not known.
         positions: Instrument -> quantity held in quantity units, signed.
-        to_protect: Instruments whose position must have a protective order and has no recorded reason for lacking one.
+        to_protect: Instruments whose position must have a protective order: nothing excuses that it lacks one.
         orders_active_ns: Client order id -> when something last happened to it here.
         instruments_active_ns: Instrument -> when something last happened to its orders, executions or cash here.
         known_trades: Ids of executions that are booked, whoever ordered them.

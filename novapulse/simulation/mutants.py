@@ -16,6 +16,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
 from novapulse.core.records import Intent
 from novapulse.engine import fills, leaving, orders, protection, ticks, trader
+from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.reconciler import Reconciler
@@ -243,7 +244,7 @@ def _never_armed_again(stack: ExitStack) -> None:
     """A position without a stop says why it has none, and gets none."""
 
     def explains(desk: Desk, draft: Draft, row: int) -> None:
-        protection._explain(desk, draft, row, "the bracket is being armed anew")
+        protection._explain(desk, draft, row, Bare.REARMED)
 
     _patched(stack, protection, "_arm", explains)
 

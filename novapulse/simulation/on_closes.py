@@ -11,6 +11,7 @@ from novapulse.core.bars import MINUTE_NS
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.orders import OrderStatus, OrderType, Role
 from novapulse.core.records import Intent, Mode
+from novapulse.engine.bare import BARE_S_MAX
 from novapulse.engine.desk import Desk
 from novapulse.engine.orders import RETRY_SECONDS
 from novapulse.engine.protection import PATIENCE_S
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 BARE_NS = MINUTE_NS
 """How long a position may have no stop for no reason that the world knows: from one close to the next."""
 
-BARE_FOR_A_REASON_NS = 10 * MINUTE_NS
-"""How long it may for one: as long as an order may be unknown before its account halts."""
+BARE_FOR_A_REASON_NS = BARE_S_MAX * 10**9
+"""How long it may for one."""
 
 TRY_LATE_NS = 5 * 10**9
 """How late a trader may be that said when it tries again."""

@@ -81,10 +81,11 @@ def test_nothing_of_a_coin_not_traded_and_a_known_order_of_somebody_else_are_no_
     play.desk.scales["DOGE"] = 8
     shown = snapshot_of(play.node.exchange, play.desk.cursor, play.world.timeline.now_ns)
     assert len(shown.orders) > len(play.desk.orders)
-    assert is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 0}))
-    assert not is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 1}))
+    now_ns = play.world.timeline.now_ns
+    assert is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 0}), now_ns)
+    assert not is_same(play.desk, replace(shown, balances={**shown.balances, "DOGE": 1}), now_ns)
     play.desk.foreign.clear()
-    assert not is_same(play.desk, shown)
+    assert not is_same(play.desk, shown, now_ns)
 
 
 def test_an_order_that_is_not_ours_is_cancelled_where_nobody_else_trades():

@@ -295,15 +295,13 @@ def test_d14_a_position_without_a_protective_order():
     assert found(world, {**policy, "to_protect": frozenset()}) == []
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_d14_a_protective_order_that_may_exist_counts(is_known):
+def test_d14_a_protective_order_counts_while_it_is_known_to_stand():
     world = World()
     bracket = world.place(role=Role.PROTECT, kind=OrderType.BRACKET, side=Side.SELL)
     policy = {"positions": {BTC.key: 100}, "to_protect": frozenset({BTC.key})}
-    if is_known:
-        world.accept(bracket)
-    else:
-        world.tell(bracket, Unclear(bracket.client_order_id, 1))
+    world.tell(bracket, Unclear(bracket.client_order_id, 1))
+    assert kinds(found(world, policy)) == [BreakClass.UNPROTECTED]
+    world.accept(bracket)
     assert found(world, policy) == []
     world.end(bracket, CANCELED)
     assert kinds(found(world, policy)) == [BreakClass.UNPROTECTED]
