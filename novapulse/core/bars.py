@@ -195,6 +195,15 @@ def timeframe_text(width_ns: int) -> str:
     raise ValueError(f"timeframe of {width_ns} ns: expected whole seconds")
 
 
+def day_start_ns(stamp_ns: int) -> int:
+    """Return where the UTC day of a moment begins, ns: midnight belongs to the day that it ends, as a close does.
+
+    Args:
+        stamp_ns: ns UTC.
+    """
+    return (stamp_ns - 1) // DAY_NS * DAY_NS
+
+
 def format_ns(stamp_ns: int) -> str:
     """Return a stamp as people read it, exact to what it holds: `2026-03-23 12:10:00Z`."""
     text = str(np.datetime64(stamp_ns, "ns")).replace("T", " ")

@@ -19,6 +19,7 @@ from fractions import Fraction
 import numpy as np
 from sqlalchemy import Connection
 
+from novapulse.core.bars import DAY_NS, day_start_ns
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.postings import Book
 from novapulse.core.records import ACCOUNT
@@ -34,8 +35,6 @@ from novapulse.ledger.queries import (
     scales,
     splits,
 )
-
-DAY_NS = 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +317,8 @@ def risk_history(connection: Connection, account: AccountKey) -> tuple[RiskDay, 
     days: dict[int, RiskDay] = {}
 
     def of(ts_ns: int) -> RiskDay:
-        return days.setdefault(ts_ns // DAY_NS, RiskDay(ts_ns // DAY_NS))
+        number = day_start_ns(ts_ns) // DAY_NS
+        return days.setdefault(number, RiskDay(number))
 
     last = 0
     for inventory, _, one in _by_instrument(connection, account):

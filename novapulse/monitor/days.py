@@ -2,6 +2,7 @@
 
 Invariants:
 - the sums of a day are those of all its round trips; only the entries behind them are kept for the last of them;
+- midnight belongs to the day that it ends: its close is the last of that day for the trader as well;
 - the last `DAYS_KEPT` days are kept.
 """
 
@@ -9,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from novapulse.core.bars import DAY_NS
+from novapulse.core.bars import day_start_ns
 from novapulse.monitor.rows import DayState, RoundTripState
 
 DAYS_KEPT = 31
@@ -28,7 +29,7 @@ class _Day:
 
 
 class Days:
-    """Days of one account, by their number since 1970."""
+    """Days of one account, by where they begin."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -49,7 +50,7 @@ class Days:
         day.equity, day.equity_ns = equity, ts_ns
 
     def _of(self, ts_ns: int) -> _Day:
-        found = self._days.setdefault(ts_ns // DAY_NS, _Day())
+        found = self._days.setdefault(day_start_ns(ts_ns), _Day())
         while len(self._days) > DAYS_KEPT:
             del self._days[min(self._days)]
         return found
@@ -58,8 +59,6 @@ class Days:
     def rows(self) -> tuple[DayState, ...]:
         """All of them, newest first."""
         return tuple(
-            DayState(
-                number * DAY_NS, day.trades, day.wins, day.pnl, day.fees, day.equity, day.equity_ns, tuple(day.seqs)
-            )
-            for number, day in sorted(self._days.items(), reverse=True)
+            DayState(day_ns, day.trades, day.wins, day.pnl, day.fees, day.equity, day.equity_ns, tuple(day.seqs))
+            for day_ns, day in sorted(self._days.items(), reverse=True)
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
-from novapulse.core.bars import DAY_NS
+from novapulse.core.bars import day_start_ns
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import HoldRun
 from novapulse.core.records import REASON_TEXT, Reason
@@ -203,7 +203,7 @@ def days_of(account: AccountState) -> tuple[DayState, ...]:
     if not account.equity_points:
         return account.days
     ts_ns, equity = account.equity_points[-1]
-    day_ns = ts_ns // DAY_NS * DAY_NS
+    day_ns = day_start_ns(ts_ns)
     known = {one.day_ns: one for one in account.days}
     today = known.get(day_ns) or DayState(day_ns, 0, 0, Decimal(0), Decimal(0), None, None, ())
     known[day_ns] = replace(today, equity=equity, equity_ns=ts_ns)

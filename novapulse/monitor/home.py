@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from novapulse.core.bars import DAY_NS
+from novapulse.core.bars import day_start_ns
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor.build import account_state
 from novapulse.monitor.locks import in_force
@@ -169,7 +169,7 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
 
 def _is_its_day(state: AccountState, own_ns: int) -> bool:
     """Tell whether it is still the day of the last close, which the trader counts to the day that it ends."""
-    return state.last_close_ns is not None and (state.last_close_ns - 1) // DAY_NS == (own_ns - 1) // DAY_NS
+    return state.last_close_ns is not None and day_start_ns(state.last_close_ns) == day_start_ns(own_ns)
 
 
 def _of_trader(trader: TraderState, is_named: bool) -> list[str]:

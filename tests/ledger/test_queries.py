@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from novapulse.core.bars import DAY_NS
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Commit, HoldRun, Record
 from novapulse.core.orders import Filled, OrderStatus, Side
@@ -27,7 +28,7 @@ from novapulse.ledger.lots import Inventory
 from novapulse.ledger.movements import Execution
 from novapulse.ledger.opening import SchemaError
 from novapulse.ledger.queries import UnknownAccountError
-from novapulse.ledger.statistics import DAY_NS, StrategyStatistics
+from novapulse.ledger.statistics import StrategyStatistics
 from tests.ledger.written import (
     ACCOUNTS,
     MAIN,

@@ -8,13 +8,16 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from novapulse.core.bars import MINUTE_NS, day_start_ns
 from novapulse.core.instruments import AccountKey
 from novapulse.ledger.queries import UnknownAccountError
 from novapulse.monitor import read_home
 from novapulse.monitor.days import DAYS_KEPT, Days
 from novapulse.monitor.history import days_of, ended_orders, holds, of_bar
+from tests.engine.harness import noisy_ticks, trader_of
 from tests.monitor.conftest import bodies
 
 MAIN = AccountKey("kraken", "main")
@@ -79,7 +82,7 @@ def test_days_sum_up_all_that_closed_on_them(left_home: Path) -> None:
     account = read_home(left_home).account("kraken", "main")
     sums: dict[int, Fraction] = defaultdict(Fraction)
     for body in bodies(left_home, MAIN, "round_trip_closed"):
-        sums[body["exit_ns"] // DAY_NS * DAY_NS] += Fraction(body["pnl_units"], 10**8)
+        sums[day_start_ns(body["exit_ns"])] += Fraction(body["pnl_units"], 10**8)
     days = days_of(account)
     assert {one.day_ns: Fraction(one.pnl) for one in days if one.trades} == dict(sums)
     assert (days[0].equity, days[0].equity_ns) == account.equity_points[-1][::-1]
@@ -91,9 +94,9 @@ def test_a_busy_day_takes_nothing_from_the_days_before_it(left_home: Path) -> No
     """A bug: the table was made of the last 50 round trips, so a day of 60 emptied it."""
     trip = read_home(left_home).account("kraken", "main").recent_round_trips[0]
     days = Days()
-    days.take_trip(replace(trip, exit_ns=5 * DAY_NS, pnl=Decimal(-3)))
+    days.take_trip(replace(trip, exit_ns=5 * DAY_NS + 1, pnl=Decimal(-3)))
     for seq in range(60):
-        days.take_trip(replace(trip, seq=seq, exit_ns=6 * DAY_NS + seq, pnl=Decimal(2)))
+        days.take_trip(replace(trip, seq=seq, exit_ns=6 * DAY_NS + 1 + seq, pnl=Decimal(2)))
     days.take_equity(6 * DAY_NS + 7, Decimal(1000))
     assert [(one.day_ns // DAY_NS, one.trades, one.wins, one.pnl) for one in days.rows] == [
         (6, 60, 60, Decimal(120)),
@@ -106,5 +109,23 @@ def test_a_busy_day_takes_nothing_from_the_days_before_it(left_home: Path) -> No
 def test_only_the_last_days_are_kept() -> None:
     days = Days()
     for number in range(DAYS_KEPT + 5):
-        days.take_equity(number * DAY_NS, Decimal(number))
+        days.take_equity((number + 1) * DAY_NS, Decimal(number))
     assert [one.equity for one in days.rows] == [Decimal(number) for number in range(DAYS_KEPT + 4, 4, -1)]
+
+
+def test_midnight_belongs_to_the_day_that_it_ends_as_for_the_trader() -> None:
+    """A bug: the last close of a day was the first thing of the next one, and its own day had no equity."""
+    trader = trader_of(("BTC/USD",))
+    books = trader.desk.books
+    ticks = noisy_ticks(("BTC/USD",), bars=3)
+    account = books.account[0]
+    days = Days()
+    for ts_ns in (9 * DAY_NS - MINUTE_NS, 9 * DAY_NS, 9 * DAY_NS + MINUTE_NS):
+        event = ticks.event(0, ts_ns)
+        books.tick(ts_ns, event.bars, event.signals, event.present, np.zeros(1, np.int64), (0.0, 0.0))
+        days.take_equity(ts_ns, Decimal(1))
+        assert days.rows[0].day_ns + DAY_NS == account.day_end_ns
+    assert [(one.day_ns // DAY_NS, one.equity_ns) for one in days.rows] == [
+        (9, 9 * DAY_NS + MINUTE_NS),
+        (8, 9 * DAY_NS),
+    ]

@@ -10,7 +10,7 @@ Invariants:
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from novapulse.core.bars import DAY_NS
+from novapulse.core.bars import DAY_NS, day_start_ns
 from novapulse.core.postings import Book
 from novapulse.monitor import AccountState
 from novapulse.monitor.entries import Part
@@ -80,14 +80,14 @@ def _fees(account: AccountState, _: Asked) -> Iterable[Part]:
 
 def _today(account: AccountState, asked: Asked) -> Iterable[Part]:
     # A close counts to the day that it ends.
-    begun_ns = ((account.last_close_ns or account.as_of_ns) - 1) // DAY_NS * DAY_NS
+    begun_ns = day_start_ns(account.last_close_ns or account.as_of_ns)
     return (*_day(account, Asked(from_ns=begun_ns, until_ns=begun_ns + DAY_NS)), *_held(account, asked))
 
 
 def _day(account: AccountState, asked: Asked) -> Iterable[Part]:
     """Return what moved on a day, and the trades that closed on it whenever they were written down."""
     trips = [seq for day in account.days if day.day_ns == asked.from_ns for seq in day.seqs]
-    since_ns, until_ns = asked.from_ns, asked.until_ns
+    since_ns, until_ns = asked.from_ns + 1, asked.until_ns + 1
     return (
         Part(account.key, books=WORTH, since_ns=since_ns, until_ns=until_ns),
         Part(account.key, kinds=TRIPS, since_ns=since_ns, until_ns=until_ns),
