@@ -72,7 +72,9 @@ def _tell_where(session: Session, loaded: Loaded) -> None:
     first, last = format_ns(market.first_close_ns), format_ns(market.last_close_ns)
     say(f"feed: {what} that close from {first} to {last}, {speed}: nothing of it happens now")
     if not RecordedSource.has_quotes:
-        say("quotes: the feed has none, so the spread restricts nothing; fills pay the configured one")
+        halves = sorted({plan.settings.execution.half_spread_bps for plan in market.accounts})
+        known = " or ".join(f"{2 * half:g}" for half in halves)
+        say(f"quotes: the feed has none; the spread is the paper venues' own, {known} bps by configuration")
     if session.decided_ns:
         say(f"going on behind {format_ns(session.decided_ns)}, where the ledger ends")
     if session.left_alone:

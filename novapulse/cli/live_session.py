@@ -28,6 +28,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.kept_state import print_of_state
 from novapulse.core.messages import Answer, Commit, Record
 from novapulse.core.orders import Fact
+from novapulse.core.ports import Venue
 from novapulse.core.postings import Book
 from novapulse.engine.calibrations import KIND as CALIBRATION
 from novapulse.engine.committer import Committer
@@ -203,7 +204,7 @@ def breaker_settings(plan: AccountPlan, timeframe_ns: int, pace: float) -> Break
     )
 
 
-def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[[], Trader]:
+def reborn(session: Session, plan: AccountPlan, venue: Venue, timeline: Timeline) -> Callable[[], Trader]:
     """Return what makes an account's trader from the ledger, now and after every failure."""
     ledger, market = session.ledger, session.market
     scales = {asset: ledger.assets[asset] for one in plan.instruments for asset in (one.base, one.quote)}
@@ -218,7 +219,7 @@ def reborn(session: Session, plan: AccountPlan, timeline: Timeline) -> Callable[
             market.timeframe_ns,
             scales,
             plan.said.history,
-            has_quotes=RecordedSource.has_quotes,
+            spread_by_model=venue.models_spread and not RecordedSource.has_quotes,
         )
         found = ledger.restore(plan.key)
         if not found.state and not any(ledger.records(plan.key, ("account_opened",))):
@@ -314,7 +315,7 @@ def put_together(session: Session, timeline: Timeline, committer: Committer, set
     for plan in market.accounts:
         venue = venues[plan.key] = paper_venue(session, plan, timeline)
         link = Link(round(plan.settings.execution.latency_ms * 1_000_000), ANSWER_BACK_NS)
-        make = reborn(session, plan, timeline)
+        make = reborn(session, plan, venue, timeline)
         runners[plan.key] = AccountRunner(plan.key, make, venue, timeline, committer, voice, link)
     feeds = _feeds(session, timeline, runners, venues, settings)
     inbox = Inbox(session.home / INBOX_FILE)

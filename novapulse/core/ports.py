@@ -71,9 +71,16 @@ class Journal(Protocol):
 
 
 class Venue(Protocol):
-    """One account at one exchange. Every call may take long and may fail; only `Ambiguous` leaves doubt."""
+    """One account at one exchange. Every call may take long and may fail; only `Ambiguous` leaves doubt.
+
+    Attributes:
+        account: Whose.
+        models_spread: Whether it is simulated and fills by a spread that its configuration states: that spread is known
+            where no quotes come. Of every other venue only quotes tell it.
+    """
 
     account: AccountKey
+    models_spread: bool
 
     async def instruments(self) -> dict[InstrumentKey, Instrument]:
         """Return what can be traded, with the venue's own rules and fees.

@@ -43,7 +43,8 @@ class Configuration:
         timeframe_ns: Width of a decision bar.
         scales: Asset -> decimal digits in the ledger.
         history: Where its signals come from; None where nobody said.
-        has_quotes: Whether its feed said that quotes come beside the bars.
+        spread_by_model: Whether its venue fills by a spread of its configuration and no quotes come: then the spread is
+            known by that; else it is not before quotes tell it.
     """
 
     instruments: tuple[Instrument, ...]
@@ -53,7 +54,7 @@ class Configuration:
     timeframe_ns: int
     scales: Mapping[str, int]
     history: History | None = None
-    has_quotes: bool = False
+    spread_by_model: bool = False
 
     @property
     def rules(self) -> Record:
@@ -75,7 +76,7 @@ class Configuration:
             "breakers": self.breakers.model_dump(mode="json"),
             "timeframe_ns": self.timeframe_ns,
             "scales": dict(self.scales),
-            "has_quotes": self.has_quotes,
+            "spread_by_model": self.spread_by_model,
             "history": None
             if self.history is None
             else {
@@ -107,8 +108,8 @@ def parsed(text: str) -> Configuration:
             else History(
                 tuple(InstrumentKey(*parts) for parts in history["instruments"]), int(history["first_close_ns"])
             ),
-            # A session of before feeds said it had none.
-            has_quotes=bool(values.get("has_quotes", False)),
+            # Sessions of before said whether quotes come, the first ones nothing: all of them were on paper.
+            spread_by_model=bool(values.get("spread_by_model", not values.get("has_quotes", False))),
         )
     except (KeyError, TypeError, AttributeError) as wrong:
         raise ValueError(f"the configuration of the session cannot be read: {wrong!r}") from wrong

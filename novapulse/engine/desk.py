@@ -84,8 +84,7 @@ class Desk:
 
         Args:
             key: The account.
-            configured: What it was put together from; quotes that come beside the bars by it mean that nothing is
-                entered whose spread is unknown.
+            configured: What it was put together from.
             books: Its records.
             breakers: Its circuit breakers.
         """
@@ -102,7 +101,7 @@ class Desk:
         self.rows = {key: row for row, key in enumerate(self.keys)}
         self.quote = self.instruments[0].quote
         self.scales = dict(configured.scales)
-        self.has_quotes = configured.has_quotes
+        self.spread_by_model = configured.spread_by_model
         self.slots = [Slot() for _ in self.instruments]
         self.runs: list[Run | None] = [None for _ in self.instruments]
         self.orders: dict[str, Order] = {}
@@ -211,10 +210,10 @@ class Desk:
         seen.add(spread)
         return spread / usual if usual else None
 
-    def is_learning_spread(self, row: int) -> bool:
-        """Tell whether quotes come, or are to come, and none could be compared with the usual spread yet."""
+    def is_spread_unknown(self, row: int) -> bool:
+        """Tell whether no quote could be compared with the usual spread yet, and the venue has none by its model."""
         seen = len(self.spreads[row])
-        return seen <= SPREADS_MIN and (self.has_quotes or seen > 0)
+        return seen <= SPREADS_MIN and (seen > 0 or not self.spread_by_model)
 
     def price_across(self, row: int, side: int) -> float:
         """Return the last price that an order of a side would meet: of the last quote, or the last close if later."""

@@ -39,7 +39,7 @@ def new_trader(
     scales: Mapping[str, int],
     history: History | None = None,
     *,
-    has_quotes: bool = False,
+    spread_by_model: bool = False,
 ) -> Trader:
     """Put a trader together that has not traded yet.
 
@@ -52,7 +52,8 @@ def new_trader(
         timeframe_ns: Width of a decision bar.
         scales: Asset -> decimal digits in the ledger.
         history: Which bars its signals are learned from; kept with the session, so that they can be made again.
-        has_quotes: Whether the feed says that quotes come beside its bars.
+        spread_by_model: Whether the venue fills by a spread of its configuration and no quotes come; else nothing is
+            entered before quotes tell the spread.
 
     Raises:
         ValueError: The instruments do not fit one account.
@@ -61,7 +62,7 @@ def new_trader(
     quotes = sorted({instrument.quote for instrument in facts})
     if len(quotes) != 1:
         raise ValueError(f"one account has one quote asset, {key.account_id} on {key.exchange} has {', '.join(quotes)}")
-    configured = Configuration(facts, decides, settings, breakers, timeframe_ns, scales, history, has_quotes)
+    configured = Configuration(facts, decides, settings, breakers, timeframe_ns, scales, history, spread_by_model)
     books = Books(facts, configured.rules, capital_units(decides, facts[0]))
     return Trader(Desk(key, configured, books, Breakers(breakers)))
 

@@ -79,7 +79,7 @@ def _miss_quotes(desk: Desk, draft: Draft, row: int) -> None:
     # No quote, no measurement: only the close itself shows that one should have come, once the feed had time to open.
     last_ns = desk.quotes[row][0]
     is_opening = not last_ns and draft.ts_ns - desk.started_ns <= FEED_OPENS_NS
-    if desk.has_quotes and not is_opening and draft.ts_ns - last_ns > desk.settings.quote_age_s_max * 1e9:
+    if not desk.spread_by_model and not is_opening and draft.ts_ns - last_ns > desk.settings.quote_age_s_max * 1e9:
         desk.measured(draft, "spread", None, desk.keys[row])
 
 
@@ -98,7 +98,7 @@ def _blocked(desk: Desk, row: int) -> int:
     why = desk.breakers.blocks(desk.keys[row])
     if why is not None:
         return Reason.SPREAD_UNKNOWN if "spread" in why else Reason.BREAKER
-    return Reason.SPREAD_UNKNOWN if desk.is_learning_spread(row) else 0
+    return Reason.SPREAD_UNKNOWN if desk.is_spread_unknown(row) else 0
 
 
 def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:

@@ -249,7 +249,7 @@ class _Player:
             one.timeframe_ns,
             one.scales,
             one.history,
-            has_quotes=one.has_quotes,
+            spread_by_model=one.spread_by_model,
         )
 
     def _exchange(self, trader: Trader) -> SimulatedExchange:

@@ -131,7 +131,6 @@ def trader_of(scene: Scene, part: Part) -> Trader:
         scene.breakers,
         MINUTE_NS,
         scene.scales,
-        has_quotes=True,
     )
 
 

@@ -124,7 +124,7 @@ class Nemesis:
             return
         desk = host.trader.desk
         for row, key in enumerate(desk.keys):
-            is_known = not desk.is_learning_spread(row) and not desk.breakers.blocks(key)
+            is_known = not desk.is_spread_unknown(row) and not desk.breakers.blocks(key)
             for _ in range(1 if is_known else QUOTES_ENOUGH):
                 self._quote(host, key, crossed=False)
 

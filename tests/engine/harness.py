@@ -141,7 +141,7 @@ def trader_of(
         BreakerSettings(),
         MINUTE_NS,
         scales_of(facts),
-        has_quotes=has_quotes,
+        spread_by_model=not has_quotes,
     )
 
 

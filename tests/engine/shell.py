@@ -168,7 +168,14 @@ class House:
 
     def fresh(self, key: AccountKey) -> Trader:
         return new_trader(
-            key, self.facts, self.settings, self.trader_settings, BreakerSettings(), MINUTE_NS, self.scales
+            key,
+            self.facts,
+            self.settings,
+            self.trader_settings,
+            BreakerSettings(),
+            MINUTE_NS,
+            self.scales,
+            spread_by_model=True,
         )
 
     def reborn(self, key: AccountKey) -> Trader:

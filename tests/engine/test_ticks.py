@@ -1,7 +1,11 @@
+import json
+
 import pytest
 
 from novapulse.core.messages import Alert, QuoteSeen, Submit
 from novapulse.core.records import Reason
+from novapulse.engine.configuration import parsed
+from novapulse.engine.opening import new_trader
 from novapulse.simulation.world import Timeline
 from tests.engine.harness import ORIGIN_NS, SECOND_NS, MemoryJournal, noisy_ticks, trader_of, world_of
 from tests.engine.scene import Scene
@@ -110,10 +114,34 @@ def test_the_first_quotes_of_a_feed_that_was_to_have_none_block_entries_until_th
     assert not scene.sent(Alert)
 
 
-def test_a_feed_without_quotes_is_not_held_up_by_them() -> None:
+def test_where_no_quotes_come_the_spread_that_a_simulated_venue_fills_by_is_known() -> None:
     journal = played(set(), has_quotes=False)
     assert len(entries(journal)) > 10
     assert blocked_bars(journal) == 0
+
+
+def test_a_trader_of_whose_spread_nobody_said_anything_enters_nothing() -> None:
+    """A bug: without quotes the spread restricted nothing, whatever the venue."""
+    known = trader_of()
+    one = known.desk.configured
+    unsaid = new_trader(
+        known.desk.key, one.instruments, one.decides, one.settings, one.breakers, one.timeframe_ns, one.scales
+    )
+    world, node, journal = world_of(unsaid)
+    world.start(node)
+    world.play(node, TICKS)
+    world.timeline.run(int(TICKS.ts_close_ns[-1]) + SECOND_NS)
+    assert entries(journal) == []
+    assert blocked_bars(journal) > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "is_known"), [({}, True), ({"has_quotes": False}, True), ({"has_quotes": True}, False)]
+)
+def test_what_a_session_of_before_ran_with_is_read_as_it_was(said: dict[str, bool], is_known: bool) -> None:
+    values = json.loads(trader_of().desk.configured.text)
+    del values["spread_by_model"]
+    assert parsed(json.dumps({**values, **said})).spread_by_model is is_known
 
 
 @pytest.mark.parametrize("silent", [range(120, 150), range(0)], ids=["they stop for half an hour", "they come"])

@@ -42,7 +42,10 @@ class PaperVenue:
         account: Whose.
         exchange: The venue's truth; levers act on it, and `keep` writes down what they did.
         latency_ns: From the sender to the venue.
+        models_spread: True: its fill model has the spread of the configuration.
     """
+
+    models_spread = True
 
     def __init__(
         self,
