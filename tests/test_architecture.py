@@ -39,7 +39,7 @@ _RUN_FILES = {
 }
 RUNS = {name: {*PURE, *_RUN_FILES, "market", "config", "research", "strategies.loader"} for name in _RUN_FILES}
 # What runs the trader: it waits, logs and knows the clock, and sees adapters through ports alone.
-_SHELL_FILES = "committer feed lease_keeper orderly report requests runner supervisor timeline".split()
+_SHELL_FILES = "committer feed history lease_keeper orderly report requests runner supervisor timeline".split()
 _ENGINE_SHELL = {f"engine.{name}" for name in _SHELL_FILES}
 # The rest: `compiled` may ask `warmup` to call every kernel, and only that knows where they are.
 SHELL = {

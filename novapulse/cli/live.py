@@ -24,6 +24,7 @@ from novapulse.core.bars import format_ns
 from novapulse.core.ports import JournalError
 from novapulse.engine.committer import Committer
 from novapulse.engine.feed import RecordedSource
+from novapulse.engine.history import HistoryReader
 from novapulse.engine.report import summary_of
 from novapulse.engine.supervisor import Ended
 from novapulse.engine.timeline import SECOND_NS, RealTimeline, Timeline, VirtualLoop, VirtualTimeline, run
@@ -117,6 +118,8 @@ async def _trade(
     parts = put_together(session, timeline, committer, settings)
     supervisor = parts.supervisor
     supervisor.chores = chores(session, supervisor, timeline)
+    unbooked = session.ledger.unbooked
+    supervisor.histories = [HistoryReader(one, unbooked, timeline, writer) for one in parts.runners]
     before = _on_signals(supervisor.ask_stop)
     limit = asyncio.get_running_loop().create_task(_stop_after(timeline, duration_s, supervisor.ask_stop))
     began_s = time.monotonic()

@@ -8,6 +8,7 @@ import structlog
 
 from novapulse import __version__
 from novapulse.cli.live_beats import Beats
+from novapulse.cli.live_outbox import OutboxWatch
 from novapulse.cli.live_session import Session, listed
 from novapulse.cli.live_votes import LastVotes
 from novapulse.core.bars import DAY_NS
@@ -32,6 +33,7 @@ def chores(session: Session, supervisor: Supervisor, timeline: Timeline) -> tupl
     return (
         Chore("health", HEALTH_EVERY_S, lambda: _write_health(session, supervisor, timeline, votes, running=True)),
         Chore("measurements", MEASURE_EVERY_S, _Measurements(session, supervisor)),
+        Chore("outbox", MEASURE_EVERY_S, OutboxWatch(session.ledger, supervisor)),
         Chore("ledger", HEALTH_EVERY_S, partial(_stop_without_ledger, session, supervisor)),
         Chore("watchdog", HEALTH_EVERY_S, Beats(supervisor)),
         Chore("tidying", TIDY_EVERY_S, lambda: partial(_tidy, session, timeline.now_ns())),

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import Amend, Cancel, Commit, Event, Lookup, ReadSnapshot, Snapshot, Submit
+from novapulse.core.orders import Filled
 
 
 class VenueError(Exception):
@@ -77,10 +78,13 @@ class Venue(Protocol):
         account: Whose.
         models_spread: Whether it is simulated and fills by a spread that its configuration states: that spread is known
             where no quotes come. Of every other venue only quotes tell it.
+        stream_silence_s: How long its stream may say nothing, not even a heartbeat, before it counts as broken; None
+            where it has no heartbeat, and none that it could miss.
     """
 
     account: AccountKey
     models_spread: bool
+    stream_silence_s: float | None
 
     async def instruments(self) -> dict[InstrumentKey, Instrument]:
         """Return what can be traded, with the venue's own rules and fees.
@@ -126,8 +130,16 @@ class Venue(Protocol):
         """
         ...
 
+    async def history(self) -> Sequence[Filled]:
+        """Read every execution of the account that stands, from its first day on.
+
+        Raises:
+            Unavailable: It could not be read whole.
+        """
+        ...
+
     async def events(self) -> Sequence[Event]:
-        """Wait for what the venue's stream says, at least one event.
+        """Wait for what the venue's stream says; nothing of it but a heartbeat is an empty answer.
 
         Raises:
             Unavailable: The stream broke; what was missed is read by a snapshot.

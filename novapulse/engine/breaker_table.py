@@ -175,6 +175,26 @@ def _of_machine(s: BreakerSettings) -> tuple[Breaker, ...]:
             reaching=True,
             time_min_s=_LEDGER_S,
         ),
+        # Nobody trades worse for it: who is told late has to know that.
+        Breaker(
+            "outbox_late",
+            "outbox_lag",
+            "the age of the oldest event that a consumer of the ledger lacks",
+            " s",
+            s.outbox_lag_s_max,
+            s.outbox_lag_s_max / 2,
+            _ALERT,
+        ),
+        Breaker(
+            "outbox_lost",
+            "outbox_lost",
+            "the number of events that a consumer of the ledger could not take",
+            "",
+            1,
+            0,
+            _ALERT,
+            reaching=True,
+        ),
         Breaker(
             "ledger_restored",
             "ledger_restores",

@@ -11,8 +11,8 @@ def take(desk: Desk, draft: Draft, event: ConditionSeen) -> None:
     if event.condition == "task_failed":
         desk.counted(draft, "task_failures", event.subject)
         desk.alert(draft, Severity.WARNING, f"task:{event.subject}", event.text, is_event=True)
-    elif event.condition == "bug":
-        desk.alert(draft, Severity.CRITICAL, "bug", event.text, is_event=True)
+    elif event.condition in ("bug", "executions_missing"):
+        desk.alert(draft, Severity.CRITICAL, event.condition, event.text, is_event=True)
     else:
         desk.measured(draft, event.condition, event.value)
 

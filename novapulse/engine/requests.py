@@ -1,4 +1,4 @@
-"""Asks a venue, and tells what came of it as an event.
+"""Asks a venue, and tells what came of it as an event; hears its stream.
 
 Invariants:
 - a request that got no answer in time, or an answer that nobody expected, is told as ambiguous, never as refused;
@@ -8,7 +8,9 @@ Invariants:
 """
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -34,6 +36,8 @@ from novapulse.core.ports import Ambiguous, Rejected, Unavailable, Venue
 from novapulse.engine.timeline import SECOND_NS, Timeline
 
 _log = structlog.get_logger("novapulse.requests")
+
+T = TypeVar("T")
 
 Request = Submit | Cancel | Amend | Lookup | ReadSnapshot
 
@@ -67,13 +71,7 @@ async def ask(venue: Venue, request: Request, deadline_s: float, timeline: Timel
         timeline: Time.
     """
     try:
-        async with asyncio.timeout(None) as limit:
-            # A moment that is over ends the wait at once.
-            late = timeline.at(timeline.now_ns() + round(deadline_s * SECOND_NS), partial(limit.reschedule, -1.0))
-            try:
-                return await _asked(venue, request)
-            finally:
-                late.cancel()
+        return await _in_time(_asked(venue, request), deadline_s, timeline)
     except TimeoutError:
         return _unclear(request, f"no answer within {deadline_s:g} s")
     except (Rejected, Unavailable) as wrong:
@@ -83,6 +81,30 @@ async def ask(venue: Venue, request: Request, deadline_s: float, timeline: Timel
     except Exception as wrong:
         _log.error("a request failed", request=what(request), exc_info=wrong)
         return _unclear(request, f"{type(wrong).__name__}: {wrong}")
+
+
+async def heard(venue: Venue, timeline: Timeline) -> Sequence[Event]:
+    """Wait for the next word of a venue's stream: one that misses its heartbeats has broken, whatever its socket says.
+
+    Raises:
+        Unavailable: It broke, or said nothing for longer than it may.
+    """
+    if venue.stream_silence_s is None:
+        return await venue.events()
+    try:
+        return await _in_time(venue.events(), venue.stream_silence_s, timeline)
+    except TimeoutError as wrong:
+        raise Unavailable(f"the stream has said nothing for {venue.stream_silence_s:g} s") from wrong
+
+
+async def _in_time(awaited: Awaitable[T], deadline_s: float, timeline: Timeline) -> T:
+    async with asyncio.timeout(None) as limit:
+        # A moment that is over ends the wait at once.
+        late = timeline.at(timeline.now_ns() + round(deadline_s * SECOND_NS), partial(limit.reschedule, -1.0))
+        try:
+            return await awaited
+        finally:
+            late.cancel()
 
 
 def what(effect: Effect) -> str:

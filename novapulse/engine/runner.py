@@ -42,7 +42,7 @@ from novapulse.engine.backoff import Backoff
 from novapulse.engine.committer import Committer
 from novapulse.engine.last_close import LastClose
 from novapulse.engine.life import Life, Link, Teller, Told
-from novapulse.engine.requests import UNANSWERED, Request, arrived, ask, what
+from novapulse.engine.requests import UNANSWERED, Request, arrived, ask, heard, what
 from novapulse.engine.timeline import SECOND_NS, Appointment, Timeline
 from novapulse.engine.trader import Trader
 
@@ -267,7 +267,7 @@ class AccountRunner:
         try:
             while True:
                 self.told.connected = True
-                for event in await self.venue.events():
+                for event in await heard(self.venue, self._timeline):
                     self.deliver(arrived(event, self._timeline.now_ns()))
         finally:
             self.told.connected = False

@@ -57,6 +57,11 @@ class BreakerSettings(BaseModel):
     equity_jump_pause_s: float = Field(900.0, ge=0, description="How long only reducing is allowed after it.")
     disk_free_fraction_min: float = Field(0.10, gt=0, lt=1, description="Free disk below which no new risk is taken.")
     disk_free_fraction_clear: float = Field(0.12, gt=0, lt=1, description="Free disk at which that ends.")
+    outbox_lag_s_max: float = Field(
+        60.0,
+        gt=0,
+        description="Age of the oldest event that a consumer of the ledger lacks beyond which people are told.",
+    )
     unknown_order_alert_s: float = Field(
         120.0, gt=0, description="Age of an UNKNOWN order beyond which people are told."
     )

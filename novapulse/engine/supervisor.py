@@ -25,6 +25,7 @@ from novapulse.core.messages import Record as Entry
 from novapulse.core.ports import JournalError
 from novapulse.engine.backoff import Backoff
 from novapulse.engine.feed import Feed
+from novapulse.engine.history import HistoryReader
 from novapulse.engine.lease_keeper import LeaseKeeper
 from novapulse.engine.life import Life
 from novapulse.engine.orderly import Orderly
@@ -103,6 +104,7 @@ class Supervisor:
         runners: The accounts.
         feeds: Their exchanges.
         chores: Health, disk and the like; done as long as it runs.
+        histories: What reads whole histories, account by account.
         ended: How it ended.
     """
 
@@ -131,6 +133,7 @@ class Supervisor:
         self.feeds = tuple(feeds)
         self.ended = Ended()
         self.chores: Sequence[Chore] = ()
+        self.histories: Sequence[HistoryReader] = ()
         self._orderly = orderly
         self._timeline = timeline
         self._settings = settings
@@ -171,6 +174,8 @@ class Supervisor:
             self._guard("commands", self._hear_commands, list(self.runners.values()), is_real=True)
         for chore in self.chores:
             self._guard(chore.name, partial(self._do, chore), [], is_real=True)
+        for one in self.histories:
+            self._guard(f"history {_name(one.runner.key)}", one.run, [one.runner])
         await self._get_ready()
         for feed in self.feeds:
             hearing = [listener.runner for listener in feed.listeners]

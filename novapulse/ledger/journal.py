@@ -20,6 +20,7 @@ from pathlib import Path
 from novapulse.core.instruments import AccountKey
 from novapulse.core.kept_state import sealed
 from novapulse.core.messages import Commit
+from novapulse.core.orders import Filled
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.core.postings import Book
 from novapulse.ledger.drafts import Drafts, Rows, drafts_of, named, rows_of
@@ -305,6 +306,17 @@ class Ledger(Reads):
                     if found[asset] != scale:
                         raise JournalError(f"asset {asset}: counted in {found[asset]} digits here, not in {scale}")
             self._scales = found
+
+    def unbooked(self, account: AccountKey, found: Sequence[Filled]) -> list[Filled]:
+        """Return those of some executions that the ledger lacks, in their order.
+
+        Raises:
+            Unwritable: The storage could not be read.
+        """
+        with self.reading() as storage:
+            here = (account.exchange, account.account_id)
+            asked = self._sql.find_fill
+            return [one for one in found if storage.execute(asked, (*here, one.venue_trade_id)).fetchone() is None]
 
     def prune_hold_runs(self, before_ns: int) -> int:
         """Forget runs of bars that ended before a moment; return how many."""

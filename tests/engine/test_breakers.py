@@ -43,6 +43,8 @@ BOUNDARIES = [
     ("disk", 0.10, math.nextafter(0.10, 0), Mode.PAUSED),
     ("task_failures", 2, 3, Mode.PAUSED),
     ("ledger", 0, 1, Mode.REDUCE_ONLY),
+    ("outbox_late", 60, math.nextafter(60, 61), Mode.NORMAL),
+    ("outbox_lost", 0, 1, Mode.NORMAL),
     ("ledger_restored", 0, 1, Mode.HALTED),
 ]
 UNKNOWN_TRIPS = {

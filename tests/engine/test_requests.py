@@ -6,7 +6,7 @@ import pytest
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Cancel, CancelEnded, Outcome
 from novapulse.core.ports import Ambiguous, Rejected, Unavailable
-from novapulse.engine.requests import ask
+from novapulse.engine.requests import ask, heard
 from novapulse.engine.timeline import RealTimeline, VirtualLoop, VirtualTimeline, run
 from tests.engine.harness import ORIGIN_NS, SECOND_NS
 
@@ -78,3 +78,25 @@ def test_only_a_refusal_is_told_as_one(wrong: Exception, wanted: Outcome) -> Non
         return outcome(await ask(Slow(1.0, wrong), REQUEST, 10.0, VirtualTimeline(loop)))
 
     assert run(loop, work())[0] is wanted
+
+
+@pytest.mark.parametrize("silence_s", [None, 5.0])
+def test_a_stream_that_misses_its_heartbeats_has_broken_whatever_its_socket_says(silence_s: float | None) -> None:
+    loop = VirtualLoop(ORIGIN_NS)
+
+    class Silent:
+        stream_silence_s = silence_s
+
+        async def events(self) -> list[object]:
+            await asyncio.sleep(60.0)
+            return ["late"]
+
+    async def work() -> object:
+        return await heard(Silent(), VirtualTimeline(loop))
+
+    if silence_s is None:
+        assert run(loop, work()) == ["late"]
+        return
+    with pytest.raises(Unavailable, match="the stream has said nothing for 5 s"):
+        run(loop, work())
+    assert loop.now_ns == ORIGIN_NS + 5 * SECOND_NS

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,6 +48,42 @@ def test_a_task_that_fails_again_and_again_pauses_its_account_and_no_other() -> 
     tripped = house.journal.of(OTHER, "breaker_tripped")
     assert [(one.body["name"], one.body["effect"]) for one in tripped] == [("task_failures", "paused")]
     assert [one.body["name"] for one in house.journal.of(OTHER, "breaker_cleared")] == ["task_failures"]
+
+
+def test_a_stream_that_falls_silent_is_read_around_and_pauses_its_account_when_it_stays_so() -> None:
+    """Fault 9: heartbeats stop, or come without data, on a socket that seems well."""
+
+    async def work(silent: range) -> tuple[House, int]:
+        house = House(TICKS, [ACCOUNT, OTHER])
+        venue, hear, calls, read = house.venues[OTHER], house.venues[OTHER].events, iter(range(10**6)), []
+        snapshot = venue.snapshot
+
+        async def events() -> Any:
+            if next(calls) in silent:
+                await house.timeline.until(house.timeline.now_ns() + 3600 * SECOND_NS)
+            heard = asyncio.ensure_future(hear())
+            await asyncio.wait([heard], timeout=1.0)
+            if heard.done():
+                return heard.result()
+            heard.cancel()
+            return []
+
+        async def counted(effect: ReadSnapshot) -> Snapshot:
+            read.append(effect.why)
+            return await snapshot(effect)
+
+        venue.events, venue.snapshot, venue.stream_silence_s = events, counted, 5.0
+        await house.supervisor().run()
+        return house, read.count("stream_gap")
+
+    well, gaps = in_virtual_time(lambda: work(range(0)))
+    assert (gaps, well.journal.of(OTHER, "breaker_tripped")) == (0, [])
+    house, gaps = in_virtual_time(lambda: work(range(30, 34)))
+    assert gaps >= 1
+    assert [one.body["name"] for one in house.journal.of(OTHER, "breaker_tripped")] == ["task_failures"]
+    told = [one.body["text"] for one in house.journal.of(OTHER, "alert_raised")]
+    assert any("the stream has said nothing for 5 s" in text for text in told)
+    assert house.journal.of(ACCOUNT) == well.journal.of(ACCOUNT)
 
 
 def test_a_task_that_fails_a_hundred_times_is_told_whole_once() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Commit, HoldRun, Record
+from novapulse.core.orders import Filled, Side
 from novapulse.core.ports import Fenced, JournalError
 from novapulse.core.postings import Book, Posting, move
 from novapulse.ledger import chain
@@ -182,6 +183,14 @@ def test_a_group_of_commits_writes_what_they_would_have_written_alone() -> None:
             assert ledger.head()[1] == chain_of(ledger)
             assert ledger.restore(MAIN).state == b"29"
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_executions_that_are_booked_are_told_from_those_that_are_not(ledger: Ledger) -> None:
+    write(ledger, filled("T1"), filled("T3"))
+    write(ledger, filled("T4"), account=OTHER)
+    found = [Filled("", "V", name, BTC, Side.BUY, 1, 1, 1, 0, 0, 1) for name in ("T1", "T2", "T3", "T4")]
+    assert [one.venue_trade_id for one in ledger.unbooked(MAIN, found)] == ["T2", "T4"]
+    assert ledger.unbooked(MAIN, []) == []
 
 
 def test_runs_of_bars_are_kept_until_they_are_pruned(ledger: Ledger) -> None:

@@ -186,3 +186,18 @@ def test_trades_that_memory_let_go_need_a_file():
 
 def test_the_instruments_are_those_of_the_exchange(paper):
     assert asyncio.run(paper.instruments()) == {BTC: instrument()}
+
+
+def test_the_whole_history_is_every_execution_that_stands_and_no_time_passes_by_reading_it(paper):
+    for k in range(4):
+        paper.place(entry(f"e{k}"), at(k + 0.5))
+        paper.play([(BTC, bar(k + 1, 100))], at(k + 1))
+    Levers(paper.exchange).bust(paper.read("", at(5)).fills[1].venue_trade_id, at(5))
+    paper.keep()
+    before = whole(paper.exchange)
+    found = asyncio.run(paper.history())
+    assert [fill.client_order_id for fill in found] == ["e0", "e2", "e3"]
+    assert whole(paper.exchange) == before
+    Levers(paper.exchange).set_mode(VenueMode.MAINTENANCE)
+    with pytest.raises(Unavailable, match="maintenance"):
+        asyncio.run(paper.history())

@@ -43,9 +43,11 @@ class PaperVenue:
         exchange: The venue's truth; levers act on it, and `keep` writes down what they did.
         latency_ns: From the sender to the venue.
         models_spread: True: its fill model has the spread of the configuration.
+        stream_silence_s: None: what it says is in its memory until it is heard, so that silence means that nothing is.
     """
 
     models_spread = True
+    stream_silence_s: float | None = None
 
     def __init__(
         self,
@@ -271,6 +273,17 @@ class PaperVenue:
             Unavailable: The venue is in maintenance, or the file could not be read.
         """
         return self.read(effect.cursor, self._clock.now_ns())
+
+    async def history(self) -> Sequence[Filled]:
+        """Read every execution that stands; no time passes by that.
+
+        Raises:
+            Unavailable: The venue is in maintenance, or the file could not be read.
+        """
+        exchange = self._fresh()
+        if exchange.mode is VenueMode.MAINTENANCE:
+            raise Unavailable("the venue is in maintenance")
+        return self._fills(exchange, 0)[0]
 
     async def events(self) -> Sequence[Event]:
         """Wait for what the stream says, at least one event.
