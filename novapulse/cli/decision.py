@@ -17,7 +17,7 @@ from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.market.spelling import symbol_of
 from novapulse.parity.kept import Entry, Kept
 from novapulse.parity.rederive import Rederived, reason_text, rederive
-from novapulse.parity.words import LIMIT_TEXT
+from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
 from novapulse.research.inputs import checked_strategies
 
 _FACTS_SHOWN = 40
@@ -168,7 +168,7 @@ def _limit_cells(name: str, value: float, most: float | None) -> list[str]:
 
 def _size_lines(sizes: Mapping[str, Any], base: str) -> list[str]:
     rows = [
-        [cap, "no limit" if size is None else f"{size:.8g}", "binds" if cap == sizes["binding"] else ""]
+        [CAP_TEXT[cap], "no limit" if size is None else f"{size:.8g}", "binds" if cap == sizes["binding"] else ""]
         for cap, size in sizes["sizes"].items()
     ]
     return [headline(f"Size: {sizes['qty']:g} {base}"), *table((f"{base} allowed by", "size", ""), rows)]

@@ -4,7 +4,7 @@ import argparse
 
 from novapulse.cli.backtest import load_run, read_run
 from novapulse.cli.console import EXIT_DONE, UsageError, progress, say, show_json
-from novapulse.cli.render import UNKNOWN, headline
+from novapulse.cli.render import UNKNOWN, headline, table
 from novapulse.confluence import pipeline
 from novapulse.confluence.explain import Record
 from novapulse.confluence.explain import explain as explain_votes
@@ -14,6 +14,7 @@ from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.records import Reason
 from novapulse.market.spelling import stamp_ns, symbol_of
+from novapulse.parity.words import CAP_TEXT
 from novapulse.research.decision import decision_at
 from novapulse.research.inputs import Markets, checked_strategies, iso
 from novapulse.research.running import refuse_lookahead
@@ -109,10 +110,11 @@ def _decision_lines(decision: Record, stops: StopSettings) -> list[str]:
     if decision["stop_distance"]:
         told.append(f"stop {decision['stop_distance']:g} away, {_target(decision, stops)}")
     if decision["sizes"]:
-        sizes = ", ".join(
-            f"{cap} {UNKNOWN if size is None else f'{size:.6g}'}" for cap, size in decision["sizes"].items()
-        )
-        told.append(f"sizes allowed: {sizes}; {decision['binding']} binds")
+        rows = [
+            [CAP_TEXT[cap], UNKNOWN if size is None else f"{size:.6g}", "binds" if cap == decision["binding"] else ""]
+            for cap, size in decision["sizes"].items()
+        ]
+        told += table(("allowed by", "size", ""), rows)
     return told
 
 

@@ -35,6 +35,7 @@ from novapulse.parity.ladder import (
 from novapulse.parity.memory import MemoryJournal
 from novapulse.parity.playing import Script, play
 from novapulse.parity.sessions import SessionRun, configuration_of, replay_session
+from novapulse.parity.words import FIELD_TEXT
 from novapulse.research.inputs import checked_strategies, lake_with, open_lake
 
 SHOWN = 10
@@ -268,7 +269,7 @@ def _difference_lines(rung: Rung) -> list[str]:
     lines = [f"{len(rung.differences)} differ: {told}"]
     for one in rung.differences[:SHOWN]:
         spelled = _difference(one)
-        field = f" {spelled['field']}" if "field" in spelled else ""
+        field = f", {FIELD_TEXT[spelled['field']]}" if "field" in spelled else ""
         lines.append(f"{spelled['at']} {spelled['symbol'] or '-'} {spelled['kind']}{field}: {one.cause}, {one.why}")
     more = len(rung.differences) - SHOWN
     return [*lines, *([f"and {more:,} more"] if more > 0 else [])]

@@ -130,6 +130,7 @@ def stretch_of(
         next(iter(table.values())).timeframe_ns,
         scales_of(facts),
         History(tuple(table), int(ticks.ts_close_ns[0])),
+        spread_by_model=True,
     )
     signals = {key: signals_of(**columns[key].to_kernel()) for key in table}
     return Stretch(AccountKey(exchange, "replay"), configuration, table, signals, ticks)

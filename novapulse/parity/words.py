@@ -1,4 +1,4 @@
-"""What a decision saw, in words: its limits, and the caps of its size."""
+"""What a decision saw, in words: its limits, and the caps of its size. And what differs of two round trips."""
 
 LIMIT_TEXT = {
     "daily loss": "loss of the day",
@@ -19,3 +19,17 @@ CAP_TEXT = {
     "cash": "free cash",
 }
 """Cap of a size as `core.records.CAPS` names it -> what it goes by."""
+
+FIELD_TEXT = {
+    "entry_ns": "when it was entered",
+    "direction": "long or short",
+    "qty_units": "quantity",
+    "entry_price": "price of the entry",
+    "exit_ns": "when it was left",
+    "exit_reason": "why it was left",
+    "exit_price": "price of the exit",
+    "fee_units": "fees",
+    "missing": "it is not there",
+    "extra": "there is one more",
+}
+"""What differs of a round trip, as `trips.Difference.field` names it -> in words."""

@@ -40,7 +40,9 @@ def stretch(seed: int, ticks: Ticks, **execution: Any) -> Stretch:
         bars[key] = BarColumns.checked(np.ascontiguousarray(rows["ts_close_ns"]), *prices, timeframe_ns=MINUTE_NS)
     # What fills is not as the model expects where a limit rests across the spread: breakers are not the matter here.
     loose = BreakerSettings(orders_max=10_000, slippage_multiple_max=1e9, drawdown_share_max=1.0)
-    configuration = Configuration(facts, chosen, TraderSettings(), loose, MINUTE_NS, scales_of(facts))
+    configuration = Configuration(
+        facts, chosen, TraderSettings(), loose, MINUTE_NS, scales_of(facts), spread_by_model=True
+    )
     return Stretch(ACCOUNT, configuration, bars, signals_in(ticks), ticks)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from novapulse.backtest import Result
 from novapulse.config import load
 from novapulse.core.bars import Floats, Integers, format_ns, timeframe_text
+from novapulse.monitor.entries import KIND_TEXT
 from novapulse.parity.causes import Cause, Explained, ExplainedRecord
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.ladder import (
@@ -33,6 +34,7 @@ from novapulse.parity.ladder import (
 from novapulse.parity.memory import MemoryJournal
 from novapulse.parity.playing import Script, play
 from novapulse.parity.sessions import SessionRun, replay_session
+from novapulse.parity.words import FIELD_TEXT
 from novapulse.research.inputs import checked_strategies
 from novapulse.ui import charts, panels, theme
 from novapulse.ui.jobs import Reporter, Results
@@ -221,14 +223,16 @@ def _rung(rung: Rung) -> str:
     words = {True: ("gain", "✓ to the bit"), False: ("loss", "✗ differs"), None: ("", "? not run")}
     tone, verdict = words[rung.holds]
     if rung.holds is False and rung.is_same_in_deed:
-        tone, verdict = "gain", "✓ same deeds"
-    counts = ", ".join(
-        f"{equal:,} of {whole:,} {what.replace('_', ' ')}" for what, (equal, whole) in rung.counts.items()
-    )
+        tone, verdict = "", "≈ differs in what was noticed when"
+    counts = ", ".join(f"{equal:,} of {whole:,}: {_counted(what)}" for what, (equal, whole) in rung.counts.items())
     return (
         f'<div class="np-check"><span class="np-chip {tone}">{verdict}</span><div>'
         f"<b>{rung.number}. {escape(rung.name)}</b> <span>{escape(rung.text)}. {escape(counts)}</span></div></div>"
     )
+
+
+def _counted(what: str) -> str:
+    return KIND_TEXT.get(what, what.replace("_", " "))
 
 
 def equity(came: Came[Compared], mode: theme.Mode) -> Any:
@@ -284,9 +288,9 @@ def _difference(rung: Rung, one: Explained | ExplainedRecord) -> list[str]:
     cause = f"{one.cause.value}, follows" if one.follows else one.cause.value
     if isinstance(one, ExplainedRecord):
         symbol = one.instrument.symbol if one.instrument else "-"
-        return [format_ns(one.ts_ns), str(rung.number), symbol, one.kind.replace("_", " "), cause, one.why]
+        return [format_ns(one.ts_ns), str(rung.number), symbol, _counted(one.kind), cause, one.why]
     trip = one.difference.one
-    what = f"round trip {trip.number}, {one.difference.field.replace('_', ' ')}"
+    what = f"round trip {trip.number}, {FIELD_TEXT[one.difference.field]}"
     return [format_ns(trip.entry_ns), str(rung.number), trip.instrument.symbol, what, cause, one.why]
 
 

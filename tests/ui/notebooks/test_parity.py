@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.core.instruments import InstrumentKey
+from novapulse.parity.causes import Cause, Explained, ExplainedRecord
 from novapulse.parity.kept import Kept, Session
 from novapulse.parity.ladder import Rung
+from novapulse.parity.trips import Difference, Trip
 from novapulse.ui.jobs import Reporter, Results
 from novapulse.ui.notebooks import parity
 from novapulse.ui.notebooks.parity import Compared, verdict
@@ -58,3 +61,23 @@ def test_a_session_is_compared_once_until_ledger_or_bars_change(
         connection.commit()
     parity.start(parity.Desk(place), True, session, came.append)
     assert [one.result for one in came[3:]] == ["ladder 2"]
+
+
+def test_what_differs_in_what_was_noticed_alone_is_no_gain_and_kinds_are_in_words() -> None:
+    """A bug: a rung that differs wore the tone of a gain; kinds and fields of records were shown as they are named."""
+    trip = Trip(InstrumentKey("kraken", "BTC/USD"), 7, 1, 60 * 10**9, 5, 1.0, 120 * 10**9, 2.0, "EXIT_TIME", 1, 0, 0)
+    told = ExplainedRecord("fill_booked", trip.instrument, 60 * 10**9, Cause.DELAY, "it came later", follows=False)
+    differs = Rung(
+        3,
+        "session = replay",
+        False,
+        {"fill_booked": (1, 2), "round trips": (3, 3)},
+        "from records",
+        (told, Explained(Difference(trip, trip, "qty_units"), Cause.FILL, "it was filled in part")),
+        is_same_in_deed=True,
+    )
+    shown = parity._rung(differs)
+    assert "gain" not in shown
+    assert "1 of 2: an execution was booked, 3 of 3: round trips" in shown
+    assert parity._difference(differs, differs.differences[0])[3] == "an execution was booked"
+    assert parity._difference(differs, differs.differences[1])[3] == "round trip 7, quantity"
