@@ -1,6 +1,6 @@
 """Each cause is planted, one at a time, and must be found; nothing else may be blamed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -67,6 +67,11 @@ def decided_at(small: Small, number: int) -> tuple[InstrumentKey, int]:
     return small.stretch.ticks.keys[int(first["instrument"])], int(first["decision_ts_ns"])
 
 
+def own(causes: Sequence[Explained]) -> set[Cause]:
+    """Return every cause that was named for itself: what only follows from another difference has that one's."""
+    return {one.cause for one in causes if not one.follows}
+
+
 def test_without_a_fault_there_is_nothing_to_explain(small: Small, played: Play) -> None:
     assert told(small, played()) == []
 
@@ -76,17 +81,22 @@ def test_a_fee_that_the_venue_takes_is_a_fee(small: Small, played: Play) -> None
     causes = told(small, played(Script(venue_instruments=dearer)))
     assert causes[0].difference.field == "fee_units"
     assert (causes[0].cause, causes[0].follows) == (Cause.FEE, False)
+    # Less money decides other sizes and other entries; those that are out of proportion are fills of their own.
+    assert own(causes) == {Cause.FEE, Cause.FILL}
 
 
 def test_a_worse_price_is_a_price(small: Small, played: Play) -> None:
     causes = told(small, played(Script(venue_rules=venue_rules(small, slippage_fraction=0.002))))
     assert (causes[0].cause, causes[0].follows) == (Cause.PRICE, False)
+    # What it loses decides other sizes, and blocks entries by what only a running trader knows.
+    assert own(causes) == {Cause.PRICE, Cause.FILL, Cause.GATE}
     assert causes[0].difference.price_ticks >= 1
 
 
 def test_a_market_that_fills_less_is_a_fill(small: Small, played: Play) -> None:
     causes = told(small, played(Script(venue_rules=venue_rules(small, participation_max=0.0002))))
     assert (causes[0].cause, causes[0].follows) == (Cause.FILL, False)
+    assert own(causes) == {Cause.FILL, Cause.PRICE}
     # One that was filled in parts, at several prices, has another average.
     assert counted(causes)["fill"] > 0.9 * len(causes)
 
@@ -95,6 +105,7 @@ def test_a_bar_that_came_late_is_a_delay(small: Small, played: Play) -> None:
     key, close_ns = decided_at(small, 5)
     causes = told(small, played(Script(late=(Late(key, close_ns, close_ns + 20 * SECOND_NS),))))
     assert (causes[0].cause, causes[0].follows) == (Cause.DELAY, False)
+    assert own(causes) == {Cause.DELAY}
     assert f"the bar of {key}" in causes[0].why
     assert causes[0].difference.began_ns >= close_ns
 
@@ -102,6 +113,8 @@ def test_a_bar_that_came_late_is_a_delay(small: Small, played: Play) -> None:
 def test_a_network_that_misses_the_next_bar_is_a_delay(small: Small, played: Play) -> None:
     causes = told(small, played(Script(link=Link(61 * SECOND_NS, 50_000_000))))
     assert (causes[0].cause, causes[0].follows) == (Cause.DELAY, False)
+    # What came late also blocked entries by what only a running trader knows.
+    assert own(causes) == {Cause.DELAY, Cause.GATE}
     assert "to be answered" in causes[0].why
 
 
@@ -111,6 +124,7 @@ def test_a_pause_is_a_gate(small: Small, played: Play) -> None:
     resume = CommandReceived(close_ns + 600 * SECOND_NS, "c-2", "resume", {}, "a test")
     causes = told(small, played(Script(commands=(pause, resume))))
     assert (causes[0].cause, causes[0].follows) == (Cause.GATE, False)
+    assert own(causes) == {Cause.GATE}
     assert causes[0].difference.field in ("missing", "entry_ns")
 
 
@@ -118,6 +132,7 @@ def test_a_start_in_the_moment_of_a_decision_is_a_restart(small: Small, played: 
     _, close_ns = decided_at(small, 5)
     causes = told(small, played(Script(starts_ns=(close_ns - SECOND_NS // 10,))))
     assert (causes[0].cause, causes[0].follows) == (Cause.RESTART, False)
+    assert own(causes) == {Cause.RESTART}
 
 
 def test_a_start_between_two_decisions_changes_nothing(small: Small, played: Play) -> None:
@@ -144,6 +159,7 @@ def test_a_bar_that_is_not_the_same_is_data(small: Small, played: Play) -> None:
     assert [(span.instrument, span.first_ns) for span in changed] == [(key, close_ns)]
     causes = told(small, found, changed)
     assert (causes[0].cause, causes[0].follows) == (Cause.DATA, False)
+    assert own(causes) == {Cause.DATA}
     assert "differs in high, low" in causes[0].why
 
 
