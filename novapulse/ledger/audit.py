@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
-from sqlalchemy.exc import NoResultFound
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import chain
 from novapulse.ledger.checkpoints import check_checkpoints
+from novapulse.ledger.guards import check_guards, check_revision
 from novapulse.ledger.opening import Place, SchemaError, reader
-from novapulse.ledger.projections import Claims, alike, check_beside, check_claims, checks
-from novapulse.ledger.schema import GUARDS, REVISION, SQLITE_GUARDS, event, ledger
+from novapulse.ledger.projections import Check, Claims, alike, check_beside, check_claims, checks
+from novapulse.ledger.schema import REVISION, event, ledger
+from novapulse.ledger.twins import twin_checks
 from novapulse.ledger.walk import (
     FAULTS_KEPT,
     UNREADABLE,
@@ -127,14 +128,14 @@ def _two_of_one_state(engine: Engine, where: str | Path) -> Iterator[tuple[Conne
 
 def _head(connection: Connection, where: str | Path) -> Row[Any]:
     try:
-        row = connection.execute(select(ledger)).one()
-    except NoResultFound as wrong:
-        raise SchemaError(f"{where}: is not a ledger, its name is gone") from wrong
+        row = connection.execute(select(ledger).order_by(ledger.c.one)).first()
     except UNREADABLE as wrong:
         if any(word in said(wrong) for word in ("malformed", "decode", "disk I/O")):
             raise Unwritable(f"{where}: the file is damaged: {said(wrong)}") from wrong
         raise SchemaError(f"{where}: is not a ledger ({said(wrong)})") from wrong
-    if row.oldest_revision > REVISION:
+    if row is None:
+        raise SchemaError(f"{where}: is not a ledger, its name is gone")
+    if row.revision >= row.oldest_revision > REVISION:
         raise SchemaError(f"{where}: schema {row.revision} is newer than {REVISION}, the newest that is known here")
     return row
 
@@ -157,7 +158,7 @@ class _Auditor:
         claims = Claims()
         with ThreadPoolExecutor(1) as pool:
             # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
-            rows, tables = pool.submit(self._alike), pool.submit(self._check_tables)
+            rows, tables = pool.submit(self._alike), pool.submit(self._check_tables, row.revision)
             try:
                 for stretch in self._stretches(row.head_seq, genesis):
                     self._take(stretch, genesis)
@@ -200,8 +201,14 @@ class _Auditor:
             # A body that is no JSON, or a page that is none: the walk names it, and every row is compared by itself.
             return {}
 
-    def _check_tables(self) -> list[Fault]:
-        checks = {"checkpoint": check_checkpoints, "triggers": _missing_guards, "file": _damage}
+    def _check_tables(self, revision: int) -> list[Fault]:
+        checks: dict[str, Check] = {
+            "checkpoint": check_checkpoints,
+            "ledger.revision": check_revision,
+            "schema": check_guards,
+            "file": _damage,
+            **twin_checks(revision),
+        }
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
@@ -278,21 +285,6 @@ def _guarded(connection: Connection, where: str, check: Callable[[Connection], I
             return list(check(connection))
     except UNREADABLE as wrong:
         return [Fault(None, where, f"cannot be read: {said(wrong)}")]
-
-
-def _missing_guards(connection: Connection) -> Iterator[Fault]:
-    if connection.dialect.name == "sqlite":
-        names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-    else:
-        names = connection.exec_driver_sql(
-            "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-            "WHERE t.tgenabled <> 'D' AND c.relnamespace = current_schema()::regnamespace"
-        )
-    there = set(names.scalars())
-    guards = GUARDS | (SQLITE_GUARDS if connection.dialect.name == "sqlite" else {})
-    for name, danger in guards.items():
-        if name not in there:
-            yield Fault(None, f"trigger {name}", f"is gone: {danger}")
 
 
 def _damage(connection: Connection) -> Iterator[Fault]:

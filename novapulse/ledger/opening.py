@@ -7,15 +7,18 @@ Invariants:
 - nothing is migrated while a trader holds a lease.
 """
 
+import functools
 import os
 import sqlite3
+import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url, update
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -24,7 +27,7 @@ from novapulse import locks
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.chain import genesis
 from novapulse.ledger.lease import RUNNING, held
-from novapulse.ledger.schema import OLDEST_REVISION, REVISION
+from novapulse.ledger.schema import OLDEST_REVISION, REVISION, ledger
 from novapulse.ledger.storage import PostgresqlStorage, SqliteStorage, Storage, lock_file, sqlite_problem
 
 MEMORY = ":memory:"
@@ -37,6 +40,8 @@ CHECKPOINT_PAGES = 2000
 _HEAD = f"{REVISION:04d}"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _blank: dict[str, bytes] = {}
+_one_upgrade = threading.Lock()
+"""Alembic keeps what it works on in its module: one at a time."""
 
 
 class SchemaError(JournalError):
@@ -218,7 +223,7 @@ def reader(where: str | Path) -> Engine:
 
 
 def upgrade(storage: Storage, place: Place, target: str) -> None:
-    """Make the tables of a revision, or bring older ones to it.
+    """Make the tables of a revision, or bring older ones to it; the ledger says so in the same transaction.
 
     Raises:
         JournalError: The storage did not take it.
@@ -236,11 +241,13 @@ def upgrade(storage: Storage, place: Place, target: str) -> None:
         else create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
     )
     try:
-        with engine.begin() as connection:
+        with _one_upgrade, engine.begin() as connection:
             if raw is not None:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, target)
+            oldest = min(int(target), OLDEST_REVISION)
+            connection.execute(update(ledger).values(revision=int(target), oldest_revision=oldest))
     except DBAPIError as error:
         failure = storage.failure(error.orig) if isinstance(error.orig, storage.errors) else SchemaError(str(error))
         raise failure from error
@@ -261,11 +268,6 @@ def _migrate(storage: Storage, place: Place, found: str, now_ns: int, target: in
         if sentences := held(rows, now_ns):
             raise SchemaError(f"{place}: not migrated, a trader holds {'; '.join(sentences)}: stop it first")
     upgrade(storage, place, f"{target:04d}")
-    if found:
-        oldest = min(target, OLDEST_REVISION)
-        storage.begin()
-        storage.execute(storage.prepare("UPDATE ledger SET revision = ?, oldest_revision = ?"), (target, oldest))
-        storage.commit()
 
 
 def found_revision(storage: Storage, place: Place) -> str:
@@ -336,6 +338,20 @@ def _fill_memory(storage: SqliteStorage, place: Place, now_ns: int, target: int)
         _blank[key] = storage.connection.serialize()
     else:
         storage.connection.deserialize(_blank[key])
+
+
+@functools.cache
+def definitions(revision: int) -> Mapping[str, tuple[str, str]]:
+    """Return what the migrations make in a file: name -> table, index, trigger or view, and its text."""
+    place = Place.of(MEMORY)
+    storage = _open_sqlite(place, durable=False, busy_ms=0)
+    try:
+        upgrade(storage, place, f"{revision:04d}")
+        rows = storage.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    finally:
+        storage.close()
+    # Its own table Alembic spells as its version does.
+    return {name: (kind, spelled) for name, kind, spelled in rows if name != "alembic_version"}
 
 
 def migrate(where: str | Path, *, now_ns: int, target: int = REVISION) -> str:

@@ -23,6 +23,7 @@ from novapulse.ledger.lease import RUNNING, held
 from novapulse.ledger.opening import PAGE_BYTES, Place, SchemaError, found_revision, open_storage, reader, upgrade
 from novapulse.ledger.schema import (
     REVISION,
+    TWINS,
     asset,
     balance,
     checkpoint,
@@ -48,7 +49,10 @@ _IN_ORDER = (
     *(balance, checkpoint, hold_run, consumer, dead_letter, lease),
 )
 _PART = 2_000
-_FUNCTIONS = ("ledger_refuse", "ledger_event_sealed", "ledger_posting_first")
+_FUNCTIONS = (
+    *("ledger_refuse", "ledger_event_sealed", "ledger_posting_first"),
+    *(f"ledger_{twin.name}" for twin in TWINS.values()),
+)
 
 
 def carry_out(where: str | Path, copy: Path, progress: Progress | None = None) -> None:

@@ -7,7 +7,9 @@ Invariants:
   postings do not sum to 0 per asset, and a posting for an event that is there already;
 - `balance`, `checkpoint` and the head in `ledger` are projections: all but the checkpoint's state can be made again
   from the facts;
-- `hold_run` is telemetry with retention, `consumer` and `dead_letter` are the way out, `lease` is who may write;
+- `hold_run` is telemetry with retention, `consumer` and `dead_letter` are the way out, `lease` is who may write. What
+  no event proves of these, of `asset` and of the one row of `ledger` is written a second time, into the table's twin:
+  by triggers, so that code that knows of no twin keeps it as well. A column that such a table gets, its twin gets too;
 - amounts are integers in units of 10^-scale of their asset (`asset.scale`), times are ns UTC, text is never a label of
   two things: an account is `exchange` and `account_id`.
 
@@ -32,11 +34,14 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = 3
+REVISION = 4
 """Revision of the schema that this code writes; Alembic's name of it is four digits."""
 
 OLDEST_REVISION = 1
 """Oldest code that may write a ledger of this revision."""
+
+TWINS_SINCE = 4
+"""Revision that added the twins of rows that no event proves."""
 
 SCALE_MAX = 9
 """Decimal digits of an asset: a 64-bit integer then still counts nine billion of it."""
@@ -245,6 +250,19 @@ lease = Table(
 )
 
 
+def _twin(table: Table, *names: str) -> Table:
+    columns = [Column(name, table.c[name].type, nullable=table.c[name].nullable, autoincrement=False) for name in names]
+    key = PrimaryKeyConstraint(*table.primary_key.columns.keys())
+    return Table(f"{table.name}_twin", metadata, *columns, key, sqlite_strict=True, sqlite_with_rowid=False)
+
+
+TWINS = {
+    ledger: _twin(ledger, "one", "ledger_id", "created_ns", "revision", "oldest_revision"),
+    **{table: _twin(table, *table.columns.keys()) for table in (asset, hold_run, consumer, dead_letter, lease)},
+}
+"""Table -> its twin; of the ledger's row what no commit moves."""
+
+
 def of_kind(*kinds: str) -> ColumnElement[bool]:
     """Return the condition that an event is of one of some kinds, spelled so that the index by kind is used."""
     wanted = event.c.kind.in_(kinds)
@@ -252,8 +270,9 @@ def of_kind(*kinds: str) -> ColumnElement[bool]:
 
 
 FACTS = (event, posting, order_step, fill_key)
+"""Tables that only grow."""
 
-GUARDS = {
+_GUARDS = {
     "event_sealed": "an event may follow that is not the next, or whose postings do not sum to 0",
     "posting_first": "postings may be added to an event that is sealed",
     "ledger_named": "the ledger may get another id",
@@ -263,12 +282,24 @@ GUARDS = {
 } | {f"{table.name}_no_{verb}": f"{table.name} is not protected" for table in FACTS for verb in ("update", "delete")}
 """Triggers of every storage, and what may happen without them."""
 
-SQLITE_GUARDS = {
+_SQLITE_GUARDS = {
     "order_step_once": "a step of an order may be written twice",
     "fill_key_once": "an execution may be booked twice",
 }
 """Triggers that say in SQLite what keys of tables say elsewhere."""
-"""Tables that only grow."""
+
+
+def guards(revision: int, dialect: str) -> dict[str, str]:
+    """Return the triggers that a ledger of a revision has, and what may happen without each."""
+    is_file = dialect == "sqlite"
+    found = _GUARDS | (_SQLITE_GUARDS if is_file else {})
+    if revision >= TWINS_SINCE:
+        suffixes = ("_insert", "_update", "_delete") if is_file else ("",)
+        found |= {
+            f"{twin.name}{end}": f"{table.name} may change alone" for table, twin in TWINS.items() for end in suffixes
+        }
+    return found
+
 
 views = MetaData()
 """Views: what the tables above say under the names in which it is asked for."""

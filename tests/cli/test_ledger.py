@@ -174,6 +174,6 @@ def test_a_ledger_of_an_older_schema_is_renewed(cli: Cli, home: Path) -> None:
     storage.close()
     told = json.loads(cli("ledger", "migrate", "--json").out)
     assert told["ok"]
-    assert "0001 to 0003" in told["text"]
-    assert "0003 already" in cli("ledger", "migrate").out
+    assert "0001 to 0004" in told["text"]
+    assert "0004 already" in cli("ledger", "migrate").out
     assert cli("ledger", "audit").code == 0

@@ -17,12 +17,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from novapulse.core.instruments import AccountKey
-from novapulse.core.messages import Commit, Record
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.messages import Commit, HoldRun, Record
 from novapulse.core.postings import Book, Posting, move
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import MEMORY
-from tests.ledger.written import write_life
+from novapulse.ledger.outbox import Outbox
+from tests.ledger.written import ACCOUNTS, LEASE_NS, START_NS, write_life
 
 MAIN = AccountKey("kraken", "main")
 OTHER = AccountKey("coinbase", "main")
@@ -144,6 +145,35 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as a trader left it: three accounts that have traded."""
     path = tmp_path_factory.mktemp("audit") / "ledger.db"
     write_life(path, seed=7, rounds=6, started=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that has two rows in every table that may have two, and two values in every column."""
+    path = tmp_path_factory.mktemp("audit") / "full.db"
+    write_life(path, seed=11, rounds=1, started=True)
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        for number, account in enumerate(ACCOUNTS):
+            journal.take_lease(account, f"holder {number}", START_NS + number, LEASE_NS + number, f"host {number}")
+            runs = [
+                HoldRun(
+                    InstrumentKey(account.exchange, symbol), number + row, START_NS + row, START_NS + 9 + row, 3 + row
+                )
+                for row, symbol in enumerate(("BTC/USD", "ETH/USD"))
+            ]
+            journal.commit([(account, Commit((), holds=tuple(runs)))])
+        journal.take_lease(ACCOUNTS[-1], "holder 9", START_NS + LEASE_NS + 9, LEASE_NS, "host 9")
+        outbox = Outbox(journal)
+        for number, name in enumerate(("bus", "chat")):
+            outbox.register(name, after_seq=number)
+            for _ in range(number):
+                outbox.failed(name, START_NS, "busy")
+            outbox.failed(name, START_NS + number, f"refused {number}", for_good=True)
+            for _ in range(number + 1):
+                outbox.failed(name, START_NS + number, "busy")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     return path

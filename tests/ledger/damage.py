@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from novapulse.core import kept_state
@@ -16,6 +17,20 @@ def opened_up(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA ignore_check_constraints = ON")
     connection.execute("PRAGMA foreign_keys = OFF")
     return connection
+
+
+def tables_of(path: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """Every table of a file as the file itself says: its columns, and those of them that are its key."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1").fetchall()
+        infos = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in names}
+    return {
+        name: (
+            [column for _, column, *_ in info],
+            [column for _, column, *_, place in sorted(info, key=lambda row: int(row[5])) if place],
+        )
+        for name, info in infos.items()
+    }
 
 
 class Unguarded:

@@ -35,6 +35,11 @@ def test_a_ledger_on_a_server_is_proven_the_same(postgresql: str, whole: Path) -
         ("DELETE FROM order_step WHERE seq = 5", 5, "order_step"),
         ("UPDATE fill_key SET venue_trade_id = 'T-none' WHERE venue_trade_id = 'T1'", None, "fill_key"),
         ("UPDATE event SET body = 'no JSON' WHERE seq = 30", 30, "event.hash"),
+        ("UPDATE lease SET epoch = 7", None, "lease.epoch"),
+        ("DELETE FROM lease_twin WHERE exchange = 'coinbase'", None, "lease"),
+        ("UPDATE ledger SET created_ns = created_ns + 1", None, "ledger.created_ns"),
+        ("INSERT INTO asset VALUES ('DOGE', 3)", None, "asset"),
+        ("UPDATE alembic_version SET version_num = '0001'", None, "ledger.revision"),
     ],
 )
 def test_a_fault_on_a_server_is_named(postgresql: str, statement: str, seq: int | None, where: str) -> None:

@@ -2,14 +2,17 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novapulse.core.ports import JournalError, Unwritable
+from novapulse.ledger import opening
+from novapulse.ledger.audit import audit
 from novapulse.ledger.chain import canonical_bytes, genesis, link
 from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import Place, SchemaError, bring_up, migrate, open_storage, sqlite_notice
-from novapulse.ledger.schema import OLDEST_REVISION, REVISION
+from novapulse.ledger.schema import OLDEST_REVISION, REVISION, TWINS
 from novapulse.ledger.storage import Storage
 from tests.ledger.conftest import MAIN, intended, noted, opened, write
 
@@ -90,6 +93,47 @@ def test_opening_an_older_ledger_migrates_it_and_says_so(old: str) -> None:
         assert not any("schema" in notice for notice in ledger.notices)
 
 
+def test_a_crash_right_after_a_migration_leaves_a_ledger_that_says_its_revision(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: the schema was new and the ledger said it was old, for ever: no later opening brought it up."""
+    whole = opening.upgrade
+
+    def killed(*arguments: Any) -> None:
+        whole(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opening, "upgrade", killed)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(old, now_ns=5)
+    monkeypatch.undo()
+    with opened(old) as ledger, ledger.reading() as storage:
+        row = storage.execute("SELECT revision, oldest_revision FROM ledger").fetchone()
+    assert tuple(row) == (REVISION, OLDEST_REVISION)
+
+
+@pytest.mark.parametrize("revision", range(1, REVISION + 1))
+def test_a_ledger_of_every_revision_is_proven(tmp_path: Path, revision: int) -> None:
+    """A bug: a lease of revision 1 has no host, and was said to be unreadable."""
+    place = Place.of(tmp_path / "ledger.db")
+    storage = open_storage(place)
+    bring_up(storage, place, now_ns=5, ledger_id="L", target=revision)
+    storage.close()
+    assert audit(tmp_path / "ledger.db").faults == ()
+
+
+def test_what_older_code_writes_is_written_twice(old: str) -> None:
+    migrate(old, now_ns=5)
+    storage = open_storage(Place.of(old))
+    old_code_writes(storage, "after")
+    for table, twin in TWINS.items():
+        names = ", ".join(twin.columns.keys())
+        rows = storage.execute(f"SELECT {names} FROM {table.name}").fetchall()
+        assert rows == storage.execute(f"SELECT {names} FROM {twin.name}").fetchall(), table.name
+    assert storage.execute("SELECT epoch, holder FROM lease_twin").fetchall() == [(2, "old")]
+    storage.close()
+
+
 def test_who_does_not_want_a_migration_is_told_that_one_is_due(old: str) -> None:
     with pytest.raises(SchemaError, match=f"schema 0001 is older than {REVISION:04d}: run novapulse ledger migrate"):
         Ledger.open(old, now_ns=5, migrate=False)
@@ -108,6 +152,9 @@ def test_nothing_is_migrated_under_a_trader(old: str) -> None:
                 migrate(old, now_ns=50)
             return
         with ledger.transaction() as storage:
+            for twin in TWINS.values():
+                storage.execute(f"DROP TABLE {twin.name}")
+                storage.execute(f"DROP FUNCTION ledger_{twin.name} CASCADE")
             storage.execute("DROP INDEX ix_event_kind")
             storage.execute("ALTER TABLE lease DROP COLUMN host")
             storage.execute("UPDATE alembic_version SET version_num = '0001'")
@@ -138,8 +185,8 @@ def test_a_newer_schema_that_still_knows_this_code_is_written_with_a_notice(last
 @pytest.mark.parametrize(
     ("revision", "oldest", "alembic", "expected"),
     [
-        (REVISION + 1, REVISION + 1, "", "schema 0004 is newer than 0003, .* only code from revision 4 on may write"),
-        (REVISION, OLDEST_REVISION, "9999", "schema 9999 is newer than 0003, the newest this code knows$"),
+        (REVISION + 1, REVISION + 1, "", "schema 0005 is newer than 0004, .* only code from revision 5 on may write"),
+        (REVISION, OLDEST_REVISION, "9999", "schema 9999 is newer than 0004, the newest this code knows$"),
     ],
     ids=["one that this code would damage", "one that only claims to be newer"],
 )
