@@ -198,7 +198,7 @@ class Router:
 def _in_ledger(path: Path) -> list[AccountKey]:
     """Return the accounts of a ledger; none where it cannot be read: then nobody knows which there are."""
     from novapulse.ledger import queries
-    from novapulse.ledger.walk import UNREADABLE
+    from novapulse.ledger.snapshots import UNREADABLE
 
     try:
         with queries.reading(path) as connection:

@@ -26,18 +26,9 @@ from novapulse.ledger.guards import check_guards, check_revision
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.projections import Check, Claims, alike, check_beside, check_claims, checks
 from novapulse.ledger.schema import REVISION, event, ledger
+from novapulse.ledger.snapshots import UNREADABLE, said, snapshot, source_of, walk_server
 from novapulse.ledger.twins import twin_checks
-from novapulse.ledger.walk import (
-    FAULTS_KEPT,
-    UNREADABLE,
-    Fault,
-    Stretch,
-    said,
-    snapshot,
-    walk,
-    walk_apart,
-    without_collector,
-)
+from novapulse.ledger.walk import FAULTS_KEPT, Fault, Stretch, walk, walk_file, without_collector
 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
@@ -212,25 +203,27 @@ class _Auditor:
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
     def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
+        source, path = source_of(self.connection), Place.of(self.where).path
         if self.told is not None:
             for first in range(0, head_seq, TOLD_EVENTS):
                 self.told(first, head_seq)
-                yield walk(self.connection, first, min(first + TOLD_EVENTS, head_seq), genesis)
+                yield walk(source, first, min(first + TOLD_EVENTS, head_seq), genesis)
             self.told(head_seq, head_seq)
-            yield walk(self.connection, head_seq, None, genesis)
+            yield walk(source, head_seq, None, genesis)
             return
         if self.processes < 2 or head_seq < PARALLEL_EVENTS_MIN:
-            yield walk(self.connection, 0, None, genesis)
+            yield walk(source, 0, None, genesis)
             return
         cuts = [*range(0, head_seq, PART_EVENTS), head_seq]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.processes - 1, mp_context=context) as pool:
             # The others begin at the end and this one at the beginning: who is slower leaves more of the middle.
-            parts = [(pool.submit(walk_apart, self.where, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
+            apart = partial(walk_server, self.where) if path is None else partial(walk_file, path)
+            parts = [(pool.submit(apart, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
             for walked, part in reversed(parts):
-                yield walk(self.connection, part[0], part[1], genesis) if walked.cancel() else walked.result()
+                yield walk(source, part[0], part[1], genesis) if walked.cancel() else walked.result()
         # What the others may see behind the head came after this audit began; here it would be a fault.
-        yield walk(self.connection, head_seq, None, genesis)
+        yield walk(source, head_seq, None, genesis)
 
     def _take(self, stretch: Stretch, genesis: bytes) -> None:
         found = self.found

@@ -30,12 +30,13 @@ from novapulse import locks
 from novapulse.core.instruments import AccountKey
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.audit import Audit, audit
+from novapulse.ledger.files import BUSY_MS
 from novapulse.ledger.lease import held
 from novapulse.ledger.newer import NOTHING_THERE, Newer, NewerEntriesError, newer, note
-from novapulse.ledger.opening import BUSY_MS, Place, SchemaError, reader
+from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.portable import carried_in, carry_out
+from novapulse.ledger.snapshots import UNREADABLE
 from novapulse.ledger.storage import lock_file, sqlite_problem
-from novapulse.ledger.walk import UNREADABLE
 
 PAGES = 256
 PAUSE_S = 0.005

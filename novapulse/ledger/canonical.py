@@ -26,9 +26,10 @@ LEARNT_AFTER = 16
 """Bodies of a kind that are parsed before a shape is learnt: making a pattern costs as much as some hundred parses."""
 
 # No group is possessive: Python before 3.11.5 takes what one of several ways of it did not finish (gh-106052).
-_NUMBER = "(?:0|-?[1-9][0-9]{0,18}+)"
-_TEXT = r'"[^"\\\x00-\x1f]*+(?:\\["\\bfnrt][^"\\\x00-\x1f]*+)*"'
-_ANY = f"(?:{_TEXT}|{_NUMBER}|null|true|false)"
+_PLAIN = r'[^"\\\x00-\x1f]*+'
+_ESCAPED = rf'"{_PLAIN}(?:\\["\\bfnrt]{_PLAIN})+"'
+_ANY = f'(?:"{_PLAIN}"|[1-9][0-9]{{0,18}}+|0|-[1-9][0-9]{{0,18}}+|{_ESCAPED}|null|true|false)'
+"""What there is most of comes first."""
 
 
 class NotCanonicalError(ValueError):

@@ -18,11 +18,8 @@ from novapulse.core.messages import Commit, Record
 from novapulse.core.ports import JournalError
 from novapulse.core.postings import imbalance
 from novapulse.ledger.chain import Leg, canonical_bytes, canonical_json, link
+from novapulse.ledger.kinds import CLOSES, FILLED, INTENDED
 from novapulse.ledger.schema import INT64_MAX
-
-INTENDED, FILLED = "order_intended", "fill_booked"
-CLOSES = {"order_closed": 1, "order_reopened": -1}
-"""Kind -> how it ends an order, or takes its end back; every other kind does neither."""
 
 
 @functools.lru_cache(maxsize=256)

@@ -24,7 +24,8 @@ from novapulse.core.orders import Filled
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.core.postings import Book
 from novapulse.ledger.drafts import Drafts, Rows, drafts_of, named, rows_of
-from novapulse.ledger.opening import BUSY_MS, Place, bring_up, grow_log, open_storage, sqlite_notice
+from novapulse.ledger.files import BUSY_MS
+from novapulse.ledger.opening import Place, bring_up, grow_log, open_storage, sqlite_notice
 from novapulse.ledger.reads import Reads
 from novapulse.ledger.schema import INT64_MAX, SCALE_MAX
 from novapulse.ledger.storage import Storage

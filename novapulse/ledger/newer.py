@@ -23,7 +23,7 @@ from novapulse.ledger.journal import Ledger
 from novapulse.ledger.opening import reader
 from novapulse.ledger.reads import RESTORED
 from novapulse.ledger.schema import event, ledger
-from novapulse.ledger.walk import UNREADABLE, snapshot
+from novapulse.ledger.snapshots import UNREADABLE, snapshot
 
 _LEASE_NS = 60_000_000_000
 

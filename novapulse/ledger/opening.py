@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, make_url, update
 from sqlalchemy.event import listen
@@ -26,13 +25,13 @@ from sqlalchemy.pool import NullPool, StaticPool
 from novapulse import locks
 from novapulse.core.ports import JournalError, Unwritable
 from novapulse.ledger.chain import genesis
+from novapulse.ledger.files import BUSY_MS, read_only
 from novapulse.ledger.lease import RUNNING, held
 from novapulse.ledger.schema import OLDEST_REVISION, REVISION, ledger
 from novapulse.ledger.storage import PostgresqlStorage, SqliteStorage, Storage, lock_file, sqlite_problem
 
 MEMORY = ":memory:"
 WAL_RESET_FIXED = (3, 51, 3)
-BUSY_MS = 5000
 PAGE_BYTES = 2048
 """Of a new file: a commit touches half a dozen pages and writes each whole; smaller ones make it a tenth faster."""
 CHECKPOINT_PAGES = 2000
@@ -211,15 +210,7 @@ def reader(where: str | Path) -> Engine:
         raise ValueError("a ledger in memory has no readers beside its writer")
     if not path.is_file():
         raise Unwritable(f"{path}: there is no such ledger")
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, check_same_thread=False)
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        return connection
-
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    return create_engine("sqlite://", creator=functools.partial(read_only, path), poolclass=NullPool)
 
 
 def upgrade(storage: Storage, place: Place, target: str) -> None:

@@ -39,8 +39,8 @@ from novapulse.ledger.schema import (
     posting,
     views,
 )
+from novapulse.ledger.snapshots import UNREADABLE, said, snapshot
 from novapulse.ledger.storage import SqliteStorage, Storage
-from novapulse.ledger.walk import UNREADABLE, said, snapshot
 
 Progress = Callable[[int, int], None]
 

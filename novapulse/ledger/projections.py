@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from novapulse.core.postings import Book
 from novapulse.core.records import Reason
 from novapulse.ledger.canonical import ORDER, spelled
-from novapulse.ledger.drafts import CLOSES, FILLED, INTENDED
+from novapulse.ledger.kinds import CLOSES, FILLED, INTENDED
 from novapulse.ledger.schema import (
     asset,
     balance,

@@ -40,7 +40,7 @@ from novapulse.ledger.schema import (
     order_step,
     posting,
 )
-from novapulse.ledger.walk import said, snapshot
+from novapulse.ledger.snapshots import said, snapshot
 
 CHUNK = 1_000
 

@@ -10,28 +10,22 @@ Invariants:
 """
 
 import gc
+import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import Connection, CursorResult, Engine, LargeBinary, bindparam, cast, column, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import Select
-from sqlalchemy.sql.elements import ColumnElement
 
 from novapulse.core.postings import Book
 from novapulse.ledger import chain
 from novapulse.ledger.canonical import NotCanonicalError, Shapes, parse
-from novapulse.ledger.drafts import FILLED
-from novapulse.ledger.opening import reader
-from novapulse.ledger.schema import event, posting
-
-UNREADABLE = (DBAPIError, sqlite3.Error, UnicodeDecodeError)
-"""What a driver raises for a damaged file."""
+from novapulse.ledger.files import read_only
+from novapulse.ledger.kinds import FILLED
 
 BATCH_EVENTS = 256
 """As many as stay near the processor; more at once are read no faster and checked slower."""
@@ -47,14 +41,17 @@ _NOTED = frozenset({ASSERTED, OPENED})
 _HOLD = Book.HOLD.value
 _TEXTS_MAX = 10_000
 
+_SEQ = itemgetter(0)
+
 Row = Sequence[Any]
 Account = tuple[str, str]
-Amount = tuple[tuple[str, str], int]
-"""Book and asset, and what of it was moved."""
 BalanceKey = tuple[str, str, str, str]
 """Exchange, account, book, asset."""
 OrderKey = tuple[str, str, str]
 """Exchange, account, and the order as the body spells it; empty where it names none."""
+Moved = tuple[str, Sequence[int], Mapping[str, int]]
+
+_UNMOVED: Moved = ("", (), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +106,31 @@ class Stretch:
             self.faults.append(fault)
 
 
-def snapshot(engine: Engine) -> Connection:
-    """Return a connection whose reads all see one state, until it is closed."""
-    if engine.dialect.name == "postgresql":
-        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
-    connection = engine.connect()
-    connection.exec_driver_sql("BEGIN")
-    return connection
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a walk reads: a driver's connection, inside a transaction that sees one state.
+
+    Attributes:
+        execute: Runs a statement with its arguments and returns a cursor.
+        mark: What stands for an argument.
+        errors: What the driver raises for what is damaged.
+    """
+
+    execute: Callable[[str, Sequence[int]], Any]
+    mark: str = "?"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeDecodeError)
+
+    def rows(self, statement: str, *arguments: int) -> Sequence[Row]:
+        """Return what a statement with `?` for its arguments gives."""
+        rows: Sequence[Row] = self.execute(statement.replace("?", self.mark), arguments).fetchall()
+        return rows
 
 
-def said(wrong: Exception) -> str:
-    """Return what a driver said, without the statement."""
-    return str(wrong.orig if isinstance(wrong, DBAPIError) else wrong)
-
-
-def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis: bytes) -> Stretch:
+def walk(source: Source, after_seq: int, until_seq: int | None, genesis: bytes) -> Stretch:
     """Check the events behind `after_seq`, up to `until_seq` where that is given.
 
     Args:
-        connection: Inside a transaction that sees one state.
+        source: Where the events are.
         after_seq: Last event of the stretch before; 0 for the beginning.
         until_seq: Last event of this stretch; None for all there are.
         genesis: Hash before the first event.
@@ -136,13 +139,13 @@ def walk(connection: Connection, after_seq: int, until_seq: int | None, genesis:
     try:
         if after_seq:
             # Where that event is gone, the stretch before says so, and the next one has nothing to be checked against.
-            before = connection.execute(select(event.c.hash).where(event.c.seq == after_seq)).scalar()
-            found.last_hash = before or b""
+            before = source.rows(_HASH, after_seq)
+            found.last_hash = before[0][0] if before else b""
         checker = _Checker(found)
-        for rows, legs in _batches(connection, found, until_seq):
+        for rows, legs in _batches(source, found, until_seq):
             checker.check(rows, legs)
-    except UNREADABLE as wrong:
-        found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {said(wrong)}"))
+    except source.errors as wrong:
+        found.add(Fault(found.last_seq + 1, "event", f"cannot be read, nor what follows: {wrong}"))
     else:
         if until_seq is not None and found.last_seq < until_seq:
             found.add(_gap(found.last_seq + 1, until_seq + 1))
@@ -161,14 +164,11 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def walk_apart(where: str | Path, after_seq: int, until_seq: int, genesis: bytes) -> Stretch:
-    """Check a stretch in a process of its own, which loads little for it: see `walk`."""
-    engine = reader(where)
-    try:
-        with snapshot(engine) as connection, without_collector():
-            return walk(connection, after_seq, until_seq, genesis)
-    finally:
-        engine.dispose()
+def walk_file(path: Path, after_seq: int, until_seq: int, genesis: bytes) -> Stretch:
+    """Check a stretch of a file in a process of its own, which loads little for it: see `walk`."""
+    with closing(read_only(path)) as connection, without_collector():
+        connection.execute("BEGIN")
+        return walk(Source(connection.execute), after_seq, until_seq, genesis)
 
 
 class _Checker:
@@ -179,19 +179,19 @@ class _Checker:
         self.accounts: dict[Account, str] = {}
         self.texts: dict[tuple[str, str], str] = {}
 
-    def check(self, rows: Sequence[Row], legs: dict[int, list[Amount]]) -> None:
+    def check(self, rows: Sequence[Row], legs: dict[int, list[Row]]) -> None:
         found, accounts, own_legs = self.found, self.accounts, legs.pop
         previous, expected, naming, booked = found.last_hash, found.last_seq + 1, 0, 0
-        link, canonical_text, named = chain.link, chain.canonical_text, self.shapes.order
+        link, canonical_text, named, move = chain.link, chain.canonical_text, self.shapes.order, self._move
         for seq, ts_ns, exchange, account_id, kind, body, stored in rows:
             if seq != expected:
                 found.add(_gap(expected, seq))
                 expected, previous = seq, b""
-            own = own_legs(seq, ())
+            own = own_legs(seq, None)
             account = exchange, account_id
             try:
                 whose = accounts.get(account) or self._account_text(account)
-                moved = self._legs_text(own) if own else ""
+                moved, held, off = _UNMOVED if own is None else move(seq, account, own)
                 computed = link(previous, seq, canonical_text(ts_ns, whose, kind, body, moved).encode())
                 order = ""
                 if computed != stored and previous:
@@ -205,8 +205,10 @@ class _Checker:
                         naming += 1
                 if kind == FILLED:
                     booked += 1
-                if own:
-                    self._move(seq, account, order, own)
+                if off:
+                    found.add(Fault(seq, "posting.amount", f"the legs do not sum to 0 but to {off}"))
+                for amount in held:
+                    _hold(found.held, (*account, order), amount)
                 if kind in _NOTED:
                     _note(found, seq, account, kind, body)
             except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as wrong:
@@ -225,30 +227,31 @@ class _Checker:
             self.accounts[account] = text
         return text
 
-    def _legs_text(self, legs: Sequence[Amount]) -> str:
-        texts = self.texts
-        try:
-            return "".join([f"{texts[key]}{amount}" for key, amount in legs])
-        except KeyError:
-            for key, _ in legs:
-                if len(texts) < _TEXTS_MAX:
-                    texts[key] = chain.leg_text(*key)
-            return "".join([f"{texts.get(key) or chain.leg_text(*key)}{amount}" for key, amount in legs])
-
-    def _move(self, seq: int, account: Account, order: str, legs: Sequence[Amount]) -> None:
-        found = self.found
+    def _move(self, seq: int, account: Account, legs: Sequence[Row]) -> Moved:
+        """Add an event's legs to the balances; return their text, what of them is held, and sums that are not 0."""
+        found, texts = self.found, self.texts
         balances = found.balances.get(account)
         if balances is None:
             balances = found.balances[account] = defaultdict(int)
+        parts: list[str] = []
+        held: tuple[int, ...] = ()
         sums: dict[str, int] = {}
-        for key, amount in legs:
+        for _, leg, book, asset, amount in legs:
+            if leg != len(parts):
+                found.add(Fault(seq, "posting.leg", f"is {leg} where {len(parts)} was expected"))
+            key = book, asset
+            parts.append(f"{texts.get(key) or self._leg_text(key)}{amount}")
             balances[key] += amount
-            book, asset = key
             sums[asset] = sums.get(asset, 0) + amount
             if book == _HOLD:
-                _hold(found.held, (*account, order), amount)
-        if any(sums.values()):
-            found.add(Fault(seq, "posting.amount", f"the legs do not sum to 0 but to {sums}"))
+                held = (*held, amount)
+        return "".join(parts), held, sums if any(sums.values()) else {}
+
+    def _leg_text(self, key: tuple[str, str]) -> str:
+        text = chain.leg_text(*key)
+        if len(self.texts) < _TEXTS_MAX:
+            self.texts[key] = text
+        return text
 
 
 def _hold(held: dict[OrderKey, tuple[int, int]], order: OrderKey, amount: int) -> None:
@@ -291,86 +294,47 @@ def _note_assertion(found: Stretch, seq: int, account: Account, content: Mapping
     found.asserted.append((seq, account, claims, dict(totals)))
 
 
-def _by_event(found: Stretch, rows: Sequence[Row]) -> dict[int, list[Amount]]:
-    legs: dict[int, list[Amount]] = {}
-    for seq, leg, book, asset, amount in rows:
-        own = legs.get(seq)
-        if own is None:
-            legs[seq] = own = []
-        if leg != len(own):
-            found.add(Fault(seq, "posting.leg", f"is {leg} where {len(own)} was expected"))
-        own.append(((book, asset), amount))
-    return legs
-
-
 def _batches(
-    connection: Connection, found: Stretch, until_seq: int | None
-) -> Iterator[tuple[Sequence[Row], dict[int, list[Amount]]]]:
+    source: Source, found: Stretch, until_seq: int | None
+) -> Iterator[tuple[Sequence[Row], dict[int, list[Row]]]]:
     end = _MAX if until_seq is None else until_seq
     start, count = _MIN if found.last_seq == 0 else found.last_seq + 1, BATCH_EVENTS
     while start <= end:
         try:
-            rows = _rows(connection, _EVENTS, {"start": start, "end": end, "count": count})
+            rows = _rows(source, _EVENTS, start, end, count)
             last = rows[-1][0] if len(rows) == count else end
-            legs = _by_event(found, _rows(connection, _POSTINGS, {"start": start, "end": last}))
-        except UNREADABLE:
+            postings = _rows(source, _POSTINGS, start, last)
+        except source.errors:
             if count == 1:
                 raise
             # A damaged page: go on event by event, up to the one that cannot be read.
             count = 1
             continue
-        yield rows, legs
+        yield rows, {seq: list(own) for seq, own in groupby(postings, key=_SEQ)}
         start = last + 1
 
 
-def _events(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-    within = event.c.seq.between(bindparam("start"), bindparam("end"))
-    return select(*columns).where(within).order_by(event.c.seq).limit(bindparam("count"))
+_HASH = "SELECT hash FROM event WHERE seq = ?"
+_EVENTS = """SELECT seq, ts_ns, exchange, account_id, kind, body, hash FROM event
+WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"""
+_POSTINGS = "SELECT seq, leg, book, asset, amount FROM posting WHERE seq BETWEEN ? AND ? ORDER BY seq, leg"
+_TEXTS = re.compile(r"\b(exchange|account_id|kind|body|book|asset)\b(?=.* FROM )")
+"""Columns of text, where they are selected."""
+_HASH_AT = 6
 
 
-def _postings(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-    within = posting.c.seq.between(bindparam("start"), bindparam("end"))
-    return select(*columns).where(within).order_by(posting.c.seq, posting.c.leg)
-
-
-_EVENTS = _events(list(event.c))
-_POSTINGS = _postings(list(posting.c))
-_SPELLED = {
-    _EVENTS: "SELECT seq, ts_ns, exchange, account_id, kind, body, hash FROM event "
-    "WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
-    _POSTINGS: "SELECT seq, leg, book, asset, amount FROM posting WHERE seq BETWEEN ? AND ? ORDER BY seq, leg",
-}
-
-
-def _rows(connection: Connection, statement: Select[Any], bounds: Mapping[str, int]) -> Sequence[Row]:
+def _rows(source: Source, statement: str, *bounds: int) -> Sequence[Row]:
     try:
-        if connection.dialect.name == "sqlite":
-            # Past SQLAlchemy, which costs as much as the check of thirty events.
-            raw: Any = connection.connection.driver_connection
-            rows: Sequence[Row] = raw.execute(_SPELLED[statement], tuple(bounds.values())).fetchall()
-            return rows
-        return _plain(connection.execute(statement, bounds))
-    except (DBAPIError, sqlite3.Error) as wrong:
+        return source.rows(statement, *bounds)
+    except source.errors as wrong:
         if "UTF-8" not in str(wrong):
             raise
-        raw = _events if statement is _EVENTS else _postings
-        table = event if statement is _EVENTS else posting
-        readable = [
-            cast(each, LargeBinary).label(each.name) if each.type.python_type is str else column(each.name)
-            for each in table.c
-        ]
-        rows = _plain(connection.execute(raw(readable).select_from(table), bounds))
-        return [tuple(_text(value, each.name) for value, each in zip(row, table.c, strict=True)) for row in rows]
-
-
-def _plain(found: CursorResult[Any]) -> Sequence[Row]:
-    # Rows as the driver made them: SQLAlchemy's own cost more than everything that is done with them here.
-    assert found.cursor is not None
-    rows: Sequence[Row] = found.cursor.fetchall()
-    found.close()
-    return rows
-
-
-def _text(value: object, name: str) -> object:
     # Whatever cannot be decoded gets a mark that no hash was ever made of.
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) and name != "hash" else value
+    as_bytes = source.rows(_TEXTS.sub(r"CAST(\1 AS BLOB)", statement), *bounds)
+    return [
+        tuple(
+            value.decode("utf-8", "replace") if isinstance(value, bytes) and at != _HASH_AT else value
+            for at, value in enumerate(row)
+        )
+        for row in as_bytes
+    ]

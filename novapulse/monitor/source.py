@@ -25,7 +25,7 @@ from novapulse.core.postings import Book, Posting
 from novapulse.ledger.opening import Place, reader
 from novapulse.ledger.reads import Entry
 from novapulse.ledger.schema import asset, checkpoint, event, ledger, posting
-from novapulse.ledger.walk import said
+from novapulse.ledger.snapshots import said
 from novapulse.monitor.fold import AccountFold, is_told
 from novapulse.monitor.state import LedgerHealth
 

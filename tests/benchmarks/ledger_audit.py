@@ -15,11 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from novapulse.core.messages import Commit
-from novapulse.ledger.audit import audit
-from novapulse.ledger.journal import Ledger
 from tests.benchmarks.page import Rows, keep
-from tests.ledger.written import SCALES, START_NS, open_accounts
 
 EVENTS = 400_000
 TURNS = 3
@@ -28,6 +24,11 @@ _PER_COMMIT = 50
 
 def write(path: Path, events: int) -> None:
     """Write a ledger of about so many events."""
+    # A process that only walks loads this module first: what it does not need is loaded where it is needed.
+    from novapulse.core.messages import Commit
+    from novapulse.ledger.journal import Ledger
+    from tests.ledger.written import SCALES, START_NS, open_accounts
+
     with Ledger.open(path, durable=False, now_ns=START_NS, ledger_id="benchmark") as journal:
         journal.register_assets(SCALES)
         lives = open_accounts(journal, 1)
@@ -59,6 +60,8 @@ def seconds(call: Callable[[], object]) -> float:
 
 def proven(path: Path, processes: int) -> None:
     """Audit a ledger that is sound."""
+    from novapulse.ledger.audit import audit
+
     found = audit(path, processes=processes)
     assert found.ok, found.first_bad
 
