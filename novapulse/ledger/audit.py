@@ -9,7 +9,7 @@ Invariants:
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,7 @@ from novapulse.ledger.walk import FAULTS_KEPT, Fault, Stretch, walk, walk_file, 
 PARALLEL_EVENTS_MIN = 100_000
 """Shorter ledgers are walked by one process: starting more takes longer than the walk."""
 
-PART_EVENTS = 10_000
+PART_EVENTS = 5_000
 """As much as one process takes at a time of a long ledger."""
 
 _MESSAGES_MAX = 20
@@ -151,7 +151,7 @@ class _Auditor:
             # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
             rows, tables = pool.submit(self._alike), pool.submit(self._check_tables, row.revision)
             try:
-                for stretch in self._stretches(row.head_seq, genesis):
+                for stretch in self._stretches(row.head_seq, genesis, tables):
                     self._take(stretch, genesis)
                     claims.take(stretch)
             except BaseException:
@@ -202,7 +202,7 @@ class _Auditor:
         }
         return [fault for name, check in checks.items() for fault in _guarded(self.beside, name, check)]
 
-    def _stretches(self, head_seq: int, genesis: bytes) -> Iterator[Stretch]:
+    def _stretches(self, head_seq: int, genesis: bytes, beside: "Future[list[Fault]]") -> Iterator[Stretch]:
         source, path = source_of(self.connection), Place.of(self.where).path
         if self.told is not None:
             for first in range(0, head_seq, TOLD_EVENTS):
@@ -217,9 +217,11 @@ class _Auditor:
         cuts = [*range(0, head_seq, PART_EVENTS), head_seq]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.processes - 1, mp_context=context) as pool:
-            # The others begin at the end and this one at the beginning: who is slower leaves more of the middle.
+            # The others begin at the end and this one at the beginning: who is slower leaves more of the middle. It
+            # begins when what goes on beside it is done: not more go on at a time than were asked for.
             apart = partial(walk_server, self.where) if path is None else partial(walk_file, path)
             parts = [(pool.submit(apart, *part, genesis), part) for part in [*pairwise(cuts)][::-1]]
+            wait([beside])
             for walked, part in reversed(parts):
                 yield walk(source, part[0], part[1], genesis) if walked.cancel() else walked.result()
         # What the others may see behind the head came after this audit began; here it would be a fault.

@@ -68,11 +68,10 @@ class Shapes:
         for fullmatch in self._known.get(kind, ()):
             if found := fullmatch(body):
                 order: str = found[1]
-                break
-        else:
-            content = _proven(body)
-            self._learn(kind, body, content)
-            order = spelled(content[ORDER]) if ORDER in content else ""
+                return "" if order in _NONE else order
+        content = _proven(body)
+        self._learn(kind, body, content)
+        order = spelled(content[ORDER]) if ORDER in content else ""
         return "" if order in _NONE else order
 
     def _learn(self, kind: str, body: str, content: dict[str, JSON]) -> None:
