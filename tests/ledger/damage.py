@@ -34,13 +34,15 @@ def tables_of(path: Path) -> dict[str, tuple[list[str], list[str]]]:
 
 
 class Unguarded:
-    """Work on a file without its triggers, which are put back so that only the damage is to be found."""
+    """Work on a file without its triggers, or those of one table; they are put back, so only the damage is found."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, table: str = "") -> None:
         self.connection = opened_up(path)
+        self.table = table
 
     def __enter__(self) -> sqlite3.Connection:
-        rows = self.connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND ? IN ('', tbl_name)"
+        rows = self.connection.execute(query, (self.table,)).fetchall()
         self.triggers = [sql for _, sql in rows]
         for name, _ in rows:
             self.connection.execute(f"DROP TRIGGER {name}")

@@ -152,7 +152,7 @@ def test_damage_to_any_column_and_any_row_of_any_table_is_named(
     missed, count = [], 0
     for table, what, rows, damage in tables.damages():
         shutil.copy(full, path)
-        with Unguarded(path) as connection:
+        with Unguarded(path, table) as connection:
             damage(connection)
         keys = [tables.key_of(table, row) for row in rows]
         columns = tables.columns[table]
