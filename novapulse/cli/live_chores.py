@@ -64,6 +64,7 @@ def _write_health(
             session=session.name,
             reasons=[f"nobody looks after {listed(session.left_alone)}"] if session.left_alone else (),
             running=running,
+            bars="sample" if session.market.is_sample else "recorded",
         )
         health.write(session.home / health.FILE, content)
 

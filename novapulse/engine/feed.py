@@ -20,7 +20,7 @@ import numpy as np
 import structlog
 
 from novapulse.confluence.calibration import Calibration
-from novapulse.core.bars import format_ns
+from novapulse.core.bars import Integers, format_ns
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import BarLate, BarsClosed
 from novapulse.core.messages import Record as Entry
@@ -99,8 +99,15 @@ class Signals(Protocol):
         """Return the record of a calibration."""
         ...
 
-    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
-        """Return what the votes on a bar are made of, not to change any more; None where it is not at hand."""
+    def window(self, key: InstrumentKey, ts_close_ns: int, earlier: int = 0) -> Window | None:
+        """Return what the votes on a bar, and on some before it, are made of; None where it is not at hand.
+
+        It does not change any more.
+        """
+        ...
+
+    def between(self, key: InstrumentKey, after_ns: int, before_ns: int) -> tuple[Integers, Record] | None:
+        """Return the closes of an instrument between two, and what was said at each; None where it is not at hand."""
         ...
 
 
@@ -231,9 +238,17 @@ class RecordedSignals:
         row = self._calibrations.get(calibration)
         return None if row is None else to_record(row)
 
-    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
-        """Return what the votes on a bar are made of; None without a past."""
-        return None if self._past is None else self._past.window(key, ts_close_ns)
+    def window(self, key: InstrumentKey, ts_close_ns: int, earlier: int = 0) -> Window | None:
+        """Return what the votes on a bar, and on some before it, are made of; None without a past."""
+        return None if self._past is None else self._past.window(key, ts_close_ns, earlier)
+
+    def between(self, key: InstrumentKey, after_ns: int, before_ns: int) -> tuple[Integers, Record]:
+        """Return the closes of an instrument between two, and what was said at each."""
+        ticks, column = self._ticks, self._ticks.keys.index(key)
+        first = int(np.searchsorted(ticks.ts_close_ns, after_ns, side="right"))
+        rows = slice(first, max(first, int(np.searchsorted(ticks.ts_close_ns, before_ns))))
+        closed = ticks.present[rows, column] > 0
+        return ticks.ts_close_ns[rows][closed], ticks.signals[rows, column][closed]
 
     def _present(self, row: int) -> list[InstrumentKey]:
         return [self._ticks.keys[column] for column in np.flatnonzero(self._ticks.present[row]).tolist()]

@@ -30,12 +30,22 @@ class Window:
     calibrations: tuple[Calibration, ...]
 
     @classmethod
-    def of(cls, bars: BarColumns, plan: Plan, calibrations: Sequence[Calibration], ts_close_ns: int) -> Self | None:
-        """Cut the window of a close out of bars; None where none of them closes then, or nothing was learned."""
+    def of(
+        cls, bars: BarColumns, plan: Plan, calibrations: Sequence[Calibration], ts_close_ns: int, earlier: int = 0
+    ) -> Self | None:
+        """Cut the window of a close out of bars; None where none of them closes then, or nothing was learned.
+
+        Args:
+            bars: Ascending.
+            plan: What is weighed.
+            calibrations: Ascending.
+            ts_close_ns: The close.
+            earlier: So many closes before it can be judged from the window as well.
+        """
         end = int(bars.ts_close_ns.searchsorted(ts_close_ns, side="right"))
         if end == 0 or int(bars.ts_close_ns[end - 1]) != ts_close_ns or not calibrations:
             return None
-        cut = bars[max(end - plan.warmup_base_bars - 1, 0) : end]
+        cut = bars[max(end - plan.warmup_base_bars - 1 - earlier, 0) : end]
         from_ns = [row.valid_from_ns for row in calibrations]
         first = max(bisect_left(from_ns, int(cut.ts_close_ns[0])) - 1, 0)
         last = max(bisect_left(from_ns, ts_close_ns), 1)
@@ -56,10 +66,10 @@ class Past:
     bars: Mapping[InstrumentKey, BarColumns]
     calibrations: tuple[Calibration, ...]
 
-    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
-        """Return the window of a close; None where none of the instrument's bars closes then."""
+    def window(self, key: InstrumentKey, ts_close_ns: int, earlier: int = 0) -> Window | None:
+        """Return the window of a close and of some before it; None where none of the instrument's bars closes then."""
         bars = self.bars.get(key)
-        return None if bars is None else Window.of(bars, self.plan, self.calibrations, ts_close_ns)
+        return None if bars is None else Window.of(bars, self.plan, self.calibrations, ts_close_ns, earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +97,18 @@ def votes_on(window: Window, key: InstrumentKey, regime: int) -> dict[str, Vote]
         ConfluenceError: The calibrations do not know the instrument.
         StrategyError: A strategy raised, or returned something that is not votes.
     """
-    plan, calibrations = window.plan, window.calibrations
-    forecasts = forecasts_by_strategy(window.bars, plan, calibrations, key, last=1)[:, -1]
-    shares = shares_of_weight(plan, calibrations[-1], regime)
-    return {
-        name: Vote(forecast, share)
-        for name, forecast, share in zip(plan.names, forecasts.tolist(), shares, strict=True)
-    }
+    plan = window.plan
+    forecasts = forecasts_on(window, key, 1)
+    shares = shares_of_weight(plan, window.calibrations[-1], regime)
+    return {name: Vote(forecasts[name][-1], share) for name, share in zip(plan.names, shares, strict=True)}
+
+
+def forecasts_on(window: Window, key: InstrumentKey, last: int) -> dict[str, list[float]]:
+    """Return what each strategy forecast, -20..20, on the last bars of a window that was cut for so many.
+
+    Raises:
+        ConfluenceError: The calibrations do not know the instrument.
+        StrategyError: A strategy raised, or returned something that is not votes.
+    """
+    forecasts = forecasts_by_strategy(window.bars, window.plan, window.calibrations, key, last=last)
+    return dict(zip(window.plan.names, forecasts.tolist(), strict=True))

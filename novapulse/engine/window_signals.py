@@ -105,11 +105,17 @@ class WindowSignals:
         """Return the record of a calibration."""
         return next((to_record(row) for row in self._calibrations if row.id == calibration), None)
 
-    def window(self, key: InstrumentKey, ts_close_ns: int) -> Window | None:
-        """Return what the votes on a bar are made of, copied; None where the bar is not held."""
+    def window(self, key: InstrumentKey, ts_close_ns: int, earlier: int = 0) -> Window | None:
+        """Return what the votes on a bar, and on some before it, are made of, copied; None where it is not held."""
         ring = self._rings.get(key)
-        found = None if ring is None else Window.of(ring.columns(), self._plan, self._calibrations, ts_close_ns)
+        if ring is None:
+            return None
+        found = Window.of(ring.columns(), self._plan, self._calibrations, ts_close_ns, earlier)
         return None if found is None else replace(found, bars=_kept(found.bars))
+
+    def between(self, key: InstrumentKey, after_ns: int, before_ns: int) -> None:
+        """Return nothing: what was said at a close is not kept once there is another."""
+        return
 
     def _row(self, close: Close, here: Sequence[InstrumentKey]) -> Row:
         self._learn_days(close.ts_close_ns)

@@ -5,6 +5,7 @@ Invariants:
 - amounts and prices are exact decimals (text in JSON), times are ns UTC; unknown is None, never 0.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -368,6 +369,23 @@ class BreakState(Value):
     theirs: str
     symbols: tuple[str, ...]
     client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteState(Value):
+    """What was voted at a close before the last one.
+
+    Attributes:
+        ts_ns: The close.
+        regime: Label of the market's state at it.
+        consensus: -20..20.
+        forecasts: Strategy -> forecast, -20..20.
+    """
+
+    ts_ns: int
+    regime: str
+    consensus: float
+    forecasts: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from novapulse.monitor.rows import (
     OrderState,
     PositionState,
     RoundTripState,
+    VoteState,
 )
 from novapulse.monitor.values import Value
 
@@ -91,6 +92,7 @@ class TraderState(Value):
         version: Of its program.
         pid: Its process; None without one.
         ledger_id: The ledger it writes; empty without one.
+        bars: Where its bars are from, `recorded` or `sample`; empty while unknown, which is not "of now".
     """
 
     life: Life
@@ -103,6 +105,7 @@ class TraderState(Value):
     version: str = ""
     pid: int | None = None
     ledger_id: str = ""
+    bars: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ class InstrumentState(Value):
             does not: the ledger keeps the consensus, and `novapulse explain` makes the votes again.
         weights: Strategy -> its share of the whole weight at that bar, 0..1; None where `forecasts` is.
         votes_ns: The bar that these are of.
+        votes_before: Those of the closes shortly before it that the reading before this one may have missed, ascending;
+            none where bars close no more often than the trader speaks.
         votes_seq: The decision that they were kept with; None where they are newer than the last decision.
         action: Of the last decision; empty before the first.
         reason: Of the last decision.
@@ -148,6 +153,7 @@ class InstrumentState(Value):
     forecasts: Mapping[str, float] | None = None
     weights: Mapping[str, float] | None = None
     votes_ns: int | None = None
+    votes_before: tuple[VoteState, ...] = ()
     votes_seq: int | None = None
     action: str = ""
     reason: str = ""

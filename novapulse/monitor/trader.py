@@ -66,6 +66,7 @@ def _word(document: Mapping[str, Any], verdict: Verdict, now_ns: int) -> Word:
         version=str(document.get("version", "")),
         pid=document.get("pid"),
         ledger_id=str(ledger.get("id", "")),
+        bars=str(document.get("bars", "")),
     )
     return Word(state, {AccountKey(one["exchange"], one["account_id"]): one for one in verdict.accounts})
 

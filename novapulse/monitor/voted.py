@@ -7,7 +7,6 @@ Invariants:
 
 import threading
 from array import array
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,7 +35,11 @@ class Voted:
 @dataclass(slots=True)
 class _Remembered:
     names: tuple[str, ...]
-    closes: "OrderedDict[int, tuple[str, float, array[float]]]" = field(default_factory=OrderedDict)
+    closes: "dict[int, tuple[str, float, array[float]]]" = field(default_factory=dict)
+
+    def note(self, ts_ns: int, regime: str, consensus: float, forecasts: Mapping[str, float]) -> None:
+        if ts_ns not in self.closes:
+            self.closes[ts_ns] = (regime, consensus, array("d", forecasts.values()))
 
 
 class Memory:
@@ -71,7 +74,9 @@ class Memory:
         names, kept = tuple(one.forecasts), self._of.get(whose)
         if kept is None or kept.names != names:
             kept = self._of[whose] = _Remembered(names)
-        if one.votes_ns not in kept.closes:
-            kept.closes[one.votes_ns] = (one.regime, one.consensus, array("d", one.forecasts.values()))
+        for earlier in one.votes_before:
+            if tuple(earlier.forecasts) == names:
+                kept.note(earlier.ts_ns, earlier.regime, earlier.consensus, earlier.forecasts)
+        kept.note(one.votes_ns, one.regime, one.consensus, one.forecasts)
         while len(kept.closes) > KEPT:
-            kept.closes.popitem(last=False)
+            del kept.closes[min(kept.closes)]

@@ -10,7 +10,7 @@ from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.monitor.decisions import regime, strategy
 from novapulse.monitor.fold import AccountFold
 from novapulse.monitor.holdings import Mark
-from novapulse.monitor.rows import OrderState, PositionState
+from novapulse.monitor.rows import OrderState, PositionState, VoteState
 from novapulse.monitor.state import InstrumentState
 
 
@@ -47,7 +47,7 @@ def with_signal(one: InstrumentState, signal: Mapping[str, Any], strategies: Seq
         signal: As `engine.report` tells it, with the votes beside it where they were made; empty for none.
         strategies: Names that `lead` counts in.
     """
-    ts_ns = signal.get("ts_close_ns")
+    one, ts_ns = replace(one, votes_before=_before(signal.get("earlier", {}))), signal.get("ts_close_ns")
     if ts_ns is None or (one.votes_ns is not None and ts_ns < one.votes_ns):
         return one
     votes = signal.get("votes")
@@ -68,6 +68,19 @@ def with_signal(one: InstrumentState, signal: Mapping[str, Any], strategies: Seq
         regime=regime(int(signal.get("regime", -1))),
         votes_ns=int(ts_ns),
         votes_seq=None,
+    )
+
+
+def _before(earlier: Mapping[str, Any]) -> tuple[VoteState, ...]:
+    forecasts = earlier.get("forecasts", {})
+    if not forecasts:
+        return ()
+    rows = zip(*forecasts.values(), strict=True)
+    return tuple(
+        VoteState(int(ts_ns), regime(int(code)), float(consensus), dict(zip(forecasts, row, strict=True)))
+        for ts_ns, code, consensus, row in zip(
+            earlier["ts_close_ns"], earlier["regime"], earlier["consensus"], rows, strict=True
+        )
     )
 
 

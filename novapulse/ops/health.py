@@ -116,6 +116,7 @@ def document(
     session: str = "",
     reasons: Sequence[str] = (),
     running: bool = True,
+    bars: str = "",
 ) -> dict[str, Any]:
     """Return the health document of a trader.
 
@@ -128,6 +129,7 @@ def document(
         session: Id of the session.
         reasons: What is wrong with the trader as a whole.
         running: False in the last document of a trader that stopped.
+        bars: Where its bars are from: `recorded` or `sample`; empty where that is not said.
     """
     listed = [
         {"exchange": one.exchange, "account_id": one.account_id, "healthy": one.healthy}
@@ -145,6 +147,7 @@ def document(
         "heartbeat_ns": now_ns,
         "heartbeat": datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat(),
         "session": session,
+        "bars": bars,
         "pid": os.getpid(),
         "version": version,
     }

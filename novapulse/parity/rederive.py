@@ -25,6 +25,7 @@ from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.limits import in_force
 from novapulse.execution.rules import instrument_records, rules_record
+from novapulse.ledger.amounts import from_units
 from novapulse.ledger.movements import FLOWS
 from novapulse.ledger.queries import FILLS
 from novapulse.market.lake import Lake
@@ -270,7 +271,8 @@ def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, in
         if leg.asset == fact.quote and leg.book in (Book.CASH, Book.HOLD)
     )
     recorded = int(inputs.account.cash_units) * 10 ** (kept.scales[fact.quote] - fact.cash_scale)
-    text = f"the postings up to then sum to {total} units of {fact.quote}, the account had {recorded}"
+    made, had = (from_units(units, kept.scales[fact.quote]) for units in (total, recorded))
+    text = f"the postings up to then sum to {made} {fact.quote}, the account had {had} {fact.quote}"
     closed = sum(entry.record.kind == "round_trip_closed" for entry in before)
     trades = int(inputs.account.trades)
     return [
@@ -307,12 +309,18 @@ def _position(
     before: Sequence[Entry], configuration: Configuration, body: Mapping[str, Any], inputs: Inputs | None
 ) -> Check:
     units = _held(before).get(_key(body), 0)
+    fact = next(one for one in configuration.instruments if one.key == _key(body))
+
+    def amount(units: int) -> str:
+        return f"{from_units(units, fact.qty_scale)} {fact.base}"
+
     if inputs is None:
         same = units == -int(body["side"]) * int(body["units"])
-        text = f"the executions up to then leave {units} units, {body['units']} were to be closed"
+        text = f"the executions up to then leave {amount(units)}, {amount(int(body['units']))} were to be closed"
         return Check("position", same, text)
     recorded = int(inputs.position.qty_units)
-    return Check("position", units == recorded, f"the executions up to then leave {units} units, recorded {recorded}")
+    text = f"the executions up to then leave {amount(units)}, recorded {amount(recorded)}"
+    return Check("position", units == recorded, text)
 
 
 def _equity(

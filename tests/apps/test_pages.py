@@ -134,6 +134,31 @@ def test_on_a_phone_pause_and_kill_are_in_reach_wherever_an_operator_has_scrolle
         assert looked.reach().count() == 0
 
 
+@pytest.mark.parametrize("app", ["desk", "journal"])
+def test_from_the_keyboard_what_acts_is_three_steps_away(visited: Visited, app: str) -> None:
+    """A bug: "Hold to kill" of the desk was the 146th stop of the tab key."""
+    address, path = visited.house.address, f"/apps/{app}/{f'?{SECOND}' if app == 'desk' else ''}"
+    with looking(visited.browsers["operator"], address, path) as looked:
+        looked.wait_drawn()
+        skips = looked.widget("Skip").get_by_role("link")
+        assert [one.inner_text() for one in skips.all()] == ["To the page", "To the commands"]
+        assert edges(skips.first)[1] - edges(skips.first)[0] <= 1
+        skips.first.focus()
+        assert edges(skips.first)[1] - edges(skips.first)[0] > 30
+        looked.page.keyboard.press("Tab")
+        looked.page.keyboard.press("Enter")
+        looked.page.keyboard.press("Tab")
+        whose = "" if app == "desk" else " all"
+        assert looked.page.evaluate(FOCUSED) == f"Hold to pause{whose}"
+        top, bottom = edges(looked.page.locator("#np-commands" if app == "desk" else "#np-reach"))
+        assert bottom - top > 40
+        assert top < 900
+        skips.first.focus()
+        looked.page.keyboard.press("Enter")
+        assert looked.page.evaluate("document.activeElement.id") == "np-page"
+        assert looked.page.get_by_role("main").count() == 1
+
+
 def test_a_bar_of_the_desk_that_is_clicked_is_answered(visited: Visited) -> None:
     with looking(visited.browsers["viewer"], visited.house.address, f"/apps/desk/?{SECOND}") as looked:
         looked.wait_drawn()

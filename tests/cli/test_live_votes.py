@@ -3,12 +3,13 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from novapulse.cli import live_votes
-from novapulse.cli.live_votes import LastVotes
+from novapulse.cli.live_votes import EARLIER_MAX, LastVotes
 from novapulse.core.instruments import AccountKey, InstrumentKey
-from novapulse.core.records import Mode
+from novapulse.core.records import SIGNAL, Mode
 from novapulse.engine.votes import Vote
 from novapulse.ops.health import AccountHealth
 
@@ -19,9 +20,16 @@ class Signals:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def window(self, key: InstrumentKey, ts_close_ns: int) -> Any:
+    def window(self, key: InstrumentKey, ts_close_ns: int, earlier: int = 0) -> Any:
         self.asked.append((key.symbol, ts_close_ns))
-        return None if key.symbol == "GONE/USD" else ts_close_ns
+        stamps = np.arange(ts_close_ns - earlier, ts_close_ns + 1)
+        return None if key.symbol == "GONE/USD" else SimpleNamespace(bars=SimpleNamespace(ts_close_ns=stamps))
+
+    def between(self, key: InstrumentKey, after_ns: int, before_ns: int) -> Any:
+        stamps = np.arange(after_ns + 1, before_ns)
+        said = np.zeros(len(stamps), SIGNAL)
+        said["warm"], said["regime"], said["consensus"] = 1, 2, stamps / 10
+        return stamps, said
 
 
 def told(account_id: str, ts_close_ns: int, symbols: tuple[str, ...] = ("BTC/USD",), warm: bool = True) -> Any:
@@ -36,9 +44,13 @@ def signals() -> Signals:
 
 @pytest.fixture
 def votes(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> LastVotes:
-    def votes_on(window: int, key: InstrumentKey, regime: int) -> dict[str, Vote]:
-        return {"trend": Vote(float(window), 0.25)}
+    def votes_on(window: Any, key: InstrumentKey, regime: int) -> dict[str, Vote]:
+        return {"trend": Vote(float(window.bars.ts_close_ns[-1]), 0.25)}
 
+    def forecasts_on(window: Any, key: InstrumentKey, last: int) -> dict[str, list[float]]:
+        return {"trend": window.bars.ts_close_ns[-last:].astype(float).tolist()}
+
+    monkeypatch.setattr(live_votes, "forecasts_on", forecasts_on)
     monkeypatch.setattr(live_votes, "votes_on", votes_on)
     listeners = [
         SimpleNamespace(runner=SimpleNamespace(key=AccountKey("kraken", name)), signals=signals) for name in ("a", "b")
@@ -60,6 +72,23 @@ def test_a_bar_is_judged_once_for_all_accounts_and_beats(votes: LastVotes, signa
     later = [told("a", 8), told("b", 7)]
     votes.asked(later)()
     assert of(later[0]) == {"trend": {"forecast": 8.0, "weight": 0.25}}
+
+
+def test_who_reads_every_second_document_misses_no_close(votes: LastVotes) -> None:
+    """A bug: of ten closes a second one was told, and the lanes stayed empty for good."""
+    told_at: list[list[int]] = []
+    for ts_close_ns in (100, 103, 104, 110, 110):
+        accounts = [told("a", ts_close_ns), told("b", ts_close_ns)]
+        votes.asked(accounts)()
+        first, second = (one.more["signals"]["BTC/USD"].get("earlier", {}) for one in accounts)
+        assert first == second
+        told_at.append(first.get("ts_close_ns", []))
+        assert [float(ts_ns) for ts_ns in told_at[-1]] == first.get("forecasts", {}).get("trend", [])
+        assert first.get("consensus", []) == [ts_ns / 10 for ts_ns in told_at[-1]]
+    assert told_at == [[], [101, 102], [101, 102, 103], [*range(104, 110)], [*range(104, 110)]]
+    late = told("a", 1000)
+    votes.asked([late])()
+    assert late.more["signals"]["BTC/USD"]["earlier"]["ts_close_ns"] == [*range(1000 - EARLIER_MAX, 1000)]
 
 
 def test_votes_of_another_bar_are_never_told_beside_a_consensus(votes: LastVotes) -> None:

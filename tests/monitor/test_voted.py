@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from novapulse.monitor import Hub, Overview, read_home
+from novapulse.monitor.rows import VoteState
 from novapulse.monitor.voted import KEPT, Memory
 
 
@@ -41,6 +42,26 @@ def test_votes_of_other_strategies_begin_anew_and_unknown_ones_are_not_kept(left
     memory.note(voted(reading, 3, {"own": 2.0}))
     assert {ts_ns: one.forecasts for ts_ns, one in memory.closes("kraken", "main", "ETH/USD").items()} == {
         3: {"own": 2.0}
+    }
+
+
+def test_closes_between_two_readings_are_remembered_with_the_later_one(left_home: Path) -> None:
+    memory, reading = Memory(), read_home(left_home)
+    memory.note(voted(reading, 1, {"trend": 1.0}))
+    later = voted(reading, 5, {"trend": 5.0})
+    before = (
+        VoteState(1, "trend-low", -9.0, {"trend": -9.0}),
+        VoteState(3, "trend-low", 0.5, {"trend": 3.0}),
+        VoteState(4, "trend-low", 0.5, {"own": 3.0}),
+    )
+    votes = tuple(replace(one, votes_before=before) for one in later.accounts[0].votes)
+    memory.note(replace(later, accounts=(replace(later.accounts[0], votes=votes),)))
+    whose = later.accounts[0]
+    found = memory.closes(whose.exchange, whose.account_id, votes[0].symbol)
+    assert {ts_ns: (one.regime, one.forecasts) for ts_ns, one in found.items()} == {
+        1: ("range-low", {"trend": 1.0}),
+        3: ("trend-low", {"trend": 3.0}),
+        5: ("range-low", {"trend": 5.0}),
     }
 
 

@@ -38,6 +38,7 @@ def test_a_healthy_trader_lists_every_account_by_its_two_fields(tmp_path: Path) 
     ]
     assert verdict.document["ledger"] == {"id": "a1", "place": "/data/ledger.db"}
     assert verdict.document["mode"] == "paused"
+    assert verdict.document["bars"] == "", "what is not said is not said to be of now"
 
 
 @pytest.mark.parametrize("sick", range(3))

@@ -2,8 +2,8 @@
 
 Invariants:
 - a bar is shown once it has closed and was recorded, and no bar twice;
-- a regime and a vote stand only at bars for which a reading had them, or at which they could be made again from ledger
-  and lake: nothing is filled in between;
+- a regime and a vote stand only at bars for which a reading had them, be it later, or at which they could be made again
+  from ledger and lake: nothing is filled in between;
 - what is made again is shown only if it is, to the bit, what readings had wherever they had something.
 """
 
@@ -77,7 +77,8 @@ class Chart:
         """Show what a reading says: more bars where there are, and what happened on them."""
         if self.problem:
             return
-        noted, is_more = self._note(account), self._take_earlier()
+        noted, is_more = self._note(account), self._note_missed(account)
+        is_more |= self._take_earlier()
         instrument = _instrument(account, self._symbol)
         if is_more or self._names() != self._strategies:
             # Votes on earlier bars, or a lane more: what is drawn begins anew.
@@ -132,6 +133,17 @@ class Chart:
             return None
         self._seen[instrument.votes_ns] = Voted(instrument.regime, instrument.consensus, instrument.forecasts)
         return instrument.votes_ns
+
+    def _note_missed(self, account: AccountState) -> bool:
+        """Keep what was voted between two readings, and tell whether that is of bars that are drawn already."""
+        instrument = _instrument(account, self._symbol)
+        missed = [
+            one
+            for one in (() if instrument is None else instrument.votes_before)
+            if one.ts_ns >= self._first_ns and self._is_unheard(one.ts_ns)
+        ]
+        self._seen |= {one.ts_ns: Voted(one.regime, one.consensus, one.forecasts) for one in missed}
+        return any(one.ts_ns <= self._last_ns for one in missed)
 
     def _take_earlier(self) -> bool:
         """Take what was made again, once it is there, and tell whether anything came of it."""

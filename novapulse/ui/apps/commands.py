@@ -14,7 +14,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.rows import AlertState, OrderState
 from novapulse.monitor.values import plain
-from novapulse.ui.apps.frame import Page, html, not_of_now, note
+from novapulse.ui.apps.frame import COMMANDS, Page, html, not_of_now, note
 from novapulse.ui.apps.offers import DOES, always, closing, flattening, loosening, pausing
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Tiles
@@ -32,7 +32,7 @@ def urgent_commands(page: Page, symbol: str) -> str:
     page.on_accounts(lambda now: pause.show_state(pausing(now.accounts, not_of_now(now, now.accounts))))
     page.on_accounts(lambda now: close.show_state(closing(now.accounts[0], symbol, not_of_now(now, now.accounts))))
     page.on_account(lambda one: kill.show_state(always(one)))
-    return _card(f"{page_account(page)}: act now", (pause, close, kill), wide=True)
+    return _card(f"{page_account(page)}: act now", (pause, close, kill), is_urgent=True)
 
 
 def account_commands(page: Page) -> str:
@@ -212,9 +212,10 @@ def page_account(page: Page) -> str:
     return f"{page.account.exchange} · {page.account.account_id}" if page.account else "every account"
 
 
-def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = (), *, wide: bool = False) -> str:
+def _card(title: str, buttons: Iterable[Hold], more: Iterable[str] = (), *, is_urgent: bool = False) -> str:
     inside = "".join(html(one) for one in buttons)
+    skip = f' id="{COMMANDS}" tabindex="-1"' if is_urgent else ""
     return (
-        f'<section class="np-card np-actions" aria-label="{escape(title)}"><h2>{escape(title)}</h2>'
-        f'<div class="{"np-stack" if wide else "np-buttons"}">{inside}</div>{"".join(more)}</section>'
+        f'<section class="np-card np-actions"{skip} aria-label="{escape(title)}"><h2>{escape(title)}</h2>'
+        f'<div class="{"np-stack" if is_urgent else "np-buttons"}">{inside}</div>{"".join(more)}</section>'
     )

@@ -170,7 +170,7 @@ def _text(value: Any) -> str | None:
 
 
 def _chart(page: Page, account: AccountState, symbol: str) -> Any:
-    widget = page.own(Candles(label=f"{symbol} on {account.exchange}", height=430))
+    widget = page.own(Candles(label=f"{symbol} on {account.exchange}", height=430, folded=True))
     earlier = earlier_votes(page.home, account.key, symbol, BARS_SHOWN, page.who.config)
     chart = Chart(page.home, account, symbol, widget, page.hub.voted, earlier)
     if chart.problem:

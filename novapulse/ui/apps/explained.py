@@ -142,12 +142,13 @@ def size_rows(found: Rederived) -> list[dict[str, Any]]:
     """Return what each limit allowed, the one that bound marked."""
     if found.sizes is None:
         return []
-    binding = found.sizes["binding"]
+    binding, symbol = found.sizes["binding"], found.record.body["instrument"][1]
+    fact = next(one for one in found.configuration.instruments if one.symbol == symbol)
     return [
         {
             "key": cap,
             "cap": CAP_TEXT[cap],
-            "size": "no limit" if size is None else size,
+            "size": "no limit" if size is None else f"{size:,.8g} {fact.base}",
             "binds": "binds" if cap == binding else "",
             "level": "near" if cap == binding else "",
         }

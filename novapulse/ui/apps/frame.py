@@ -19,7 +19,7 @@ from novapulse.monitor.home import NOT_RUN
 from novapulse.monitor.state import Life
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.session import scope
-from novapulse.ui.widgets import Hold, Live, StatusStrip
+from novapulse.ui.widgets import Hold, Live, Skips, StatusStrip
 from novapulse.ui.widgets.live import STALE_S
 
 CONTROL = "/api/v1/control"
@@ -44,6 +44,14 @@ PAGES = (
 )
 OF_ONE_ACCOUNT = frozenset({"desk", "risk", "orders", "decisions"})
 OF_ALL_ACCOUNTS = frozenset({"overview"})
+WITH_COMMANDS = frozenset({"desk", "overview"})
+"""Pages with a card of what cannot wait; elsewhere the bar that a phone keeps in reach is what leads to it."""
+COMMANDS = "np-commands"
+"""Where that card is, for who comes by keyboard; where the bar is, and where the page begins."""
+REACH, PLACE = "np-reach", "np-page"
+BARS = {"recorded": "plays recorded bars", "sample": "plays generated bars"}
+"""Where a trader's bars are from, in words: nothing of a recording happens now."""
+BARS_UNKNOWN = "bars live or recorded?"
 _MONEY_UNKNOWN = "paper or live?"
 
 
@@ -291,14 +299,14 @@ class Page:
 
         self.on_accounts(offer)
         return (
-            f'<aside class="np-reach" aria-label="{escape(about)}: pause or kill"><p>{escape(about)}</p>'
-            f'<div class="np-reach-buttons">{html(pause)}{html(kill)}</div></aside>'
+            f'<aside class="np-reach" id="{REACH}" tabindex="-1" aria-label="{escape(about)}: pause or kill">'
+            f'<p>{escape(about)}</p><div class="np-reach-buttons">{html(pause)}{html(kill)}</div></aside>'
         )
 
     def shown(self, *parts: mo.Html | str) -> mo.Html:
         """Return the whole page, and begin to hand over readings."""
         self._show_strip(self.first)
-        top = self._header() + html(self._strip) + self._reach()
+        top = self._skips() + self._header() + html(self._strip) + self._reach()
         delivers = tuple(self._deliver)
 
         def deliver(reading: Overview) -> None:
@@ -310,7 +318,15 @@ class Page:
 
         body = [_problem(self.problem), self._accounts_there()] if self.problem else list(parts)
         scope().pump(self.hub, deliver)
-        return mo.Html(f'<div class="np-app">{top}{"".join(html(part) for part in body)}</div>')
+        main = f'<main id="{PLACE}" class="np-main" tabindex="-1">{"".join(html(part) for part in body)}</main>'
+        return mo.Html(f'<div class="np-app">{top}{main}</div>')
+
+    def _skips(self) -> str:
+        """Return links for the keyboard, past what stands before the page and what stands before its commands."""
+        links = {"To the page": PLACE}
+        if self.who.may_act and not self.problem:
+            links["To the commands"] = COMMANDS if self.name in WITH_COMMANDS else REACH
+        return f'<div class="np-skip">{html(scope().own(Skips(label="Skip", links=links)))}</div>'
 
     def switch(self, *, with_all: bool = False) -> str:
         """Return links to the same page about each account, and about all where it has such a view."""
@@ -369,6 +385,7 @@ class Page:
                     "healthy": trader.healthy,
                     "reasons": list(trader.reasons),
                     "heartbeat_age_s": trader.heartbeat_age_s,
+                    "bars": BARS.get(trader.bars, BARS_UNKNOWN),
                 },
                 "accounts": accounts,
                 "ledger_id": reading.ledger_id,
@@ -434,10 +451,11 @@ def stack(parts: Iterable[Any]) -> str:
 
 
 def actions(title: str, buttons: Iterable[Hold]) -> str:
-    """Return buttons in a card."""
+    """Return the buttons of what cannot wait in a card, to which the keyboard can skip."""
     inside = "".join(html(one) for one in buttons)
     return (
-        f'<section class="np-card np-actions" aria-label="{escape(title)}"><h2>{escape(title)}</h2>{inside}</section>'
+        f'<section class="np-card np-actions" id="{COMMANDS}" tabindex="-1" aria-label="{escape(title)}">'
+        f"<h2>{escape(title)}</h2>{inside}</section>"
     )
 
 

@@ -132,7 +132,7 @@ def _most(one: InstrumentState) -> str | None:
     if one.weights is None:
         return None
     heaviest = sorted(one.weights.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
-    return ", ".join(f"{name.replace('_', ' ')} {percent(weight, 0)} %" for name, weight in heaviest)
+    return ", ".join(f"{name.replace('_', ' ')} {percent(weight, 0)}\N{NO-BREAK SPACE}%" for name, weight in heaviest)
 
 
 def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:

@@ -112,12 +112,11 @@ def walk(came: Came[Watched]) -> Any:
 
 def ladder_state(one: Watched, at: int) -> dict[str, Any]:
     """Return a book for the ladder."""
-    books, imbalance = one.books, float(one.features["imbalance"][at])
+    books = one.books
     return {
         "symbol": one.symbol,
         "bids": book.level_pairs(books.bid_price[at], books.bid_qty[at]),
         "asks": book.level_pairs(books.ask_price[at], books.ask_qty[at]),
-        "imbalance": imbalance if np.isfinite(imbalance) else None,
     }
 
 
@@ -126,7 +125,7 @@ def moment_tiles(one: Watched, at: int) -> list[dict[str, Any]]:
     problem = BookProblem(int(one.books.problem[at]))
     if problem != BookProblem.NONE:
         return [{"label": "refused", "value": problem.name.lower(), "note": _WRONG[problem], "level": "over"}]
-    row = one.features[at]
+    row, quote = one.features[at], one.symbol.partition("/")[2].partition(":")[0]
 
     def tile(name: str, digits: int, unit: str = "", *, signed: bool = False) -> dict[str, Any]:
         value = float(row[name])
@@ -148,8 +147,8 @@ def moment_tiles(one: Watched, at: int) -> list[dict[str, Any]]:
         tile("microprice_bps", 4, "bps", signed=True),
         tile("spread_bps", 4, "bps"),
         tile("liquidity", 2),
-        tile("bid_depth", 0),
-        tile("ask_depth", 0),
+        tile("bid_depth", 0, quote),
+        tile("ask_depth", 0, quote),
         tile("spoofing", 2),
         tile("whale_balance", 2, signed=True),
         tile("buy_slippage_bps", 3, "bps"),

@@ -165,12 +165,12 @@ def entries_table(found: Sequence[EntryState]) -> Any:
             "Entry": one.seq,
             "When": moments_of(one.ts_ns),
             "What": one.kind.replace("_", " "),
-            "Says": said(one),
             "Moved": ", ".join(f"{plus_exact(leg.amount)} {leg.asset} {leg.book}" for leg in one.legs),
+            "Says": said(one),
         }
         for one in found
     ]
-    return _table(rows, page_size=12)
+    return _table(rows, page_size=12, wrapped=["Moved", "Says"])
 
 
 def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
@@ -200,7 +200,7 @@ def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
     return _table(rows, page_size=8)
 
 
-def _table(rows: list[dict[str, Any]], page_size: int) -> Any:
+def _table(rows: list[dict[str, Any]], page_size: int, wrapped: list[str] | None = None) -> Any:
     if not rows:
         return mo.ui.table([], selection=None, label="")
     return mo.ui.table(
@@ -211,6 +211,7 @@ def _table(rows: list[dict[str, Any]], page_size: int) -> Any:
         show_column_summaries=False,
         show_data_types=False,
         show_download=False,
+        wrapped_columns=wrapped,
     )
 
 

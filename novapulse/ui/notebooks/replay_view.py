@@ -38,6 +38,7 @@ _ROWS = (
     ("Stop away", "stop_distance"),
     ("Target away", "target_distance"),
 )
+_OF_QUOTE = ("notional", "limit_price", "stop_distance", "target_distance")
 
 
 def cannot_open(problem: str | None) -> Html:
@@ -129,8 +130,16 @@ def compared(came: Came[Scene], change: Change | None) -> Html:
         other = what_if(came.result.found, change)
     except ValueError as wrong:
         return layout.card("What if", panels.remarks([str(wrong)], "np-wrong"))
-    rows = [_compared_row(name, _text(key, recorded[key]), _text(key, other[key])) for name, key in _ROWS]
-    rows += [_compared_row(f"Size: {CAP_TEXT[cap]}", *_sizes(cap, recorded, other)) for cap in _caps(recorded, other)]
+    fact = _fact(came.result)
+    units = {"qty": fact.base} | dict.fromkeys(_OF_QUOTE, fact.quote)
+    rows = [
+        _compared_row(name, *(_text(key, one[key], units.get(key, "")) for one in (recorded, other)))
+        for name, key in _ROWS
+    ]
+    rows += [
+        _compared_row(f"Size: {CAP_TEXT[cap]}", *_sizes(cap, fact.base, recorded, other))
+        for cap in _caps(recorded, other)
+    ]
     what = ", ".join(_changes(change, came.result)) or "nothing is changed: move a setting"
     body = "".join(rows)
     return layout.card(
@@ -232,10 +241,11 @@ def _lines(scene: Scene) -> list[dict[str, Any]]:
     return [{"price": price, "kind": kind} for kind, price in levels.items() if price is not None]
 
 
-def _text(key: str, value: Any) -> str:
+def _text(key: str, value: Any, unit: str = "") -> str:
     if value is None:
         return "—"
     text = layout.number(value) if isinstance(value, float) else str(value)
+    text = f"{text} {unit}" if unit else text
     return text.lower() if key == "verb" else text
 
 
@@ -243,12 +253,14 @@ def _caps(recorded: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return list((recorded["sizes"] or other["sizes"] or {}).keys())
 
 
-def _sizes(cap: str, *decisions_: Mapping[str, Any]) -> tuple[str, str]:
+def _sizes(cap: str, unit: str, *decisions_: Mapping[str, Any]) -> tuple[str, str]:
     def said(one: Mapping[str, Any]) -> str:
         if one["sizes"] is None:
             return "—"
         size = one["sizes"][cap]
-        return ("no limit" if size is None else layout.number(size)) + (" binds" if cap == one["binding"] else "")
+        return ("no limit" if size is None else f"{layout.number(size)} {unit}") + (
+            " binds" if cap == one["binding"] else ""
+        )
 
     first, second = decisions_
     return said(first), said(second)

@@ -4,7 +4,7 @@ Each is one class over one script and one style sheet, built from src/ into asse
 for anything, and none trusts what a page writes back.
 """
 
-from novapulse.ui.widgets.boards import Ladder, Meters, Orders, Positions, Rows, StatusStrip, Tiles
+from novapulse.ui.widgets.boards import Ladder, Meters, Orders, Positions, Rows, Skips, StatusStrip, Tiles
 from novapulse.ui.widgets.candles import Candles, Trips
 from novapulse.ui.widgets.equity import Equity
 from novapulse.ui.widgets.hold import Hold
@@ -20,6 +20,7 @@ __all__ = [
     "Orders",
     "Positions",
     "Rows",
+    "Skips",
     "StatusStrip",
     "Tiles",
     "Trips",

@@ -15,6 +15,19 @@ from novapulse.ui.widgets.live import Live
 Row = Mapping[str, Any]
 
 
+class Skips(Live):
+    """Links for the keyboard to places of the page, seen only while one has the focus.
+
+    Attributes:
+        links: Words -> id of the element that gets the focus; it gets the class `np-asked` as well.
+    """
+
+    _esm, _css = asset("skips.js"), asset("skips.css")
+    framed = traitlets.Bool(False).tag(sync=True)
+    stale_s = traitlets.Float(0.0).tag(sync=True)
+    links = traitlets.Dict().tag(sync=True)
+
+
 class Tiles(Live):
     """Key figures.
 
@@ -40,9 +53,10 @@ class Meters(Live):
 class StatusStrip(Live):
     """The trader and every account on one line.
 
-    State: `trader` (`running`, `healthy`, `reasons`, `heartbeat_age_s`), `accounts`, each with `exchange`,
-    `account_id`, `money` ("paper" or "live"), `mode`, `healthy`, `reasons`, `last_bar_age_s`, `href`; `ledger_id`,
-    `ledger_place`, and `ledger_named`: the ledger that the page names elsewhere, of which the strip says nothing more.
+    State: `trader` (`running`, `healthy`, `reasons`, `heartbeat_age_s`, `bars`: where they are from), `accounts`, each
+    with `exchange`, `account_id`, `money` ("paper" or "live"), `mode`, `healthy`, `reasons`, `last_bar_age_s`, `href`;
+    `ledger_id`, `ledger_place`, and `ledger_named`: the ledger that the page names elsewhere, of which the strip says
+    nothing more.
 
     Attributes:
         session_url: Where to ask, once nothing is heard any more, whether the person is still signed in (401: no);
@@ -86,7 +100,7 @@ class Ladder(Live):
     """The order book around the price.
 
     State: `symbol`, `bids` and `asks` as pairs of price and qty from the best level outwards, and where wanted
-    `imbalance` (-1 to 1, else that of the levels shown), `price_digits`, `qty_digits`.
+    `price_digits`, `qty_digits`. Which side is heavier is counted from the levels shown alone.
 
     Attributes:
         depth: Levels shown of each side.

@@ -49,7 +49,8 @@ class Candles(Streamed):
     Attributes:
         height: Pixels, without the lanes of votes.
         whole: Whether all bars are in sight at first; closes are drawn as a line where candles would be too thin.
-        lanes: Names of the strategies whose votes are drawn under the chart.
+        lanes: Names of the strategies whose votes are drawn over the chart.
+        folded: Whether the first lane alone is drawn until somebody asks for the others.
         votes: What `show_votes` gave.
         trips: What `show_trips` gave.
         clicked: `{"time": seconds}`, the close of the bar that was clicked last, or chosen with the enter key.
@@ -61,6 +62,7 @@ class Candles(Streamed):
     lanes = traitlets.List(traitlets.Unicode()).tag(sync=True)
     votes = traitlets.Dict().tag(sync=True)
     trips = traitlets.Dict().tag(sync=True)
+    folded = traitlets.Bool(False).tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
 
     def __init__(self, bars: BarColumns | None = None, **shown: Any) -> None:

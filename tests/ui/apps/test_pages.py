@@ -11,7 +11,7 @@ import pytest
 from novapulse.monitor import Overview, read_home
 from novapulse.monitor.rows import AlertState, BreakerState, BreakState, OrderState
 from novapulse.ui.apps.frame import OF_ONE_ACCOUNT
-from novapulse.ui.widgets import StatusStrip
+from novapulse.ui.widgets import Skips, StatusStrip
 from novapulse.ui.widgets.live import STALE_S
 from tests.ui.apps.conftest import VIEWS, Drawn, Look, changed, position
 
@@ -56,7 +56,7 @@ def test_an_unknown_account_is_an_error_and_nobody_elses_figures(
 ) -> None:
     drawn = look(name, left_home, "operator", **asked)
     assert "main at coinbase, main at kraken, second at kraken" in drawn.problem
-    (strip,) = drawn.widgets
+    (strip,) = [one for one in drawn.widgets if not isinstance(one, Skips)]
     assert isinstance(strip, StatusStrip)
     there = {
         f"/apps/{name}/?exchange={one.exchange}&account_id={one.account_id}" for one in read_home(left_home).accounts
@@ -113,8 +113,22 @@ def test_pause_and_kill_are_in_reach_of_an_operator_on_every_page_for_what_it_is
             ("/api/v1/control/kill", about, "token"),
         ]
         whose = "every account" if "all" in about else f"{about['exchange']} · {about['account_id']}"
-        assert f'<aside class="np-reach" aria-label="{whose}: pause or kill"><p>{whose}</p>' in drawn.html
+        bar = f'<aside class="np-reach" id="np-reach" tabindex="-1" aria-label="{whose}: pause or kill"><p>{whose}</p>'
+        assert bar in drawn.html
     assert look(name, left_home, "operator", exchange="kraken", account_id="nobody").reach == []
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_the_keyboard_can_skip_to_the_page_and_to_what_acts(left_home: Path, look: Look, name: str) -> None:
+    """A bug: to kill from the desk took 146 steps, and no page said where it began."""
+    for role in ("", "viewer", "operator"):
+        drawn = look(name, left_home, role)
+        (links,) = [one.links for one in drawn.widgets if isinstance(one, Skips)]
+        skips = list(links.values())
+        acts = ["np-commands" if name in ("desk", "overview") else "np-reach"] if role == "operator" else []
+        assert skips == ["np-page", *acts]
+        assert [drawn.html.count(f'id="{anchor}" ') for anchor in skips] == [1] * len(skips)
+        assert drawn.html.count("<main ") == 1
 
 
 def offered(drawn: Drawn) -> dict[str, tuple[bool, str]]:
@@ -197,6 +211,19 @@ def test_all_can_be_paused_until_every_account_is(left_home: Path, look: Look) -
         assert offered(drawn)["pause"] == told
         assert (drawn.reach[0].state["allowed"], drawn.reach[0].state["why"]) == told
     assert offered(drawn)["kill"] == YES
+
+
+def test_every_page_says_that_a_recording_is_played(left_home: Path, look: Look) -> None:
+    """A bug: fills of three years ago stood on pages that said nowhere that bars were played."""
+    told = {"sample": "plays generated bars", "recorded": "plays recorded bars"}
+    for name in VIEWS:
+        drawn = look(name, left_home)
+        strip = next(one for one in drawn.widgets if isinstance(one, StatusStrip))
+        reading = read_home(left_home)
+        assert strip.state["trader"]["bars"] == told[reading.trader.bars]
+        for bars in ("recorded", "", "from a venue of later"):
+            drawn.deliver(replace(reading, trader=replace(reading.trader, bars=bars)))
+            assert strip.state["trader"]["bars"] == told.get(bars, "bars live or recorded?")
 
 
 def test_what_wants_the_password_once_more_leads_to_where_it_is_given(left_home: Path, look: Look) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
 from novapulse.core import facts
@@ -20,7 +21,7 @@ from novapulse.ledger import queries
 from novapulse.monitor import AccountState, Overview, entries, read_home
 from novapulse.monitor.entries import KIND_TEXT
 from novapulse.monitor.market import market_state
-from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState
+from novapulse.monitor.rows import AlertState, BreakState, LimitChangeState, VoteState
 from novapulse.monitor.state import LedgerHealth, Life
 from novapulse.ui.apps import journal
 from novapulse.ui.apps.chart import Chart, lines_of
@@ -302,6 +303,25 @@ def test_a_chart_forgets_the_votes_of_bars_that_it_does_not_show(left_home: Path
     assert min(chart._seen, default=first_ns) >= first_ns - 49
     chart.show(_voted(main, tuple(replace(one, votes_ns=first_ns, consensus=1.0) for one in main.votes)))
     assert min(chart._seen) >= first_ns
+
+
+def test_votes_between_two_readings_are_drawn_on_bars_that_stand_there_already(left_home: Path) -> None:
+    """A bug: of ten closes a second one had votes, and the others stayed empty as long as the page was open."""
+    main = read_home(left_home).account("kraken", "main")
+    widget = Candles()
+    chart = Chart(left_home, main, "BTC/USD", widget)
+    last_ns, step_ns = chart._last_ns, chart.timeframe_ns
+    before = tuple(VoteState(last_ns - back * step_ns, "range-high", 2.5, {"trend": float(back)}) for back in (3, 2, 1))
+    votes = tuple(
+        replace(one, votes_ns=last_ns, consensus=1.0, forecasts={"trend": 0.0}, votes_before=before)
+        for one in main.votes
+    )
+    chart.show(_voted(main, votes))
+    rows = np.frombuffer(widget.rows, "<f8")
+    trend = rows[1:].reshape(-1, int(rows[0]))[-5:-1, 6 + widget.lanes.index("trend")]
+    assert np.array_equal(trend, [np.nan, 3.0, 2.0, 1.0], equal_nan=True)
+    (band,) = [one for one in chart._regimes() if one["from_ns"] == last_ns - 3 * step_ns]
+    assert (band["name"], band["to_ns"] >= last_ns - step_ns) == ("range-high", True)
 
 
 def _voted(account: AccountState, votes: object) -> AccountState:

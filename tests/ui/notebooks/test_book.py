@@ -22,7 +22,7 @@ def tape_of(mids: list[float], seconds: list[int], crossed: tuple[int, ...] = ()
     qty = np.ones_like(bid)
     columns = (bid, qty, ask, qty)
     books = BookColumns(np.array(seconds) * SECOND_NS, *columns, problems(*columns))
-    return Watched("BTC-USDT", 1000, Tape(books, len(mids), 0), features(books))
+    return Watched("BTC/USDT", 1000, Tape(books, len(mids), 0), features(books))
 
 
 def test_refused_books_are_named_and_those_in_a_row_are_one():
@@ -55,3 +55,9 @@ def test_the_ladder_gets_the_best_levels_first():
     state = book_view.ladder_state(tape_of([100.0], [1]), 0)
     assert state["bids"][0] == [99.5, 1.0]
     assert state["asks"][0] == [100.5, 1.0]
+    assert "imbalance" not in state, "a bug: the ladder drew the weighed feature as the share of what it shows"
+
+
+def test_money_in_reach_is_money_of_something():
+    tiles = {one["label"]: one for one in book_view.moment_tiles(tape_of([100.0], [1]), 0)}
+    assert tiles["bid depth"]["unit"] == tiles["ask depth"]["unit"] == "USDT"

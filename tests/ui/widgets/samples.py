@@ -70,7 +70,7 @@ METERS: dict[str, Any] = {
     ]
 }
 STRIP: dict[str, Any] = {
-    "trader": {"running": True, "healthy": True, "reasons": [], "heartbeat_age_s": 0.4},
+    "trader": {"running": True, "healthy": True, "reasons": [], "heartbeat_age_s": 0.4, "bars": "plays recorded bars"},
     "accounts": [
         {
             "exchange": "coinbase",

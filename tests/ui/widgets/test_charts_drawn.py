@@ -1,10 +1,12 @@
 """The charts on a page: rows arrive, are missed and asked for again, and a click names its bar."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from novapulse.core.bars import DAY_NS
 from novapulse.ui.widgets import Candles, Equity, Trips
 from tests.ui.widgets import samples
 from tests.ui.widgets.page import ORIGIN, WidgetPage
@@ -59,6 +61,7 @@ def test_a_moment_stands_in_the_middle_of_its_chart_however_narrow(candles: Widg
     candles.send("candles", {"type": "rows", "count": 0, "rows": []})
     candles.tell("candles", made.state)
     assert "08:50 UTC" in legend(candles), "what is read without a pointer is the bar of the moment"
+    assert legend(candles).endswith("decided here")
     box = candles.page.locator("#candles .box").bounding_box()
     scale_px = 60
     candles.page.mouse.move(box["x"] + (box["width"] - scale_px) / 2, box["y"] + 120)
@@ -144,6 +147,52 @@ def test_the_levels_are_said_with_their_prices_when_they_are_asked_for(told: Wid
     assert "consensus" in heard(told, "ArrowLeft")
     told.tell("candles", {"lines": []}, seq=2)
     assert heard(told, "s") == "No level is drawn."
+
+
+def test_a_bar_of_another_year_says_which(page: WidgetPage):
+    """A bug: fills of three years ago stood at "03-17 07:35"."""
+    bars = samples.bars()
+    page.add("candles", Candles(replace(bars, ts_close_ns=bars.ts_close_ns - 1096 * DAY_NS)))
+    assert legend(page).startswith("2023-03-23 12:10 UTC")
+
+
+def test_a_level_that_the_prices_shown_do_not_reach_is_told_at_their_edge(page: WidgetPage):
+    """A bug: a target, or a stop, beyond the range of the bars was nowhere."""
+    bars = samples.bars()
+    shown = slice(-160, None)
+    low, high = float(bars.low[shown].min()), float(bars.high[shown].max())
+    page.add("candles", Candles(bars))
+    lines = [
+        {"kind": "stop", "text": "stop", "price": str(low - 3 * (high - low))},
+        {"kind": "target", "price": str(high + 0.4 * (high - low))},
+        {"kind": "target", "text": "far target", "price": str(high + 2 * (high - low))},
+    ]
+    page.tell("candles", {"lines": lines})
+    under, over = page.page.locator("#candles .beyond.under"), page.page.locator("#candles .beyond.over")
+    under.get_by_text("stop").wait_for()
+    assert under.inner_text() == f"↓ stop {low - 3 * (high - low):,.1f}"
+    assert over.inner_text() == f"↑ far target {high + 2 * (high - low):,.1f}", "one that is near is on the scale"
+    page.tell("candles", {"lines": []}, seq=2)
+    under.get_by_text("stop").wait_for(state="detached")
+    assert over.inner_text() == ""
+
+
+def test_lanes_are_folded_into_the_first_until_somebody_asks(page: WidgetPage):
+    """A bug: nine lanes of votes pushed the price under the fold."""
+    bars = samples.bars()
+    made = Candles(folded=True)
+    made.show_bars(bars, {name: np.full(len(bars), 20.0) for name in ("consensus", "trend", "keltner")})
+    page.add("candles", made)
+    box, fold = page.page.locator("#candles .box"), page.page.get_by_role("button", name="more lanes")
+    folded = box.bounding_box()["height"]
+    assert (fold.inner_text(), fold.get_attribute("aria-expanded")) == ("show 2 more lanes", "false")
+    fold.press("Enter")
+    assert (fold.inner_text(), fold.get_attribute("aria-expanded")) == ("hide 2 more lanes", "true")
+    assert box.bounding_box()["height"] == folded + 40
+    fold.press("Enter")
+    assert box.bounding_box()["height"] == folded
+    box.focus()
+    assert heard(page, "End").endswith("consensus +20.0, trend +20.0, keltner +20.0"), "all of them are said"
 
 
 LANES_DRAWN = """() => {
@@ -311,7 +360,11 @@ def test_equity_tells_its_change_and_its_depth(page: WidgetPage):
     page.page.locator("#equity canvas").focus()
     for _ in range(2):
         page.page.keyboard.press("ArrowLeft")
-    assert "equity 90.00 USD" in page.page.locator("#equity [aria-live]").first.inner_text()
+    heard = page.page.locator("#equity [aria-live]").first.inner_text()
+    assert "; equity 90.00 USD; since 2026-03-23, the oldest shown, -10.00 (-10.00 %); under" in heard.replace(
+        MINUS, "-"
+    )
+    assert "UTC; equity 90.00" in page.page.get_by_role("img", name="equity curve").get_attribute("aria-label")
 
 
 def test_equity_that_is_not_known_says_so(page: WidgetPage):

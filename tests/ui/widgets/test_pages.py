@@ -147,7 +147,7 @@ def test_silence_greys_and_is_said_in_words_until_somebody_speaks(page: WidgetPa
 def test_an_old_state_is_old_however_fresh_its_message(page: WidgetPage):
     page.add("tiles", Tiles(), stale_s=5)
     page.tell("tiles", samples.TILES, age_ms=9_000)
-    assert page.page.locator("#tiles .silence").inner_text().startswith("no word for 9 s")
+    assert page.page.locator("#tiles .silence").inner_text().startswith("no word: these")
     page.add("meters", Meters(), stale_s=0)
     page.tell("meters", samples.METERS, age_ms=9_000)
     assert page.page.locator("#meters .npw.silent").count() == 0
@@ -220,6 +220,7 @@ def test_the_strip_names_an_account_by_two_fields_and_its_reasons(page: WidgetPa
     page.add("strip", StatusStrip())
     page.tell("strip", samples.STRIP)
     chips = page.page.locator("#strip ul.all > li").all_inner_texts()
+    assert "plays recorded bars" in chips[0]
     assert "kraken · main" in chips[2]
     assert "not healthy" in chips[2]
     assert "health not known" in chips[3]
@@ -228,7 +229,7 @@ def test_the_strip_names_an_account_by_two_fields_and_its_reasons(page: WidgetPa
 
 def test_the_ladder_tells_spread_and_weight_and_a_crossed_book(page: WidgetPage):
     page.add("ladder", Ladder())
-    page.tell("ladder", {"asks": [["101", "1"], ["102", "2"]], "bids": [["99", "9"]]})
+    page.tell("ladder", {"asks": [["101", "1"], ["102", "2"]], "bids": [["99", "9"]], "imbalance": -1.0})
     assert page.page.locator("#ladder .middle").inner_text().split("\n") == ["100.0", "spread 2, 200.00 bps"]
     assert page.page.locator("#ladder .lean").inner_text().split() == ["▲", "bid", "75", "%", "25", "%", "ask", "▼"]
     assert page.page.locator("#ladder .ask .price").all_inner_texts() == ["102", "101"]
@@ -279,6 +280,9 @@ def test_the_ladder_says_of_every_level_whose_it_is(page: WidgetPage):
     assert page.page.locator("#ladder .side").all_inner_texts() == ["ask", "ask", "bid"]
 
 
+CLASSES = "(cells) => cells.map((cell) => cell.className)"
+
+
 class TestRows:
     COLUMNS = ({"key": "name", "label": "name"}, {"key": "qty", "label": "qty", "kind": "figure"})
 
@@ -288,13 +292,40 @@ class TestRows:
 
     def test_two_hundred_are_drawn_and_a_filter_finds_the_rest(self, page: WidgetPage):
         self.add(page, [{"key": str(n), "name": f"thing {n}", "qty": str(n)} for n in range(1000)])
-        rows = page.page.locator("#rows tbody tr")
+        rows = page.page.get_by_role("table", name="things").locator("tbody tr")
         assert rows.count() == 200
         assert page.page.locator("#rows .more").inner_text().startswith("The first 200 of 1000 rows")
         page.page.locator("#rows input").fill("thing 97")
         assert rows.count() == 20, "97, 197, ... 997 and 970 to 979"
         page.page.locator("#rows input").fill("nothing such")
         assert page.page.locator("#rows .none").inner_text() == "No row holds these words."
+
+    def test_what_is_rounded_to_nothing_has_no_sign_and_no_colour(self, page: WidgetPage):
+        """A bug: 0.0 stood in blue and in orange, and the colour alone said which way it leaned."""
+        page.add("rows", Rows())
+        column = {"key": "vote", "label": "vote", "kind": "signed", "digits": 1}
+        rows = [{"key": str(vote), "vote": vote} for vote in (0.04, -0.04, 0.05)]
+        page.tell("rows", {"columns": [column], "rows": rows})
+        cells = page.page.locator("#rows tbody td")
+        assert cells.all_inner_texts() == ["0.0", "0.0", "+0.1"]
+        assert [("gain" in name or "loss" in name) for name in cells.evaluate_all(CLASSES)] == [False, False, True]
+
+    def test_a_long_label_on_a_phone_breaks_before_a_word_of_its_value_does(self, page: WidgetPage):
+        """A bug: "stands" was broken into "stan" and "ds" beside "stream of the venue"."""
+        page.look(390, 844, "light")
+        page.add("rows", Rows())
+        columns = [
+            {"key": "name", "label": "name"},
+            {"key": "stream", "label": "stream of the venue"},
+            {"key": "market", "label": "market"},
+        ]
+        page.tell(
+            "rows", {"columns": columns, "rows": [{"key": "a", "name": "a", "stream": "stands", "market": "24/7"}]}
+        )
+        cell = page.page.locator("#rows tbody td").nth(1)
+        whole = """(cell) => { const range = document.createRange(); range.selectNodeContents(cell);
+          return range.getClientRects().length; }"""
+        assert cell.evaluate(whole) == 1
 
     def test_sorting_goes_by_number_and_leaves_the_unknown_last(self, page: WidgetPage):
         self.add(

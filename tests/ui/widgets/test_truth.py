@@ -1,6 +1,7 @@
 """What looks alike and is not: a stop and one that is not there, old figures and new, being closed and being flat."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,20 @@ def test_what_is_ours_and_what_is_not_stand_beside_each_other(page: WidgetPage):
 def test_a_price_says_when_it_was_one(page: WidgetPage):
     page.add("positions", Positions())
     first = samples.POSITIONS["positions"][0]
-    page.tell("positions", {"positions": [{**first, "mark_ns": samples.NOW_NS}, first]})
+    now = datetime.now(UTC)
+    today = now.replace(hour=12, minute=10, second=0, microsecond=0)
+    # Any other day of this year is named by day, of another year by year and day as well.
+    other = today.replace(month=1 if now.month > 6 else 7, day=2)
+    last_year = other.replace(year=now.year - 1)
+    marks = [{**first, "mark_ns": int(at.timestamp()) * 10**9} for at in (today, other, last_year)]
+    page.tell("positions", {"positions": [*marks, first]})
     held = page.page.locator("#positions .held .small")
-    assert held.all_inner_texts() == ["last 65,120.0 at 03-23 12:10", "last 65,120.0 at an unknown time"]
+    assert held.all_inner_texts() == [
+        "last 65,120.0 at 12:10:00",
+        f"last 65,120.0 at {other:%m-%d} 12:10",
+        f"last 65,120.0 at {last_year:%Y-%m-%d} 12:10",
+        "last 65,120.0 at an unknown time",
+    ], "a bug: what happened three years ago had no year"
 
 
 def test_two_currencies_have_tiles_of_their_own(page: WidgetPage):

@@ -19,7 +19,11 @@ const STRIP_PX = 5;
 export class Bands implements IPanePrimitive<Time> {
   bands: Band[] = [];
   chosen: number | null = null;
+  /** What is said of the bar that was chosen, at the top, where no mark of a fill stands. */
+  name = "";
   ink = "#64748b";
+  accent = "#2563eb";
+  font = "11px sans-serif";
   private update: () => void = () => undefined;
   private readonly views: readonly IPanePrimitivePaneView[];
 
@@ -57,6 +61,12 @@ export class Bands implements IPanePrimitive<Time> {
       if (this.chosen === null) return;
       context.fillStyle = clear(this.ink, 0.18);
       context.fillRect(x(this.chosen) - Math.max(half, 2), 0, Math.max(2 * half, 4), mediaSize.height);
+      if (!this.name) return;
+      context.font = this.font;
+      context.textBaseline = "top";
+      const wide = context.measureText(this.name).width;
+      context.fillStyle = this.accent;
+      context.fillText(this.name, Math.max(6, Math.min(mediaSize.width - wide - 6, x(this.chosen) - wide / 2)), 5);
     });
   }
 }

@@ -1,6 +1,6 @@
 // What a cell of a table can be: how its value is written, coloured and sorted.
 
-import { UNKNOWN, figure, fully, lasting, moment, number, percent, signed, tone } from "./figures";
+import { UNKNOWN, figure, fully, lasting, moment, number, percent, shownTone, signed } from "./figures";
 import { text, type Plain } from "./live";
 
 export interface Column {
@@ -33,8 +33,10 @@ export function cell(column: Column, value: unknown): [string, string] {
   switch (column.kind) {
     case "figure":
       return [figure(value, column.digits), ""];
-    case "signed":
-      return [signed(value, column.digits), tone(value)];
+    case "signed": {
+      const shown = signed(value, column.digits);
+      return [shown, shownTone(value, shown)];
+    }
     case "percent":
       return [percent(value, column.digits), ""];
     case "time":

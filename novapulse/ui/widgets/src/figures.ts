@@ -89,6 +89,11 @@ export function tone(value: unknown): string {
   return read === null || read === 0 ? "" : read > 0 ? "gain" : "loss";
 }
 
+/** The same of a figure as it is written: one that is rounded to nothing has no sign, and so no colour that stands for it. */
+export function shownTone(value: unknown, shown: string): string {
+  return /[1-9]/.test(shown) ? tone(value) : "";
+}
+
 /** A stretch of time in one or two units. */
 export function lasting(seconds: unknown): string {
   const read = number(seconds);
@@ -101,14 +106,19 @@ export function lasting(seconds: unknown): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** A moment in UTC, as short as it can be: the time today, day and time before. */
+/** A moment as ISO text, without the year where that is the present one. */
+export function withinYear(iso: string, now = Date.now()): string {
+  return iso.slice(0, 4) === new Date(now).toISOString().slice(0, 4) ? iso.slice(5) : iso;
+}
+
+/** A moment in UTC, as short as it can be: the time today, day and time this year, the year as well before. */
 export function moment(ns: unknown, now = Date.now()): string {
   const read = number(ns);
   if (read === null) return UNKNOWN;
   const at = new Date(read / 1e6);
   const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
   const today = new Date(now).toISOString().slice(0, 10);
-  return at.toISOString().slice(0, 10) === today ? time : `${at.toISOString().slice(5, 10)} ${time.slice(0, 5)}`;
+  return at.toISOString().slice(0, 10) === today ? time : `${withinYear(at.toISOString().slice(0, 10), now)} ${time.slice(0, 5)}`;
 }
 
 /** A moment in full, for the tooltip. */

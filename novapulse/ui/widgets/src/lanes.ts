@@ -14,6 +14,8 @@ const CELL_PX = 5;
 
 export class Lanes implements IPanePrimitive<Time> {
   names: string[] = [];
+  /** Whether the first lane alone is drawn; all are said. */
+  folded = false;
   /** The bar whose votes are written out. */
   read: number | null = null;
   private update: () => void = () => undefined;
@@ -43,6 +45,10 @@ export class Lanes implements IPanePrimitive<Time> {
     this.update();
   }
 
+  get drawn(): string[] {
+    return this.folded ? this.names.slice(0, 1) : this.names;
+  }
+
   /** What each lane says of a bar, for those who hear the page. */
   words(place: number): string[] {
     return this.names.map((name, lane) => `${name.replaceAll("_", " ")} ${this.figure(lane, place) ?? "no vote"}`);
@@ -65,7 +71,7 @@ export class Lanes implements IPanePrimitive<Time> {
     target.useMediaCoordinateSpace(({ context }) => {
       context.font = `11px ${colors.font}`;
       context.textBaseline = "middle";
-      for (const lane of this.names.keys()) {
+      for (const lane of this.drawn.keys()) {
         const top = ABOVE_PX + lane * LANE_PX;
         for (let place = first; place <= shown.to; place += stride) {
           const vote = this.strongest(lane, place, stride);

@@ -33,6 +33,8 @@ export interface Place {
   onSilence?: (silent: boolean) => void;
   /** Whether it says by itself that nothing is heard any more. */
   saysSilence?: boolean;
+  /** Whether it says for how long nothing was heard. */
+  countsSilence?: boolean;
 }
 
 export const plain = (value: unknown): Plain => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Plain) : {});
@@ -80,8 +82,9 @@ class Silence {
     this.place.root.classList.toggle("silent", silent);
     this.place.root.classList.toggle("old", !silent && this.old !== "");
     if (silent !== this.silent) this.place.onSilence?.((this.silent = silent));
-    const for_s = `${Math.floor(silent_s)} s`;
-    const words = !silent ? this.old : this.ever ? `no word for ${for_s}: these figures are old` : `no word yet, for ${for_s}`;
+    // The strip alone counts: of many that count by themselves, two are never at the same second.
+    const for_s = this.place.countsSilence ? ` for ${Math.floor(silent_s)} s` : "";
+    const words = !silent ? this.old : this.ever ? `no word${for_s}: these figures are old` : `no word yet${for_s}`;
     if (this.place.saysSilence) return;
     tell(this.words, words);
     if (words === "") tell(this.announced, "");

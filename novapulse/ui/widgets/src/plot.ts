@@ -7,6 +7,7 @@ import {
   LineStyle,
   createChart,
   createSeriesMarkers,
+  type AutoscaleInfo,
   type IChartApi,
   type IPriceLine,
   type ISeriesApi,
@@ -41,6 +42,7 @@ export class Plot {
   private readonly closes: ISeriesApi<"Line"> | null;
   private lines: IPriceLine[] = [];
   private isThin = false;
+  private levels: readonly Line[] = [];
 
   constructor(box: HTMLElement, private palette: Palette, whole: boolean) {
     this.chart = createChart(box, {
@@ -52,6 +54,7 @@ export class Plot {
       handleScale: { axisPressedMouseMove: { price: true, time: true } },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: LineStyle.Dotted });
+    this.candles.applyOptions({ autoscaleInfoProvider: (own: () => AutoscaleInfo | null) => this.withNear(own()) });
     this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0.015 } });
     this.markers = createSeriesMarkers(this.candles, []);
@@ -109,7 +112,24 @@ export class Plot {
     this.volume.update(this.column(row));
   }
 
+  /** The range of the bars, and of the levels that stand not further from them than half of it. */
+  private withNear(own: AutoscaleInfo | null): AutoscaleInfo | null {
+    if (!own?.priceRange) return own;
+    const { minValue, maxValue } = own.priceRange;
+    const reach = (maxValue - minValue) / 2;
+    const near = this.levels.map((line) => line.price).filter((price) => price >= minValue - reach && price <= maxValue + reach);
+    return { ...own, priceRange: { minValue: Math.min(minValue, ...near), maxValue: Math.max(maxValue, ...near) } };
+  }
+
+  /** The levels that no line is seen of: over the range of prices shown, and under it. */
+  beyond(): { over: Line[]; under: Line[] } {
+    const high = this.candles.getPane().getHeight();
+    const y = (line: Line): number => this.candles.priceToCoordinate(line.price) ?? high / 2;
+    return { over: this.levels.filter((line) => y(line) < 0), under: this.levels.filter((line) => y(line) > high) };
+  }
+
   draw(lines: readonly Line[]): void {
+    this.levels = lines;
     for (const line of this.lines) this.candles.removePriceLine(line);
     const colors: Record<string, string> = { stop: this.palette.loss, target: this.palette.gain };
     this.lines = lines.map(({ price, kind, text }) => {

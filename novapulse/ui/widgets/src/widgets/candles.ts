@@ -4,7 +4,8 @@
 import type { SeriesMarker, Time } from "lightweight-charts";
 import { Bands } from "../bands";
 import { h, linked, tell } from "../dom";
-import { digitsOf, figure, number, percent, short, tone } from "../figures";
+import { Edges } from "../edges";
+import { digitsOf, figure, number, percent, short, tone, withinYear } from "../figures";
 import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { paletteOf, regimeColor, whenRecoloured } from "../palette";
@@ -33,6 +34,7 @@ class Candles {
   private readonly bands: Bands;
   private readonly trips: Trips;
   private readonly lanes: Lanes;
+  private readonly fold = h("button", "fold");
   private readonly stream: Stream;
   private readonly forgetColors: () => void;
   private readonly resized = new ResizeObserver(() => requestAnimationFrame(() => this.layPanes()));
@@ -54,7 +56,7 @@ class Candles {
   constructor(private readonly place: Place) {
     const { model, root, head, body } = place;
     this.palette = paletteOf(root);
-    head.append(this.legend);
+    head.append(this.legend, this.fold);
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "application");
     this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses, S says the levels drawn`);
@@ -70,6 +72,10 @@ class Candles {
     this.plot.candles.attachPrimitive(this.trips);
     const vote = (lane: number, at: number): number => (this.votes ? this.votes[lane]?.[at] : this.rows[at]?.[BAR_WIDTH + lane]) ?? NaN;
     this.lanes = new Lanes(this.plot.chart, () => this.palette, vote, () => painted(this.votesOf));
+    this.lanes.folded = model.get("folded") === true;
+    this.fold.type = "button";
+    this.fold.addEventListener("click", () => this.unfold());
+    this.plot.candles.getPane().attachPrimitive(new Edges(this.plot, this.box, () => this.digits));
     this.stream = new Stream(model, (change) => (change.kind === "last" ? this.added(change.row) : this.reload(change.kind === "all")));
     model.on("change:lanes", this.layLanes);
     model.on("change:votes", this.voted);
@@ -136,7 +142,7 @@ class Candles {
   };
 
   private tall(): void {
-    const lanes_px = this.lanesShown ? this.lanes.names.length * LANE_PX + 12 : 0;
+    const lanes_px = this.lanesShown ? this.lanes.drawn.length * LANE_PX + 12 : 0;
     this.place.root.style.setProperty("--lanes", `${lanes_px}px`);
     this.place.root.style.setProperty("--tall", `${Number(this.place.model.get("height") ?? 420) + lanes_px}px`);
   }
@@ -176,6 +182,8 @@ class Candles {
     const time = number(given["time"]);
     const at = time === null ? this.rows.length : placeOf(this.rows, time);
     const bar = this.rows[at];
+    this.bands.name = bar ? text(given["name"]) : "";
+    [this.bands.accent, this.bands.font] = [this.palette.accent, `600 11px ${this.palette.font}`];
     if (!bar) {
       this.marked = null;
       return [];
@@ -185,7 +193,7 @@ class Candles {
       const half = this.fitting() / 2;
       this.plot.chart.timeScale().setVisibleLogicalRange({ from: at - half, to: at + half });
     }
-    return [{ time: stamp(bar[0] ?? 0), position: "aboveBar", shape: "circle", color: this.palette.accent, text: text(given["name"]) }];
+    return [{ time: stamp(bar[0] ?? 0), position: "aboveBar", shape: "circle", color: this.palette.accent }];
   }
 
   private added(row: Row): void {
@@ -204,18 +212,29 @@ class Candles {
       this.lanesShown = true;
     }
     if (this.lanesShown) this.tall();
+    const behind = this.lanes.names.length - 1;
+    this.fold.hidden = behind < 1 || this.place.model.get("folded") !== true;
+    tell(this.fold, `${this.lanes.folded ? "show" : "hide"} ${behind} more ${behind === 1 ? "lane" : "lanes"}`);
+    this.fold.setAttribute("aria-expanded", String(!this.lanes.folded));
     this.layPanes();
   };
 
+  private unfold(): void {
+    this.lanes.folded = !this.lanes.folded;
+    this.layLanes();
+    this.lanes.redraw();
+  }
+
   /** The lanes have their height, however tall the chart has become: it would share out what it gains. */
   private layPanes(): void {
-    const [lanes, wanted_px] = [this.plot.chart.panes()[0], this.lanes.names.length * LANE_PX + 10];
+    const [lanes, wanted_px] = [this.plot.chart.panes()[0], this.lanes.drawn.length * LANE_PX + 10];
     if (this.lanesShown && lanes && lanes.getHeight() !== wanted_px) lanes.setHeight(wanted_px);
   }
 
   private annotate(): void {
     const fills = list(this.given["fills"]);
     const between = FILL_WORDS_PX / this.plot.chart.timeScale().options().barSpacing;
+    const mark = this.mark();
     const worded = { buy: -Infinity, sell: -Infinity };
     const markers = fills.map((fill): SeriesMarker<Time> | null => {
       const at = placeOf(this.rows, number(fill["time"]) ?? Infinity);
@@ -223,7 +242,8 @@ class Candles {
       if (!bar) return null;
       const bought = text(fill["side"]).toUpperCase() === "BUY";
       const way = bought ? "buy" : "sell";
-      const apart = Math.abs(at - worded[way]) >= between;
+      const isBeside = !bought && this.marked !== null && Math.abs(at - this.marked) < between;
+      const apart = !isBeside && Math.abs(at - worded[way]) >= between;
       if (apart) worded[way] = at;
       const words = apart && fills.length <= WORDED_FILLS_MAX ? short(fill["qty"]) : "";
       return {
@@ -234,7 +254,7 @@ class Candles {
         text: words,
       };
     });
-    const known = [...markers.filter((marker): marker is SeriesMarker<Time> => marker !== null), ...this.mark()];
+    const known = [...markers.filter((marker): marker is SeriesMarker<Time> => marker !== null), ...mark];
     this.plot.markers.setMarkers(known.sort((a, b) => Number(a.time) - Number(b.time)));
     this.plot.draw(this.lines());
     this.answer();
@@ -302,7 +322,7 @@ class Candles {
     const color = tone((close ?? 0) - (open ?? 0));
     const word = (name: string, value: unknown, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, figure(value, this.digits)));
     const parts = [
-      h("span", "", `${new Date(Number(time) * 1000).toISOString().replace("T", " ").slice(5, this.step_s() < 60 ? 19 : 16)} UTC`),
+      h("span", "", `${withinYear(new Date(Number(time) * 1000).toISOString().replace("T", " ").slice(0, this.step_s() < 60 ? 19 : 16))} UTC`),
       word("O", open),
       word("H", high),
       word("L", low),
@@ -312,6 +332,7 @@ class Candles {
     parts.push(h("span", "", "V ", h("b", "", figure(Number((volume ?? 0).toPrecision(6))))));
     const regime = this.bands.bands.find((band) => at >= band.from && at <= band.to);
     if (regime && this.held.hidden) parts.push(h("span", "", regime.name));
+    if (at === this.marked && this.bands.name) parts.push(h("b", "", this.bands.name));
     for (const fill of this.fillsOn(at)) parts.push(fill);
     this.legend.replaceChildren(...parts);
     tell(this.held, [...(regime ? [regime.name] : []), ...this.heldOn(at)].join(" · "));

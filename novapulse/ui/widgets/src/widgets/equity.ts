@@ -100,7 +100,7 @@ class Equity {
     if (step === undefined || last < 0) return;
     event.preventDefault();
     this.goTo(Math.max(0, Math.min(last, (this.at ?? last + 1) + step)));
-    tell(this.spoken, this.facts.textContent ?? "");
+    tell(this.spoken, this.inWords());
   }
 
   private readonly tellFacts = (): void => {
@@ -122,8 +122,13 @@ class Equity {
       peak === null || peak <= 0 ? fact("under the peak shown", percent(low)) : fact("under the peak", percent(low)),
       fact("deepest shown", percent(deepest)),
     );
-    this.canvas.setAttribute("aria-label", `equity curve. ${this.facts.textContent ?? ""}`);
+    this.canvas.setAttribute("aria-label", `equity curve. ${this.inWords()}`);
   };
+
+  /** The facts for those who hear them: each ends before the next begins. */
+  private inWords(): string {
+    return Array.from(this.facts.children, (fact) => fact.textContent ?? "").join("; ");
+  }
 
   /** Since when a change is counted, in words, and what the equity was then. */
   private began(): [string, number] {

@@ -1,4 +1,4 @@
-// The order book: levels with their depth, the spread between them, and which side is heavier.
+// The order book: levels with their depth, the spread between them, and which side of what is shown is heavier.
 
 import { Keyed, h, tell } from "../dom";
 import { UNKNOWN, digitsOf, figure, number } from "../figures";
@@ -118,9 +118,8 @@ export default widget("ladder", ({ model, head, body }) => {
     const crossed = both && bid >= ask;
     tell(spread, crossed ? "crossed" : both ? `spread ${figure((ask - bid).toFixed(priceDigits))}, ${bpsText(bps ?? 0)} bps` : UNKNOWN);
     const [sold, bought] = [sells.at(-1)?.sum ?? 0, buys.at(-1)?.sum ?? 0];
-    const imbalance = number(given["imbalance"]) ?? (sold + bought > 0 ? (bought - sold) / (bought + sold) : null);
-    leaning.hidden = imbalance === null;
-    const share = Math.max(0, Math.min(1, ((imbalance ?? 0) + 1) / 2));
+    leaning.hidden = sold + bought <= 0;
+    const share = leaning.hidden ? 0 : bought / (bought + sold);
     lean.style.width = `${(100 * share).toFixed(1)}%`;
     tell(bidShare, `▲ bid ${(100 * share).toFixed(0)} %`, "bid");
     tell(askShare, `${(100 - 100 * share).toFixed(0)} % ask ▼`, "ask");

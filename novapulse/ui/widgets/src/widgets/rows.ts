@@ -29,6 +29,7 @@ class Table {
     place.head.append(h("div", "tools", this.count, this.filter));
     const table = h("table", "", h("thead", "", this.heading), this.content);
     table.setAttribute("role", "table");
+    table.setAttribute("aria-label", text(place.model.get("label")) || "table");
     const scroll = h("div", "scroll", table);
     const tall = Number(place.model.get("height") ?? 0);
     if (tall > 0) scroll.style.setProperty("--tall", `${tall}px`);

@@ -19,9 +19,10 @@ function makeChip(): { element: HTMLElement; update: (one: Plain) => void } {
   const name = h("b");
   const money = h("span", "chip");
   const mode = h("span", "chip");
+  const bars = h("span", "chip bars");
   const state = h("span", "health");
   const age = h("span", "age");
-  const parts = [name, money, mode, state, age];
+  const parts = [name, money, mode, bars, state, age];
   const element = h("li");
   let box: HTMLElement | null = null;
 
@@ -38,6 +39,7 @@ function makeChip(): { element: HTMLElement; update: (one: Plain) => void } {
     tell(money, text(one["money"]), `chip ${text(one["money"]).toLowerCase()}`);
     const usual = ["", "normal"].includes(text(one["mode"]).toLowerCase());
     tell(mode, usual ? "" : text(one["mode"]).replaceAll("_", " "), "chip held");
+    tell(bars, text(one["bars"]));
     tell(state, `${MARKS[kind] ?? ""} ${word}`);
     const seconds = one["trader"] ? one["heartbeat_age_s"] : one["last_bar_age_s"];
     const told = number(seconds) === null ? "bar age not known" : `bar ${lasting(seconds)} ago`;
@@ -79,6 +81,7 @@ export default widget("strip", (place) => {
   const { body } = place;
   const session = watchSession(place);
   place.onSilence = session.silent;
+  place.countsSilence = true;
   const all = body.appendChild(h("ul", "all"));
   const chips = new Keyed<Plain>(all, makeChip);
   const code = h("code");

@@ -1,7 +1,7 @@
 // Key figures: a label, a value, what it changed by, a note, and the page behind it.
 
 import { Keyed, h, ownAddress, tell } from "../dom";
-import { UNKNOWN, figure, number, signed, tone } from "../figures";
+import { UNKNOWN, figure, number, shownTone, signed, tone } from "../figures";
 import { levelMark } from "../level";
 import { list, text, widget, type Plain } from "../live";
 
@@ -32,7 +32,7 @@ function makeTile(): { element: HTMLElement; update: (tile: Plain) => void } {
     const known = tile["value"] !== null && tile["value"] !== undefined && tile["value"] !== "";
     const amount = tile["signed"] ? signed(tile["value"], digits) : figure(tile["value"], digits);
     const shown = tile["plain"] ? text(tile["value"]) : amount;
-    const color = tile["signed"] ? tone(tile["value"]) : text(tile["tone"]);
+    const color = tile["signed"] ? shownTone(tile["value"], shown) : text(tile["tone"]);
     tell(value, known ? shown : "not known", known ? `value ${color}` : "value unknown");
     if (known && tile["unit"]) value.append(h("small", "", text(tile["unit"])));
     const moved = signed(tile["delta"]);
