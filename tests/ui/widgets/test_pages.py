@@ -312,7 +312,7 @@ class TestRows:
 
     def test_a_long_label_on_a_phone_breaks_before_a_word_of_its_value_does(self, page: WidgetPage):
         """A bug: "stands" was broken into "stan" and "ds" beside "stream of the venue"."""
-        page.look(390, 844, "light")
+        page.look(330, 700, "light")
         page.add("rows", Rows())
         columns = [
             {"key": "name", "label": "name"},
