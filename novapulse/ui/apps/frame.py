@@ -49,7 +49,7 @@ WITH_COMMANDS = frozenset({"desk", "overview"})
 COMMANDS = "np-commands"
 """Where that card is, for who comes by keyboard; where the bar is, and where the page begins."""
 REACH, PLACE = "np-reach", "np-page"
-BARS = {"recorded": "plays recorded bars", "sample": "plays generated bars"}
+BARS = {"recorded": "recorded bars", "sample": "generated bars"}
 """Where a trader's bars are from, in words: nothing of a recording happens now."""
 BARS_UNKNOWN = "bars live or recorded?"
 _MONEY_UNKNOWN = "paper or live?"

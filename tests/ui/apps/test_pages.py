@@ -215,7 +215,7 @@ def test_all_can_be_paused_until_every_account_is(left_home: Path, look: Look) -
 
 def test_every_page_says_that_a_recording_is_played(left_home: Path, look: Look) -> None:
     """A bug: fills of three years ago stood on pages that said nowhere that bars were played."""
-    told = {"sample": "plays generated bars", "recorded": "plays recorded bars"}
+    told = {"sample": "generated bars", "recorded": "recorded bars"}
     for name in VIEWS:
         drawn = look(name, left_home)
         strip = next(one for one in drawn.widgets if isinstance(one, StatusStrip))

@@ -70,7 +70,7 @@ METERS: dict[str, Any] = {
     ]
 }
 STRIP: dict[str, Any] = {
-    "trader": {"running": True, "healthy": True, "reasons": [], "heartbeat_age_s": 0.4, "bars": "plays recorded bars"},
+    "trader": {"running": True, "healthy": True, "reasons": [], "heartbeat_age_s": 0.4, "bars": "recorded bars"},
     "accounts": [
         {
             "exchange": "coinbase",

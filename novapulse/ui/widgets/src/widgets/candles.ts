@@ -56,12 +56,12 @@ class Candles {
   constructor(private readonly place: Place) {
     const { model, root, head, body } = place;
     this.palette = paletteOf(root);
-    head.append(this.legend, this.fold);
+    head.append(this.legend);
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "application");
     this.box.setAttribute("aria-label", `${text(model.get("label")) || "chart"}: left and right go from bar to bar, enter chooses, S says the levels drawn`);
     for (const heard of [this.spoken, this.answers]) heard.setAttribute("aria-live", "polite");
-    body.append(this.held, this.box, this.answers, this.keys, this.spoken);
+    body.append(this.held, this.fold, this.box, this.answers, this.keys, this.spoken);
     this.box.append(this.empty);
     this.tall();
     this.plot = new Plot(this.box, this.palette, this.isWhole);
@@ -214,7 +214,8 @@ class Candles {
     if (this.lanesShown) this.tall();
     const behind = this.lanes.names.length - 1;
     this.fold.hidden = behind < 1 || this.place.model.get("folded") !== true;
-    tell(this.fold, `${this.lanes.folded ? "show" : "hide"} ${behind} more ${behind === 1 ? "lane" : "lanes"}`);
+    tell(this.fold, `${this.lanes.folded ? "+" : "−"} ${behind} ${behind === 1 ? "lane" : "lanes"}`);
+    this.fold.setAttribute("aria-label", `${this.lanes.folded ? "show" : "hide"} ${behind} more ${behind === 1 ? "lane" : "lanes"}`);
     this.fold.setAttribute("aria-expanded", String(!this.lanes.folded));
     this.layPanes();
   };
