@@ -14,8 +14,9 @@ from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.rows import AlertState, OrderState
 from novapulse.monitor.values import plain
-from novapulse.ui.apps.frame import COMMANDS, Page, html, not_of_now, note
+from novapulse.ui.apps.frame import COMMANDS, Page, html, note
 from novapulse.ui.apps.offers import DOES, always, closing, flattening, loosening, pausing
+from novapulse.ui.apps.oldness import not_of_now
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Tiles
 

@@ -12,8 +12,9 @@ from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.chosen_bar import ChosenBar
 from novapulse.ui.apps.commands import account_commands, alert_commands, break_commands, urgent_commands
-from novapulse.ui.apps.frame import Page, chips, columns, not_of_now, note, stack
+from novapulse.ui.apps.frame import Page, chips, columns, note, stack
 from novapulse.ui.apps.lanes import earlier_votes
+from novapulse.ui.apps.oldness import not_of_now
 from novapulse.ui.apps.overview import positions_of, show_curve
 from novapulse.ui.apps.tables import (
     SHORT_DECISIONS,

@@ -11,7 +11,8 @@ from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import ended_orders
 from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.commands import order_commands
-from novapulse.ui.apps.frame import Page, not_of_now, stack
+from novapulse.ui.apps.frame import Page, stack
+from novapulse.ui.apps.oldness import not_of_now
 from novapulse.ui.apps.tables import Columns, fills_of, order_link
 from novapulse.ui.widgets import Rows, Tiles
 from novapulse.ui.widgets.boards import ORDER_COLUMNS

@@ -9,8 +9,9 @@ import marimo as mo
 
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
-from novapulse.ui.apps.frame import Page, actions, columns, not_of_now, note, stack
+from novapulse.ui.apps.frame import Page, actions, columns, note, stack
 from novapulse.ui.apps.offers import DOES, pausing
+from novapulse.ui.apps.oldness import not_of_now
 from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, unproven
 from novapulse.ui.widgets import Equity, Positions, Rows, Tiles
 

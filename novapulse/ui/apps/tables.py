@@ -6,7 +6,8 @@ from typing import Any
 
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.rows import AlertState
-from novapulse.ui.apps.frame import Page, not_of_now
+from novapulse.ui.apps.frame import Page
+from novapulse.ui.apps.oldness import not_of_now
 
 Columns = tuple[Mapping[str, Any], ...]
 
