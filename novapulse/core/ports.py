@@ -76,6 +76,7 @@ class Venue(Protocol):
 
     Attributes:
         account: Whose.
+        is_simulated: Whether nothing that happens there moves real money.
         models_spread: Whether it is simulated and fills by a spread that its configuration states: that spread is known
             where no quotes come. Of every other venue only quotes tell it.
         stream_silence_s: How long its stream may say nothing, not even a heartbeat, before it counts as broken; None
@@ -83,6 +84,7 @@ class Venue(Protocol):
     """
 
     account: AccountKey
+    is_simulated: bool
     models_spread: bool
     stream_silence_s: float | None
 

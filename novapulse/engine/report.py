@@ -23,10 +23,11 @@ _SHOWN = ("feed_silence", "clock_skew", "disk_free")
 def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
     """Return how an account is at a moment of its own time."""
     key, told, trader = runner.key, runner.told, runner.trader
+    money = "paper" if runner.venue.is_simulated else "live"
     is_well = runner.life in (Life.RUNNING, Life.STOPPED)
     reasons = [] if is_well else [told.why_down or "it is down"]
     if trader is None:
-        return AccountHealth(key.exchange, key.account_id, Mode.HALTED, tuple(reasons), connected=told.connected)
+        return AccountHealth(key.exchange, key.account_id, Mode.HALTED, money, tuple(reasons), connected=told.connected)
     desk = trader.desk
     if is_well and not desk.ready:
         reasons.append(desk.frozen or "it has not been compared with its venue yet")
@@ -42,6 +43,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
         key.exchange,
         key.account_id,
         desk.books.mode,
+        money,
         tuple(reasons),
         (*desk.breakers.reasons(), *gates, *_limit_notes(desk)),
         connected=told.connected,

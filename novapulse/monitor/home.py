@@ -23,6 +23,7 @@ from novapulse.monitor.trader import Word, word_of
 from novapulse.monitor.votes import with_signal
 
 LEDGER_FILE = "ledger.db"
+MONEY = ("paper", "live")
 NOT_RUN = "the trader that runs does not run this account"
 
 
@@ -154,6 +155,7 @@ def _with_word(state: AccountState, word: Word, problems: list[str], now_ns: int
         state,
         day_pnl=state.day_pnl if is_its_day else None,
         day_pnl_fraction=state.day_pnl_fraction if is_its_day else None,
+        money=next((word for word in MONEY if said.get("money") == word), None),
         healthy=state.proven and trader.running and bool(said.get("healthy")) and not problems,
         reasons=tuple(reasons),
         notes=tuple(map(str, said.get("notes", ()))),

@@ -180,6 +180,8 @@ class AccountState(Value):
         exchange: Lower-case id.
         account_id: Name of the account there.
         mode: What it may do, a lower-case name of `core.records.Mode`; None while unknown.
+        money: With what it trades, as its trader said last: `paper` or `live`; None where no trader of this ledger
+            says.
         healthy: Whether the trader runs, says that this account is well, and the ledger can be read.
         reasons: Why it is not.
         notes: What restricts or worries without making it unhealthy.
@@ -291,6 +293,7 @@ class AccountState(Value):
     settings_hash: str = ""
     measured: Mapping[str, float | None] = field(default_factory=dict)
     locks: tuple[LockState, ...] = ()
+    money: str | None = None
 
     @property
     def key(self) -> AccountKey:

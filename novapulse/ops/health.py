@@ -43,6 +43,7 @@ class AccountHealth:
         exchange: Lower-case id.
         account_id: Name of the account there.
         mode: What it may do.
+        money: With what it trades, as its venue says: `paper` or `live`; empty where nobody said.
         reasons: Why it is not healthy, in words; empty when it is.
         notes: What restricts or worries without making it unhealthy.
         connected: Whether the venue's stream stands; None where that is not known.
@@ -58,6 +59,7 @@ class AccountHealth:
     exchange: str
     account_id: str
     mode: Mode
+    money: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     connected: bool | None = None

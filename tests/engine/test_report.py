@@ -21,8 +21,13 @@ def test_the_report_says_where_an_account_stands() -> None:
         house = House(TICKS, [ACCOUNT])
         before = health_of(house.runners[ACCOUNT], house.timeline.now_ns())
         assert (before.healthy, before.reasons) == (False, ("it has not started yet",))
+        assert before.money == "paper"
         await house.supervisor().run()
-        return summary_of(house.runners[ACCOUNT], house.timeline.now_ns())
+        runner = house.runners[ACCOUNT]
+        assert health_of(runner, house.timeline.now_ns()).money == "paper"
+        runner.venue.is_simulated = False
+        assert health_of(runner, house.timeline.now_ns()).money == "live"
+        return summary_of(runner, house.timeline.now_ns())
 
     said = in_virtual_time(work)
     assert (said["exchange"], said["account_id"], said["mode"], said["healthy"]) == ("kraken", "main", "normal", True)

@@ -242,6 +242,22 @@ def test_a_trader_of_another_ledger_says_nothing_about_this_one(paper_home: Path
     assert {one.equity_said for one in seen.accounts} == {None}
 
 
+def test_what_money_an_account_trades_with_is_what_its_trader_says(paper_home: Path) -> None:
+    """A bug: pages said it as the server was configured, of every account of every home."""
+    assert {one.money for one in read_home(paper_home).accounts} == {"paper"}
+    said = json.loads((paper_home / "health.json").read_text())["accounts"]
+    for word, known in (("live", "live"), ("gold", None), ("", None), (None, None), (["paper"], None)):
+        beat(paper_home, accounts=[{**one, "money": word} for one in said])
+        assert {one.money for one in read_home(paper_home).accounts} == {known}
+    beat(paper_home, accounts=said[:2])
+    named = {(one["exchange"], one["account_id"]) for one in said[:2]}
+    assert {(one.exchange, one.account_id) for one in read_home(paper_home).accounts if one.money} == named
+    beat(paper_home, accounts=said, ledger={"id": "other", "place": "elsewhere"})
+    assert {one.money for one in read_home(paper_home).accounts} == {None}
+    (paper_home / "health.json").unlink()
+    assert {one.money for one in read_home(paper_home).accounts} == {None}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"accounts": [], "heartbeat_ns": "x"}', '{"accounts": [3]}'])
 def test_a_damaged_health_document_makes_nobody_healthy(paper_home: Path, text: str) -> None:
     (paper_home / "health.json").write_text(text)

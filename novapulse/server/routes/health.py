@@ -29,6 +29,7 @@ class AccountHealth(BaseModel):
     account_id: str
     healthy: bool
     mode: str | None
+    money: str | None
     reasons: list[str]
     notes: list[str]
 
@@ -67,6 +68,7 @@ def health(caller: Reader) -> Response:
                 "account_id": one.account_id,
                 "healthy": one.healthy,
                 "mode": one.mode,
+                "money": one.money,
                 "reasons": list(one.reasons),
                 "notes": list(one.notes),
             }

@@ -1,7 +1,7 @@
 """What all apps share: who looks at which account, the frame around a page, and how readings get to its widgets."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -50,7 +50,7 @@ REACH, PLACE = "np-reach", "np-page"
 BARS = {"recorded": "recorded bars", "sample": "generated bars"}
 """Where a trader's bars are from, in words: nothing of a recording happens now."""
 BARS_UNKNOWN = "bars live or recorded?"
-_MONEY_UNKNOWN = "paper or live?"
+_MONEY_UNKNOWN = "money not known"
 
 
 _Figures = TypeVar("_Figures", bound=Live)
@@ -64,14 +64,14 @@ class Guest:
         name: Of the person; empty under plain `marimo run`.
         role: What they are; empty under plain `marimo run`, which only shows.
         csrf: What goes back with everything that changes something.
-        mode: `paper` or `live`, as the server was configured.
+        mode: `paper` or `live`, as the server was configured, which accounts may be otherwise; empty without a server.
         config: File of the settings that the server was started with; None for the usual place.
     """
 
     name: str = ""
     role: str = ""
     csrf: str = ""
-    mode: str = _MONEY_UNKNOWN
+    mode: str = ""
     config: Path | None = None
 
     @property
@@ -94,7 +94,7 @@ def guest() -> Guest:
     user: Any = request.user
     # Whoever is told to us by anything but our own gate has no role here.
     name = str(user.get("display_name", "")) if isinstance(user, dict) and "role" in meta else ""
-    said, mode = meta.get("config"), str(meta.get("mode", _MONEY_UNKNOWN))
+    said, mode = meta.get("config"), str(meta.get("mode", ""))
     return Guest(name, str(meta.get("role", "")), str(meta.get("csrf", "")), mode, Path(said) if said else None)
 
 
@@ -362,6 +362,10 @@ class Page:
             f'<span class="np-title">{escape(title)} · {escape(about)}</span>{ledger}{who}</header>{nav}'
         )
 
+    def _money_differs(self, account: AccountState) -> Iterator[str]:
+        if self.who.mode and account.money and account.money != self.who.mode:
+            yield f"the server is configured for {self.who.mode}, the trader of this account says {account.money}"
+
     def _show_strip(self, reading: Overview) -> None:
         accounts = [
             {
@@ -369,8 +373,11 @@ class Page:
                     name: getattr(one, name) for name in ("exchange", "account_id", "mode", "healthy", "last_bar_age_s")
                 },
                 # What is said of the trader is not said again of each account.
-                "reasons": [text for text in one.reasons if text not in reading.trader.reasons],
-                "money": self.who.mode,
+                "reasons": [
+                    *self._money_differs(one),
+                    *(text for text in one.reasons if text not in reading.trader.reasons),
+                ],
+                "money": one.money or _MONEY_UNKNOWN,
                 "href": self.link("desk", one),
             }
             for one in reading.accounts

@@ -54,9 +54,9 @@ class StatusStrip(Live):
     """The trader and every account on one line.
 
     State: `trader` (`running`, `healthy`, `reasons`, `heartbeat_age_s`, `bars`: where they are from), `accounts`, each
-    with `exchange`, `account_id`, `money` ("paper" or "live"), `mode`, `healthy`, `reasons`, `last_bar_age_s`, `href`;
-    `ledger_id`, `ledger_place`, and `ledger_named`: the ledger that the page names elsewhere, of which the strip says
-    nothing more.
+    with `exchange`, `account_id`, `money` ("paper", "live", or that it is not known), `mode`, `healthy`, `reasons`,
+    `last_bar_age_s`, `href`; `ledger_id`, `ledger_place`, and `ledger_named`: the ledger that the page names elsewhere,
+    of which the strip says nothing more.
 
     Attributes:
         session_url: Where to ask, once nothing is heard any more, whether the person is still signed in (401: no);

@@ -40,12 +40,14 @@ class PaperVenue:
 
     Attributes:
         account: Whose.
+        is_simulated: True: there is no money.
         exchange: The venue's truth; levers act on it, and `keep` writes down what they did.
         latency_ns: From the sender to the venue.
         models_spread: True: its fill model has the spread of the configuration.
         stream_silence_s: None: what it says is in its memory until it is heard, so that silence means that nothing is.
     """
 
+    is_simulated = True
     models_spread = True
     stream_silence_s: float | None = None
 

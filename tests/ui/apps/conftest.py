@@ -90,6 +90,7 @@ class Look:
     monkeypatch: pytest.MonkeyPatch
     opened: list[Scope] = field(default_factory=list)
     change: Callable[[Overview], Overview] | None = None
+    mode: str = ""
 
     def __call__(self, name: str, home: Path, role: str = "", **asked: str) -> Drawn:
         session, pumped = Scope(), []
@@ -104,7 +105,8 @@ class Look:
         patch(session, "own", own)
         patch(session, "pump", lambda _, deliver: pumped.append(deliver))
         self.monkeypatch.setenv("NOVAPULSE_HOME", str(home))
-        patch(frame, "guest", lambda: frame.Guest("ann" if role else "", role, "token" if role else ""))
+        guest = frame.Guest("ann" if role else "", role, "token" if role else "", self.mode)
+        patch(frame, "guest", lambda: guest)
         patch(frame.Page, "asked", lambda _, key: asked.get(key, ""))
         for module in (frame, *VIEWS.values()):
             if hasattr(module, "scope"):

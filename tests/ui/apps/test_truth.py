@@ -334,6 +334,20 @@ def test_the_strip_asks_for_the_session_only_behind_our_server(left_home: Path, 
         assert strip.session_url == url
 
 
+@pytest.mark.parametrize("said", ["paper", "live", None])
+@pytest.mark.parametrize("mode", ["paper", "live", ""])
+def test_money_is_what_the_trader_says_and_a_server_that_says_otherwise_is_told_of(
+    left_home: Path, look: Look, said: str | None, mode: str
+) -> None:
+    """A bug: a server for real money painted accounts on paper LIVE, and one for paper real money PAPER."""
+    look.mode = mode
+    look.change = lambda reading: changed(running(reading), money=said)
+    (strip,) = [one for one in look("overview", left_home, "viewer").widgets if isinstance(one, StatusStrip)]
+    assert {one["money"] for one in strip.state["accounts"]} == {said or "money not known"}
+    differs = [one for one in strip.state["accounts"] for text in one["reasons"] if "the server is configured" in text]
+    assert len(differs) == (len(strip.state["accounts"]) if said and mode and said != mode else 0)
+
+
 def test_a_dead_trader_is_seen_on_a_home_that_was_copied(paper_home: Path, look: Look) -> None:
     beat(paper_home, accounts=json.loads((paper_home / "health.json").read_text())["accounts"])
     drawn = look("desk", paper_home, "viewer", **MAIN)
