@@ -84,7 +84,8 @@ class Rederived:
         record: As the ledger has it.
         configuration: What the session ran with, with the limits that were in force at that moment.
         checks: What was made again.
-        votes: How the consensus came about, see `confluence.explain`; None where no bar decided.
+        votes: How the consensus came about, see `confluence.explain`, with the recorded `gate_probability` (None where
+            the gate abstained); None where no bar decided.
         state: Account, limits and position that the decision saw; None where no bar decided.
         sizes: What each limit allowed, and which one bound; None where none was compared.
         followed: What came of it, in order.
@@ -151,7 +152,7 @@ def rederive(
         checks += _money(kept, before, configuration, inputs)
         checks.append(_position(before, configuration, body, inputs))
         checks.append(_equity(kept, before, configuration, market, body, inputs))
-        votes = _votes(market, configuration, body)
+        votes = _votes(market, configuration, body, inputs)
         state = _state(configuration, body, inputs)
         sizes = _sizes(inputs.action)
     return Rederived(
@@ -357,10 +358,11 @@ def _equity(
 # ---- what people want to know of it ----
 
 
-def _votes(market: _Lake, configuration: Configuration, body: Mapping[str, Any]) -> Told:
+def _votes(market: _Lake, configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> Told:
     minimum = configuration.decides.risk.entry_forecast_min
-    key = _key(body)
-    return explain(market.bars[key], market.plan, market.calibrations, key=key, entry_forecast_min=minimum)
+    key, gate = _key(body), float(inputs.signal.gate_probability)
+    told = explain(market.bars[key], market.plan, market.calibrations, key=key, entry_forecast_min=minimum)
+    return {**told, "gate_probability": None if np.isnan(gate) else gate}
 
 
 def _state(configuration: Configuration, body: Mapping[str, Any], inputs: Inputs) -> Told:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import marimo as mo
 
 from novapulse.brand import WORDMARK
+from novapulse.confluence.steps import FACTOR_DIGITS, FORECAST_DIGITS, signed, steps, vote_rows, weight_rows
 from novapulse.parity.words import CAP_TEXT
 from novapulse.research.saved_runs import SavedRun
 from novapulse.research.tearsheet import words
@@ -184,6 +185,7 @@ def explanation(record: Data) -> str:
     parts += [
         _gauge(record),
         _contributions(record),
+        _steps(record),
         _conditions(record),
         _sizes(decision),
         f"<details><summary>Every number</summary><pre>{escape(chr(10).join(record['lines']))}</pre></details>",
@@ -277,9 +279,44 @@ def _contributions(record: Data) -> str:
         lines.append(
             f'<div class="np-vote"><span>{escape(spoken(one["name"]))}</span><span class="np-track">'
             f'<i class="{tone}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
-            f'<span class="np-num">{words.plus(one["forecast"], 1)} &times; {one["share_of_weight"]:.2f}</span></div>'
+            f'<span class="np-num">{words.plus(one["contribution"], FORECAST_DIGITS)}</span></div>'
         )
     return f"<h4>What each strategy added <small>forecast &times; weight</small></h4>{''.join(lines)}"
+
+
+def _steps(record: Data) -> str:
+    """The way from the votes to the consensus: the steps in the open, the votes and weights they begin with below."""
+    told = table(("Step", "", "How"), steps(dict(record)))
+    weights = [
+        [
+            spoken(row["name"]),
+            signed(row["forecast"], FORECAST_DIGITS),
+            f"{row['weight']:.{FACTOR_DIGITS}f}",
+            f"{row['regime']:.2f}",
+            f"{row['share']:.{FACTOR_DIGITS}f}",
+            signed(row["adds"], FORECAST_DIGITS),
+        ]
+        for row in weight_rows(dict(record))
+    ]
+    votes = [
+        [
+            spoken(row["strategy"]),
+            row["timeframe"],
+            signed(row["said"], FORECAST_DIGITS),
+            f"{row['confidence']:.{FORECAST_DIGITS}f}",
+            f"{row['scalar']:.{FORECAST_DIGITS}f}",
+            signed(row["scaled"], FORECAST_DIGITS),
+            f"{row['share']:.{FACTOR_DIGITS}f}",
+            signed(row["adds"], FORECAST_DIGITS),
+        ]
+        for row in vote_rows(dict(record))
+    ]
+    whole = table(("Strategy", "Forecast", "Weight", "Regime tilt", "Share of the weight", "Adds"), weights)
+    each = table(("Strategy", "On", "Said", "Confidence", "Scalar", "Scaled", "Share", "Adds"), votes)
+    return (
+        f"<h4>From votes to consensus</h4>{told}"
+        f"<details><summary>Each vote and its weight</summary>{whole}{each}</details>"
+    )
 
 
 def _conditions(record: Data) -> str:

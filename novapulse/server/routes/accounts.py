@@ -92,7 +92,8 @@ Paged = Annotated[Paging, Depends()]
 _SUMMARY = (
     "exchange account_id mode money healthy proven reasons notes connected quote equity cash hold day_pnl "
     "day_pnl_fraction drawdown_fraction gross_exposure exposure_fraction realized_pnl unrealized_pnl fees "
-    "last_close_ns last_bar_age_s open_orders unknown_orders open_breaks trades market_state as_of_seq as_of_ns settings_hash"
+    "last_close_ns last_bar_age_s open_orders unknown_orders open_breaks trades market_state as_of_seq as_of_ns "
+    "settings_hash"
 ).split()
 _HINTS: dict[str, Any] = get_type_hints(AccountState)
 _FIELDS: dict[str, Any] = {name: (_HINTS[name], ...) for name in _SUMMARY}

@@ -4,6 +4,7 @@ from typing import Any
 
 import marimo as mo
 
+from novapulse.confluence.steps import FACTOR_DIGITS, FORECAST_DIGITS
 from novapulse.core.ports import JournalError
 from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import holds
@@ -34,12 +35,28 @@ _HOLDS: Columns = (
     {"key": "bars", "label": "bars", "kind": "figure", "digits": 0},
     {"key": "why", "label": "why nothing was done", "wide": True},
 )
-_VOTES: Columns = (
+_WEIGHTS: Columns = (
     {"key": "key", "label": "strategy", "kind": "status"},
-    {"key": "forecast", "label": "forecast", "kind": "signed", "digits": 2},
-    {"key": "weight", "label": "weight", "kind": "percent", "digits": 1},
+    {"key": "forecast", "label": "forecast", "kind": "signed", "digits": FORECAST_DIGITS},
+    {"key": "weight", "label": "weight", "kind": "figure", "digits": FACTOR_DIGITS},
     {"key": "regime", "label": "regime tilt", "kind": "figure", "digits": 2},
-    {"key": "contribution", "label": "adds", "kind": "signed", "digits": 2},
+    {"key": "share", "label": "share of the weight", "kind": "figure", "digits": FACTOR_DIGITS},
+    {"key": "adds", "label": "adds", "kind": "signed", "digits": FORECAST_DIGITS},
+)
+_VOTES: Columns = (
+    {"key": "strategy", "label": "strategy", "kind": "status"},
+    {"key": "timeframe", "label": "on"},
+    {"key": "said", "label": "said", "kind": "signed", "digits": FORECAST_DIGITS},
+    {"key": "confidence", "label": "confidence", "kind": "figure", "digits": FORECAST_DIGITS},
+    {"key": "scalar", "label": "scalar", "kind": "figure", "digits": FORECAST_DIGITS},
+    {"key": "scaled", "label": "scaled", "kind": "signed", "digits": FORECAST_DIGITS},
+    {"key": "share", "label": "share", "kind": "figure", "digits": FACTOR_DIGITS},
+    {"key": "adds", "label": "adds", "kind": "signed", "digits": FORECAST_DIGITS},
+)
+_STEPS: Columns = (
+    {"key": "name", "label": "step"},
+    {"key": "figure", "label": "figure"},
+    {"key": "how", "label": "how", "wide": True},
 )
 _SIZES: Columns = (
     {"key": "cap", "label": "allowed by", "wide": True},
@@ -120,7 +137,9 @@ class Explanation:
         self._tiles = own(Tiles(label=f"Decision {decision_id[:12]}", stale_s=0))
         self._limits = own(Meters(label="Limits as it saw them", stale_s=0))
         self._boards = {
-            "votes": own(Rows(label="Votes", stale_s=0)),
+            "weights": own(Rows(label="Votes", stale_s=0)),
+            "steps": own(Rows(label="From votes to consensus", stale_s=0)),
+            "votes": own(Rows(label="Each vote, by timeframe", height=300, stale_s=0)),
             "sizes": own(Rows(label="Sizes", stale_s=0)),
             "checks": own(Rows(label="Proof", stale_s=0)),
             "followed": own(Rows(label="What followed", height=300, stale_s=0)),
@@ -135,7 +154,10 @@ class Explanation:
             [
                 self._tiles,
                 *cancel,
-                columns(stack([one["votes"], one["checks"]]), stack([one["sizes"], self._limits, one["followed"]])),
+                columns(
+                    stack([one["weights"], one["steps"], one["votes"]]),
+                    stack([one["sizes"], self._limits, one["checks"], one["followed"]]),
+                ),
             ]
         )
 
@@ -172,11 +194,16 @@ class Explanation:
         tiles.append({"label": "entry", "value": str(found.seq), "plain": True, "note": about, "href": entry})
         self._tiles.show_state({"tiles": tiles})
         self._limits.show_state({"meters": [{**one, "href": entry} for one in explained.limit_meters(found)]})
-        votes, sizes = (
-            [{**row, "href": entry} for row in rows(found)] for rows in (explained.vote_rows, explained.size_rows)
-        )
-        self._put("votes", _VOTES, votes, "No bar decided this, so nothing was voted.")
-        self._put("sizes", _SIZES, sizes, "No size was worked out.")
+        none = "No bar decided this, so nothing was voted."
+        if found.votes is not None:
+            none = "Nothing was voted: not every timeframe was warm."
+        for name, named, rows, without in (
+            ("weights", _WEIGHTS, explained.weight_rows_of(found), none),
+            ("steps", _STEPS, explained.step_rows(found), none),
+            ("votes", _VOTES, explained.vote_rows_of(found), none),
+            ("sizes", _SIZES, explained.size_rows(found), "No size was worked out."),
+        ):
+            self._put(name, named, [{**row, "href": entry} for row in rows], without)
         self._put("checks", _CHECKS, explained.check_rows(found), "Nothing was made again.")
         followed = [{**row, "href": self._page.entry(row["seq"])} for row in explained.followed_rows(found)]
         self._put("followed", _FOLLOWED, followed, "Nothing is recorded.")

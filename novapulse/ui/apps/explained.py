@@ -13,6 +13,8 @@ from typing import Any
 import structlog
 
 from novapulse.config import load
+from novapulse.confluence.explain import Record
+from novapulse.confluence.steps import CONSENSUS_DIGITS, steps, vote_rows, weight_rows
 from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.ledger.amounts import from_units
@@ -102,9 +104,9 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
             1,
             {
                 "label": "consensus",
-                "value": f"{votes['consensus']:.3f}",
+                "value": f"{votes['consensus']:.{CONSENSUS_DIGITS}f}",
                 "signed": True,
-                "digits": 2,
+                "digits": CONSENSUS_DIGITS,
                 "note": f"led by {lead}, confidence {percent(votes['confidence'], 0)} %, {votes['regime']}",
             },
         )
@@ -121,21 +123,27 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
     return tiles
 
 
-def vote_rows(found: Rederived) -> list[dict[str, Any]]:
-    """Return what each strategy said and what weight it had, the strongest first."""
-    if found.votes is None or not found.votes["warm"]:
-        return []
-    rows = [
-        {
-            "key": one["name"],
-            "forecast": one["forecast"],
-            "weight": one["share_of_weight"],
-            "contribution": one["contribution"],
-            "regime": one["regime_multiplier"],
-        }
-        for one in found.votes["strategies"]
-    ]
-    return sorted(rows, key=lambda row: -abs(row["contribution"]))
+def weight_rows_of(found: Rederived) -> list[dict[str, Any]]:
+    """Return what each strategy said as a whole, what weight it had and what it adds, the strongest first."""
+    votes = _warm(found)
+    return [] if votes is None else [{**row, "key": row["name"]} for row in weight_rows(votes)]
+
+
+def vote_rows_of(found: Rederived) -> list[dict[str, Any]]:
+    """Return what each strategy said on each timeframe."""
+    votes = _warm(found)
+    rows = [] if votes is None else vote_rows(votes)
+    return [{**row, "key": f"{row['strategy']}@{row['timeframe']}"} for row in rows]
+
+
+def step_rows(found: Rederived) -> list[dict[str, Any]]:
+    """Return how the weighted votes became the consensus."""
+    votes = _warm(found)
+    return [] if votes is None else [{**one._asdict(), "key": one.name} for one in steps(votes)]
+
+
+def _warm(found: Rederived) -> Record | None:
+    return found.votes if found.votes is not None and found.votes["warm"] else None
 
 
 def size_rows(found: Rederived) -> list[dict[str, Any]]:

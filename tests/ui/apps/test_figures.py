@@ -271,12 +271,47 @@ def test_a_decision_is_explained_on_its_own_accounts_page_alone(
     tiles = drawn.tiles("Decision")
     assert (tiles["made again"]["value"], tiles["entry"]["value"]) == ("the same", str(main.recent_decisions[0].seq))
     assert float(tiles["consensus"]["value"]) == pytest.approx(main.recent_decisions[0].consensus, abs=5e-4)
-    assert np.isclose(sum(row["weight"] for row in drawn.rows("Votes")), 1.0)
+    assert np.isclose(sum(row["share"] for row in drawn.rows("Votes")), 1.0)
     other = look("decisions", left_home, "viewer", exchange="kraken", account_id="second", decision=name)
     explained.explanation(left_home, AccountKey("kraken", "second"), name).job.wait(120)
     other.deliver(read_home(left_home))
     assert other.tiles("Decision")["decision"]["value"] == "cannot be explained"
     assert not other.rows("Votes")
+
+
+def test_an_explained_decision_adds_up_from_votes_to_consensus(left_home: Path, look: Look, main: AccountState) -> None:
+    """A bug: what strategies added summed to 10.81, the consensus read +19.67, and no factor between them was shown."""
+    name = next(one for one in main.recent_decisions if one.action.lower() == "enter").decision_id
+    drawn = look("decisions", left_home, "viewer", **MAIN, decision=name)
+    explained.explanation(left_home, KEY, name).job.wait(120)
+    drawn.deliver(read_home(left_home))
+    digits = {
+        board: {one["key"]: one.get("digits") for one in drawn.state(board)["columns"]}
+        for board in ("Votes", "Each vote")
+    }
+    told = {row["name"]: row["figure"] for row in drawn.rows("From votes")}
+    assert [*told] == [
+        *("weighted mean", "diversification multiplier", "timeframe agreement", "product", "cap", "consensus"),
+        "entry gate",
+    ]
+    assert told["entry gate"] == "abstained"
+    weights, votes = drawn.rows("Votes"), drawn.rows("Each vote")
+    for row in weights:
+        own = [one for one in votes if one["strategy"] == row["name"]]
+        assert own
+        added = sum(round(one["adds"], digits["Each vote"]["adds"]) for one in own)
+        assert added == pytest.approx(row["forecast"], abs=3e-4)
+        assert round(row["forecast"], digits["Votes"]["forecast"]) * round(
+            row["share"], digits["Votes"]["share"]
+        ) == pytest.approx(round(row["adds"], digits["Votes"]["adds"]), abs=2e-4)
+    mean, many, agreed = (
+        float(told[name].replace("\N{MINUS SIGN}", "-").strip("\N{MULTIPLICATION SIGN} "))
+        for name in ("weighted mean", "diversification multiplier", "timeframe agreement")
+    )
+    assert sum(round(row["adds"], digits["Votes"]["adds"]) for row in weights) == pytest.approx(mean, abs=5e-4)
+    shown = float(drawn.tiles("Decision")["consensus"]["value"])
+    assert max(-20, min(20, mean * many * agreed)) == pytest.approx(shown, abs=1e-3)
+    assert drawn.tiles("Decision")["consensus"]["digits"] == 3
 
 
 def test_an_explanation_has_the_figures_of_the_table_and_plain_words(
