@@ -15,7 +15,7 @@ from novapulse.ui.apps.commands import account_commands, alert_commands, break_c
 from novapulse.ui.apps.frame import Page, chips, columns, note, stack
 from novapulse.ui.apps.lanes import earlier_votes
 from novapulse.ui.apps.oldness import not_of_now
-from novapulse.ui.apps.overview import positions_of, show_curve
+from novapulse.ui.apps.overview import equity_of, positions_of, show_curve
 from novapulse.ui.apps.tables import (
     SHORT_DECISIONS,
     alerts_of,
@@ -26,7 +26,7 @@ from novapulse.ui.apps.tables import (
     orders_of,
     percent,
 )
-from novapulse.ui.widgets import Candles, Equity, Orders, Positions, Rows, Tiles
+from novapulse.ui.widgets import Candles, Orders, Positions, Rows, Tiles
 
 
 def page() -> mo.Html:
@@ -46,7 +46,7 @@ def page() -> mo.Html:
     orders, fills = own(Orders(label="Working orders")), own(Rows(label="Fills", height=320))
     decisions, alerts = own(Rows(label="Decisions", height=320)), own(Rows(label="Alerts", height=240))
     instruments, breaks = own(Tiles(label="Instruments")), own(Rows(label="Books and venue", height=240))
-    equity = own(Equity(label="Equity", quote=account.quote, height=170))
+    equity = own(equity_of(shown, account, "Equity", 170))
     shown.on_accounts(lambda now: tiles.show_state({"tiles": tiles_of(now, shown)}))
     chart = _chart(shown, account, symbol)
     shown.on_account(lambda one: positions.show_state({"positions": positions_of((one,), shown)}))

@@ -130,6 +130,12 @@ def accounts_of(reading: Overview, page: Page) -> dict[str, Any]:
             "books": "proven" if one.proven else "as proven last",
             "why": _why(one, reading),
             "href": page.behind("standing", one),
+            "hrefs": {
+                "unknown_orders": page.behind("unknown", one),
+                "open_breaks": page.behind("breaks", one),
+                "compared_ns": page.behind("breaks", one),
+                "as_of_seq": page.entry(one.as_of_seq),
+            },
             "level": "" if one.healthy else "over",
         }
         for one in reading.accounts

@@ -31,6 +31,14 @@ _ACCOUNTS: tuple[dict[str, Any], ...] = (
     {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
     {"key": "market_state", "label": "market", "kind": "status"},
 )
+_BEHIND = {
+    "equity": "equity",
+    "day_pnl": "today",
+    "drawdown_fraction": "drawdown",
+    "exposure_fraction": "exposure",
+    "open_orders": "orders",
+    "trades": "trades",
+}
 _SHOWN = tuple(column["key"] for column in _ACCOUNTS)
 _ALERTS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
@@ -48,7 +56,7 @@ def page() -> mo.Html:
     tiles, accounts = own(Tiles()), own(Rows(label="Accounts"))
     positions, alerts = own(Positions(label="Open positions")), own(Rows(label="Alerts", height=300))
     curves = {
-        one.key: own(Equity(label=f"Equity · {one.account_id} on {one.exchange}", quote=one.quote, height=190))
+        one.key: own(equity_of(shown, one, f"Equity · {one.account_id} on {one.exchange}", 190))
         for one in shown.first.accounts[:CURVES_MAX]
     }
     shown.on_reading(lambda reading: tiles.show_state({"tiles": tiles_of(reading, shown)}))
@@ -150,9 +158,10 @@ def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
             "key": f"{one.exchange} {one.account_id}",
             "health": "healthy" if one.healthy else "not healthy",
             "href": shown.behind("account", one),
+            "hrefs": {key: shown.behind(figure, one) for key, figure in _BEHIND.items()},
             "level": "" if one.healthy else "over",
         }
-        rows.append({name: row[name] for name in (*_SHOWN, "key", "href", "level")})
+        rows.append({name: row[name] for name in (*_SHOWN, "key", "href", "hrefs", "level")})
     return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}
 
 
@@ -191,6 +200,17 @@ def total(values: Any) -> Decimal | None:
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
+
+
+def equity_of(shown: Page, account: AccountState, label: str, height: int) -> Equity:
+    """Return the curve of an account, whose figures lead to the entries that they are made of."""
+    return Equity(
+        label=label,
+        quote=account.quote,
+        height=height,
+        equity_href=shown.behind("equity", account),
+        drawdown_href=shown.behind("drawdown", account),
+    )
 
 
 def show_curve(curve: Equity, account: AccountState) -> None:

@@ -15,9 +15,9 @@ from novapulse.ui.apps.behind import group_of
 from novapulse.ui.apps.commands import limit_commands
 from novapulse.ui.apps.desk import tiles_of
 from novapulse.ui.apps.frame import Page, columns, stack
-from novapulse.ui.apps.overview import show_curve
+from novapulse.ui.apps.overview import equity_of, show_curve
 from novapulse.ui.apps.tables import Columns, breakers_of, moment, percent
-from novapulse.ui.widgets import Equity, Meters, Rows, Tiles
+from novapulse.ui.widgets import Meters, Rows, Tiles
 
 _HELD: Columns = (
     {"key": "symbol", "label": "instrument"},
@@ -72,7 +72,7 @@ def page() -> mo.Html:
     breakers, off = own(Rows(label="Breakers")), own(Rows(label="Limits that are off"))
     held, grouped = own(Rows(label="Exposure by asset")), own(Rows(label="Exposure by group"))
     days = own(Rows(label="Day by day", height=360))
-    equity = own(Equity(label="Equity and how far it is under its peak", quote=shown.account.quote, height=210))
+    equity = own(equity_of(shown, shown.account, "Equity and how far it is under its peak", 210))
     shown.on_accounts(
         lambda now: tiles.show_state({"tiles": [*tiles_of(now, shown), stops_tile(now.accounts[0], shown)]})
     )

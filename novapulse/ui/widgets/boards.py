@@ -86,7 +86,7 @@ class Rows(Live):
     State: `columns`, `rows` and, where wanted, `key_field` ("key" unless given) and `none` (said of no rows). A column
     has `key`, `label`, `kind` (text, figure, signed, percent of a fraction, time in ns, age in s, side, status),
     `digits`, `wide`, and `none` where a row may be without one: everywhere else None is unknown, and says so. A row has
-    the columns' keys, and where wanted `href` and `level`.
+    the columns' keys, and where wanted `href`, `level`, and `hrefs`: where figures of single columns lead, by key.
 
     Attributes:
         height: Pixels before it scrolls; 0 for as tall as its rows.

@@ -18,12 +18,16 @@ class Equity(Streamed):
     Attributes:
         quote: Asset that equity is counted in.
         start: `{"time": seconds UTC, "equity": number}` that changes are counted from; empty for the oldest point.
+        equity_href: Where its equity, and what that changed by, are explained; empty for nowhere.
+        drawdown_href: The same of how far it is, and was, under its peak.
         peak: What the last point is under; None for the highest point shown. Either says which it is.
     """
 
     _esm, _css = asset("equity.js"), asset("equity.css")
     quote = traitlets.Unicode("").tag(sync=True)
     start = traitlets.Dict().tag(sync=True)
+    equity_href = traitlets.Unicode("").tag(sync=True)
+    drawdown_href = traitlets.Unicode("").tag(sync=True)
     peak = traitlets.Float(None, allow_none=True).tag(sync=True)
 
     def __init__(self, points: Sequence[Point] = (), **shown: Any) -> None:

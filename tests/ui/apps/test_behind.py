@@ -16,9 +16,12 @@ from novapulse.monitor.history import days_of
 from novapulse.monitor.rows import BreakState
 from novapulse.ui.apps.behind import FIGURES
 from novapulse.ui.apps.frame import SEQS_MAX
+from novapulse.ui.widgets import Equity
 from tests.ui.apps.conftest import VIEWS, Drawn, Look
 
 MAIN = {"exchange": "kraken", "account_id": "main"}
+NAMES = frozenset({"ledger"})
+"""Tiles of a name, whose digits may be those of a number."""
 FIGURES_OF_ROWS = frozenset({"figure", "signed", "percent"})
 NOT_OF_THE_LEDGER = {
     # Prices and votes are of bars, which lie in the lake: they lead to the chart of those bars.
@@ -30,7 +33,7 @@ NOT_OF_THE_LEDGER = {
         "strongest",
     ),
     # What a process says of itself lies in its health document: it has no entry.
-    "process": ("Measured by the trader", "last bar", "last heartbeat", "age of the last bar"),
+    "process": ("Measured by the trader", "last bar", "last heartbeat", "age of the last bar", "process"),
     # A decision leads to its explanation, all of whose figures lead to its entry.
     "explained": ("Decisions",),
 }
@@ -51,11 +54,16 @@ def numbers(drawn: Drawn) -> Iterator[Number]:
     for widget in drawn.widgets:
         state = widget.state
         for tile in state.get("tiles", ()):
-            if tile["value"] is None or (not tile.get("plain") and is_number(tile["value"])):
+            if tile["value"] is None or (tile["label"] not in NAMES and is_number(tile["value"])):
                 yield Number(widget.label, tile["label"], tile.get("href", ""), tile)
         counted = [one["key"] for one in state.get("columns", ()) if one.get("kind") in FIGURES_OF_ROWS]
         for row in state.get("rows", ()) if counted else ():
-            yield Number(widget.label, row[state.get("key_field", "key")], row.get("href", ""), row)
+            name, own = row[state.get("key_field", "key")], row.get("hrefs", {})
+            yield Number(widget.label, name, row.get("href", ""), row)
+            yield from (Number(widget.label, name, own[key], row) for key in counted if key in own)
+        if isinstance(widget, Equity):
+            yield Number(widget.label, "equity, and since the start", widget.equity_href, {})
+            yield Number(widget.label, "under the peak, and deepest", widget.drawdown_href, {})
         for key in ("meters", "positions"):
             for one in state.get(key, ()):
                 yield Number(widget.label, one.get("name", one.get("symbol")), one.get("href", ""), one)
@@ -185,6 +193,20 @@ def test_every_number_leads_to_entries_that_contain_what_it_claims(left_home: Pa
     assert excused.keys() == NOT_OF_THE_LEDGER.keys()
     assert all(href.startswith("/apps/desk/") for href in excused["bars"])
     assert all("decision=" in href for href in excused["explained"])
+
+
+def test_figures_of_one_row_that_are_made_of_different_entries_lead_to_their_own(left_home: Path, look: Look) -> None:
+    """A bug: equity, today, drawdown, exposure, orders and trades had one link together, on the exchange's name."""
+    for name, figures in (
+        ("overview", ["equity", "today", "drawdown", "exposure", "orders", "trades"]),
+        ("health", ["unknown", "breaks"]),
+    ):
+        drawn = look(name, left_home, "viewer")
+        counted = [one["key"] for one in drawn.state("Accounts")["columns"] if one.get("kind") in FIGURES_OF_ROWS]
+        for row in drawn.rows("Accounts"):
+            asked = [asked_of(row["hrefs"][key]) for key in counted]
+            assert [one["figure"] for one in asked] == figures
+            assert {(one["exchange"], one["account_id"]) for one in asked} == {(row["exchange"], row["account_id"])}
 
 
 def test_what_is_open_leads_to_its_own_entries(left_home: Path, look: Look) -> None:

@@ -38,6 +38,23 @@ export function linked(address: unknown, names: string, ...children: Child[]): H
   return link;
 }
 
+/** Says a text that leads somewhere where it has an address, in the link that is there: a focus on it stays. Tells whether the text changed. */
+export function tellLinked(target: HTMLElement, shown: string, address: unknown): boolean {
+  const changed = target.textContent !== shown;
+  const href = ownAddress(address);
+  const inner = target.firstElementChild;
+  if (href === null) {
+    if (inner) target.replaceChildren();
+    tell(target, shown);
+  } else if (inner instanceof HTMLAnchorElement) {
+    tell(inner, shown);
+    if (inner.href !== href) inner.href = href;
+  } else {
+    target.replaceChildren(linked(href, "", shown));
+  }
+  return changed;
+}
+
 /** Items by key; one whose key was there before gets a key of its own: nothing that is to be shown is dropped. */
 function apart<T>(items: readonly (readonly [string, T])[]): [string, T][] {
   const seen = new Map<string, number>();

@@ -2,7 +2,7 @@
 // the points alone says so, as they are not all there ever were.
 
 import { Scene, type Curve } from "../curve";
-import { h, tell } from "../dom";
+import { Keyed, h, tell, tellLinked } from "../dom";
 import { figure, number, percent, signed, tone } from "../figures";
 import { plain, text, widget, type Place, type Plain } from "../live";
 import { paletteOf, whenRecoloured } from "../palette";
@@ -21,10 +21,28 @@ function curveOf(rows: readonly (readonly number[])[]): Curve {
   return curve;
 }
 
-const TOLD = ["change:start", "change:peak"];
+const TOLD = ["change:start", "change:peak", "change:equity_href", "change:drawdown_href"];
+
+interface Fact {
+  name: string;
+  value?: string;
+  address?: unknown;
+  names?: string;
+}
+
+function makeFact(): { element: HTMLElement; update: (fact: Fact) => void } {
+  const [name, value] = [h("span"), h("b")];
+  const update = (fact: Fact): void => {
+    tell(name, fact.value === undefined ? fact.name : `${fact.name} `);
+    tellLinked(value, fact.value ?? "", fact.address);
+    value.className = fact.names ?? "";
+  };
+  return { element: h("span", "", name, value), update };
+}
 
 class Equity {
   private readonly facts = h("div", "facts");
+  private readonly told = new Keyed<Fact>(this.facts, makeFact);
   private readonly canvas = h("canvas");
   private readonly none = h("p", "none", "No equity is known yet.");
   private readonly spoken = h("div", "said");
@@ -108,20 +126,22 @@ class Equity {
     const last = time.length - 1;
     const at = this.at === null ? last : Math.min(this.at, last);
     const [now, under] = [equity[at], drawdown[at]];
-    if (now === undefined || under === undefined) return this.facts.replaceChildren();
+    if (now === undefined || under === undefined) return this.told.show([]);
     const unit = text(this.place.model.get("quote"));
     const peak = at === last ? number(this.place.model.get("peak")) : null;
     const low = peak === null || peak <= 0 ? under : Math.max(0, 1 - now / peak);
     const deepest = drawdown.reduce((most, value) => Math.max(most, value), low);
-    const fact = (name: string, value: string, names = ""): HTMLElement => h("span", "", `${name} `, h("b", names, value));
+    const [money, depth] = [this.place.model.get("equity_href"), this.place.model.get("drawdown_href")];
     const [since, first] = this.began();
-    this.facts.replaceChildren(
-      h("span", "", `${new Date((time[at] ?? 0) * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`),
-      fact("equity", `${figure(now.toFixed(2))}${unit ? ` ${unit}` : ""}`),
-      fact(since, `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, tone(now - first)),
-      peak === null || peak <= 0 ? fact("under the peak shown", percent(low)) : fact("under the peak", percent(low)),
-      fact("deepest shown", percent(deepest)),
-    );
+    const moment = new Date((time[at] ?? 0) * 1000).toISOString().replace("T", " ").slice(0, 16);
+    const isOfShown = peak === null || peak <= 0;
+    this.told.show([
+      ["moment", { name: `${moment} UTC` }],
+      ["equity", { name: "equity", value: `${figure(now.toFixed(2))}${unit ? ` ${unit}` : ""}`, address: money }],
+      ["since", { name: since, value: `${signed((now - first).toFixed(2))} (${percent(now / first - 1, 2, true)})`, address: money, names: tone(now - first) }],
+      ["under", { name: isOfShown ? "under the peak shown" : "under the peak", value: percent(low), address: depth }],
+      ["deepest", { name: "deepest shown", value: percent(deepest), address: depth }],
+    ]);
     this.canvas.setAttribute("aria-label", `equity curve. ${this.inWords()}`);
   };
 

@@ -1,9 +1,9 @@
 // A live table: columns with kinds, a filter, sorting, a link per row where it has one. At most 200 rows are drawn.
 
 import { cell, classOf, columnOf, compared, tooltip, type Column } from "../cells";
-import { Keyed, h, ownAddress, tell } from "../dom";
+import { Keyed, h, ownAddress, tell, tellLinked } from "../dom";
 import { levelMark } from "../level";
-import { list, text, widget, type Place, type Plain } from "../live";
+import { list, plain, text, widget, type Place, type Plain } from "../live";
 
 const DRAWN_MAX = 200;
 const QUIET = matchMedia("(prefers-reduced-motion: reduce)");
@@ -95,8 +95,7 @@ class Table {
   private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean): void {
     const [shown, color] = cell(column, row[column.key]);
     const names = [classOf(column), color].filter(Boolean).join(" ");
-    const changed = first ? this.fillFirst(target, shown, row) : target.textContent !== shown;
-    if (!first) tell(target, shown);
+    const changed = first ? this.fillFirst(target, shown, row) : tellLinked(target, shown, plain(row["hrefs"])[column.key]);
     if (target.className !== names) target.className = names;
     const hint = tooltip(column, row[column.key]);
     if (target.title !== hint) target.title = hint;
