@@ -10,12 +10,12 @@ from novapulse.monitor import AccountState, Overview, UnknownAccountError
 from novapulse.monitor.history import holds
 from novapulse.parity.rederive import Rederived
 from novapulse.ui.apps import explained
-from novapulse.ui.apps.frame import Page, columns, html, stack
+from novapulse.ui.apps.frame import Page, columns, stack
 from novapulse.ui.apps.orders import when_changed
 from novapulse.ui.apps.tables import Columns, decisions_of, moment
 from novapulse.ui.jobs import Job, words_of
 from novapulse.ui.session import scope
-from novapulse.ui.widgets import Meters, Rows, Tiles
+from novapulse.ui.widgets import Meters, Press, Rows, Tiles
 
 _NOW: Columns = (
     {"key": "symbol", "label": "instrument"},
@@ -131,7 +131,8 @@ class Explanation:
         self._page = page
         self._wanted = explained.explanation(page.home, account.key, decision_id, page.who.config)
         self._job: Job[Rederived] = self._wanted.job
-        self._cancel = mo.ui.button(label="Cancel", kind="danger", on_click=lambda _: self._wanted.cancel())
+        # It stops the work on this page, and no order: it is gone as soon as there is nothing to stop.
+        self._stop = own(Press(self._wanted.cancel))
         self._is_told = False
         # What was decided once does not grow old.
         self._tiles = own(Tiles(label=f"Decision {decision_id[:12]}", stale_s=0))
@@ -149,11 +150,10 @@ class Explanation:
     def shown(self) -> str:
         """Return it as a part of a page."""
         one = self._boards
-        cancel = [] if self._job.is_over else [html(self._cancel)]
         return stack(
             [
                 self._tiles,
-                *cancel,
+                self._stop,
                 columns(
                     stack([one["weights"], one["steps"], one["votes"]]),
                     stack([one["sizes"], self._limits, one["checks"], one["followed"]]),
@@ -164,6 +164,7 @@ class Explanation:
     def _tell(self, _: Overview) -> None:
         if self._is_told:
             return
+        self._stop.show("" if self._job.is_over or self._wanted.is_left else "Stop explaining")
         if self._wanted.is_left:
             self._is_told = True
             self._refuse("it was cancelled")

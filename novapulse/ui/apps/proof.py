@@ -12,7 +12,7 @@ from novapulse.monitor.home import LEDGER_FILE
 from novapulse.ui.apps.frame import Page, html
 from novapulse.ui.jobs import Job, Reporter, words_of
 from novapulse.ui.session import scope
-from novapulse.ui.widgets import Tiles
+from novapulse.ui.widgets import Press, Tiles
 
 
 class Proof:
@@ -28,12 +28,12 @@ class Proof:
         self._job: Job[tuple[Audit, float]] | None = None
         self._tiles = scope().own(Tiles(stale_s=0))
         self._button = mo.ui.button(label="Prove every entry now", on_click=lambda _: self._ask())
-        self._cancel = mo.ui.button(label="Cancel", kind="danger", on_click=lambda _: self._leave())
+        self._stop = scope().own(Press(self._leave))
         page.on_reading(self._tell)
 
     def shown(self) -> str:
         """Return it as a part of a page."""
-        inside = "".join(map(html, (self._button, self._cancel, self._tiles)))
+        inside = "".join(map(html, (self._button, self._stop, self._tiles)))
         return f'<section class="np-card np-proof"><h2>Proof</h2>{inside}</section>'
 
     def _ask(self) -> None:
@@ -47,10 +47,13 @@ class Proof:
             self._job.cancel()
 
     def _show_progress(self, job: Job[tuple[Audit, float]]) -> None:
+        self._stop.show("" if job.is_leaving else "Stop proving")
         self._tiles.show_state({"tiles": [{"label": "proof", "value": "working", "note": words_of(job.progress)}]})
 
     def _tell(self, _: Overview) -> None:
         job = self._job
+        if job is None or job.is_over:
+            self._stop.show("")
         if job is None:
             self._tiles.show_state({"tiles": [{"label": "proof", "value": "not asked", "note": "nothing is assumed"}]})
         elif job.is_over:

@@ -9,6 +9,7 @@ from novapulse.ui.widgets.candles import Candles, Trips
 from novapulse.ui.widgets.equity import Equity
 from novapulse.ui.widgets.hold import Hold
 from novapulse.ui.widgets.live import Live
+from novapulse.ui.widgets.press import Press
 
 __all__ = [
     "Candles",
@@ -19,6 +20,7 @@ __all__ = [
     "Meters",
     "Orders",
     "Positions",
+    "Press",
     "Rows",
     "Skips",
     "StatusStrip",

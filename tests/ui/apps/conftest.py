@@ -15,7 +15,7 @@ from novapulse.monitor.hub import Hub
 from novapulse.monitor.rows import PositionState
 from novapulse.ui.apps import decisions, desk, frame, health, journal, orders, overview, risk, scanner
 from novapulse.ui.session import Scope
-from novapulse.ui.widgets import Candles, Hold, Live
+from novapulse.ui.widgets import Candles, Hold, Live, Press
 from tests.monitor.conftest import left_home, paper_home
 
 __all__ = ["left_home", "paper_home"]
@@ -60,6 +60,10 @@ class Drawn:
     @property
     def holds(self) -> list[Hold]:
         return [one for one in self.widgets if isinstance(one, Hold) and not one.compact]
+
+    @property
+    def presses(self) -> list[Press]:
+        return [one for one in self.widgets if isinstance(one, Press)]
 
     @property
     def reach(self) -> list[Hold]:

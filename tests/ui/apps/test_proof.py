@@ -10,6 +10,7 @@ from novapulse.monitor import read_home
 from novapulse.parity.rederive import Rederived
 from novapulse.ui.apps import explained, proof
 from novapulse.ui.jobs import Job, Reporter, Shared
+from novapulse.ui.widgets import Press
 from tests.ui.apps.conftest import Look
 
 MAIN = {"exchange": "kraken", "account_id": "main"}
@@ -26,6 +27,28 @@ def buttons(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr("marimo.ui.button", noted)
     return found
+
+
+def press(button: Press) -> None:
+    """What a page sends when the button is clicked."""
+    button._handle_custom_msg({"type": "pressed"}, [])
+
+
+def test_what_stops_an_explanation_is_gone_once_there_is_nothing_to_stop(left_home: Path, look: Look) -> None:
+    """A bug: a red Cancel stood under ORDER long after the decision had been made again."""
+    reading = read_home(left_home)
+    account = reading.account("kraken", "main")
+    name = account.recent_decisions[0].decision_id
+    drawn = look("decisions", left_home, "operator", **MAIN, decision=name)
+    explained.explanation(left_home, account.key, name).job.wait(120)
+    drawn.deliver(reading)
+    (stop,) = drawn.presses
+    assert stop.state["text"] == ""
+    assert drawn.tiles("Decision")["made again"]["value"] == "the same"
+    press(stop)
+    drawn.deliver(reading)
+    assert drawn.tiles("Decision")["made again"]["value"] == "the same"
+    assert "Cancel" not in drawn.html
 
 
 def test_a_proof_says_how_far_it_is_and_ends_when_it_is_cancelled(
@@ -52,11 +75,15 @@ def test_a_proof_says_how_far_it_is_and_ends_when_it_is_cancelled(
         (found,) = [one for widget in drawn.widgets for one in widget.state.get("tiles", ()) if one["label"] == "proof"]
         return dict(found)
 
+    (stop,) = drawn.presses
     assert told()["value"] == "not asked"
+    assert stop.state["text"] == "", "there is nothing to stop"
+    press(stop)
     clicked["Prove every entry now"](None)
     assert half.wait(30)
     assert told() == {"label": "proof", "value": "working", "note": "reading every entry … 50%"}
-    clicked["Cancel"](None)
+    assert stop.state["text"] == "Stop proving"
+    press(stop)
     go_on.set()
     assert ended.wait(30)
     for _ in range(200):
@@ -64,6 +91,7 @@ def test_a_proof_says_how_far_it_is_and_ends_when_it_is_cancelled(
             break
         threading.Event().wait(0.02)
     assert (now["value"], now["note"]) == ("not made", "it was cancelled")
+    assert stop.state["text"] == ""
 
 
 def test_an_explanation_can_be_cancelled_and_asked_for_again(
@@ -79,7 +107,7 @@ def test_an_explanation_can_be_cancelled_and_asked_for_again(
 
     monkeypatch.setattr(explained, "_made_again", made_again)
     monkeypatch.setattr(explained, "_shared", Shared(4))
-    clicked, reading = buttons(monkeypatch), read_home(left_home)
+    reading = read_home(left_home)
     name = reading.account("kraken", "main").recent_decisions[0].decision_id
     for _ in range(2):
         drawn = look("decisions", left_home, "viewer", **MAIN, decision=name)
@@ -90,8 +118,11 @@ def test_an_explanation_can_be_cancelled_and_asked_for_again(
         assert drawn.tiles("Decision")["working"]["note"] == "asking the strategies … 25%"
         job.cancel()
         assert not job.job.is_leaving, "the page still waits for it"
-        clicked["Cancel"](None)
+        (stop,) = drawn.presses
+        assert stop.state["text"] == "Stop explaining"
+        press(stop)
         drawn.deliver(reading)
+        assert stop.state["text"] == ""
         assert drawn.tiles("Decision")["decision"]["note"] == "it was cancelled"
         assert job.job.wait(30)
         begun.append(job.job)

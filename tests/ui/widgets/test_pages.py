@@ -15,6 +15,7 @@ from novapulse.ui.widgets import (
     Meters,
     Orders,
     Positions,
+    Press,
     Rows,
     StatusStrip,
     Tiles,
@@ -56,6 +57,7 @@ ALL: dict[str, Callable[[], Live]] = {
     "positions": lambda: with_state(Positions(label="Positions"), samples.POSITIONS),
     "orders": orders,
     "meters": lambda: with_state(Meters(label="Limits"), samples.METERS),
+    "press": lambda: with_state(Press(lambda: None), {"text": "Stop explaining"}),
     "hold": lambda: Hold(label="Hold to halt", url="/halt"),
 }
 
@@ -81,6 +83,38 @@ def test_every_widget_fits_a_desk_and_a_phone_in_light_and_in_dark(page: WidgetP
                 " return box.height < 20 || box.left < 0 || box.right > innerWidth; })"
             )
             assert clipped == [], (size, mode)
+
+
+def test_a_press_is_there_while_it_stands_for_something_and_is_heard(page: WidgetPage):
+    page.add("press", Press(lambda: None))
+    button = page.page.locator("#press button")
+    assert not button.is_visible()
+    page.tell("press", {"text": "Stop proving"})
+    button.click()
+    assert page.page.evaluate("() => models.press.said.filter((one) => one.type === 'pressed').length") == 1
+    page.tell("press", {"text": ""})
+    assert not button.is_visible()
+
+
+def test_figures_with_entries_of_their_own_lead_to_them_and_keep_the_focus(page: WidgetPage):
+    row = {"key": "a", "exchange": "kraken", "equity": "10.5", "href": "/apps/journal/?figure=account"}
+    state = {
+        "columns": [{"key": "exchange", "label": "exchange"}, {"key": "equity", "label": "equity", "kind": "figure"}],
+        "rows": [{**row, "hrefs": {"equity": "/apps/journal/?figure=equity"}}],
+    }
+    page.add("rows", Rows(label="Accounts"))
+    page.tell("rows", state)
+    link = page.page.locator("#rows td:nth-child(2) a")
+    assert (link.inner_text(), link.get_attribute("href")) == ("10.5", f"{ORIGIN}/apps/journal/?figure=equity")
+    link.focus()
+    page.tell("rows", {**state, "rows": [{**state["rows"][0], "equity": "11.5"}]})
+    assert link.inner_text() == "11.5"
+    assert page.page.evaluate("() => document.getElementById('rows').shadowRoot.activeElement?.textContent") == "11.5"
+    page.tell("rows", {**state, "rows": [row]})
+    assert link.count() == 0
+    curve = Equity(samples.equity(), label="Equity", quote="USD", equity_href="/e", drawdown_href="javascript:x")
+    page.add("equity", curve)
+    assert page.page.locator("#equity .facts a").evaluate_all("all => all.map((one) => one.pathname)") == ["/e", "/e"]
 
 
 def test_nothing_is_on_the_page_but_words(page: WidgetPage):
