@@ -1,7 +1,7 @@
 """What all apps share: who looks at which account, the frame around a page, and how readings get to its widgets."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -14,6 +14,7 @@ from novapulse.brand import WORDMARK
 from novapulse.config import home_folder
 from novapulse.control.roles import ACTIONS
 from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, hub_of
+from novapulse.ui.apps.money import money_differs, money_of
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.apps.oldness import not_of_now
 from novapulse.ui.session import scope
@@ -50,7 +51,6 @@ REACH, PLACE = "np-reach", "np-page"
 BARS = {"recorded": "recorded bars", "sample": "generated bars"}
 """Where a trader's bars are from, in words: nothing of a recording happens now."""
 BARS_UNKNOWN = "bars live or recorded?"
-_MONEY_UNKNOWN = "money not known"
 
 
 _Figures = TypeVar("_Figures", bound=Live)
@@ -362,10 +362,6 @@ class Page:
             f'<span class="np-title">{escape(title)} · {escape(about)}</span>{ledger}{who}</header>{nav}'
         )
 
-    def _money_differs(self, account: AccountState) -> Iterator[str]:
-        if self.who.mode and account.money and account.money != self.who.mode:
-            yield f"the server is configured for {self.who.mode}, the trader of this account says {account.money}"
-
     def _show_strip(self, reading: Overview) -> None:
         accounts = [
             {
@@ -374,10 +370,10 @@ class Page:
                 },
                 # What is said of the trader is not said again of each account.
                 "reasons": [
-                    *self._money_differs(one),
+                    *money_differs(one, self.who.mode),
                     *(text for text in one.reasons if text not in reading.trader.reasons),
                 ],
-                "money": one.money or _MONEY_UNKNOWN,
+                "money": money_of(one),
                 "href": self.link("desk", one),
             }
             for one in reading.accounts
