@@ -1,9 +1,7 @@
 """The journal: entries with what they moved, one of them whole, the ledger's proof, and what people did."""
 
 import json
-from collections import defaultdict
 from collections.abc import Callable
-from decimal import Decimal
 from html import escape
 from typing import Any
 
@@ -12,16 +10,15 @@ import marimo as mo
 from novapulse.control import audit as audits
 from novapulse.control.storage import FILE, ControlError, Storage
 from novapulse.core.ports import JournalError
-from novapulse.core.records import REASON_TEXT, Reason
 from novapulse.monitor import Overview, entries
 from novapulse.monitor.entries import KIND_TEXT, EntryState, UnknownEntryError
 from novapulse.monitor.state import LedgerHealth
-from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui.apps.behind import FIGURES, Asked, parts_of
 from novapulse.ui.apps.frame import PAGES, SEQS_MAX, Page, chips, columns, note, stack
 from novapulse.ui.apps.proof import Proof
 from novapulse.ui.apps.tables import Columns, moment
 from novapulse.ui.session import scope
+from novapulse.ui.telling import about_of, moved_of
 from novapulse.ui.widgets import Rows, Tiles
 
 PAGE_ROWS = 50
@@ -69,8 +66,6 @@ _AUDIT: Columns = (
     {"key": "text", "label": "why not", "wide": True},
     {"key": "command_id", "label": "command"},
 )
-_NAMES, _WORDS = ("verb", "reason", "status", "exit_reason"), ("why", "text")
-_NAMED = (("order", "client_order_id"), ("decision", "decision_id"))
 
 
 def page() -> mo.Html:
@@ -138,35 +133,6 @@ def entry_rows(found: tuple[EntryState, ...], page: Page) -> list[dict[str, Any]
         }
         for one in found
     ]
-
-
-def moved_of(one: EntryState) -> str:
-    """Return what an entry moved, the legs of a book added up; empty where it moved nothing."""
-    moved: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for leg in one.legs:
-        moved[leg.book, leg.asset] += leg.amount
-    return ", ".join(f"{book} {plus_exact(amount)} {asset}" for (book, asset), amount in moved.items() if amount)
-
-
-def about_of(one: EntryState) -> str:
-    """Return what an entry says: what happened, and the words of it that tell most."""
-    body = one.body
-    happened = KIND_TEXT.get(one.kind, one.kind.replace("_", " "))
-    instrument = body.get("instrument")
-    words = [str(instrument[1])] if isinstance(instrument, list) and len(instrument) > 1 else []
-    words += [_named(body[name]) for name in _NAMES if isinstance(body.get(name), str)]
-    words += [str(body["key"]).replace(":", " ").replace("_", " ")] if body.get("key") else []
-    words += [_told(body[name]) for name in _WORDS if body.get(name)]
-    words += [f"{what} {str(body[name])[:8]}" for what, name in _NAMED if body.get(name)]
-    return f"{happened}: {', '.join(words)}" if words else happened
-
-
-def _named(name: str) -> str:
-    return REASON_TEXT[Reason[name]] if name in Reason.__members__ else name.lower().replace("_", " ")
-
-
-def _told(value: Any) -> str:
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _number(text: str) -> int:

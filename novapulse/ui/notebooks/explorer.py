@@ -24,13 +24,13 @@ from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.lots import Lot
 from novapulse.ledger.statistics import open_lots
 from novapulse.monitor import entries
-from novapulse.monitor.entries import KIND_TEXT, EntryState
+from novapulse.monitor.entries import EntryState
 from novapulse.parity.kept import Kept
-from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui.jobs import Reporter
 from novapulse.ui.notebooks import ledgers
 from novapulse.ui.notebooks.replay import moments_of
 from novapulse.ui.notebooks.work import Came, Work
+from novapulse.ui.telling import about_of, moved_of
 
 Html = mo.Html
 
@@ -165,8 +165,8 @@ def entries_table(found: Sequence[EntryState]) -> Any:
             "Entry": one.seq,
             "When": moments_of(one.ts_ns),
             "What": one.kind.replace("_", " "),
-            "Moved": ", ".join(f"{plus_exact(leg.amount)} {leg.asset} {leg.book}" for leg in one.legs),
-            "Says": said(one),
+            "Moved": moved_of(one),
+            "Says": about_of(one),
         }
         for one in found
     ]
@@ -220,21 +220,6 @@ def picked(table: Any, column: str) -> Any:
     value = table.value
     found = value[column].to_list() if isinstance(value, pl.DataFrame) and column in value.columns else []
     return found[0] if found else None
-
-
-def said(one: EntryState) -> str:
-    """Return an entry in a few words: what happened, and what it is about."""
-    body = one.body
-    instrument = body.get("instrument") or body.get("request", {}).get("instrument")
-    parts = [instrument[1]] if isinstance(instrument, list) else []
-    for key in ("verb", "reason", "status", "to", "text", "name", "exit_reason"):
-        value = body.get(key)
-        if isinstance(value, str) and value:
-            parts.append(value.replace("_", " ").lower())
-    if body.get("client_order_id"):
-        parts.append(f"order {str(body['client_order_id'])[:8]}")
-    happened = KIND_TEXT.get(one.kind, one.kind.replace("_", " "))
-    return f"{happened}: {', '.join(parts)}" if parts else happened
 
 
 def story(desk: Desk, account: AccountKey, client_order_id: str) -> list[Step]:

@@ -16,6 +16,7 @@ from novapulse.ui.notebooks import explorer, layout, ledgers
 from novapulse.ui.notebooks.explorer import Desk, Head
 from novapulse.ui.notebooks.replay import moments_of
 from novapulse.ui.notebooks.work import Came
+from novapulse.ui.telling import about_of
 
 Html = mo.Html
 
@@ -119,7 +120,7 @@ def _entry(one: Any) -> Html:
             {
                 "When": moments_of(one.ts_ns),
                 "Account": f"{one.account_id} on {one.exchange}",
-                "About": explorer.said(one) or "-",
+                "About": about_of(one),
                 "Chain up to here": f"{one.hash[:16]}…",
             }
         ),

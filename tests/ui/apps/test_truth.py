@@ -27,6 +27,7 @@ from novapulse.ui.apps import journal
 from novapulse.ui.apps.chart import Chart, lines_of
 from novapulse.ui.apps.offers import DOES
 from novapulse.ui.apps.overview import CURVES_MAX
+from novapulse.ui.telling import about_of, moved_of
 from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip
 from tests.engine.scene import opened
 from tests.monitor.conftest import beat, bodies
@@ -243,16 +244,23 @@ def test_an_unknown_kind_is_an_error_and_alerts_have_their_ends(left_home: Path,
 def test_reasons_are_told_as_words(left_home: Path) -> None:
     entry = entries.page(left_home, limit=1)[0]
     happened = KIND_TEXT[entry.kind]
-    told = journal.about_of(replace(entry, body={"why": ["it is old", "it is late"]}))
+    told = about_of(replace(entry, body={"why": ["it is old", "it is late"]}))
     assert told == f"{happened}: it is old; it is late"
     told = {"exit_reason": "EXIT_BREAKEVEN", "key": "breaker:stale_bars", "status": "CANCEL_PENDING"}
     words = "cancel pending, the stop at break-even was hit, breaker stale bars"
-    assert journal.about_of(replace(entry, body=told)) == f"{happened}: {words}"
-    unfilled = journal.about_of(replace(entry, body={"reason": "UNFILLED_NO_EDGE"}))
+    assert about_of(replace(entry, body=told)) == f"{happened}: {words}"
+    unfilled = about_of(replace(entry, body={"reason": "UNFILLED_NO_EDGE"}))
     assert unfilled == f"{happened}: the limit order was not filled and the price left no edge for a market order"
-    assert journal.about_of(replace(entry, body={}, kind="order_acked")) == "the venue took the order"
+    assert about_of(replace(entry, body={}, kind="order_acked")) == "the venue took the order"
+    # Bugs: the journal said that the mode changed and not to what, and an order that is to be sent had no instrument.
+    mode = {"from": "NORMAL", "to": "REDUCE_ONLY", "why": ["the operator: reduce"]}
+    changed_ = about_of(replace(entry, kind="mode_changed", body=mode))
+    assert changed_ == "what the account may do has changed: reduce only, the operator: reduce"
+    intended = {"client_order_id": "0123456789", "request": {"instrument": ["kraken", "BTC/USD"]}}
+    told = about_of(replace(entry, kind="order_intended", body=intended))
+    assert told == "an order is to be sent: BTC/USD, order 01234567"
     (leg, *_) = next(one for one in entries.page(left_home) if one.legs).legs
-    moved = journal.moved_of(replace(entry, legs=(replace(leg, amount=Decimal("-0.5")),)))
+    moved = moved_of(replace(entry, legs=(replace(leg, amount=Decimal("-0.5")),)))
     assert moved == f"{leg.book} \N{MINUS SIGN}0.5 {leg.asset}"
 
 

@@ -8,6 +8,7 @@ import pytest
 from novapulse.ledger import queries
 from novapulse.ui.notebooks import explorer, explorer_view
 from novapulse.ui.notebooks.explorer import Desk
+from novapulse.ui.telling import about_of
 
 
 @pytest.fixture
@@ -46,6 +47,17 @@ def test_up_to_an_entry_is_what_was_known_then(desk: Desk):
     assert {one.kind for one in explorer.entries_of(desk, head.accounts[0], ("fill_booked",), head.seq)} == {
         "fill_booked"
     }
+
+
+def test_an_entry_is_told_as_the_journal_tells_it(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """A bug: the explorer said "enter consensus" where the journal gave the reason in words."""
+    shown: list[dict[str, object]] = []
+    monkeypatch.setattr(explorer, "_table", lambda rows, page_size: shown.extend(rows))
+    head = explorer.head_of(desk)
+    found = explorer.entries_of(desk, head.accounts[0], ("decision_taken",), head.seq)
+    explorer.entries_table(found)
+    assert [row["Says"] for row in shown] == [about_of(one) for one in found]
+    assert any("the consensus is strong enough" in str(row["Says"]) for row in shown)
 
 
 def test_what_others_wrote_stays_text(desk: Desk):
