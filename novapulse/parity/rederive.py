@@ -17,7 +17,7 @@ from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import Plan, prepare
 from novapulse.core.bars import BarColumns
-from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import Record
 from novapulse.core.postings import Book
 from novapulse.core.records import ACTION, BAR, CAPS, REASON_TEXT, SIGNAL, Reason
@@ -272,8 +272,8 @@ def _money(kept: Kept, before: Sequence[Entry], configuration: Configuration, in
         if leg.asset == fact.quote and leg.book in (Book.CASH, Book.HOLD)
     )
     recorded = int(inputs.account.cash_units) * 10 ** (kept.scales[fact.quote] - fact.cash_scale)
-    made, had = (from_units(units, kept.scales[fact.quote]) for units in (total, recorded))
-    text = f"the postings up to then sum to {made} {fact.quote}, the account had {had} {fact.quote}"
+    sums, had = (f"{from_units(units, kept.scales[fact.quote]):f} {fact.quote}" for units in (total, recorded))
+    text = f"the postings up to then sum to {sums}, the account had {had}"
     closed = sum(entry.record.kind == "round_trip_closed" for entry in before)
     trades = int(inputs.account.trades)
     return [
@@ -309,19 +309,19 @@ def _held(before: Sequence[Entry]) -> dict[InstrumentKey, int]:
 def _position(
     before: Sequence[Entry], configuration: Configuration, body: Mapping[str, Any], inputs: Inputs | None
 ) -> Check:
-    units = _held(before).get(_key(body), 0)
-    fact = next(one for one in configuration.instruments if one.key == _key(body))
-
-    def amount(units: int) -> str:
-        return f"{from_units(units, fact.qty_scale)} {fact.base}"
-
+    key = _key(body)
+    fact = next(one for one in configuration.instruments if one.key == key)
+    units = _held(before).get(key, 0)
+    left = f"the executions up to then leave {_qty(units, fact)}"
     if inputs is None:
         same = units == -int(body["side"]) * int(body["units"])
-        text = f"the executions up to then leave {amount(units)}, {amount(int(body['units']))} were to be closed"
-        return Check("position", same, text)
+        return Check("position", same, f"{left}, {_qty(int(body['units']), fact)} were to be closed")
     recorded = int(inputs.position.qty_units)
-    text = f"the executions up to then leave {amount(units)}, recorded {amount(recorded)}"
-    return Check("position", units == recorded, text)
+    return Check("position", units == recorded, f"{left}, recorded {_qty(recorded, fact)}")
+
+
+def _qty(units: int, fact: Instrument) -> str:
+    return f"{from_units(units, fact.qty_scale):f} {fact.base}"
 
 
 def _equity(

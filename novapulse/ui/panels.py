@@ -187,7 +187,7 @@ def explanation(record: Data) -> str:
         _contributions(record),
         _steps(record),
         _conditions(record),
-        _sizes(decision),
+        _sizes(decision, record["symbol"].partition("/")[0]),
         f"<details><summary>Every number</summary><pre>{escape(chr(10).join(record['lines']))}</pre></details>",
     ]
     return "".join(parts)
@@ -329,7 +329,7 @@ def _conditions(record: Data) -> str:
     return f'<h4>Timeframes</h4><div class="np-chips">{frames}<span class="np-chip">{label}</span></div>'
 
 
-def _sizes(decision: Data) -> str:
+def _sizes(decision: Data, base: str) -> str:
     if not decision["sizes"]:
         return ""
     lines = "".join(
@@ -337,4 +337,4 @@ def _sizes(decision: Data) -> str:
         f"<span>{'no limit' if size is None else format(size, '.6g')}</span></div>"
         for cap, size in decision["sizes"].items()
     )
-    return f"<h4>Size that each limit allows <small>the smallest binds</small></h4>{lines}"
+    return f"<h4>Size that each limit allows <small>in {escape(base)}, the smallest binds</small></h4>{lines}"

@@ -58,11 +58,6 @@ _STEPS: Columns = (
     {"key": "figure", "label": "figure"},
     {"key": "how", "label": "how", "wide": True},
 )
-_SIZES: Columns = (
-    {"key": "cap", "label": "allowed by", "wide": True},
-    {"key": "size", "label": "size", "kind": "figure", "digits": 8},
-    {"key": "binds", "label": " "},
-)
 _CHECKS: Columns = (
     {"key": "key", "label": "check"},
     {"key": "same", "label": "made again"},
@@ -202,7 +197,7 @@ class Explanation:
             ("weights", _WEIGHTS, explained.weight_rows_of(found), none),
             ("steps", _STEPS, explained.step_rows(found), none),
             ("votes", _VOTES, explained.vote_rows_of(found), none),
-            ("sizes", _SIZES, explained.size_rows(found), "No size was worked out."),
+            ("sizes", _sizes_in(explained.base_of(found)), explained.size_rows(found), "No size was worked out."),
         ):
             self._put(name, named, [{**row, "href": entry} for row in rows], without)
         self._put("checks", _CHECKS, explained.check_rows(found), "Nothing was made again.")
@@ -211,3 +206,11 @@ class Explanation:
 
     def _put(self, name: str, named: Columns, rows: list[dict[str, Any]], none: str) -> None:
         self._boards[name].show_state({"columns": named, "rows": rows, "none": none})
+
+
+def _sizes_in(base: str) -> Columns:
+    return (
+        {"key": "cap", "label": "allowed by", "wide": True},
+        {"key": "size", "label": f"size, {base}", "kind": "figure", "digits": 8},
+        {"key": "binds", "label": " "},
+    )

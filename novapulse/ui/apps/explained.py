@@ -77,7 +77,7 @@ def _explained(home: Path, account: AccountKey, decision_id: str, config: Path |
 def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
     """Return the decision in figures."""
     body, votes, sizes = found.record.body, found.votes, found.sizes
-    fact = next(one for one in found.configuration.instruments if one.symbol == body["instrument"][1])
+    fact = _fact(found)
     qty, limit = from_units(body["units"], fact.qty_scale), float.fromhex(body["limit_price"])
     tiles: list[dict[str, Any]] = [
         {
@@ -121,6 +121,15 @@ def verdict_tiles(found: Rederived) -> list[dict[str, Any]]:
             },
         )
     return tiles
+
+
+def base_of(found: Rederived) -> str:
+    """Return the asset that its quantities are counted in."""
+    return _fact(found).base
+
+
+def _fact(found: Rederived) -> Instrument:
+    return next(one for one in found.configuration.instruments if one.symbol == found.record.body["instrument"][1])
 
 
 def weight_rows_of(found: Rederived) -> list[dict[str, Any]]:

@@ -38,7 +38,8 @@ _ROWS = (
     ("Stop away", "stop_distance"),
     ("Target away", "target_distance"),
 )
-_OF_QUOTE = ("notional", "limit_price", "stop_distance", "target_distance")
+_AMOUNTS = ("qty", "notional", "limit_price", "stop_distance", "target_distance")
+"""Of these rows, those that are counted in an asset."""
 
 
 def cannot_open(problem: str | None) -> Html:
@@ -131,7 +132,7 @@ def compared(came: Came[Scene], change: Change | None) -> Html:
     except ValueError as wrong:
         return layout.card("What if", panels.remarks([str(wrong)], "np-wrong"))
     fact = _fact(came.result)
-    units = {"qty": fact.base} | dict.fromkeys(_OF_QUOTE, fact.quote)
+    units = {key: f" {fact.base if key == 'qty' else fact.quote}" for key in _AMOUNTS}
     rows = [
         _compared_row(name, *(_text(key, one[key], units.get(key, "")) for one in (recorded, other)))
         for name, key in _ROWS
@@ -241,24 +242,23 @@ def _lines(scene: Scene) -> list[dict[str, Any]]:
     return [{"price": price, "kind": kind} for kind, price in levels.items() if price is not None]
 
 
-def _text(key: str, value: Any, unit: str = "") -> str:
+def _text(key: str, value: Any, unit: str) -> str:
     if value is None:
         return "—"
     text = layout.number(value) if isinstance(value, float) else str(value)
-    text = f"{text} {unit}" if unit else text
-    return text.lower() if key == "verb" else text
+    return text.lower() if key == "verb" else f"{text}{unit}"
 
 
 def _caps(recorded: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return list((recorded["sizes"] or other["sizes"] or {}).keys())
 
 
-def _sizes(cap: str, unit: str, *decisions_: Mapping[str, Any]) -> tuple[str, str]:
+def _sizes(cap: str, base: str, *decisions_: Mapping[str, Any]) -> tuple[str, str]:
     def said(one: Mapping[str, Any]) -> str:
         if one["sizes"] is None:
             return "—"
         size = one["sizes"][cap]
-        return ("no limit" if size is None else f"{layout.number(size)} {unit}") + (
+        return ("no limit" if size is None else f"{layout.number(size)} {base}") + (
             " binds" if cap == one["binding"] else ""
         )
 

@@ -323,6 +323,8 @@ def test_an_explanation_has_the_figures_of_the_table_and_plain_words(
     explained.explanation(left_home, KEY, entered.decision_id).job.wait(120)
     drawn.deliver(read_home(left_home))
     assert drawn.tiles("Decision")["order"]["value"] == f"{entered.qty:f}"
+    assert [one["label"] for one in drawn.state("Sizes")["columns"]][1] == f"size, {entered.symbol.partition('/')[0]}"
+    assert not any(" units" in row["how"] for row in drawn.rows("Proof"))
     sizes = {row["key"]: row["size"] for row in drawn.rows("Sizes")}
     assert sizes["group"] == "no limit", "the sample markets are in no group"
     assert set(CAP_TEXT.values()) == {row["cap"] for row in drawn.rows("Sizes")}

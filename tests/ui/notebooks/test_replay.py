@@ -1,9 +1,11 @@
 """Time travel without a browser: decisions are listed and made again; a form that nobody touched changes nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from novapulse.confluence.steps import FORECAST_DIGITS, signed, steps, vote_rows, weight_rows
 from novapulse.core.instruments import AccountKey
 from novapulse.core.records import Mode
 from novapulse.parity.kept import Kept
@@ -30,6 +32,37 @@ def test_a_decision_is_made_again_to_the_bit_and_shown(came: Came[Scene]):
     assert "same to the bit" in page
     assert "Enter" in page
     assert "filled" in page or "order" in page
+
+
+def test_the_way_from_votes_to_consensus_is_the_one_of_the_decisions_page(came: Came[Scene]):
+    """A bug: 14.5 x 0.17 + 10.0 x 0.15 stood beside a consensus of +6.11, and no factor between them did."""
+    assert came.result is not None
+    votes = came.result.found.votes
+    assert votes is not None
+    page = replay_view.explanation(came).text
+    for step in steps(votes):
+        assert f"<td>{step.name}</td><td>{step.figure}</td>" in page
+    for row in weight_rows(votes):
+        assert page.count(f"<td>{signed(row['adds'], FORECAST_DIGITS)}</td>") >= 1
+    assert page.count("<tr>") >= len(vote_rows(votes)) + len(weight_rows(votes)) + len(steps(votes))
+
+
+def test_amounts_have_units(came: Came[Scene]):
+    """Bugs: the postings summed to 995637057948 units of USD, and Worth read 199.99993 of nothing."""
+    assert came.result is not None
+    found = came.result.found
+    fact = next(one for one in found.configuration.instruments if one.key == came.result.key)
+    texts = {check.what: check.text for check in found.checks}
+    assert not any(" units" in text for text in texts.values())
+    assert re.fullmatch(rf"the postings up to then sum to ([\d.]+ {fact.quote}), the account had \1", texts["cash"])
+    assert re.fullmatch(rf"the executions up to then leave ([\d.]+ {fact.base}), recorded \1", texts["position"]), (
+        texts["position"]
+    )
+    page = replay_view.compared(came, replay.change_of(came, replay.what_if_form(came).value)[0]).text
+    for name, unit in (("Quantity", fact.base), ("Worth", fact.quote), ("Stop away", fact.quote)):
+        assert re.search(rf"<th>{name}</th><td>[\d.,]+ {unit}</td><td>[\d.,]+ {unit}</td>", page), name
+    assert re.search(rf"<th>Size: [^<]*</th><td>[\d.,]+ {fact.base}( binds)?</td>", page)
+    assert f"in {fact.base}, the smallest binds" in replay_view.explanation(came).text
 
 
 class Impatient(Reporter):
