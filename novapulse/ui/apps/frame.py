@@ -363,22 +363,20 @@ class Page:
         )
 
     def _show_strip(self, reading: Overview) -> None:
+        trader = reading.trader
         accounts = [
             {
                 **{
                     name: getattr(one, name) for name in ("exchange", "account_id", "mode", "healthy", "last_bar_age_s")
                 },
                 # What is said of the trader is not said again of each account.
-                "reasons": [
-                    *money_differs(one, self.who.mode),
-                    *(text for text in one.reasons if text not in reading.trader.reasons),
-                ],
+                "reasons": money_differs(one, self.who.mode)
+                + [text for text in one.reasons if text not in trader.reasons],
                 "money": money_of(one),
                 "href": self.link("desk", one),
             }
             for one in reading.accounts
         ]
-        trader = reading.trader
         self._strip.show_state(
             {
                 "trader": {

@@ -1,7 +1,5 @@
 """With what an account trades: what its trader says, and nothing else."""
 
-from collections.abc import Iterator
-
 from novapulse.monitor import AccountState
 
 _UNKNOWN = "money not known"
@@ -12,7 +10,8 @@ def money_of(account: AccountState) -> str:
     return account.money or _UNKNOWN
 
 
-def money_differs(account: AccountState, configured: str) -> Iterator[str]:
-    """Yield a sentence where a server is configured for something else; it is empty where nobody said."""
-    if configured and account.money and account.money != configured:
-        yield f"the server is configured for {configured}, the trader of this account says {account.money}"
+def money_differs(account: AccountState, configured: str) -> list[str]:
+    """Return a sentence where a server is configured for something else, empty where nobody said; or nothing."""
+    if not configured or account.money in (None, configured):
+        return []
+    return [f"the server is configured for {configured}, the trader of this account says {account.money}"]
