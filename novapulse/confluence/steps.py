@@ -109,7 +109,7 @@ def steps(record: Record) -> list[Step]:
         Step(
             "diversification multiplier",
             f"\N{MULTIPLICATION SIGN} {diversification:.{FACTOR_DIGITS}f}",
-            f"the less alike the strategies, the more: calibration {record['calibration']['id'][:12]}",
+            f"what strategies that differ gain together, calibration {record['calibration']['id'][:12]}",
         ),
         Step(
             "timeframe agreement",
