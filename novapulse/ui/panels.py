@@ -286,7 +286,11 @@ def _contributions(record: Data) -> str:
 
 def _steps(record: Data) -> str:
     """The way from the votes to the consensus: the steps in the open, the votes and weights they begin with below."""
-    told = table(("Step", "", "How"), steps(dict(record)))
+    told = "".join(
+        f'<div class="np-size np-step"><span>{escape(one.name)} <small>{escape(one.how)}</small></span>'
+        f"<span>{escape(one.figure)}</span></div>"
+        for one in steps(dict(record))
+    )
     weights = [
         [
             spoken(row["name"]),
