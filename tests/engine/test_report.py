@@ -37,7 +37,10 @@ def test_the_report_says_where_an_account_stands() -> None:
 
 
 def health_in(scene: Scene) -> AccountHealth:
-    runner: Any = SimpleNamespace(key=scene.desk.key, told=Told(), trader=scene.trader, life=Life.STOPPED, waiting=0)
+    venue = SimpleNamespace(is_simulated=True)
+    runner: Any = SimpleNamespace(
+        key=scene.desk.key, told=Told(), trader=scene.trader, life=Life.STOPPED, waiting=0, venue=venue
+    )
     return health_of(runner, scene.ts_ns)
 
 
