@@ -3,6 +3,7 @@
 Invariants:
 - what the trader says excuses nothing by itself: a reason counts while the desk shows it, and not past its time;
 - one definition: by it a reason is told, the comparison calls a position unprotected (D14), and the simulation judges;
+- what is too little for the venue to guard is so for as long as it is held; all else has its time;
 - a market that is closed is no time: behind a split the wait begins with the first close.
 """
 
@@ -11,7 +12,9 @@ from collections.abc import Callable
 
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent
+from novapulse.engine.amounts import plan_whole
 from novapulse.engine.desk import Desk, Draft
+from novapulse.execution.planner import TOO_LITTLE
 
 BARE_S_MAX = 600
 """How long a position may have no stop for whatever reason: as long as an order may be unknown by default."""
@@ -34,13 +37,15 @@ class Bare(enum.StrEnum):
     REFUSED = "the venue refused a bracket, or ended it; the next try is due"
     CLOSING = "the position is being closed"
     EXCESS = "what nobody decided is being closed"
+    TOO_LITTLE = "it is less than the venue takes: the trader is the stop"
     SPLIT = "a split was applied; the first price behind it is waited for"
 
 
 def excuse(desk: Desk, row: int, now_ns: int) -> Bare | None:
     """Return why a position may have no stop now; None when nothing that was said of it is true, or not any more."""
     slot = desk.slots[row]
-    if slot.why_bare not in _HOLDS or now_ns - slot.bare_ns > BARE_S_MAX * 1_000_000_000:
+    is_old = now_ns - slot.bare_ns > BARE_S_MAX * 1_000_000_000 and slot.why_bare != Bare.TOO_LITTLE
+    if slot.why_bare not in _HOLDS or is_old:
         return None
     why = Bare(slot.why_bare)
     return why if _HOLDS[why](desk, row, now_ns) else None
@@ -72,6 +77,12 @@ def is_another_ending(desk: Desk, row: int) -> bool:
     """Tell whether a stop that was to go has not ended yet."""
     brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)
     return any(order.undisputed_status not in _GONE for order in brackets)
+
+
+def is_too_little(desk: Desk, row: int) -> bool:
+    """Tell whether a position is less than the venue takes a stop for."""
+    position = desk.books.positions[row]
+    return plan_whole(desk, row, 0, int(position.qty_units), float(position.stop_price)).why_not in TOO_LITTLE
 
 
 def _is_unheard_of(desk: Desk, row: int, now_ns: int) -> bool:
@@ -106,6 +117,7 @@ _HOLDS: dict[str, Callable[[Desk, int, int], bool]] = {
     Bare.REFUSED: _is_try_due,
     Bare.CLOSING: _is_closing,
     Bare.EXCESS: _is_excess_closing,
+    Bare.TOO_LITTLE: lambda desk, row, _: is_too_little(desk, row),
     Bare.SPLIT: _has_split,
 }
 """What has to be true of each, by (desk, row, now)."""

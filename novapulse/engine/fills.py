@@ -83,7 +83,8 @@ def is_early(desk: Desk, fill: Filled) -> bool:
     if order is None or row is None or order.request.role is Role.ENTRY or fill.venue_trade_id in order.fills:
         return False
     units = fill.qty_units - min(order.provisional_units, fill.qty_units)
-    return -int(fill.side) * int(desk.books.positions[row].qty_units) < units
+    side = -int(fill.side)
+    return side * desk.books.held_units(row) + max(side * desk.slots[row].dust_units, 0) < units
 
 
 def is_lost(desk: Desk, fill: Filled) -> bool:
@@ -279,6 +280,7 @@ def _held(desk: Desk, row: int) -> tuple[int, int]:
 def _moved(desk: Desk, row: int, before: tuple[int, int]) -> dict[str, JSON]:
     # Whose quantity it was is known here alone: who asks the ledger later is told, not left to guess.
     own, foreign = _held(desk, row)
+    desk.slots[row].bound_dust(foreign)
     return {"own_units": own - before[0], "foreign_units": foreign - before[1]}
 
 

@@ -16,8 +16,9 @@ from novapulse.core.messages import SetTimer, Severity, Snapshot, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, Reason
+from novapulse.engine import dust
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up, let_go
+from novapulse.engine.orders import give_up, let_go, sync
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
 
@@ -161,8 +162,15 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
             yield row
 
 
-def after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
-    """Do what is configured with an entry that ended filled in part: keep it, complete it, or leave again."""
+def next_step(desk: Desk, draft: Draft, row: int) -> None:
+    """Take the next step towards what is wanted of an instrument, and set aside what no order can close."""
+    _after_partial_fill(desk, draft, row)
+    sync(desk, draft, row)
+    dust.set_aside(desk, draft, row)
+
+
+def _after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
+    # What is configured with an entry that ended filled in part: it is kept, completed, or left again.
     slot, policy = desk.slots[row], desk.settings.partial_fill
     plan = desk.plans.get(slot.decision) if slot.decision else None
     if policy == "keep" or plan is None or int(plan.intent) != Intent.ENTRY or desk.has_plan(row):

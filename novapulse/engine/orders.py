@@ -4,7 +4,8 @@ Invariants:
 - one live child per plan; the next one is sent when the one before has ended and its fills are booked;
 - an intent and its attempt are durable before a request leaves, and a client order id is minted once per order;
 - what can only be changed when the venue has answered waits for the answer;
-- an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up.
+- an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up;
+- what is too little for the venue is not sent: of an entry it is given up, of an exit it is dust (`engine.dust`).
 """
 
 from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
@@ -25,11 +26,12 @@ from novapulse.core.orders import (
 )
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
+from novapulse.engine.amounts import least_price, plan_whole
 from novapulse.engine.answers import tell_end
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.room import has_room, let_look_again
 from novapulse.engine.step import reprice_now
-from novapulse.execution.planner import NotSent, Planned, plan_order
+from novapulse.execution.planner import TOO_LITTLE, NotSent, Planned
 from novapulse.execution.tactics import last_moment_ns
 
 SECOND_NS = 1_000_000_000
@@ -88,7 +90,7 @@ def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
     wanted = _limit_units(desk, row)
     if wanted == 0 or child.terms.limit_units == wanted:
         return
-    if not is_fresh(desk, draft.ts_ns, row):
+    if child.request.role is Role.ENTRY and not is_fresh(desk, draft.ts_ns, row):
         desk.slots[row].not_sent = NotSent.PRICE_STALE.value
         return
     amend(desk, draft, child, Terms(child.terms.qty_units, limit_units=wanted))
@@ -168,18 +170,16 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.NO_ROOM_YET)
     if is_entry and not is_fresh(desk, draft.ts_ns, row):
         return Planned(0, NotSent.PRICE_STALE)
-    instrument, record = desk.instrument(row), desk.books.records[row]
     held = int(position.qty_units)
-    target = held + int(plan.side) * int(plan.units) if is_entry else 0
+    if not is_entry:
+        price = float(plan.limit_price) or least_price(desk, row)
+        planned = plan_whole(desk, row, 0, held + slot.dust_beside(held), price)
+        still = any(order.undisputed_status not in TERMINAL for order in drains)
+        return Planned(0, NotSent.WAITS_FOR_CANCEL) if still and planned.why_not in TOO_LITTLE else planned
+    if int(plan.side) * slot.dust_units < 0:
+        return Planned(0, NotSent.BESIDE_DUST)
     price = float(plan.limit_price) or float(plan.decision_price)
-    return plan_order(
-        target,
-        held,
-        lot_units=int(record.lot_units),
-        qty_min_units=int(record.qty_min_units) if is_entry else 0,
-        notional_min_units=int(instrument.notional_min * 10**instrument.cash_scale),
-        notional_of_one_lot_units=int(price * float(record.lot_units) / float(record.qty_factor) * record.cash_factor),
-    )
+    return plan_whole(desk, row, held + int(plan.side) * int(plan.units), held, price)
 
 
 def plan_role(intent: Intent) -> Role:
@@ -194,9 +194,11 @@ def _has_old_bracket(desk: Desk, row: int) -> bool:
 
 def _nothing_to_send(desk: Desk, draft: Draft, row: int, planned: Planned) -> None:
     slot = desk.slots[row]
-    if planned.why_not in (NotSent.NOTHING_LEFT, NotSent.BELOW_LOT, NotSent.BELOW_MINIMUM):
-        give_up(desk, draft, row, Reason.BELOW_MINIMUM, planned.why_not.value)
-    elif planned.why_not is NotSent.BEING_RETRIED:
+    why = planned.why_not
+    is_too_little = why in TOO_LITTLE and desk.books.intent(row) is Intent.ENTRY
+    if why and (is_too_little or why in (NotSent.NOTHING_LEFT, NotSent.BESIDE_DUST)):
+        give_up(desk, draft, row, Reason.BELOW_MINIMUM, why.value)
+    elif why is NotSent.BEING_RETRIED:
         draft.then(SetTimer(f"retry:{row}", slot.retry_ns))
 
 

@@ -119,6 +119,9 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
     if desk.has_plan(row) and position.exiting and desk.may_leave:
         _explain(desk, draft, row, Bare.EXCESS if slot.turned else Bare.CLOSING)
         return
+    if bare.is_too_little(desk, row):
+        _explain(desk, draft, row, Bare.TOO_LITTLE)
+        return
     if slot.split_new:
         _explain(desk, draft, row, Bare.SPLIT)
         return

@@ -28,6 +28,7 @@ class Slot:
         split_new: New shares of a split behind which no price has been seen; 0 for none.
         split_old: Its old ones.
         turned: The position is what the venue executed beyond the one before it: nobody decided it.
+        dust_units: Signed quantity left over of positions that no order alone could close; nobody's in the books.
     """
 
     decision: str = ""
@@ -50,6 +51,15 @@ class Slot:
     split_new: int = 0
     split_old: int = 0
     turned: bool = False
+    dust_units: int = 0
+
+    def dust_beside(self, held_units: int) -> int:
+        """Return what dust there is on the side of what is held: an exit can take it along."""
+        return self.dust_units if self.dust_units * held_units > 0 else 0
+
+    def bound_dust(self, foreign_units: int) -> None:
+        """Let what is dust be no more than what is nobody's."""
+        self.dust_units = min(max(self.dust_units, min(foreign_units, 0)), max(foreign_units, 0))
 
 
 @dataclass(slots=True)

@@ -67,6 +67,8 @@ def apply(desk: Desk, draft: Draft, flow: Flow) -> bool:
         move(flow.asset, flow.asset_units, Book.TRADING, Book.INVENTORY),
     )
     books.split(row, flow.new, flow.old, *after)
+    slot.dust_units = after[1] if slot.dust_units == before[1] else slot.dust_units * flow.new // flow.old
+    slot.bound_dust(after[1])
     for decision in {slot.entry, slot.decision}:
         desk.restate_kept_plan(decision, flow.new, flow.old)
     slot.split_ns, slot.split_new, slot.split_old = desk.ts_close_ns, flow.new, flow.old

@@ -89,7 +89,7 @@ def _blocked(desk: Desk, row: int) -> int:
         return Reason.BREAK_OPEN
     if slot.gate:
         return Reason.BREAK_OPEN
-    foreign = desk.books.foreign_units.item(row)
+    foreign = desk.books.foreign_units.item(row) - slot.dust_units
     if foreign < 0 or (foreign > 0 and desk.instruments[row].shortable):
         # The venue has one holding: against what belongs to nobody a position could not be guarded.
         return Reason.BREAK_OPEN

@@ -53,7 +53,7 @@ from novapulse.core.orders import (
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, splits, ticks
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import after_child, cancel, close, note_refusal, sync, was_ended_unasked
+from novapulse.engine.orders import after_child, cancel, close, note_refusal, was_ended_unasked
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
 
@@ -387,8 +387,7 @@ class Trader:
             else:
                 cancel(desk, draft, drained)
         self._forget_unborn_bracket(row, draft)
-        leaving.after_partial_fill(desk, draft, row)
-        sync(desk, draft, row)
+        leaving.next_step(desk, draft, row)
         protection.sync_protection(desk, draft, row)
         if desk.alerts.open and desk.books.positions[row].qty_units == 0:
             name = desk.instruments[row].symbol

@@ -2,6 +2,7 @@
 
 Invariants:
 - rounding is towards doing less;
+- what the venue would refuse as too little is not sent, to leave a position no more than to enter one;
 - when nothing is sent there is a name for why.
 """
 
@@ -21,8 +22,13 @@ class NotSent(enum.StrEnum):
     NO_NEW_RISK = "the account takes no new risk"
     NOT_COMPARED = "the account, or the instrument, does not agree with the venue yet"
     PRICE_STALE = "the last price is too old to send an order on"
+    BESIDE_DUST = "what is left over of an earlier position lies on the other side"
     HALTED = "the account is halted: only cancels are sent, and stops"
     BEING_RETRIED = "the venue refused, and the next try is not due yet"
+
+
+TOO_LITTLE = frozenset({NotSent.BELOW_LOT, NotSent.BELOW_MINIMUM})
+"""What is left and no order alone can change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,8 @@ def plan_order(
     *,
     lot_units: int,
     qty_min_units: int,
-    notional_min_units: int,
-    notional_of_one_lot_units: int,
+    notional_min: int,
+    price_units: int,
 ) -> Planned:
     """Return the order that leads from here to the target: the caller has waited until no order of ours may fill.
 
@@ -54,8 +60,8 @@ def plan_order(
         position_units: Signed position held.
         lot_units: Quantity step, > 0.
         qty_min_units: Smallest order.
-        notional_min_units: Smallest order in cash units; it does not bind what closes a position.
-        notional_of_one_lot_units: Cash units that a lot is worth now; 0 when unknown.
+        notional_min: What the smallest order is worth, in price units times quantity units: whole numbers alone.
+        price_units: The price that the venue counts its worth by; 0 when unknown: then its worth is not asked.
     """
     wanted = target_units - position_units
     if wanted == 0:
@@ -64,10 +70,7 @@ def plan_order(
     lots = abs(wanted) // lot_units
     if lots == 0:
         return Planned(0, NotSent.BELOW_LOT)
-    closes = target_units == 0
     units = lots * lot_units
-    if units < qty_min_units:
-        return Planned(0, NotSent.BELOW_MINIMUM)
-    if not closes and 0 < lots * notional_of_one_lot_units < notional_min_units:
+    if units < qty_min_units or 0 < units * price_units < notional_min:
         return Planned(0, NotSent.BELOW_MINIMUM)
     return Planned(side * units)

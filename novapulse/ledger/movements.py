@@ -17,7 +17,7 @@ from novapulse.core.orders import Filled
 from novapulse.core.postings import Book, Posting
 from novapulse.ledger.reads import Entry
 
-FLOWS = ("flow_booked", "break_adopted", "dust_swept")
+FLOWS = ("flow_booked", "break_adopted", "dust_swept", "dust_set_aside")
 """What may bring or take a quantity without a trade."""
 TRADES_KEPT = 4096
 """Executions that are remembered for a bust."""

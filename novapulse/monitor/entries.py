@@ -59,6 +59,7 @@ KIND_TEXT = {
     "break_resolved": "a difference is resolved",
     "break_adopted": "a difference was booked as it is",
     "dust_swept": "a remainder too small to sell was written off",
+    "dust_set_aside": "a remainder too small to sell was set aside",
     "flow_booked": "money or holdings came or went without a trade",
     "split_applied": "a split was booked",
     "alert_raised": "an alert was raised",

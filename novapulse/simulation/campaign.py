@@ -29,6 +29,7 @@ MUST_BE_REACHED = (
     "absence_proved",
     "order_reopened",
     "split_applied",
+    "dust_set_aside",
     "healthy in a calm",
     "break_found D2",
     "break_found D3",

@@ -34,6 +34,7 @@ _MARKED = {
     "absence_proved": "",
     "order_reopened": "",
     "split_applied": "",
+    "dust_set_aside": "",
 }
 
 _TOLD = {

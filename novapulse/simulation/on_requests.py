@@ -172,11 +172,11 @@ def sys_7_modes(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
 
 
 def sys_7_price_is_fresh(auditor: "Auditor", host: Host, effect: Submit | Amend) -> None:
-    """No entry leaves, and no order follows the price, behind a price that is too old."""
+    """No entry leaves, and none follows the price, behind a price that is too old; an exit is not held up by it."""
     assert host.trader is not None
     desk, now = host.trader.desk, auditor.world.timeline.now_ns
     request, before, after = _asked(desk, effect)
-    if request is None or request.role is Role.PROTECT or (before is None and request.role is Role.EXIT):
+    if request is None or request.role is not Role.ENTRY:
         return
     if host.clock_ns or (before is not None and before.limit_units == after.limit_units):
         return

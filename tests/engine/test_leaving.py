@@ -176,3 +176,23 @@ def test_an_exit_that_replaced_a_stop_is_not_taken_back_by_the_next_touch():
     assert not [one for one in scene.kept if isinstance(one, Cancel)]
     assert scene.desk.slots[0].child == sent.request.client_order_id
     assert "exit:BTC/USD" in scene.desk.alerts.open
+
+
+def test_an_exit_goes_on_although_the_bars_are_heard_late():
+    settings = decides()
+    wants = {"exit_order": "limit", "exit_deadline_bars": 3, "exit_cross_bars": 1, "chases_max": 2}
+    execution = settings.execution.model_copy(update=wants)
+    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
+    scene.tick(-15.0)
+    (passive,) = scene.sent(Submit)
+    scene.accept(passive, "V3")
+    for _ in range(3):
+        event = scene.ticks.event(scene.row, 0)
+        signals = event.signals.copy()
+        signals["consensus"], signals["atr"] = 0.0, 3.0
+        scene.row, scene.ts_ns = scene.row + 1, event.ts_close_ns
+        late_ns = scene.wait(scene.desk.settings.quote_age_s_max + 1)
+        scene.hear(replace(event, ts_ns=late_ns, signals=signals))
+        (moved,) = [each for each in scene.sent(Amend) if each.client_order_id == passive.request.client_order_id]
+        assert moved.terms.limit_units == round(float(scene.desk.plan(0).limit_price) * 100)
+        scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))

@@ -80,10 +80,13 @@ def test_what_is_just_within_the_rules_is_taken():
         assert exchange.lookup(cid)[0].state is VenueState.LIVE
 
 
-def test_what_is_held_can_be_left_below_the_minimums():
-    exchange = held(exchange_of(instruments=[instrument(qty_min=Decimal("0.5"), notional_min=Decimal(50))]))
-    exchange.submit(leave(units=1), at(1.5))
-    exchange.submit(bracket(units=1), at(1.5))
+@pytest.mark.parametrize("make", [leave, bracket])
+@pytest.mark.parametrize("least", [{"qty_min": Decimal("0.5")}, {"notional_min": Decimal(50)}])
+def test_what_is_held_cannot_be_left_below_the_minimums(make, least):
+    exchange = held(exchange_of(instruments=[instrument(**least)]))
+    with pytest.raises(Rejected, match=Refusal.BELOW_MINIMUM):
+        exchange.submit(make(units=1), at(1.5))
+    exchange.submit(make(units=600), at(1.5))
 
 
 def test_a_client_order_id_names_one_open_order_and_another_after_its_end():

@@ -36,7 +36,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
         *("account_opened", "session_started", "session_stopped", "account_ended", "calibration_learned"),
         "ledger_restored",
     ),
-    "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept"),
+    "checks": ("balance_asserted", "break_found", "break_adopted", "break_resolved", "dust_swept", "dust_set_aside"),
     "alerts": (
         *("alert_raised", "alert_acknowledged", "alert_cleared"),
         *("breaker_tripped", "breaker_cleared", "mode_changed"),

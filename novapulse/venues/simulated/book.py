@@ -2,7 +2,8 @@
 
 Invariants:
 - a refusal changes nothing: every check comes before any change;
-- an order that only reduces is spared the minimums, as the backtest spares it: what is held can always be left.
+- the minimums bind an order that only reduces as well: less than that cannot be left alone. A bracket that came with
+  its entry is spared them: it was taken with it.
 """
 
 import enum
@@ -215,8 +216,7 @@ def check_request(request: OrderRequest, slot: Slot, now_ns: int, mode: VenueMod
     reduces = request.reduce_only or request.kind is OrderType.BRACKET
     if reduces and slot.reducible_units(request.side) == 0:
         raise Rejected(Refusal.NOTHING_TO_REDUCE, f"{slot.instrument.key}: holds {slot.held_units} units")
-    if not reduces:
-        _check_minimums(request, slot)
+    _check_minimums(request, slot)
 
 
 def check_terms(request: OrderRequest, terms: Terms, slot: Slot) -> None:
@@ -247,8 +247,9 @@ def check_terms(request: OrderRequest, terms: Terms, slot: Slot) -> None:
 
 def _check_minimums(request: OrderRequest, slot: Slot) -> None:
     units, record = request.terms.qty_units, slot.record
-    limit = request.terms.limit_units / float(record["price_factor"])
-    price = limit if request.kind is OrderType.LIMIT else slot.last_price
+    own_units = {OrderType.LIMIT: request.terms.limit_units, OrderType.BRACKET: request.terms.stop_units}
+    own = own_units.get(request.kind, 0) / float(record["price_factor"])
+    price = own or slot.last_price
     least = int(record["qty_min_units"])
     if units < least:
         raise Rejected(Refusal.BELOW_MINIMUM, f"{units} units: the least is {least}")
