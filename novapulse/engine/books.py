@@ -34,6 +34,8 @@ from novapulse.core.records import (
 from novapulse.core.records import BAR as BAR_RECORD
 from novapulse.engine.step import book_entry, book_exit, close_tick, end_plan, forget_round_trip, place_exit_now
 from novapulse.execution.rules import instrument_records
+from novapulse.execution.tactics import cross
+from novapulse.risk.decide import cash_per_notional
 
 EQUITY = 2
 """Place of the last equity among the gauges."""
@@ -384,16 +386,14 @@ class Books:
         action.limit_price = 0.0
         place_exit_now(self.orders[row], position, action, self.last_bars[row], self.rules)
 
-    def complete(self, row: int, plan: Record, units: int) -> None:
-        """Put the rest of an entry back to work, at the market."""
-        order = self.orders[row]
+    def complete(self, row: int, plan: Record, units: int, price: float, ts_ns: int) -> None:
+        """Put the rest of an entry back to work, at the market, with what it costs at the price there is now."""
+        order, record = self.orders[row], self.records[row]
         self.orders[row] = plan
-        order.kind = 0
-        order.limit_price = 0.0
-        order.expires_ns = 0
+        cross(order, ts_ns, self.rules)
         order.units = units
-        order.hold = plan.hold * units / plan.units
-        order.notional = plan.notional * units / plan.units
+        order.notional = units / record.qty_factor * price
+        order.hold = order.notional * cash_per_notional(record, self.rules)
         self.positions[row].pending_units = order.side * units
 
     def packed(self) -> bytes:

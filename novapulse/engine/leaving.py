@@ -15,12 +15,13 @@ import numpy as np
 from novapulse.core.messages import SetTimer, Severity, Snapshot, decision_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
-from novapulse.core.records import Intent, Mode, Reason
+from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record
 from novapulse.engine import dust
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up, let_go, sync
+from novapulse.engine.orders import give_up, let_go, sync, write_unfilled
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
+from novapulse.execution.tactics import Step, next_step
 
 _MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
 """Ends of an entry that nobody here wanted: neither an operator, nor the mode, nor an edge that is gone."""
@@ -162,7 +163,7 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
             yield row
 
 
-def next_step(desk: Desk, draft: Draft, row: int) -> None:
+def take_next_step(desk: Desk, draft: Draft, row: int) -> None:
     """Take the next step towards what is wanted of an instrument, and set aside what no order can close."""
     _after_partial_fill(desk, draft, row)
     sync(desk, draft, row)
@@ -184,6 +185,18 @@ def _after_partial_fill(desk: Desk, draft: Draft, row: int) -> None:
     if policy == "unwind":
         leave(desk, draft, row, Reason.EXIT_UNWIND)
     elif desk.books.mode == Mode.NORMAL:
-        desk.books.complete(row, plan, missing)
+        _complete(desk, draft, row, plan, missing)
     if policy == "complete":
         desk.end_kept_plan(slot.decision)
+
+
+def _complete(desk: Desk, draft: Draft, row: int, plan: Record, missing: int) -> None:
+    # What the fallback would do with the rest now: an end at the venue is no reason to pay more than it may.
+    rest, price, books = plan.copy(), desk.price_across(row, int(plan.side)), desk.books
+    rest.kind, rest.units, rest.chases_left = OrderKind.LIMIT, missing, 0
+    step = next_step(rest, price, draft.ts_ns, books.records[row], books.rules)
+    if step == Step.CROSS:
+        books.complete(row, plan, missing, price, draft.ts_ns)
+        return
+    reason = Reason.UNFILLED_NO_EDGE if step == Step.GIVE_UP_NO_EDGE else Reason.UNFILLED_EXPIRED
+    write_unfilled(desk, draft, row, reason, "the rest is not completed at the market")

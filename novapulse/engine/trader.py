@@ -387,7 +387,7 @@ class Trader:
             else:
                 cancel(desk, draft, drained)
         self._forget_unborn_bracket(row, draft)
-        leaving.next_step(desk, draft, row)
+        leaving.take_next_step(desk, draft, row)
         protection.sync_protection(desk, draft, row)
         if desk.alerts.open and desk.books.positions[row].qty_units == 0:
             name = desk.instruments[row].symbol

@@ -9,6 +9,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Record
 from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
+from novapulse.core.records import Reason
 from novapulse.engine.ticks import decoded
 from novapulse.simulation import on_alerts, on_closes, on_commands
 from novapulse.simulation.host import Host
@@ -63,6 +64,7 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             auditor.tallies[host.key].has_ended_a_loss |= record.body["name"] == "daily_loss_halt"
         elif record.kind == "split_applied":
             sys_1_split_agrees(auditor, host, record)
+        mark_partial_fill(auditor, host, record)
         if record.kind in _MARKED:
             named = record.body.get(_MARKED[record.kind], "")
             auditor.world.marks.reached(f"{record.kind} {named}".strip())
@@ -78,6 +80,20 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     if commit.state:
         ord_11_cursor(auditor, host)
         ord_7_holds(auditor, host)
+
+
+def mark_partial_fill(auditor: "Auditor", host: Host, record: Record) -> None:
+    """Note what became of an entry that ended filled in part."""
+    body, unfilled = record.body, auditor.tallies[host.key].unfilled
+    if record.kind == "entry_unfilled":
+        if body["decision_id"] in unfilled:
+            auditor.world.marks.reached("the rest of an entry was not completed")
+        unfilled.add(body["decision_id"])
+    elif record.kind == "order_intended" and body["request"]["role"] == Role.ENTRY.value:
+        if body["request"]["decision_id"] in unfilled:
+            auditor.world.marks.reached("the rest of an entry was completed")
+    elif record.kind == "decision_taken" and body["reason"] == Reason.EXIT_UNWIND.name:
+        auditor.world.marks.reached("an entry was unwound")
 
 
 def _is_denied(host: Host, record: Record) -> bool:

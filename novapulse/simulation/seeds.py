@@ -5,7 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import get_args
 
+from novapulse.engine.settings import PartialFill
 from novapulse.simulation.auditor import Broken, Violation
 from novapulse.simulation.chance import Chance
 from novapulse.simulation.faults import Fault
@@ -56,12 +58,15 @@ def cast_of(scene: Scene, seed: int) -> Scene:
     """Return a scene with the accounts of a seed: one, two or all of them, each number equally often.
 
     What goes wrong beside others is not what goes wrong alone: one account and several are one code path, and both
-    are lived.
+    are lived. So is each of the things that can become of an entry that was filled in part.
     """
     chance, count = Chance(seed), len(scene.parts)
     wanted = chance.between("accounts", 1, count)
     keys = sorted((part.key for part in scene.parts), key=lambda key: chance.roll(f"account {key}"))[:wanted]
-    return replace(scene, parts=tuple(part for part in scene.parts if part.key in keys))
+    policies = get_args(PartialFill)
+    chosen = {"partial_fill": policies[chance.between("partial fill", 0, len(policies) - 1)]}
+    parts = tuple(part for part in scene.parts if part.key in keys)
+    return replace(scene, parts=parts, settings=scene.settings.model_copy(update=chosen))
 
 
 def world_of(

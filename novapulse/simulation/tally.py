@@ -16,6 +16,7 @@ class OrderTally:
         asked_ns: Client order id -> when the venue was last asked for it.
         exit_due_ns: Symbol -> since when a position is to be left and no exit of its own is at work.
         leaving_since_ns: Symbol -> since when a position is to be left and is not closed.
+        unfilled: Decisions whose entry ended before it was filled.
         has_ended_a_loss: Whether an operator has ended the halt of a loss that lasts.
     """
 
@@ -29,4 +30,5 @@ class OrderTally:
         self.asked_ns: dict[str, int] = {}
         self.exit_due_ns: dict[str, int] = {}
         self.leaving_since_ns: dict[str, int] = {}
+        self.unfilled: set[str] = set()
         self.has_ended_a_loss = False

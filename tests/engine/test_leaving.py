@@ -9,6 +9,7 @@ from novapulse.core.messages import (
     AmendEnded,
     Cancel,
     CommandReceived,
+    Commit,
     OrderReported,
     Outcome,
     QuoteSeen,
@@ -196,3 +197,53 @@ def test_an_exit_goes_on_although_the_bars_are_heard_late():
         (moved,) = [each for each in scene.sent(Amend) if each.client_order_id == passive.request.client_order_id]
         assert moved.terms.limit_units == round(float(scene.desk.plan(0).limit_price) * 100)
         scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))
+
+
+def ended_halfway(times: float = 1.0, *, fallback: bool = True) -> tuple[Scene, Submit]:
+    """Return a scene whose entry filled by half before the venue ended it, prices being `times` what they were."""
+    settings = decides()
+    execution = settings.execution.model_copy(update={"fallback_market": fallback})
+    chosen = settings.model_copy(update={"execution": execution})
+    scene = Scene(TraderSettings(partial_fill="complete"), chosen)
+    submit = scene.enter()
+    scene.accept(submit)
+    units = submit.request.terms.qty_units // 2
+    fill_entry(scene, submit, units)
+    event = scene.ticks.event(scene.row, 0)
+    bars, signals = event.bars.copy(), event.signals.copy()
+    for name in ("open", "high", "low", "close"):
+        bars[name] *= times
+    signals["consensus"], signals["atr"] = 10.0, 3.0
+    scene.row, scene.ts_ns = scene.row + 1, event.ts_close_ns
+    scene.hear(replace(event, ts_ns=scene.ts_ns, bars=bars, signals=signals))
+    seen = Seen(submit.request.client_order_id, "V1", VenueState.CANCELED, units, scene.ts_ns)
+    scene.hear(OrderReported(scene.wait(1), seen))
+    return scene, submit
+
+
+@pytest.mark.parametrize(
+    ("times", "fallback", "reason"),
+    [
+        pytest.param(1.1, True, "UNFILLED_NO_EDGE", id="the price is where the target was"),
+        pytest.param(1.0, False, "UNFILLED_EXPIRED", id="nothing may go to the market"),
+    ],
+)
+def test_what_the_fallback_would_not_buy_completes_no_entry(times: float, fallback: bool, reason: str):
+    scene, _ = ended_halfway(times, fallback=fallback)
+    assert not scene.sent(Submit)
+    assert scene.desk.slots[0].unfilled == reason
+    written = [record for effect in scene.sent(Commit) for record in effect.records if record.kind == "entry_unfilled"]
+    assert [record.body["reason"] for record in written] == ["UNFILLED_CANCELED", reason]
+    scene.tick(10.0)
+    roles = [submit.request.role for submit in scene.sent(Submit)]
+    assert Role.ENTRY not in roles, "what was given up stays given up"
+
+
+def test_what_completes_an_entry_reserves_what_it_costs_now_and_waits_no_longer_than_the_fallback():
+    scene, _ = ended_halfway(1.02)
+    (rest,) = scene.sent(Submit)
+    close = float(scene.desk.books.last_bars[0].close)
+    cost = rest.request.terms.qty_units / 10_000 * close
+    held = sum(now for _, now in scene.desk.holds.values()) / 1e8
+    assert cost < held < cost * 1.01
+    assert int(scene.desk.plan(0).expires_ns) > scene.ts_ns

@@ -60,7 +60,10 @@ def test_seeds_are_lived_with_one_account_with_some_and_with_all_in_every_mixtur
     assert set(casts) == {some for size in (1, 2, 3) for some in combinations(everybody, size)}
     by_size = Counter({size: sum(casts[some] for some in casts if len(some) == size) for size in (1, 2, 3)})
     assert all(80 < count < 120 for count in by_size.values()), by_size
-    assert cast_of(scene_of(0.1, accounts=1), 7) == scene_of(0.1, accounts=1)
+    assert cast_of(scene_of(0.1, accounts=1), 7).parts == scene_of(0.1, accounts=1).parts
+    policies = Counter(cast_of(scene, seed).settings.partial_fill for seed in range(300))
+    assert policies.keys() == {"keep", "complete", "unwind"}
+    assert all(80 < count < 120 for count in policies.values()), policies
 
 
 def test_without_faults_nothing_unusual_is_reached() -> None:
