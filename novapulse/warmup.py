@@ -39,6 +39,7 @@ from novapulse.core.records import (
 from novapulse.engine.step import end_plan, place_exit_now, reprice_now
 from novapulse.execution.fills import stop_reason
 from novapulse.execution.settings import ExecutionSettings
+from novapulse.execution.tactics import cross, next_step, reach, reprice
 from novapulse.market.book import BookColumns, Builder, features, problems
 from novapulse.market.book.build import sides_of
 from novapulse.market.calendars import calendar
@@ -48,7 +49,7 @@ from novapulse.market.sample import sample_market
 from novapulse.parity.ladder import fold_rung, kernel_of, stretch_of
 from novapulse.parity.memory import MemoryJournal
 from novapulse.parity.playing import Script, play
-from novapulse.risk.decide import decide
+from novapulse.risk.decide import cash_per_notional, decide
 from novapulse.risk.limits import daily_loss
 from novapulse.risk.sizing import drawdown
 from novapulse.strategies import STRATEGIES, Votes
@@ -175,6 +176,12 @@ def _by_hand() -> None:
     place_exit_now(order, position, action, bar, rules)
     instrument.price_factor = instrument.tick_units = 1
     reprice_now(order, bar, 0, instrument, rules)
+    next_step(order, 1.0, 0, instrument, rules)
+    order.limit_price = 1.0
+    reprice(order, 1.0, 0, instrument, rules)
+    reach(order, 1.0, 0, instrument, rules)
+    cross(order, 0, rules)
+    cash_per_notional(instrument, rules)
     daily_loss(account)
     drawdown(account)
     stop_reason(position)

@@ -1,8 +1,9 @@
 """How positions are left, and entries withdrawn, outside of the close that decides.
 
 Invariants:
-- an exit moves on at closes only, by the tactics that the backtest shares; between them it is looked after: what
-  should be out is out, and what does not end is tried again and told;
+- an exit moves on at closes, by the tactics that the backtest shares; where the close that should have moved it does
+  not come, the clock does: a deadline waits for no bar;
+- between them it is looked after: what should be out is out, and what does not end is tried again and told;
 - leaving waits for no entry, and what is withdrawn is cancelled, not forgotten;
 - a halted account sends cancels, and stops for what it holds; its exits only for an operator who wants nothing held;
 - who wants nothing held gets that: what fills later is left as well, until somebody says otherwise.
@@ -18,10 +19,12 @@ from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record
 from novapulse.engine import dust
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up, let_go, sync, write_unfilled
+from novapulse.engine.orders import SECOND_NS, give_up, is_fresh, let_go, sync, write_unfilled
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
-from novapulse.execution.tactics import Step, next_step
+from novapulse.execution.tactics import Step, cross, next_step, reach, reprice
+
+ALWAYS_OPEN = "24/7"
 
 _MAY_COMPLETE = (Reason.UNFILLED_CANCELED.name, Reason.UNFILLED_EXPIRED.name)
 """Ends of an entry that nobody here wanted: neither an operator, nor the mode, nor an edge that is gone."""
@@ -90,15 +93,39 @@ def look_after(desk: Desk, draft: Draft, row: int) -> None:
     if desk.books.positions[row].qty_units == 0 or slot.leaving_ns == 0:
         slot.leaving_ns = 0
         return
+    if _is_step_overdue(desk, row, draft.ts_ns):
+        _move_on(desk, row, draft.ts_ns)
     due_ns = slot.leaving_ns
     if not is_left_by_stop(desk, row):
-        # A resting exit has until its next step, which a close takes, and one at the market since it is that. What its
-        # stop touched has since the first touch: every close behind it may be another one.
+        # A resting exit has until its next step, and one at the market since it is that. What its stop touched has
+        # since the first touch: every close behind it may be another one.
         due_ns = max(due_ns, int(plan.active_ns), int(plan.expires_ns))
     if draft.ts_ns - due_ns > 3 * int(desk.books.rules.time_to_live_ns) or _is_stop_further_away(desk, row):
         _insist(desk, draft, row)
     draft.changed = draft.told = True
     draft.then(SetTimer(f"exit:{row}", draft.ts_ns + LOOK_NS))
+
+
+def _is_step_overdue(desk: Desk, row: int, ts_ns: int) -> bool:
+    # A market that is closed tells no price: there, only who hears one may conclude that a bar is missing.
+    plan = desk.plan(row)
+    if desk.books.intent(row) is not Intent.EXIT or not desk.may_leave or plan.expires_ns == 0:
+        return False
+    is_open = desk.instruments[row].calendar == ALWAYS_OPEN or is_fresh(desk, ts_ns, row)
+    late_ns = LOOK_NS + round(desk.settings.quote_age_s_max * SECOND_NS)
+    return is_open and ts_ns - int(plan.expires_ns) > late_ns
+
+
+def _move_on(desk: Desk, row: int, ts_ns: int) -> None:
+    plan, record, rules = desk.plan(row), desk.books.records[row], desk.books.rules
+    price = sum(desk.price_across(row, side) for side in (1, -1)) / 2
+    step = next_step(plan, price, ts_ns, record, rules)
+    if step == Step.CHASE:
+        reprice(plan, price, ts_ns, record, rules)
+    elif step == Step.REACH:
+        reach(plan, price, ts_ns, record, rules)
+    else:
+        cross(plan, ts_ns, rules)
 
 
 def _is_stop_further_away(desk: Desk, row: int) -> bool:

@@ -256,10 +256,21 @@ def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
 
 
 def cancel(desk: Desk, draft: Draft, order: Order) -> None:
-    """Ask the venue to cancel, once it has answered and unless it is being asked already."""
-    if order.undisputed_status not in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) or not order.venue_order_id:
+    """Ask the venue to cancel, unless it is being asked already; what is unknown is cancelled by our own id."""
+    if order.undisputed_status is OrderStatus.UNKNOWN:
+        _cancel_unknown(desk, draft, order)
+    elif order.undisputed_status in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) and order.venue_order_id:
+        ask_cancel(desk, draft, order)
+
+
+def _cancel_unknown(desk: Desk, draft: Draft, order: Order) -> None:
+    # It may rest there while nothing can be read. What comes back proves nothing: it stays unknown and is asked again.
+    if not may_ask(desk, draft, order):
         return
     ask_cancel(desk, draft, order)
+    due_ns = draft.ts_ns + RETRY_SECONDS[min(order.cancels, 5) - 1] * SECOND_NS
+    desk.waits[order.client_order_id] = (0, due_ns)
+    draft.then(SetTimer(f"retry:{desk.row_of(order)}", due_ns))
 
 
 def ask_cancel(desk: Desk, draft: Draft, order: Order) -> None:
@@ -294,6 +305,8 @@ def may_ask(desk: Desk, draft: Draft, order: Order) -> bool:
 
 def note_refusal(desk: Desk, draft: Draft, order: Order, what: str) -> None:
     """Wait before the venue is asked again, longer each time, and tell people when it keeps refusing."""
+    if order.undisputed_status is OrderStatus.UNKNOWN:
+        return
     count = desk.waits.get(order.client_order_id, (0, 0))[0] + 1
     wait_s = RETRY_SECONDS[min(count, len(RETRY_SECONDS)) - 1]
     desk.waits[order.client_order_id] = (count, draft.ts_ns + wait_s * SECOND_NS)

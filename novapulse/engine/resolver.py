@@ -99,6 +99,9 @@ class Resolver:
         if event.found is Found.FOUND and event.seen is not None:
             inquiry.absences = 0
             inquiry.kept = False
+            if order.undisputed_status is OrderStatus.UNKNOWN:
+                # Now that it shows, its cancel waits for nothing.
+                self.desk.waits.pop(order.client_order_id, None)
             self.desk.learn(draft, event.seen)
             if event.seen.state is VenueState.LIVE:
                 self._still_live(draft, order, inquiry)

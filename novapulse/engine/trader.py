@@ -235,7 +235,7 @@ class Trader:
         if event.outcome is Outcome.REJECTED:
             self.desk.learn(draft, CancelRefused(event.client_order_id, event.attempt))
             note_refusal(self.desk, draft, order, "cancel")
-        if not order.is_terminal:
+        if not order.is_terminal and order.undisputed_status is not OrderStatus.UNKNOWN:
             self.resolver.settled(order)
             # A refused cancel tells nothing: the order may be gone, or filled. It is looked for until somebody answers.
             wait_s, refused = ANSWER_S if event.outcome is Outcome.ACCEPTED else 0, event.outcome is Outcome.REJECTED

@@ -114,7 +114,7 @@ TABLE: dict[Fault, Does] = {
         "a request is answered by unavailable: ambiguous, taken or not; or refused, and taken", 0.04
     ),
     Fault.GARBLED: Does("an answer makes no sense: ambiguous, taken or not", 0.04),
-    Fault.PARTIAL_FILL: Does("part of an order trades, and the stream is cut", 4.0, daily=True),
+    Fault.PARTIAL_FILL: Does("part of an order trades, a crumb or more, and the stream is cut", 4.0, daily=True),
     Fault.FILL_IN_CANCEL: Does("an order trades, in part or whole, while its cancel is on the way", 0.25),
     Fault.LATE_CANCEL: Does("cancels have their effect seconds after they were taken", 3.0, daily=True),
     Fault.CANCEL_LOST: Does("a cancel is lost, its answer is, or the venue says it knows no such order", 0.2),

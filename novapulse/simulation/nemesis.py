@@ -32,6 +32,7 @@ BACKUP_AGE_NS = 60 * MINUTE_NS
 BEHIND_CANCELS_NS = 5 * SECOND_NS
 RETRY_NS = 61 * SECOND_NS
 LEFT_HALF_FILLED = 0.25
+CRUMB = 0.25
 """Chance that an operator wants nothing held just when part of an order has traded."""
 
 BOTH_LEGS = 0.5
@@ -152,8 +153,8 @@ class Nemesis:
             if order.request.kind in kinds and order.client_order_id
         ]
 
-    def trade_some(self, host: Host, client_order_id: str, pieces: int = 1) -> bool:
-        """Let part of a live order trade outside of any bar, or all of it; False when it cannot."""
+    def trade_some(self, host: Host, client_order_id: str, pieces: int = 1, *, crumb: bool = False) -> bool:
+        """Let part of a live order trade outside of any bar, all of it, or a crumb alone; False when it cannot."""
         order = host.exchange.book.find(client_order_id)
         if order is None or not order.is_live or order.request.kind is OrderType.BRACKET:
             return False
@@ -172,8 +173,8 @@ class Nemesis:
             lots = most // int(slot.record["lot_units"])
             if not order.is_live or lots < 1:
                 break
-            whole = pieces == 1 and chance.happens("trades whole", 0.4)
-            part = 1 if pieces > 1 else chance.between("lots traded", 1, lots)
+            whole = pieces == 1 and not crumb and chance.happens("trades whole", 0.4)
+            part = 1 if pieces > 1 or crumb else chance.between("lots traded", 1, lots)
             host.levers.fill(
                 order.venue_order_id,
                 most if whole else part * int(slot.record["lot_units"]),
@@ -185,8 +186,12 @@ class Nemesis:
 
     def _partial_fill(self, host: Host) -> None:
         for _, order in self._live(host, OrderType.LIMIT):
-            if self.trade_some(host, order.client_order_id):
+            # An entry that stays a crumb leaves less behind than the venue lets go alone.
+            crumb = not order.reduces and self.world.plan.chance.happens("trades a crumb", CRUMB)
+            if self.trade_some(host, order.client_order_id, crumb=crumb):
                 self.world.marks.saw(Fault.PARTIAL_FILL)
+                if crumb and order.is_live:
+                    host.levers.cancel(order.venue_order_id, self.world.timeline.now_ns)
                 self.world.stream(host)
                 if self.world.plan.chance.happens("left half filled", LEFT_HALF_FILLED) and order.is_live:
                     self._then(SECOND_NS, partial(self.world.operator.leaves, host))

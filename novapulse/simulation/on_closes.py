@@ -44,6 +44,9 @@ TOLD_BY_NS = 8 * MINUTE_NS
 BEYOND_NS = 10 * MINUTE_NS
 """How long what was executed beyond what was held may be held: a reading, an exit and what it meets."""
 
+NEAR_ENOUGH = 1.1
+"""Times the least that an order may be worth: a stop is worth less than the last price."""
+
 _AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
@@ -57,7 +60,7 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
     for key, slot in host.exchange.slots.items():
         row = desk.rows[key]
         held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
-        if held == 0 or is_guarded(slot, held) or is_closed(host, key, now):
+        if held == 0 or is_guarded(slot, held) or is_closed(host, key, now) or is_too_little(slot, held):
             tally.bare_since_ns.pop(key.symbol, None)
             continue
         since = tally.bare_since_ns.setdefault(key.symbol, now)
@@ -72,6 +75,12 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
 def is_guarded(slot: Slot, held: int) -> bool:
     """Tell whether a stop over so many units is live at the venue."""
     return any(order.request.kind is OrderType.BRACKET and order.leaves_units >= held for order in slot.live)
+
+
+def is_too_little(slot: Slot, held: int) -> bool:
+    """Tell whether the venue takes no order over so many units, wherever between stop and price it counts them."""
+    worth = held / float(slot.record["qty_factor"]) * slot.last_price
+    return held < int(slot.record["qty_min_units"]) or worth < float(slot.record["notional_min"]) * NEAR_ENOUGH
 
 
 def is_closed(host: Host, key: InstrumentKey, now_ns: int) -> bool:
@@ -171,7 +180,7 @@ def _may_send_an_exit(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
         return False
     theirs = host.exchange.slots[key]
     held = min(abs(theirs.held_units), abs(int(desk.books.positions[row].qty_units)))
-    if held < int(theirs.record["lot_units"]) or is_closed(host, key, now_ns):
+    if is_too_little(theirs, held) or is_closed(host, key, now_ns):
         return False
     return not any(order.trigger for order in theirs.live) and not any(
         order.request.role is Role.EXIT for order in desk.open_orders(row)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from novapulse.simulation.auditor import Auditor
 
 SLACK = 1.02
+MISSING_NS = 90 * 10**9
+"""Behind the last close, when the next one did not come."""
 """Prices move between a decision and the look at it."""
 
 _UNKNOWN = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
@@ -176,7 +178,12 @@ def sys_7_price_is_fresh(auditor: "Auditor", host: Host, effect: Submit | Amend)
     assert host.trader is not None
     desk, now = host.trader.desk, auditor.world.timeline.now_ns
     request, before, after = _asked(desk, effect)
-    if request is None or request.role is not Role.ENTRY:
+    if request is None:
+        return
+    age_ns = now - host.exchange.slots[request.instrument].last_close_ns
+    if request.role is Role.EXIT and before not in (None, after) and age_ns > MISSING_NS:
+        auditor.world.marks.reached("an exit moved on without a bar")
+    if request.role is not Role.ENTRY:
         return
     if host.clock_ns or (before is not None and before.limit_units == after.limit_units):
         return

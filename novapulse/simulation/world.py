@@ -233,7 +233,7 @@ class World:
     def _cancelled(self, effect: Cancel, exchange: SimulatedExchange) -> Event:
         now, name = self.timeline.now_ns, effect.client_order_id
         try:
-            exchange.cancel(effect.venue_order_id, now)
+            exchange.cancel(effect.venue_order_id or name, now)
         except (Rejected, Unavailable) as refused:
             return CancelEnded(now, name, effect.attempt, Outcome.REJECTED, str(refused))
         return CancelEnded(now, name, effect.attempt, Outcome.ACCEPTED)

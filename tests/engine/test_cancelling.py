@@ -20,6 +20,7 @@ from novapulse.core.messages import (
     Outcome,
     Submit,
     SubmitEnded,
+    TimerFired,
 )
 from novapulse.core.orders import OrderStatus, Role, Seen, VenueState
 from novapulse.core.records import Intent
@@ -110,12 +111,13 @@ def test_an_order_that_fills_before_the_cancel_arrives_was_not_cancelled():
     assert scene.desk.books.held_units(0) == units
 
 
-def test_an_entry_of_which_nobody_knows_yet_is_cancelled_as_soon_as_it_shows():
+def test_an_entry_of_which_nobody_knows_yet_is_cancelled_again_as_soon_as_it_shows():
     scene = Kept()
     submit = scene.enter()
     scene.hear(SubmitEnded(scene.wait(1), name_of(submit), 1, Outcome.AMBIGUOUS))
     say(scene, name_of(submit))
-    assert scene.sent(Cancel) == []
+    assert [one.venue_order_id for one in scene.sent(Cancel)] == [""]
+    scene.hear(CancelEnded(scene.wait(1), name_of(submit), 1, Outcome.REJECTED, "unknown order"))
     assert answers(scene) == []
     live = Seen(name_of(submit), "V1", VenueState.LIVE, 0, scene.ts_ns)
     scene.hear(LookupEnded(scene.wait(1), name_of(submit), Found.FOUND, live))
@@ -227,3 +229,41 @@ def test_nothing_of_it_is_in_a_state_without_it():
     assert list(parts(scene.sent(Commit)[0].state)[0]["waiting"]) == [name_of(submit)]
     end_at_the_venue(scene, submit, 0)
     assert "waiting" not in parts(scene.sent(Commit)[0].state)[0]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "kill", "reduce_only"])
+def test_an_entry_of_which_nothing_is_known_is_cancelled_by_our_id_and_stays_unknown(verb):
+    scene = Kept()
+    submit = scene.enter()
+    name = name_of(submit)
+    scene.hear(SubmitEnded(scene.wait(10), name, 1, Outcome.AMBIGUOUS, "", "", "no answer"))
+    scene.hear(CommandReceived(scene.wait(1), "c1", verb, {}, "ops"))
+    (asked,) = scene.sent(Cancel)
+    assert (asked.client_order_id, asked.venue_order_id, asked.attempt) == (name, "", 1)
+    began_ns = scene.ts_ns
+    outcomes = [Outcome.REJECTED, Outcome.AMBIGUOUS, Outcome.ACCEPTED, *[Outcome.REJECTED] * 9]
+    for attempt, outcome in enumerate(outcomes, 1):
+        scene.hear(CancelEnded(scene.wait(0.2), name, attempt, outcome, "unknown order"))
+        assert scene.status(submit) is OrderStatus.UNKNOWN
+        assert not scene.sent(Cancel), "each has its time"
+        scene.hear(LookupEnded(scene.ts_ns, name, Found.FAILED))
+        scene.hear(TimerFired(scene.wait(30), "retry:0"))
+        assert [one.attempt for one in scene.sent(Cancel)] == [attempt + 1]
+    assert scene.ts_ns - began_ns < 600 * 10**9
+    assert not [key for key in scene.desk.alerts.open if key.startswith("cancel:")], "nobody refused what nobody knows"
+    seen = Seen(name, "V1", VenueState.LIVE, 0, scene.ts_ns)
+    scene.hear(LookupEnded(scene.wait(1), name, Found.FOUND, seen))
+    assert [one.venue_order_id for one in scene.sent(Cancel)] == ["V1"]
+
+
+def test_what_is_found_absent_is_found_so_although_cancels_come_back():
+    scene = Kept()
+    submit = scene.enter()
+    name = name_of(submit)
+    scene.hear(SubmitEnded(scene.wait(10), name, 1, Outcome.AMBIGUOUS, "", "", "no answer"))
+    scene.hear(CommandReceived(scene.wait(1), "c1", "cancel", {}, "ops"))
+    for attempt in (1, 2, 3):
+        scene.hear(CancelEnded(scene.wait(1), name, attempt, Outcome.REJECTED, "unknown order"))
+        scene.hear(LookupEnded(scene.wait(7), name, Found.ABSENT))
+        scene.hear(TimerFired(scene.ts_ns, "retry:0"))
+    assert scene.status(submit) is OrderStatus.NEVER_PLACED

@@ -19,8 +19,9 @@ from novapulse.core.messages import (
     TimerFired,
 )
 from novapulse.core.orders import OrderType, Role, Seen, VenueState
-from novapulse.core.records import Intent, Mode
+from novapulse.core.records import Intent, Mode, OrderKind
 from novapulse.engine.settings import TraderSettings
+from novapulse.engine.ticks import LOOK_NS
 from tests.engine.harness import (
     decides,
     noisy_ticks,
@@ -177,6 +178,50 @@ def test_an_exit_that_replaced_a_stop_is_not_taken_back_by_the_next_touch():
     assert not [one for one in scene.kept if isinstance(one, Cancel)]
     assert scene.desk.slots[0].child == sent.request.client_order_id
     assert "exit:BTC/USD" in scene.desk.alerts.open
+
+
+@pytest.mark.parametrize("has_quotes", [True, False])
+def test_an_exit_goes_passive_then_across_then_to_the_market_although_no_bar_comes(has_quotes: bool):
+    settings = decides()
+    wants = {"exit_order": "limit", "exit_deadline_bars": 2, "exit_cross_bars": 1, "chases_max": 1}
+    execution = settings.execution.model_copy(update=wants)
+    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
+    scene.tick(-15.0)
+    (passive,) = scene.sent(Submit)
+    scene.accept(passive, "V3")
+    close, limits, began_ns = float(scene.desk.books.last_bars[0].close), [], scene.ts_ns
+    for _ in range(16):
+        timer_ns = scene.wait(LOOK_NS / 1e9)
+        if has_quotes:
+            scene.hear(QuoteSeen(timer_ns, scene.desk.keys[0], close * 0.999, close * 0.9995))
+        scene.hear(TimerFired(timer_ns, "exit:0"))
+        for moved in scene.sent(Amend):
+            if moved.client_order_id == passive.request.client_order_id:
+                limits.append(moved.terms.limit_units)
+                scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))
+        cancels = [each for each in scene.sent(Cancel) if each.client_order_id == passive.request.client_order_id]
+        if cancels:
+            break
+    assert scene.desk.plan(0).kind == OrderKind.MARKET
+    assert scene.ts_ns - began_ns < 6 * MINUTE_NS
+    seen = Seen(cancels[0].client_order_id, "V3", VenueState.CANCELED, 0, scene.ts_ns)
+    scene.hear(OrderReported(scene.wait(0.2), seen))
+    (market,) = scene.sent(Submit)
+    assert market.request.kind is OrderType.MARKET
+    assert limits
+    assert limits[-1] < close * (0.9995 if has_quotes else 1.0) * 100
+
+
+def test_a_close_that_comes_in_time_moves_an_exit_and_no_timer_does():
+    settings = decides()
+    execution = settings.execution.model_copy(update={"exit_order": "limit", "exit_deadline_bars": 3})
+    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
+    scene.tick(-15.0)
+    scene.accept(scene.sent(Submit)[0], "V3")
+    before = scene.desk.plan(0).copy()
+    scene.ts_ns = int(before.expires_ns)
+    scene.hear(TimerFired(scene.wait(30), "exit:0"))
+    assert scene.desk.plan(0).tobytes() == before.tobytes()
 
 
 def test_an_exit_goes_on_although_the_bars_are_heard_late():
