@@ -120,10 +120,11 @@ class TraderSettings(BaseModel):
     model_config = FROZEN
 
     tick_deadline_s: float = Field(2.0, gt=0, description="How long a close waits for the bars of all instruments.")
-    quote_age_s_max: float = Field(5.0, gt=0, description="Oldest quote that an order may follow.")
+    quote_age_s_max: float = Field(5.0, gt=0, description="Oldest quote that an entry may follow.")
     submit_deadline_s: float = Field(10.0, gt=0, description="After which the outcome of a request is UNKNOWN.")
     partial_fill: PartialFill = Field(
-        "keep", description="What becomes of a partly filled entry: kept, completed at market, or closed again."
+        "keep",
+        description="What becomes of a partly filled entry: kept, completed as the fallback would, or left again.",
     )
     bracket_tries: int = Field(3, ge=1, description="Refusals of a stop after which its position is closed.")
     absence_after_s: float = Field(
