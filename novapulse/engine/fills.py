@@ -142,6 +142,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     if request.role is Role.PROTECT:
         reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
     trip, before, beyond = None, _held(desk, row), 0
+    dust = max(-int(fill.side) * desk.slots[row].dust_units, 0)
     left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0 and request.role is Role.ENTRY:
         trip = _book_entry(desk, row, order, left)
@@ -158,8 +159,8 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     desk.learn(draft, fill, (*legs, *released), _moved(desk, row, before))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
-    if beyond:
-        excess.note(desk, draft, row, fill, beyond)
+    if beyond > dust:
+        excess.note(desk, draft, row, fill, beyond - dust)
     if request.role is Role.ENTRY:
         _withdraw_later_entry(desk, draft, row, request.decision_id)
 

@@ -32,7 +32,7 @@ BACKUP_AGE_NS = 60 * MINUTE_NS
 BEHIND_CANCELS_NS = 5 * SECOND_NS
 RETRY_NS = 61 * SECOND_NS
 LEFT_HALF_FILLED = 0.25
-CRUMB = 0.25
+CRUMB = 0.4
 """Chance that an operator wants nothing held just when part of an order has traded."""
 
 BOTH_LEGS = 0.5

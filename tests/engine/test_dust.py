@@ -147,3 +147,19 @@ def test_what_somebody_else_sold_is_no_dust_any_more():
     slot.bound_dust(-5)
     assert slot.dust_units == 0
     assert [slot.dust_beside(held) for held in (5, -5)] == [0, 0]
+
+
+def test_dust_that_goes_with_an_exit_is_nothing_that_was_executed_beyond_what_was_held():
+    scene = opened()
+    units = scene.desk.books.held_units(0)
+    scene.desk.slots[0].dust_units = scene.desk.books.foreign_units[0] = 100
+    scene.tick(-15.0)
+    (leaving,) = [each for each in scene.sent(Submit) if each.request.role is Role.EXIT]
+    assert leaving.request.terms.qty_units == units + 100
+    scene.accept(leaving, "V3")
+    sold = replace(leaving, request=replace(leaving.request, terms=replace(leaving.request.terms, limit_units=10_000)))
+    fill_entry(scene, sold, units + 100)
+    assert (
+        int(scene.desk.books.foreign_units[0]) == scene.desk.slots[0].dust_units == scene.desk.books.held_units(0) == 0
+    )
+    assert not [each for each in scene.kept if isinstance(each, Alert) and each.key.startswith("excess:")]
