@@ -32,7 +32,7 @@ BACKUP_AGE_NS = 60 * MINUTE_NS
 BEHIND_CANCELS_NS = 5 * SECOND_NS
 RETRY_NS = 61 * SECOND_NS
 LEFT_HALF_FILLED = 0.25
-CRUMB = 0.4
+ENDS_SHORT = 0.4
 """Chance that an operator wants nothing held just when part of an order has traded."""
 
 BOTH_LEGS = 0.5
@@ -186,14 +186,15 @@ class Nemesis:
 
     def _partial_fill(self, host: Host) -> None:
         for _, order in self._live(host, OrderType.LIMIT):
-            # An entry that stays a crumb leaves less behind than the venue lets go alone.
-            crumb = not order.reduces and self.world.plan.chance.happens("trades a crumb", CRUMB)
+            # A crumb is less than the venue lets go alone.
+            chance = self.world.plan.chance
+            crumb = not order.reduces and chance.happens("trades a crumb", ENDS_SHORT)
             if self.trade_some(host, order.client_order_id, crumb=crumb):
                 self.world.marks.saw(Fault.PARTIAL_FILL)
-                if crumb and order.is_live:
+                if order.is_live and (crumb or (not order.reduces and chance.happens("rest is ended", ENDS_SHORT))):
                     host.levers.cancel(order.venue_order_id, self.world.timeline.now_ns)
                 self.world.stream(host)
-                if self.world.plan.chance.happens("left half filled", LEFT_HALF_FILLED) and order.is_live:
+                if chance.happens("left half filled", LEFT_HALF_FILLED) and order.is_live:
                     self._then(SECOND_NS, partial(self.world.operator.leaves, host))
                 self._silence(host, self._wait("cut", 5, 60))
                 return
