@@ -30,7 +30,6 @@ MUST_BE_REACHED = (
     "order_reopened",
     "split_applied",
     "dust_set_aside",
-    "the rest of an entry was completed",
     "the rest of an entry was not completed",
     "an entry was unwound",
     "healthy in a calm",
