@@ -68,9 +68,9 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
 
 
 def _critical(desk: Desk) -> Iterator[str]:
-    """Return what is wrong and wants somebody now; what a breaker did about it is told by its own name."""
+    """Return what is wrong and wants somebody now; breakers and differences are told by what they restrict."""
     for key, one in desk.alerts.open.items():
-        if one.severity is Severity.CRITICAL and not key.startswith("breaker:"):
+        if one.severity is Severity.CRITICAL and not key.startswith(("breaker:", "break:")):
             yield one.text
 
 

@@ -219,7 +219,8 @@ def test_health_counts_every_difference_and_says_which_one_freezes_the_account()
     for _ in range(3):
         scene.read(USD=-500 * CENT)
     told = SimpleNamespace(connected=True, why_down="", dropped=0, bugs=0)
-    runner = SimpleNamespace(key=ACCOUNT, told=told, trader=scene.trader, life=Life.RUNNING, waiting=0)
+    venue = SimpleNamespace(is_simulated=True)
+    runner = SimpleNamespace(key=ACCOUNT, told=told, trader=scene.trader, life=Life.RUNNING, waiting=0, venue=venue)
     health = health_of(runner, scene.ts_ns)
     assert health.open_breaks == 1
     assert not health.healthy
