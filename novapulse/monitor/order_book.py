@@ -140,6 +140,7 @@ def order_state(known: Known, listing: Listing) -> OrderState:
 def _row(known: Known, listing: Listing) -> OrderState:
     order, request = known.order, known.order.request
     terms = order.terms
+    has_prices = not _waits_for_its_entry(order)
     return OrderState(
         client_order_id=order.client_order_id,
         venue_order_id=order.venue_order_id,
@@ -151,9 +152,9 @@ def _row(known: Known, listing: Listing) -> OrderState:
         qty=from_units(terms.qty_units, listing.qty_scale),
         filled_qty=from_units(order.filled_units, listing.qty_scale),
         leaves_qty=from_units(order.leaves_units, listing.qty_scale),
-        limit_price=price_of(terms.limit_units, listing),
-        stop_price=price_of(terms.stop_units, listing),
-        target_price=price_of(terms.target_units, listing),
+        limit_price=price_of(terms.limit_units, listing) if has_prices else None,
+        stop_price=price_of(terms.stop_units, listing) if has_prices else None,
+        target_price=price_of(terms.target_units, listing) if has_prices else None,
         avg_fill_price=_average_price(order, listing),
         decided_ns=request.decided_ns,
         expires_ns=request.expires_ns or None,
@@ -178,11 +179,22 @@ def _average_price(order: Order, listing: Listing) -> Decimal | None:
     return filled(average(Fraction(paid, units * 10**listing.price_scale)), listing.price_scale)
 
 
+def _protection(order: Order) -> str:
+    if _waits_for_its_entry(order):
+        return "it goes out for what its entry fills"
+    return "it protects the position" if order.status in IN_FORCE else "it is to protect the position"
+
+
+def _waits_for_its_entry(order: Order) -> bool:
+    # Its terms are its entry's until then: no price of them is one that it would trade at.
+    return order.status is OrderStatus.INTENT and bool(order.request.attached_to)
+
+
 def _why(order: Order) -> str:
     code = order.request.reason
     told = [REASON_TEXT[Reason(code)]] if code in set(Reason) else []
     if order.request.role is Role.PROTECT:
-        told = ["it protects the position"]
+        told = [_protection(order)]
     told += [f"disputed: {text}" for text in order.disputes]
     if order.status is OrderStatus.UNKNOWN:
         told.append("nobody knows yet whether the venue has it")

@@ -137,6 +137,11 @@ class OrderState(Value):
     why: str
     facts: tuple[int, ...]
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is a stop that goes out only for what its entry fills."""
+        return self.role == "protect" and self.status == "INTENT"
+
 
 @dataclass(frozen=True, slots=True)
 class FillState(Value):

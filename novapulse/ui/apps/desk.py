@@ -6,8 +6,10 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.bars import timeframe_text
+from novapulse.core.orders import Role
 from novapulse.monitor import AccountState, Overview
 from novapulse.monitor.limits import Level, Meter, limits_of
+from novapulse.monitor.order_book import IN_FORCE
 from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.chart import BARS_SHOWN, Chart
 from novapulse.ui.apps.chosen_bar import ChosenBar
@@ -86,7 +88,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     account, old = reading.accounts[0], not_of_now(reading, reading.accounts)
     meters = {one.name: one for one in limits_of(account)}
     drawdown, exposure = meters["drawdown_max_fraction"], meters["gross_exposure_max_fraction"]
-    stops = sum(one.role == "protect" for one in account.orders)
+    stops = sum(one.role == Role.PROTECT and one.status in IN_FORCE for one in account.orders)
     unknown = account.unknown_orders
     age, today = _level(meters["bar_age_bars_max"]), account.day_pnl_fraction
     return [

@@ -72,13 +72,19 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
     """Return how the orders of the account of a reading stand."""
     account, old = reading.accounts[0], not_of_now(reading, reading.accounts)
     known = "not known now" if old else "every outcome is known"
-    unknown, working = account.unknown_orders, account.orders
+    unknown, working = account.unknown_orders, [one for one in account.orders if not one.waits]
+    waiting = len(account.orders) - len(working)
     roles = {role: sum(one.role == role for one in working) for role in ("entry", "exit", "protect")}
     return [
         {
             "label": "working",
             "value": str(len(working)),
-            "note": ", ".join(f"{count} {_AT_WORK[role][count != 1]}" for role, count in roles.items()),
+            "note": ", ".join(
+                [
+                    *(f"{count} {_AT_WORK[role][count != 1]}" for role, count in roles.items()),
+                    *([f"{waiting} for what an entry fills"] if waiting else []),
+                ]
+            ),
             "href": page.behind("orders"),
         },
         {
