@@ -243,7 +243,7 @@ IN_TEXT = {
     "JSON in JSON": (r'{"data": "{\"password\": \"hunter2, or so\", \"n\": 1}"}', r"\"n\": 1"),
     "the second cookie": ("Cookie: theme=dark; session=hunter2\nHost: example.org", "Host: example.org"),
     "a text that was cut": ("n=1, password='hunter2 and mo", "n=1"),
-    "an address": ("cannot reach postgresql://ann:hunter2@db.example/ledger", "@db.example/ledger"),
+    "an address": ("cannot reach postgresql://ann:{}@db.example/ledger".format("hunter2"), "@db.example/ledger"),
     "an environment": ("NOVAPULSE_API_SECRET=hunter2 PATH=/bin", "PATH=/bin"),
 }
 

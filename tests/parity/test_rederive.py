@@ -44,7 +44,11 @@ def test_every_kind_of_decision_is_made_again_to_the_bit(kept: Kept, small: Smal
             assert {check.what for check in found.checks} >= {"signal", "action", "cash", "position", "equity"}
             # A bug: money and quantities were told as integers of the ledger's own scales.
             told = {check.what: check.text for check in found.checks}
-            fact = next(one for one in found.configuration.instruments if [*one.key] == body["instrument"])
+            fact = next(
+                one
+                for one in found.configuration.instruments
+                if [one.key.exchange, one.key.symbol] == body["instrument"]
+            )
             for what, asset in (("cash", fact.quote), ("position", fact.base)):
                 assert re.findall(rf"-?\d+\.\d+ {asset}", told[what]), told[what]
 
