@@ -27,6 +27,7 @@ from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
 from novapulse.core.kept_state import print_of_state
 from novapulse.core.messages import Answer, Commit, Record
+from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact
 from novapulse.core.ports import Venue
 from novapulse.core.postings import Book
@@ -37,8 +38,9 @@ from novapulse.engine.gather import Gather
 from novapulse.engine.lease_keeper import LeaseKeeper
 from novapulse.engine.life import Link
 from novapulse.engine.memory import fills_since_clean
-from novapulse.engine.opening import capital_units, new_trader, opening_record, scales_of
+from novapulse.engine.opening import capital_units, listing_records, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
+from novapulse.engine.roster import StillNeededError, check_dropped
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.supervisor import Supervisor, Voice
@@ -125,11 +127,12 @@ def open_session(
         leave_accounts: Whether accounts with open orders or holdings may be left alone.
 
     Raises:
-        UsageError: The ledger has such accounts, and the configuration does not name them.
+        UsageError: The ledger has such accounts, and the configuration does not name them; or an account cannot go on
+            with the instruments that the configuration names.
         Fenced: Another process has an account.
         JournalError: The ledger cannot be used.
     """
-    ledger = Ledger.open(home / LEDGER_FILE)
+    ledger, leases = Ledger.open(home / LEDGER_FILE), None
     try:
         for notice in ledger.notices:
             _log.info(notice)
@@ -148,12 +151,43 @@ def open_session(
         leases = LeaseKeeper(ledger, holder, socket.gethostname(), ttl_ns, time.time_ns)
         leases.take([plan.key for plan in market.accounts])
         restored = {plan.key: ledger.restore(plan.key) for plan in market.accounts}
+        for plan in market.accounts:
+            _check_instruments(ledger, plan, restored[plan.key])
     except BaseException:
+        if leases is not None:
+            leases.release()
         ledger.close()
         raise
     session = Session(name, home, market, ledger, leases, restored, left_alone=left_alone)
     session.stack.callback(ledger.close)
     return session
+
+
+def _check_instruments(ledger: Ledger, plan: AccountPlan, found: RestoredAccount) -> None:
+    opened = next(iter(ledger.records(plan.key, ("account_opened",))), None)
+    if opened is not None:
+        quote, digits = opened.record.body["quote"], opened.record.body["instruments"][0]["cash_scale"]
+        wrong = [one for one in plan.instruments if (one.quote, one.cash_scale) != (quote, digits)]
+        if wrong:
+            raise UsageError(
+                f"{ledger.place}: {listed([plan.key])} keeps its cash in {quote} with {digits} digits, and "
+                f"{', '.join(one.symbol for one in wrong)} is paid in {wrong[0].quote} with {wrong[0].cash_scale}: "
+                "let another account trade it"
+            )
+    if not found.state:
+        return
+    orders: dict[str, Order] = {}
+    facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
+    for fact in (*facts, *recent_facts(ledger, plan.key)):
+        if fact.client_order_id:
+            orders.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
+    try:
+        check_dropped(found.state, plan.key, [one.key for one in plan.instruments], orders.values())
+    except StillNeededError as wrong:
+        raise UsageError(f"{ledger.place}: {wrong}") from wrong
+    except ValueError:
+        # A damaged state ends its own account, which says so: the others trade.
+        return
 
 
 def _unnamed(ledger: Path, named: Collection[AccountKey]) -> Iterator[AccountKey]:
@@ -236,9 +270,16 @@ def reborn(session: Session, plan: AccountPlan, venue: Venue, timeline: Timeline
             )
         except ValueError as wrong:
             raise UsageError(f"{ledger.place}: {wrong}") from wrong
+        if added := listing_records(trader, _symbols(ledger, plan.key), timeline.now_ns()):
+            ledger.commit([(plan.key, Commit(tuple(added)))])
         return trader
 
     return make
+
+
+def _symbols(ledger: Ledger, key: AccountKey) -> set[str]:
+    bodies = [entry.record.body for entry in ledger.records(key, queries.LISTINGS)]
+    return {one.symbol for body in bodies for one in queries.listed(key, body)}
 
 
 def recent_facts(ledger: Ledger, key: AccountKey, fills: int = FILLS_KNOWN) -> list[Fact]:
@@ -395,7 +436,8 @@ def _progress(session: Session, plan: AccountPlan, venue: PaperVenue) -> tuple[i
     before = int(stamps[row - 1]) if 0 < row <= stamps.size else 0
     # An account that missed more than the last close decides nothing on what is over.
     decided_ns = own if own >= before else latest
-    played_ns = min(slot.last_close_ns for slot in venue.exchange.slots.values())
+    # An instrument that was never played has nothing to catch up with.
+    played_ns = min([close for slot in venue.exchange.slots.values() if (close := slot.last_close_ns)], default=0)
     is_new = own == 0 and played_ns == 0
     return decided_ns, latest if is_new else played_ns
 

@@ -401,18 +401,32 @@ class Books:
         whole = self._whole.tobytes()
         return zlib.crc32(whole).to_bytes(4, "big") + whole
 
-    def restore(self, packed: bytes) -> None:
+    def restore(self, packed: bytes, rows: Sequence[int | None] | None = None, count: int | None = None) -> None:
         """Take up what `packed` returned.
 
+        Args:
+            packed: The bytes.
+            rows: Where each instrument stood when they were packed, None for one that did not; None means here.
+            count: How many there were then; None means as many as now.
+
         Raises:
-            ValueError: The bytes are of other instruments, or damaged.
+            ValueError: The bytes are of another number of instruments, or damaged.
         """
-        whole, size = packed[4:], self._whole.nbytes
-        if len(whole) != size:
-            raise ValueError(f"books of {len(whole)} bytes for {len(self.positions)} instruments: expected {size}")
+        rows = range(len(self.positions)) if rows is None else rows
+        count = len(self.positions) if count is None else count
+        before, (account, *of_each, gauges) = _side_by_side(count)
+        whole = packed[4:]
+        if len(whole) != before.nbytes:
+            raise ValueError(f"books of {len(whole)} bytes for {count} instruments: expected {before.nbytes}")
         if zlib.crc32(whole) != int.from_bytes(packed[:4], "big"):
             raise ValueError("the books' checksum is wrong: the state is damaged")
-        self._whole[:] = np.frombuffer(whole, np.uint8)
+        before[:] = np.frombuffer(whole, np.uint8)
+        self.account[:], self.gauges[:] = account, gauges
+        own = (self.positions, self.orders, self.foreign_units, self.inside, self.last_bars)
+        for mine, theirs in zip(own, of_each, strict=True):
+            for row, at in enumerate(rows):
+                # All bytes of it: what lies between fields is packed as well.
+                mine[row : row + 1].view(np.uint8)[:] = 0 if at is None else theirs[at : at + 1].view(np.uint8)
 
 
 def _side_by_side(count: int) -> tuple[NDArray[np.uint8], list[Record]]:

@@ -254,6 +254,16 @@ class Breakers:
         changes = tuple(self._ended(ts_ns, key) for key in latched)
         return Obeyed(True, self._now_text(), changes)
 
+    def forget(self, ts_ns: int, instrument: InstrumentKey) -> list[Change]:
+        """End what restricts an instrument that is not traded any more, and return that."""
+        self._excused = {key for key in self._excused if key[1] != instrument}
+        changes: list[Change] = []
+        for key in [key for key in self._trips if key[1] == instrument]:
+            trip, breaker = self._trips.pop(key), self._breakers[key[0]]
+            text = f"{_whose(breaker, instrument)} does not matter: it is not traded any more"
+            changes.append(Cleared(ts_ns, breaker.name, instrument, breaker.effect, trip.value, text))
+        return changes
+
     def state(self) -> dict[str, JSON]:
         """Return everything that `restore` needs, as JSON without floats."""
         return {

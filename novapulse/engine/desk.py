@@ -104,6 +104,7 @@ class Desk:
         self.spread_by_model = configured.spread_by_model
         self.slots = [Slot() for _ in self.instruments]
         self.runs: list[Run | None] = [None for _ in self.instruments]
+        self.dropped: dict[InstrumentKey, Run | None] = {}
         self.orders: dict[str, Order] = {}
         self.closed: OrderedDict[str, Order] = OrderedDict()
         self.venue_ids: dict[str, str] = {}

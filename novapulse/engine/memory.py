@@ -2,7 +2,8 @@
 
 Invariants:
 - every bit that a later decision can depend on is in it; orders are not: their facts are in the ledger;
-- it says which account, instruments and version it is of, and is refused by any other.
+- it says which account, instruments and version it is of; another account or version refuses it, and what an account
+  trades now takes up its own of it by name: see `roster`.
 """
 
 import base64
@@ -11,6 +12,7 @@ import operator
 import struct
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
@@ -19,9 +21,11 @@ import numpy as np
 from novapulse.core import kept_state
 from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import CommandReceived
+from novapulse.core.order_fold import Order
 from novapulse.core.records import ORDER
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.limits import LimitChange, LimitError
+from novapulse.engine.roster import check_dropped, rows_before
 from novapulse.engine.slots import Run, Slot
 
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
@@ -58,24 +62,30 @@ def fills_since_clean(state: bytes) -> int:
     return int(kept_state.parts(state)[0]["fills_since_clean"]) if state else 0
 
 
-def unpack(desk: Desk, state: bytes) -> None:
+def unpack(desk: Desk, state: bytes, orders: Iterable[Order] = ()) -> None:
     """Take up a packed state.
 
+    Args:
+        desk: Of the same account; it may trade other instruments than the state is of.
+        state: As `Packer.packed` returned it.
+        orders: The account's orders that have not ended, and those that ended last.
+
     Raises:
-        ValueError: It is damaged, of another version, of another account or of other instruments.
+        StillNeededError: Something is left of an instrument that the desk does not trade.
+        ValueError: It is damaged, of another version or of another account.
     """
     try:
         told, runs, books = kept_state.parts(state)
     except ValueError as wrong:
         raise ValueError(f"the state of {_name(desk)} cannot be taken up: {wrong}") from wrong
-    symbols = [[instrument.exchange, instrument.symbol] for instrument in desk.instruments]
-    if told["account"] != [desk.key.exchange, desk.key.account_id] or told["instruments"] != symbols:
-        raise ValueError(
-            f"the state is of {told['account']} with {told['instruments']}, not of {_name(desk)} with {symbols}"
-        )
-    desk.books.restore(books)
-    _take_up(desk, told)
-    _take_up_runs(desk, runs)
+    if told["account"] != [desk.key.exchange, desk.key.account_id]:
+        raise ValueError(f"the state is of {told['account']}, not of {_name(desk)}")
+    before = [InstrumentKey(*pair) for pair in told["instruments"]]
+    check_dropped(state, desk.key, desk.keys, orders)
+    rows = rows_before(desk, before)
+    desk.books.restore(books, rows, len(before))
+    _take_up(desk, told, rows)
+    _take_up_runs(desk, runs, before, rows)
 
 
 def _name(desk: Desk) -> str:
@@ -128,8 +138,8 @@ def _told(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _take_up(desk: Desk, told: dict[str, Any]) -> None:
-    desk.slots = [Slot(**slot) for slot in told["slots"]]
+def _take_up(desk: Desk, told: dict[str, Any], rows: Sequence[int | None]) -> None:
+    desk.slots = [Slot() if row is None else Slot(**told["slots"][row]) for row in rows]
     desk.holds = {name: (int(first), int(now)) for name, (first, now) in told["holds"].items()}
     plans = np.frombuffer(_plan_bytes(told), ORDER)
     desk.plans = OrderedDict((name, plan.copy()) for name, plan in zip(told["plans"], plans, strict=True))
@@ -149,7 +159,9 @@ def _take_up(desk: Desk, told: dict[str, Any]) -> None:
     desk.flows = OrderedDict.fromkeys(told["flows"])
     desk.asserted_ns = told["asserted_ns"]
     desk.dust_days = told["dust_days"]
-    desk.taken = [(int(row), int(side), float.fromhex(price)) for row, side, price in told["taken"]]
+    now = {before: row for row, before in enumerate(rows) if before is not None}
+    taken = [(now.get(row), side, price) for row, side, price in told["taken"]]
+    desk.taken = [(row, int(side), float.fromhex(price)) for row, side, price in taken if row is not None]
     desk.fills_since_clean = told["fills_since_clean"]
 
 
@@ -186,7 +198,9 @@ def _packed_runs(desk: Desk) -> bytes:
     return struct.pack(f">{len(numbers)}q", *numbers)
 
 
-def _take_up_runs(desk: Desk, packed: bytes) -> None:
+def _take_up_runs(desk: Desk, packed: bytes, before: Sequence[InstrumentKey], rows: Sequence[int | None]) -> None:
     numbers = struct.unpack(f">{len(packed) // 8}q", packed)
     quads = zip(*[iter(numbers)] * 4, strict=True)
-    desk.runs = [Run(*quad) if quad[0] >= 0 else None for quad in quads]
+    runs = [Run(*quad) if quad[0] >= 0 else None for quad in quads]
+    desk.runs = [None if row is None else runs[row] for row in rows]
+    desk.dropped = {key: run for key, run in zip(before, runs, strict=True) if key not in desk.rows}

@@ -1,15 +1,16 @@
 """Puts a trader together from what is configured, and opens its account in the ledger.
 
 Invariants:
-- an account is opened once, by a record that brings its capital in; every later start finds it;
+- an account is opened once, by a record that brings its capital in; every later start finds it, and lists what it did
+  not trade before;
 - scales of assets come from the instruments and never change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.instruments import AccountKey, Instrument
-from novapulse.core.messages import Record
+from novapulse.core.messages import JSON, Record
 from novapulse.core.postings import Book, move
 from novapulse.engine.books import Books
 from novapulse.engine.breakers import Breakers
@@ -84,17 +85,33 @@ def opening_record(trader: Trader, ts_ns: int) -> Record:
             "quote": desk.quote,
             "settings": desk.settings_hash,
             "scales": {asset: desk.scales[asset] for asset in sorted(desk.scales)},
-            "instruments": [
-                {
-                    "symbol": instrument.symbol,
-                    "base": instrument.base,
-                    "quote": instrument.quote,
-                    "tick": str(instrument.tick),
-                    "lot": str(instrument.lot),
-                    "cash_scale": instrument.cash_scale,
-                }
-                for instrument in desk.instruments
-            ],
+            "instruments": [_listed(instrument) for instrument in desk.instruments],
         },
         move(desk.quote, cash, Book.CAPITAL, Book.CASH),
     )
+
+
+def listing_records(trader: Trader, listed: Collection[str], ts_ns: int) -> list[Record]:
+    """Return the records of the instruments that an account trades and its ledger does not know yet.
+
+    Args:
+        trader: Of the account.
+        listed: Symbols that the ledger knows.
+        ts_ns: Now.
+    """
+    return [
+        Record("instrument_listed", ts_ns, _listed(instrument))
+        for instrument in trader.desk.instruments
+        if instrument.symbol not in listed
+    ]
+
+
+def _listed(instrument: Instrument) -> dict[str, JSON]:
+    return {
+        "symbol": instrument.symbol,
+        "base": instrument.base,
+        "quote": instrument.quote,
+        "tick": str(instrument.tick),
+        "lot": str(instrument.lot),
+        "cash_scale": instrument.cash_scale,
+    }

@@ -51,7 +51,7 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, splits, ticks
+from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, roster, splits, ticks
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import after_child, cancel, close, note_refusal, was_ended_unasked
 from novapulse.engine.reconciler import Reconciler
@@ -97,12 +97,10 @@ class Trader:
                 when it starts.
 
         Raises:
-            ValueError: The state is of another account or configuration, or damaged.
+            StillNeededError: Something is left of an instrument that is not traded any more.
+            ValueError: The state is of another account or version, or damaged.
         """
         desk = self.desk
-        if state:
-            memory.unpack(desk, state)
-            desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
         desk.ts_close_ns = ts_close_ns
         self._restores = tuple(restores)
         for fact in facts:
@@ -111,8 +109,15 @@ class Trader:
         for fact in recent:
             if fact.client_order_id and fact.client_order_id not in desk.orders:
                 _known(ended, fact.client_order_id).add(fact)
+        if state:
+            memory.unpack(desk, state, (*desk.orders.values(), *ended.values()))
+            desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
         for name, order in ended.items():
-            if order.is_intended and order.is_terminal:
+            if order.is_intended and order.request.instrument not in desk.rows:
+                # Told again, they are what was booked while it was traded.
+                for trade in order.fills:
+                    desk.remember_foreign(trade)
+            elif order.is_intended and order.is_terminal:
                 desk.closed[name] = order
             elif order.is_intended:
                 desk.orders[name] = order
@@ -155,6 +160,7 @@ class Trader:
                 "instruments": [[desk.key.exchange, instrument.symbol] for instrument in desk.instruments],
             },
         )
+        roster.let_go(desk, draft)
         for restore in self._restores:
             conditions.take_restore(desk, draft, restore.body)
         for order in list(desk.orders.values()):

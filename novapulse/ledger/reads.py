@@ -32,7 +32,7 @@ STARTED = "session_started"
 RESTORED = "ledger_restored"
 """A backup was put in the place of a ledger that had gone on, or may have: what came after it is not here."""
 
-WITHOUT_STATE = frozenset({"session_stopped", "account_ended", "calibration_learned", RESTORED})
+WITHOUT_STATE = frozenset({"session_stopped", "account_ended", "calibration_learned", "instrument_listed", RESTORED})
 """Kinds of records that are written beside the trader: no state follows from them."""
 
 

@@ -21,7 +21,7 @@ def instrument_states(
     positions: Sequence[PositionState],
     orders: Sequence[OrderState],
 ) -> tuple[InstrumentState, ...]:
-    """Return one row for every instrument that the account was told of, sorted by symbol.
+    """Return one row for every instrument that the account trades, sorted by symbol; while unknown, of all it was told.
 
     Args:
         fold: Of the account's entries.
@@ -35,7 +35,7 @@ def instrument_states(
     at_work = {one.symbol: one.role for one in orders if one.role != "protect"}
     return tuple(
         _state(fold, symbol, held.get(symbol, 0), symbol in at_work, marks.get(symbol), runs, symbol in marks)
-        for symbol in sorted(fold.listings)
+        for symbol in sorted(fold.listings if kept is None else runs)
     )
 
 

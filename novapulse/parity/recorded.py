@@ -26,24 +26,28 @@ _LATE = frozenset({"late", "out_of_order"})
 """Problems of bars that were good and came when nobody could decide on them."""
 
 
-def heard_in(folder: Path, ledger_id: str, account: AccountKey) -> Ticks | None:
+def heard_in(folder: Path, ledger_id: str, account: AccountKey, keys: Sequence[InstrumentKey]) -> Ticks | None:
     """Return what an account was told in all sessions of a ledger that are kept; None where there is none.
+
+    Args:
+        folder: Of the recordings.
+        ledger_id: Of the ledger.
+        account: Whose.
+        keys: Instruments, sorted: a session that traded others is none of these.
 
     Raises:
         RecorderError: A recording is damaged.
     """
-    keys: tuple[InstrumentKey, ...] = ()
     parts = []
     taken = np.zeros(0, np.int64)
     for path in reversed(heard_paths(folder, account)):
         header, theirs, rows = read_heard(path)
-        if header.get("ledger_id") != ledger_id or (keys and theirs != keys) or rows.size == 0:
+        if header.get("ledger_id") != ledger_id or theirs != tuple(keys) or rows.size == 0:
             continue
-        keys = theirs
         fresh = rows[~np.isin(rows["bar"]["ts_close_ns"], taken)]
         taken = np.union1d(taken, fresh["bar"]["ts_close_ns"])
         parts.append(fresh)
-    return _laid_out(keys, np.concatenate(parts)) if parts else None
+    return _laid_out(tuple(keys), np.concatenate(parts)) if parts else None
 
 
 def _laid_out(keys: tuple[InstrumentKey, ...], rows: "np.ndarray[tuple[int], np.dtype[np.void]]") -> Ticks:

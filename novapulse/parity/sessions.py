@@ -157,13 +157,13 @@ def replay_session(
     other = next((one for one in earlier if one.configuration != session.configuration), None)
     if other is not None:
         raise KeptError(
-            f"session {other.first_seq} of this account ran with another configuration than session "
+            f"session {other.first_seq} of this account {_otherwise(other, configuration)} than session "
             f"{session.first_seq}: the account cannot be run again from its opening"
         )
     entries = list(kept.records(session.account, session.last_seq))
     holds = tuple(run for run in kept.holds(session.account) if run.first_ns <= session.until_ns)
     first_ns = _first_heard(entries, holds)
-    recorded = None if recordings is None else heard_in(recordings, session.ledger_id, session.account)
+    recorded = None if recordings is None else _heard(recordings, session, configuration)
     heard = heard_by(configuration, lake, strategies, first_ns, session.until_ns, recorded)
     beginnings = [] if recordings is None else beginnings_in(recordings, session.ledger_id, session.account)
     script, ticks = script_of(entries, heard.ticks, beginnings), heard.ticks
@@ -181,6 +181,20 @@ def replay_session(
         changed = lake_otherwise(heard.ticks.after(heard.recorded_ns - 1), late, lake, configuration.timeframe_ns)
     compared = compare(records, played.journal.records)
     return SessionRun(session, records, holds, heard, script, played, compared, changed)
+
+
+def _otherwise(session: Session, configuration: Configuration) -> str:
+    try:
+        theirs = [one.symbol for one in configuration_of(session).instruments]
+    except KeptError:
+        return "ran with another configuration"
+    ours = [one.symbol for one in configuration.instruments]
+    return "ran with another configuration" if theirs == ours else f"traded other instruments ({', '.join(theirs)})"
+
+
+def _heard(recordings: Path, session: Session, configuration: Configuration) -> Ticks | None:
+    keys = [one.key for one in configuration.instruments]
+    return heard_in(recordings, session.ledger_id, session.account, keys)
 
 
 def _first_heard(entries: Sequence[Entry], holds: Sequence[HoldRun]) -> int:

@@ -121,7 +121,7 @@ def cut(recorded: Path, kept: Kept, ticks: Ticks, folder: Path, parts: dict[str,
 def test_what_is_no_more_recorded_comes_from_the_lake_and_what_was_told_twice_counts_once(
     kept: Kept, small: Small, recorded: Path, tmp_path: Path
 ) -> None:
-    ticks = heard_in(recorded.parent / SESSIONS, kept.ledger_id, small.stretch.key)
+    ticks = heard_in(recorded.parent / SESSIONS, kept.ledger_id, small.stretch.key, small.stretch.ticks.keys)
     assert ticks is not None
     at = [int(ticks.ts_close_ns[len(ticks) * part // 10]) for part in range(10)]
     wrong = ticks.signals.copy()
@@ -138,8 +138,8 @@ def test_what_is_no_more_recorded_comes_from_the_lake_and_what_was_told_twice_co
 
 def test_recordings_of_another_ledger_are_not_taken(kept: Kept, small: Small, tmp_path: Path) -> None:
     record_heard(tmp_path, "1", "another", small.stretch.key, small.stretch.ticks)
-    assert heard_in(tmp_path, kept.ledger_id, small.stretch.key) is None
-    assert heard_in(tmp_path / "none", kept.ledger_id, small.stretch.key) is None
+    assert heard_in(tmp_path, kept.ledger_id, small.stretch.key, small.stretch.ticks.keys) is None
+    assert heard_in(tmp_path / "none", kept.ledger_id, small.stretch.key, small.stretch.ticks.keys) is None
     found = replay_session(kept, kept.session("last"), small.lake, STRATEGIES, recordings=tmp_path)
     assert found.compared.is_same
     assert "no recording" in session_rung(found).text
@@ -148,7 +148,7 @@ def test_recordings_of_another_ledger_are_not_taken(kept: Kept, small: Small, tm
 def test_what_was_heard_is_read_to_the_bit_and_damage_is_named(small: Small, tmp_path: Path) -> None:
     ticks = small.stretch.ticks
     record_heard(tmp_path, "1", "x", small.stretch.key, ticks)
-    found = heard_in(tmp_path, "x", small.stretch.key)
+    found = heard_in(tmp_path, "x", small.stretch.key, small.stretch.ticks.keys)
     assert found is not None
     assert (found.keys, found.calibrations) == (ticks.keys, ticks.calibrations)
     for name in ("ts_close_ns", "bars", "signals", "present"):
@@ -158,9 +158,9 @@ def test_what_was_heard_is_read_to_the_bit_and_damage_is_named(small: Small, tmp
     (path,) = heard_paths(tmp_path, small.stretch.key)
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
-    cut_short = heard_in(tmp_path, "x", small.stretch.key)
+    cut_short = heard_in(tmp_path, "x", small.stretch.key, small.stretch.ticks.keys)
     assert cut_short is not None
     assert int(cut_short.present.sum()) == int(ticks.present.sum()) - 1
     path.write_bytes(whole.replace(b"\n", b"\n" + bytes(4), 1))
     with pytest.raises(RecorderError, match="record 0 is damaged"):
-        heard_in(tmp_path, "x", small.stretch.key)
+        heard_in(tmp_path, "x", small.stretch.key, small.stretch.ticks.keys)
