@@ -21,13 +21,13 @@ from novapulse import __version__
 from novapulse.cli.console import UsageError
 from novapulse.cli.live_market import AccountPlan, Market
 from novapulse.cli.live_recording import Keepers
+from novapulse.cli.live_roster import check_cash, check_dropped, symbols_listed
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey
 from novapulse.core.kept_state import print_of_state
 from novapulse.core.messages import Answer, Commit, Record
-from novapulse.core.order_fold import Order
 from novapulse.core.orders import Fact
 from novapulse.core.ports import Venue
 from novapulse.core.postings import Book
@@ -40,7 +40,6 @@ from novapulse.engine.life import Link
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import capital_units, listing_records, new_trader, opening_record, scales_of
 from novapulse.engine.orderly import Orderly
-from novapulse.engine.roster import StillNeededError, check_dropped
 from novapulse.engine.runner import AccountRunner
 from novapulse.engine.settings import BreakerSettings, TraderSettings
 from novapulse.engine.supervisor import Supervisor, Voice
@@ -143,6 +142,8 @@ def open_session(
                 "name, so nobody would look after them: name them under accounts:, or say --leave-accounts to leave "
                 "them as they are"
             )
+        for plan in market.accounts:
+            check_cash(ledger, plan)
         wanted = scales_of(instrument for plan in market.accounts for instrument in plan.instruments)
         known = ledger.assets
         ledger.register_assets({asset: max(digits, known.get(asset, 0)) for asset, digits in wanted.items()})
@@ -152,7 +153,7 @@ def open_session(
         leases.take([plan.key for plan in market.accounts])
         restored = {plan.key: ledger.restore(plan.key) for plan in market.accounts}
         for plan in market.accounts:
-            _check_instruments(ledger, plan, restored[plan.key])
+            check_dropped(ledger, plan, restored[plan.key], recent_facts(ledger, plan.key))
     except BaseException:
         if leases is not None:
             leases.release()
@@ -161,33 +162,6 @@ def open_session(
     session = Session(name, home, market, ledger, leases, restored, left_alone=left_alone)
     session.stack.callback(ledger.close)
     return session
-
-
-def _check_instruments(ledger: Ledger, plan: AccountPlan, found: RestoredAccount) -> None:
-    opened = next(iter(ledger.records(plan.key, ("account_opened",))), None)
-    if opened is not None:
-        quote, digits = opened.record.body["quote"], opened.record.body["instruments"][0]["cash_scale"]
-        wrong = [one for one in plan.instruments if (one.quote, one.cash_scale) != (quote, digits)]
-        if wrong:
-            raise UsageError(
-                f"{ledger.place}: {listed([plan.key])} keeps its cash in {quote} with {digits} digits, and "
-                f"{', '.join(one.symbol for one in wrong)} is paid in {wrong[0].quote} with {wrong[0].cash_scale}: "
-                "let another account trade it"
-            )
-    if not found.state:
-        return
-    orders: dict[str, Order] = {}
-    facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
-    for fact in (*facts, *recent_facts(ledger, plan.key)):
-        if fact.client_order_id:
-            orders.setdefault(fact.client_order_id, Order(fact.client_order_id)).add(fact)
-    try:
-        check_dropped(found.state, plan.key, [one.key for one in plan.instruments], orders.values())
-    except StillNeededError as wrong:
-        raise UsageError(f"{ledger.place}: {wrong}") from wrong
-    except ValueError:
-        # A damaged state ends its own account, which says so: the others trade.
-        return
 
 
 def _unnamed(ledger: Path, named: Collection[AccountKey]) -> Iterator[AccountKey]:
@@ -270,16 +244,11 @@ def reborn(session: Session, plan: AccountPlan, venue: Venue, timeline: Timeline
             )
         except ValueError as wrong:
             raise UsageError(f"{ledger.place}: {wrong}") from wrong
-        if added := listing_records(trader, _symbols(ledger, plan.key), timeline.now_ns()):
+        if added := listing_records(trader, symbols_listed(ledger, plan.key), timeline.now_ns()):
             ledger.commit([(plan.key, Commit(tuple(added)))])
         return trader
 
     return make
-
-
-def _symbols(ledger: Ledger, key: AccountKey) -> set[str]:
-    bodies = [entry.record.body for entry in ledger.records(key, queries.LISTINGS)]
-    return {one.symbol for body in bodies for one in queries.listed(key, body)}
 
 
 def recent_facts(ledger: Ledger, key: AccountKey, fills: int = FILLS_KNOWN) -> list[Fact]:

@@ -8,7 +8,7 @@ Invariants:
 - an order has ended only by evidence, which `evidence` names: a taken cancel request is none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from novapulse.core.known_facts import KnownFacts
 from novapulse.core.orders import TERMINAL, Fact, Filled, OrderRequest, OrderStatus, Terms
@@ -276,3 +276,12 @@ class Order(KnownFacts):
         for fill in self._executions.fills.values():
             if fill.side is not request.side or fill.instrument != request.instrument:
                 found.add(f"execution {fill.venue_trade_id} is of another side or instrument")
+
+
+def orders_of(facts: Iterable[Fact]) -> dict[str, Order]:
+    """Return the orders that facts are about, by client order id; what is of no order of ours is passed over."""
+    found: dict[str, Order] = {}
+    for fact in facts:
+        if name := fact.client_order_id:
+            found.setdefault(name, Order(name)).add(fact)
+    return found

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from novapulse.core.messages import SetTimer, Severity, Snapshot, decision_id
+from novapulse.core.messages import SetTimer, Severity, Snapshot
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record
 from novapulse.engine import dust
 from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.exits import decide_exit
 from novapulse.engine.orders import SECOND_NS, give_up, is_fresh, let_go, sync, write_unfilled
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
@@ -49,26 +50,8 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
     let_go(desk, draft, row)
     desk.books.leave(row, reason)
-    slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:{reason}")
-    slot.legs = slot.refusals = slot.retry_ns = 0
-    draft.write(
-        "decision_taken",
-        {
-            "decision_id": slot.decision,
-            "instrument": [desk.key.exchange, desk.instruments[row].symbol],
-            "ts_close_ns": desk.ts_close_ns,
-            "verb": "EXIT",
-            "reason": reason.name,
-            "side": -int(position.direction),
-            "units": abs(int(position.qty_units)),
-            "target_units": 0,
-            "limit_price": (0.0).hex(),
-            "settings": desk.settings_hash,
-            "calibration": desk.calibration,
-            "mode": desk.books.mode.name,
-            "inputs": None,
-        },
-    )
+    decide_exit(desk, draft, row, str(reason))
+    slot.refusals = slot.retry_ns = 0
     begin_to_leave(desk, draft, row)
     return True
 
@@ -145,8 +128,7 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
     then = "it is tried again" if desk.may_leave else "the account is halted and leaves it to its stop"
     desk.alert(draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; {then}")
     if not slot.decision and desk.books.intent(row) is Intent.EXIT:
-        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:insist")
-        slot.legs = 0
+        decide_exit(desk, draft, row, "insist")
 
 
 def stay_flat(desk: Desk, draft: Draft) -> list[int]:

@@ -8,7 +8,7 @@ Invariants:
 - what is too little for the venue is not sent: of an entry it is given up, of an exit it is dust (`engine.dust`).
 """
 
-from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id, decision_id
+from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
     TERMINAL,
@@ -29,6 +29,7 @@ from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.amounts import least_price, plan_whole
 from novapulse.engine.answers import tell_end
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
+from novapulse.engine.exits import decide_exit
 from novapulse.engine.room import has_room, let_look_again
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import TOO_LITTLE, NotSent, Planned
@@ -115,9 +116,8 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
     plan = desk.plan(row)
     is_entry = desk.books.intent(row) is Intent.ENTRY
     if not slot.decision:
-        # A stop was touched and no bracket is there to leave by: the order of our own needs a name of its own.
-        slot.decision = decision_id(desk.key, desk.keys[row], draft.ts_ns, f"{desk.settings_hash}:touched")
-        slot.legs = 0
+        # A stop was touched and no bracket is there to leave by: the order of our own is a decision of its own.
+        decide_exit(desk, draft, row, "touched")
     slot.legs += 1
     role = Role.ENTRY if is_entry else Role.EXIT
     name = client_order_id(desk.key, slot.decision, role.value, slot.legs)

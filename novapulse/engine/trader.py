@@ -36,7 +36,7 @@ from novapulse.core.messages import (
     SubmitEnded,
     TimerFired,
 )
-from novapulse.core.order_fold import Order
+from novapulse.core.order_fold import Order, orders_of
 from novapulse.core.orders import (
     TERMINAL,
     AbsenceProved,
@@ -103,12 +103,8 @@ class Trader:
         desk = self.desk
         desk.ts_close_ns = ts_close_ns
         self._restores = tuple(restores)
-        for fact in facts:
-            _known(desk.orders, fact.client_order_id).add(fact)
-        ended: dict[str, Order] = {}
-        for fact in recent:
-            if fact.client_order_id and fact.client_order_id not in desk.orders:
-                _known(ended, fact.client_order_id).add(fact)
+        desk.orders |= orders_of(facts)
+        ended = orders_of(fact for fact in recent if fact.client_order_id not in desk.orders)
         if state:
             memory.unpack(desk, state, (*desk.orders.values(), *ended.values()))
             desk.prices_ns = desk.books.last_bars["ts_close_ns"].tolist()
@@ -424,13 +420,6 @@ class Trader:
         desk.learn(draft, AbsenceProved(name, never_sent=True))
         close(desk, draft, row, bracket)
         slot.entry = ""
-
-
-def _known(orders: dict[str, Order], name: str) -> Order:
-    order = orders.get(name)
-    if order is None:
-        order = orders[name] = Order(name)
-    return order
 
 
 # Not bound to a trader: one that refers to itself would have to be looked for when it is gone.

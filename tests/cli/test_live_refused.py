@@ -20,6 +20,7 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.postings import Book
 from novapulse.ledger.audit import audit
 from novapulse.ledger.journal import Ledger
+from novapulse.market.lake import Lake
 from novapulse.ops import health
 from tests.cli.conftest import Cli
 from tests.cli.living import BARS, KEYS, NoHooks, configure, live, refused
@@ -177,11 +178,18 @@ def test_a_ledger_that_somebody_locks_is_refused(cli: Cli, stocked_home: Path, m
     assert live(cli, stocked_home)["clean_stop"]
 
 
-def test_other_instruments_than_the_ledger_knows_are_refused(cli: Cli, stocked_home: Path) -> None:
+def test_an_instrument_that_is_paid_in_another_asset_than_the_account_has_is_refused(
+    cli: Cli, stocked_home: Path
+) -> None:
     live(cli, stocked_home)
-    configure(stocked_home, accounts=[account("ETH/USD", account_id="second")])
+    lake = Lake(stocked_home / "lake")
+    lake.append("kraken", "ETH/BTC", "15m", lake.bars("kraken", "ETH/USD", "15m"), source="a test")
+    configure(stocked_home, accounts=[account("ETH/BTC", account_id="second"), ACCOUNTS[0], ACCOUNTS[2]])
     (stocked_home / "paper-kraken-second.db").unlink()
-    refused(cli("live", "--config", stocked_home / "config.yaml", "--json"), 2, "BTC/USD", "ETH/USD", "second")
+    words = ("live", "--config", stocked_home / "config.yaml", "--json")
+    refused(cli(*words), 2, "account second on kraken keeps its cash in USD", "ETH/BTC is paid in BTC")
+    configure(stocked_home)
+    assert live(cli, stocked_home)["clean_stop"]
 
 
 def test_a_disk_that_is_read_only_is_named(cli: Cli, stocked_home: Path, monkeypatch: Any) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from novapulse.core.messages import (
     SubmitEnded,
     TimerFired,
 )
-from novapulse.core.orders import OrderType, Role, Seen, VenueState
+from novapulse.core.orders import OrderRequest, OrderType, Role, Seen, VenueState
 from novapulse.core.records import Intent, Mode, OrderKind
 from novapulse.engine.settings import TraderSettings
 from novapulse.engine.ticks import LOOK_NS
@@ -292,3 +293,36 @@ def test_what_completes_an_entry_reserves_what_it_costs_now_and_waits_no_longer_
     held = sum(now for _, now in scene.desk.holds.values()) / 1e8
     assert cost < held < cost * 1.01
     assert int(scene.desk.plan(0).expires_ns) > scene.ts_ns
+
+
+def exits_of(scene: Scene) -> list[OrderRequest]:
+    return [sent.request for sent in scene.kept if isinstance(sent, Submit) and sent.request.role is Role.EXIT]
+
+
+def exits_decided(scene: Scene) -> dict[str, Any]:
+    """Return the exits that were recorded as decisions, by their names."""
+    records = [record for sent in scene.kept if isinstance(sent, Commit) for record in sent.records]
+    decided = [record.body for record in records if record.kind == "decision_taken" and record.body["verb"] == "EXIT"]
+    assert len({body["decision_id"] for body in decided}) == len(decided)
+    return {body["decision_id"]: body for body in decided}
+
+
+@pytest.mark.parametrize("how", ["the bracket is gone", "the venue's stop closes nothing"])
+def test_an_exit_of_our_own_behind_a_touched_stop_is_a_recorded_decision(how):
+    scene = opened()
+    held, bracket = int(scene.desk.books.positions[0].qty_units), scene.desk.slots[0].protect
+    scene.touch()
+    if how == "the bracket is gone":
+        scene.hear(OrderReported(scene.wait(1), Seen(bracket, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+        scene.hear(TimerFired(scene.wait(5), "retry:0"))
+    else:
+        closes_beyond_the_stop(scene, 4)
+    (request,) = exits_of(scene)
+    told = exits_decided(scene)[request.decision_id]
+    assert (told["reason"], told["units"], told["side"]) == ("EXIT_STOP", held, -1)
+    assert scene.desk.ts_close_ns - told["ts_close_ns"] in (0, MINUTE_NS)
+    # Its orders carry out that one decision, however often they are sent.
+    scene.hear(SubmitEnded(scene.wait(1), request.client_order_id, 1, Outcome.REJECTED, "", "busy"))
+    scene.hear(TimerFired(scene.wait(60), "retry:0"))
+    assert {one.decision_id for one in exits_of(scene)} == set(exits_decided(scene)) == {request.decision_id}
+    assert len(exits_of(scene)) == 2
