@@ -1,11 +1,12 @@
 """Compares what an account is to trade with what its ledger knows of it, before anything trades."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from novapulse.cli.console import UsageError
 from novapulse.cli.live_market import AccountPlan
 from novapulse.core.facts import from_body
-from novapulse.core.instruments import AccountKey
+from novapulse.core.instruments import AccountKey, InstrumentKey
+from novapulse.core.kept_state import Kept
 from novapulse.core.order_fold import orders_of
 from novapulse.core.orders import Fact
 from novapulse.engine import roster
@@ -33,29 +34,40 @@ def check_cash(ledger: Ledger, plan: AccountPlan) -> None:
         )
 
 
-def check_dropped(ledger: Ledger, plan: AccountPlan, found: RestoredAccount, recent: Iterable[Fact]) -> None:
+def check_dropped(
+    ledger: Ledger, plan: AccountPlan, found: RestoredAccount, recent: Callable[[], Iterable[Fact]]
+) -> None:
     """Refuse to go on without an instrument of which something is left; see `roster.check_dropped`.
 
     Args:
         ledger: Where the account's books are.
         plan: The account as it is to run.
         found: What it starts from.
-        recent: Facts of its last orders.
+        recent: Reads the facts of its last orders.
 
     Raises:
         UsageError: There is one.
     """
-    if not found.state:
+    keys = [one.key for one in plan.instruments]
+    if traded_before(found) <= set(keys):
         return
     facts = [from_body(entry.record.kind, entry.record.body) for entry in found.open_facts]
-    orders = {**orders_of(recent), **orders_of(facts)}
+    orders = {**orders_of(recent()), **orders_of(facts)}
     try:
-        roster.check_dropped(found.state, plan.key, [one.key for one in plan.instruments], orders.values())
+        roster.check_dropped(found.state, plan.key, keys, orders.values())
     except roster.StillNeededError as wrong:
         raise UsageError(f"{ledger.place}: {wrong}") from wrong
+
+
+def traded_before(found: RestoredAccount) -> set[InstrumentKey]:
+    """Return what an account traded when its state was written; nothing where that cannot be read.
+
+    A damaged state ends its own account, which says so: the others trade.
+    """
+    try:
+        return set(Kept.of(found.state).instruments) if found.state else set()
     except ValueError:
-        # A damaged state ends its own account, which says so: the others trade.
-        return
+        return set()
 
 
 def symbols_listed(ledger: Ledger, key: AccountKey) -> set[str]:

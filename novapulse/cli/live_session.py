@@ -21,7 +21,7 @@ from novapulse import __version__
 from novapulse.cli.console import UsageError
 from novapulse.cli.live_market import AccountPlan, Market
 from novapulse.cli.live_recording import Keepers
-from novapulse.cli.live_roster import check_cash, check_dropped, symbols_listed
+from novapulse.cli.live_roster import check_cash, check_dropped, symbols_listed, traded_before
 from novapulse.control.inbox import FILE as INBOX_FILE
 from novapulse.control.inbox import Inbox
 from novapulse.core.facts import KINDS, from_body
@@ -153,7 +153,7 @@ def open_session(
         leases.take([plan.key for plan in market.accounts])
         restored = {plan.key: ledger.restore(plan.key) for plan in market.accounts}
         for plan in market.accounts:
-            check_dropped(ledger, plan, restored[plan.key], recent_facts(ledger, plan.key))
+            check_dropped(ledger, plan, restored[plan.key], partial(recent_facts, ledger, plan.key))
     except BaseException:
         if leases is not None:
             leases.release()
@@ -405,9 +405,11 @@ def _progress(session: Session, plan: AccountPlan, venue: PaperVenue) -> tuple[i
     before = int(stamps[row - 1]) if 0 < row <= stamps.size else 0
     # An account that missed more than the last close decides nothing on what is over.
     decided_ns = own if own >= before else latest
-    # An instrument that was never played has nothing to catch up with.
-    played_ns = min([close for slot in venue.exchange.slots.values() if (close := slot.last_close_ns)], default=0)
-    is_new = own == 0 and played_ns == 0
+    # An instrument that was added has nothing to catch up with: not played yet, or last when it was traded before.
+    traded, slots = traded_before(session.restored[plan.key]), venue.exchange.slots
+    played = [slot.last_close_ns for key, slot in slots.items() if key in traded or not traded]
+    played_ns = min(filter(None, played), default=0)
+    is_new = not played or (own == 0 and played_ns == 0)
     return decided_ns, latest if is_new else played_ns
 
 

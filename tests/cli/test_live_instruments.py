@@ -113,3 +113,19 @@ def test_an_account_takes_up_one_more_symbol_and_gives_one_up_again(cli: Cli, st
     for name in (decisions[0], decisions[len(decisions) // 2], decisions[-1]):
         explained = json.loads(cli("explain", "--decision", name, "--json").out)
         assert explained["same"], explained
+
+
+def test_an_account_that_trades_something_else_altogether_goes_on_and_hears_no_close_twice(
+    cli: Cli, stocked_home: Path
+) -> None:
+    first = int(np.datetime64(configuration(BARS)["feed"]["start"].rstrip("Z"), "ns").astype(np.int64))
+    ends = (BARS // 4, BARS // 2, 3 * BARS // 4)
+    closes = []
+    for symbols, bars in zip((["BTC/USD"], ["ETH/USD"], ["BTC/USD"]), ends, strict=True):
+        # Nothing is ever worth an entry: it is flat at every start.
+        accounts = [{**ACCOUNTS[1], "symbols": symbols, "overrides": {"risk": {"entry_forecast_min": 20.0}}}]
+        configure(stocked_home, feed=until(first + bars * WIDTH_NS), accounts=accounts)
+        closes.append(live(cli, stocked_home)["closes"])
+        assert symbols_of(stocked_home) == symbols
+    assert closes == [BARS // 4, BARS // 4, BARS // 4]
+    check_books(stocked_home)
