@@ -23,7 +23,7 @@ from novapulse.core.messages import (
     Started,
     Submit,
 )
-from novapulse.core.orders import Seen, VenueState
+from novapulse.core.orders import DisputeRaised, Seen, VenueState
 from novapulse.core.records import ACCOUNT as ACCOUNT_RECORD
 from novapulse.core.records import BAR, ORDER, POSITION, Mode
 from novapulse.engine import memory
@@ -236,11 +236,13 @@ def test_an_instrument_of_which_something_is_left_may_not_go(left, told):
     assert scene.desk.slots[2] == Slot()
 
 
-def test_an_instrument_with_a_disputed_order_may_not_go():
+@pytest.mark.parametrize(("is_disputed", "told"), [(False, "has not ended"), (True, "is disputed")])
+def test_an_instrument_with_an_order_that_is_not_settled_may_not_go(is_disputed, told):
     scene = Two()
-    submit = scene.enter()
-    scene.accept(submit)
-    order = scene.desk.order(submit.request.client_order_id)
-    assert order is not None
-    with pytest.raises(StillNeededError, match=f"order {order.client_order_id} has not ended"):
-        memory.unpack(trader_of(["ETH/USD"]).desk, scene.journal.restored()[1], [order])
+    before = scene.journal.restored()[1]
+    order = scene.desk.orders[scene.enter().request.client_order_id]
+    if is_disputed:
+        order.add(DisputeRaised(order.client_order_id, "an execution came in two versions"))
+    with pytest.raises(StillNeededError, match=f"any more: order {order.client_order_id} {told}"):
+        memory.unpack(trader_of(["ETH/USD"]).desk, before, [order])
+    memory.unpack(trader_of(["BTC/USD"]).desk, before, [order])
