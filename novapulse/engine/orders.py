@@ -210,8 +210,10 @@ def _notional_max(desk: Desk, row: int) -> int:
 def _protection(desk: Desk, row: int) -> Protection:
     slot, plan = desk.slots[row], desk.plan(row)
     if slot.entry != slot.decision:
-        slot.entry = slot.decision
-        slot.brackets = 1
+        slot.entry, slot.brackets, slot.protect = slot.decision, 0, ""
+    if not slot.protect:
+        # The first, or the one after a bracket that ended with what an earlier order of the entry had filled.
+        slot.brackets += 1
         slot.protect = client_order_id(desk.key, slot.entry, Role.PROTECT.value, slot.brackets)
     return Protection(slot.protect, float(plan.stop_distance), float(plan.target_distance))
 

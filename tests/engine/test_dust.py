@@ -9,6 +9,7 @@ from novapulse.core.messages import Alert, CommandReceived, Commit, OrderReporte
 from novapulse.core.orders import Role, Seen, VenueState
 from novapulse.core.postings import Book, imbalance
 from novapulse.core.records import Mode
+from novapulse.engine import orders
 from novapulse.engine.ticks import LOOK_NS
 from tests.engine import harness
 from tests.engine.scene import Scene, fill_entry, opened
@@ -163,3 +164,15 @@ def test_dust_that_goes_with_an_exit_is_nothing_that_was_executed_beyond_what_wa
         int(scene.desk.books.foreign_units[0]) == scene.desk.slots[0].dust_units == scene.desk.books.held_units(0) == 0
     )
     assert not [each for each in scene.kept if isinstance(each, Alert) and each.key.startswith("excess:")]
+
+
+def test_what_goes_on_with_an_entry_whose_bracket_has_ended_has_a_bracket_of_another_name():
+    """A bug: the name of the bracket that had ended was gone, and the next order of the entry named none."""
+    scene = Scene()
+    submit = scene.enter()
+    first = submit.request.protection.client_order_id
+    scene.desk.slots[0].protect = ""
+    again = orders._protection(scene.desk, 0)
+    assert again.client_order_id not in ("", first)
+    assert again == orders._protection(scene.desk, 0)
+    assert scene.desk.slots[0].protect == again.client_order_id
