@@ -249,7 +249,7 @@ class Nemesis:
         first, second = host.levers.fill_both_legs(bracket.venue_order_id, now)
         if second is None:
             self.world.marks.reached("the second leg of a bracket was refused")
-        elif first.qty_units + second.qty_units > held:
+        elif first.qty_units + second.qty_units > min(held, bracket.terms.qty_units):
             turned = side * slot.held_units > 0
             did = "turned the position" if turned else "used up what is nobody's"
             self.world.marks.reached(f"the second leg of a bracket {did}")

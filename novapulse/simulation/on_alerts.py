@@ -17,13 +17,17 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     """ALERTS: restrictions, disputes, executions taken back and refused stops are told as they are written."""
     # What ended within the same commit was told, and ended.
     raised = {record.body["key"] for record in commit.records if record.kind == "alert_raised"}
+    to_come = {record.body["venue_trade_id"] for record in commit.records if record.kind == "fill_booked"}
     for record in commit.records:
         for key in _keys_of(host, record):
             if not any(each.startswith(key) for each in (*raised, *host.durable.alerts)):
                 auditor.broke("ALERTS", host, f"nobody is told {key} of {record.kind}: {dict(record.body)}")
             auditor.world.marks.reached(f"told of {record.kind}")
-        if record.kind == "fill_booked" and host.legs.get(record.body["venue_trade_id"]) in host.durable.trades:
-            _check_excess(auditor, host, record, (*raised, *host.durable.alerts))
+        if record.kind == "fill_booked":
+            to_come.discard(record.body["venue_trade_id"])
+            other = host.legs.get(record.body["venue_trade_id"])
+            if other in host.durable.trades and other not in to_come:
+                _check_excess(auditor, host, record, (*raised, *host.durable.alerts))
 
 
 def _keys_of(host: Host, record: Record) -> Iterator[str]:

@@ -191,9 +191,13 @@ def check_excess(auditor: "Auditor", host: Host) -> None:
     """EXCESS: what a venue executed beyond what was held is closed again while its account may close anything."""
     now, trader = auditor.world.timeline.now_ns, host.trader
     for key, (side, since_ns) in list(host.beyond.items()):
-        if side * host.exchange.slots[key].held_units <= 0:
+        slot = host.exchange.slots[key]
+        if side * slot.held_units <= 0:
             del host.beyond[key]
             auditor.world.marks.reached("what was executed beyond a position was closed")
+        elif is_too_little(slot, slot.held_units):
+            # No order alone could close it: it goes with the next exit.
+            del host.beyond[key]
         elif trader is None or not trader.desk.ready or not trader.desk.may_leave or _is_shut(host, key, now):
             host.beyond[key] = (side, now)
         elif now - since_ns >= BEYOND_NS:
