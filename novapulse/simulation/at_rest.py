@@ -200,7 +200,8 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
             continue
         trader_slot = desk.slots[desk.rows[key]]
         guards = [order for order in slot.live if order.request.kind is OrderType.BRACKET]
-        if not guards and not on_closes.is_closed(host, key, auditor.world.timeline.now_ns):
+        is_closed = on_closes.is_closed(host, key, auditor.world.timeline.now_ns)
+        if not guards and not is_closed and not on_closes.is_too_little(slot, held):
             said = trader_slot.why_bare or "nothing"
             auditor.broke("SYS-6", host, f"{held} units of {key} have no stop in a calm, and the trader says: {said}")
         if len(guards) > 1:
