@@ -197,11 +197,6 @@ def _notional_check_skipped(stack: ExitStack) -> None:
     _patched(stack, orders, "_notional_max", lambda desk, row: 0)
 
 
-def _fill_before_its_leg(stack: ExitStack) -> None:
-    """An execution that closes what is not open yet is booked at once, as nobody's."""
-    _patched(stack, fills, "is_early", lambda desk, fill: False)
-
-
 def _absence_at_once(stack: ExitStack) -> None:
     """One list that does not hold an order proves that there is none."""
 
@@ -351,7 +346,6 @@ MUTANTS: dict[str, Mutant] = {
     "hold never released": _hold_never_released,
     "cumulative taken as delta": _cumulative_as_delta,
     "notional check skipped": _notional_check_skipped,
-    "fills booked out of order": _fill_before_its_leg,
     "absence believed at once": _absence_at_once,
     "attempt not written": _attempt_unwritten,
     "acts before its commit": _state_without_commit,
