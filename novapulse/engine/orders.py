@@ -147,7 +147,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
 
 
 def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
-    slot, plan, position = desk.slots[row], desk.plan(row), desk.books.positions[row]
+    slot, plan, held = desk.slots[row], desk.plan(row), int(desk.books.positions[row].qty_units)
     if not desk.may_leave:
         return Planned(0, NotSent.HALTED)
     if slot.retry_ns > draft.ts_ns:
@@ -170,7 +170,6 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
         return Planned(0, NotSent.NO_ROOM_YET)
     if is_entry and not is_fresh(desk, draft.ts_ns, row):
         return Planned(0, NotSent.PRICE_STALE)
-    held = int(position.qty_units)
     if not is_entry:
         price = float(plan.limit_price) or least_price(desk, row)
         planned = plan_whole(desk, row, 0, held + slot.dust_beside(held), price)
@@ -212,7 +211,6 @@ def _protection(desk: Desk, row: int) -> Protection:
     if slot.entry != slot.decision:
         slot.entry, slot.brackets, slot.protect = slot.decision, 0, ""
     if not slot.protect:
-        # The first, or the one after a bracket that ended with what an earlier order of the entry had filled.
         slot.brackets += 1
         slot.protect = client_order_id(desk.key, slot.entry, Role.PROTECT.value, slot.brackets)
     return Protection(slot.protect, float(plan.stop_distance), float(plan.target_distance))
