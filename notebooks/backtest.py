@@ -177,8 +177,9 @@ def settings(data, fields, get_wrong, series):
 
 @app.cell
 def mode_told(watch):
-    mode = show.mode_of(watch)
-    mo.stop(mode is None)
+    _told = show.mode_of(watch)
+    mo.stop(_told is None)
+    mode = _told
     return (mode,)
 
 

@@ -162,8 +162,9 @@ def candlesticks(candles):
 
 @app.cell
 def mode_told(watch):
-    mode = backtest_view.mode_of(watch)
-    mo.stop(mode is None)
+    _told = backtest_view.mode_of(watch)
+    mo.stop(_told is None)
+    mode = _told
     return (mode,)
 
 

@@ -52,7 +52,7 @@ def test_up_to_an_entry_is_what_was_known_then(desk: Desk):
 def test_an_entry_is_told_as_the_journal_tells_it(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """A bug: the explorer said "enter consensus" where the journal gave the reason in words."""
     shown: list[dict[str, object]] = []
-    monkeypatch.setattr(explorer, "_table", lambda rows, page_size: shown.extend(rows))
+    monkeypatch.setattr(explorer, "_table", lambda rows, **_: shown.extend(rows))
     head = explorer.head_of(desk)
     found = explorer.entries_of(desk, head.accounts[0], ("decision_taken",), head.seq)
     explorer.entries_table(found)
