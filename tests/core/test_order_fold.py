@@ -25,7 +25,6 @@ from tests.core.order_stories import (
     OPEN,
     SENT,
     STORIES,
-    RandomVenue,
     fill,
     fold,
     intended,
@@ -33,6 +32,7 @@ from tests.core.order_stories import (
     stand_in,
     state_of,
 )
+from tests.core.random_venue import RandomVenue
 
 PERMUTATIONS = 100
 

@@ -14,7 +14,8 @@ from novapulse.core.orders import (
     VenueState,
 )
 from novapulse.core.transitions import TRANSITIONS, is_allowed
-from tests.core.order_stories import CID, DONE, LIVE, OPEN, SENT, fill, fold, seen, walk
+from tests.core.order_stories import CID, DONE, LIVE, OPEN, SENT, fill, fold, seen
+from tests.core.random_venue import walk
 
 LIVES = 12_000
 LARGER = Terms(14, 100)
