@@ -10,6 +10,7 @@ Invariants:
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 
 from novapulse.core.messages import Severity
 from novapulse.core.order_fold import Order
@@ -94,14 +95,10 @@ def note(desk: Desk, draft: Draft, row: int, fill: Filled, beyond: int) -> None:
     """Tell people what was executed beyond what was held, and remember that what is left of it is to be closed."""
     slot, held = desk.slots[row], int(fill.side) * desk.books.held_units(row)
     slot.turned = held > 0
-    what = (
-        f"{held} units are held now that nobody decided, and are closed"
-        if slot.turned
-        else "what was traded was nobody's"
-    )
-    text = (
-        f"order {fill.client_order_id} of {fill.instrument} was executed for {beyond} units more than was held: {what}"
-    )
+    base, scale = desk.instruments[row].base, desk.instruments[row].qty_scale
+    left, more = (f"{Decimal(units).scaleb(-scale):f} {base}" for units in (held, beyond))
+    what = f"{left} are held now that nobody decided, and are closed" if slot.turned else "what was traded was nobody's"
+    text = f"order {fill.client_order_id} of {fill.instrument} was executed for {more} more than was held: {what}"
     desk.alert(draft, Severity.CRITICAL, f"excess:{fill.venue_trade_id}", text, is_event=True)
 
 

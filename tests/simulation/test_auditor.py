@@ -13,13 +13,13 @@ from novapulse.core.orders import (
     Seen,
     VenueState,
 )
-from novapulse.simulation import at_rest
+from novapulse.simulation import at_rest, on_alerts, on_closes
 from novapulse.simulation.auditor import INVARIANTS, Auditor, Broken
 from novapulse.simulation.host import Host
 from novapulse.simulation.scene import scene_of
 from novapulse.simulation.seeds import world_of
 from novapulse.simulation.storm import StormyWorld
-from tests.simulation.damages import desk_of, last_entry
+from tests.simulation.damages import desk_of, holding, last_entry
 from tests.simulation.damages_at_rest import AT_REST
 from tests.simulation.damages_on_the_way import ON_THE_WAY
 
@@ -100,3 +100,24 @@ def test_a_commit_without_records_is_not_looked_at(world: StormyWorld) -> None:
     before = world.hosts[0].durable.records
     world.auditor.wrote(world.hosts[0], Commit(()))
     assert world.hosts[0].durable.records == before
+
+
+def test_of_two_legs_in_one_commit_the_one_that_is_written_last_is_too_many(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    one, other = list(host.durable.trades)[:2]
+    host.legs |= {one: other, other: one}
+    first, last = (Record("fill_booked", 1, host.durable.trades[trade]) for trade in (other, one))
+    told = Record("alert_raised", 1, {"key": f"excess:{one}"})
+    on_alerts.check(world.auditor, host, Commit((first, last, told)))
+    with pytest.raises(Broken, match=f"execution {other} of order"):
+        on_alerts.check(world.auditor, host, Commit((last, first, told)))
+
+
+def test_what_the_venue_takes_no_order_over_needs_no_stop_and_is_no_excess(world: StormyWorld) -> None:
+    host, held = holding(world)
+    host.beyond[held.instrument.key] = (1 if held.held_units > 0 else -1, 0)
+    held.record["qty_min_units"] = abs(held.held_units) + 1
+    held.live.clear()
+    on_closes.check_excess(world.auditor, host)
+    at_rest.sys_6_guarded(world.auditor, host)
+    assert not host.beyond
