@@ -55,6 +55,18 @@ def end_bracket(scene: Scene, venue: str = "V1B") -> None:
         scene.hear(OrderReported(scene.wait(0.2), Seen(slot.protect, venue, VenueState.CANCELED, 0, scene.ts_ns)))
 
 
+def leave(scene: Scene, wanted: int, units: int) -> Submit:
+    """Let the trader mean to sell so many units at the market and the venue execute so many; return the order."""
+    scene.tick(-15.0)
+    (leaving,) = [each for each in scene.sent(Submit) if each.request.role is Role.EXIT]
+    assert leaving.request.terms.qty_units == wanted
+    scene.accept(leaving, "V3")
+    terms = replace(leaving.request.terms, limit_units=10_000)
+    sold = replace(leaving, request=replace(leaving.request, terms=terms))
+    fill_entry(scene, sold, units)
+    return sold
+
+
 def test_what_the_venue_would_refuse_to_sell_alone_is_set_aside_and_told_once():
     scene = Scene()
     filled_in_part(scene, 2_000)
@@ -91,12 +103,7 @@ def test_the_next_exit_takes_the_dust_along():
     units = submit.request.terms.qty_units
     scene.accept(submit, "V2")
     fill_entry(scene, submit, units)
-    scene.tick(-15.0)
-    (leaving,) = [each for each in scene.sent(Submit) if each.request.role is Role.EXIT]
-    assert leaving.request.terms.qty_units == units + 2_000
-    scene.accept(leaving, "V3")
-    sold = replace(leaving, request=replace(leaving.request, terms=replace(leaving.request.terms, limit_units=10_000)))
-    fill_entry(scene, sold, units + 1_500)
+    sold = leave(scene, units + 2_000, units + 1_500)
     assert scene.desk.books.held_units(0) == 0, "the position goes first"
     assert scene.desk.slots[0].dust_units == int(scene.desk.books.foreign_units[0]) == 500
     fill_entry(scene, sold, 500)
@@ -154,12 +161,7 @@ def test_dust_that_goes_with_an_exit_is_nothing_that_was_executed_beyond_what_wa
     scene = opened()
     units = scene.desk.books.held_units(0)
     scene.desk.slots[0].dust_units = scene.desk.books.foreign_units[0] = 100
-    scene.tick(-15.0)
-    (leaving,) = [each for each in scene.sent(Submit) if each.request.role is Role.EXIT]
-    assert leaving.request.terms.qty_units == units + 100
-    scene.accept(leaving, "V3")
-    sold = replace(leaving, request=replace(leaving.request, terms=replace(leaving.request.terms, limit_units=10_000)))
-    fill_entry(scene, sold, units + 100)
+    leave(scene, units + 100, units + 100)
     assert (
         int(scene.desk.books.foreign_units[0]) == scene.desk.slots[0].dust_units == scene.desk.books.held_units(0) == 0
     )

@@ -45,8 +45,8 @@ class Kept(Scene):
         self.journal.commit([(ACCOUNT, commit) for commit in self.sent(Commit)])
         return effects
 
-    def start_anew(self) -> None:
-        self.trader = trader_of(["BTC/USD"])
+    def start_anew(self, *symbols: str) -> None:
+        self.trader = trader_of(symbols or ("BTC/USD",))
         self.trader.restore(*self.journal.restored())
         self.desk = self.trader.desk
         self.hear(Started(self.wait(1)))

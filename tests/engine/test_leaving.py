@@ -106,13 +106,18 @@ def test_a_partly_filled_entry_is_kept_completed_or_left_again(policy, role):
     assert scene.desk.books.positions[0].qty_units == units
 
 
-def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
+def leaving_passively(**wants: int) -> tuple[Scene, Submit]:
+    """Return a scene in which a position is to be left by a limit order, and that order as it was sent."""
     settings = decides()
-    wants = {"exit_order": "limit", "exit_deadline_bars": 2, "exit_cross_bars": 1, "chases_max": 1}
-    execution = settings.execution.model_copy(update=wants)
+    execution = settings.execution.model_copy(update={"exit_order": "limit", **wants})
     scene = opened(chosen=settings.model_copy(update={"execution": execution}))
     scene.tick(-15.0)
     (passive,) = scene.sent(Submit)
+    return scene, passive
+
+
+def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
+    scene, passive = leaving_passively(exit_deadline_bars=2, exit_cross_bars=1, chases_max=1)
     assert passive.request.kind is OrderType.LIMIT
     assert passive.request.terms.limit_units == round(scene.desk.books.last_bars[0].close * 100)
     scene.accept(passive, "V3")
@@ -183,12 +188,7 @@ def test_an_exit_that_replaced_a_stop_is_not_taken_back_by_the_next_touch():
 
 @pytest.mark.parametrize("has_quotes", [True, False])
 def test_an_exit_goes_passive_then_across_then_to_the_market_although_no_bar_comes(has_quotes: bool):
-    settings = decides()
-    wants = {"exit_order": "limit", "exit_deadline_bars": 2, "exit_cross_bars": 1, "chases_max": 1}
-    execution = settings.execution.model_copy(update=wants)
-    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
-    scene.tick(-15.0)
-    (passive,) = scene.sent(Submit)
+    scene, passive = leaving_passively(exit_deadline_bars=2, exit_cross_bars=1, chases_max=1)
     scene.accept(passive, "V3")
     close, limits, began_ns = float(scene.desk.books.last_bars[0].close), [], scene.ts_ns
     for _ in range(16):
@@ -214,11 +214,8 @@ def test_an_exit_goes_passive_then_across_then_to_the_market_although_no_bar_com
 
 
 def test_a_close_that_comes_in_time_moves_an_exit_and_no_timer_does():
-    settings = decides()
-    execution = settings.execution.model_copy(update={"exit_order": "limit", "exit_deadline_bars": 3})
-    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
-    scene.tick(-15.0)
-    scene.accept(scene.sent(Submit)[0], "V3")
+    scene, passive = leaving_passively(exit_deadline_bars=3)
+    scene.accept(passive, "V3")
     before = scene.desk.plan(0).copy()
     scene.ts_ns = int(before.expires_ns)
     scene.hear(TimerFired(scene.wait(30), "exit:0"))
@@ -226,12 +223,7 @@ def test_a_close_that_comes_in_time_moves_an_exit_and_no_timer_does():
 
 
 def test_an_exit_goes_on_although_the_bars_are_heard_late():
-    settings = decides()
-    wants = {"exit_order": "limit", "exit_deadline_bars": 3, "exit_cross_bars": 1, "chases_max": 2}
-    execution = settings.execution.model_copy(update=wants)
-    scene = opened(chosen=settings.model_copy(update={"execution": execution}))
-    scene.tick(-15.0)
-    (passive,) = scene.sent(Submit)
+    scene, passive = leaving_passively(exit_deadline_bars=3, exit_cross_bars=1, chases_max=2)
     scene.accept(passive, "V3")
     for _ in range(3):
         event = scene.ticks.event(scene.row, 0)

@@ -20,7 +20,6 @@ from novapulse.core.messages import (
     QuoteSeen,
     Snapshot,
     SnapshotRead,
-    Started,
     Submit,
 )
 from novapulse.core.orders import DisputeRaised, Seen, VenueState
@@ -30,9 +29,9 @@ from novapulse.engine import memory
 from novapulse.engine.desk import Desk
 from novapulse.engine.roster import StillNeededError
 from novapulse.engine.slots import Slot
-from tests.engine.harness import ACCOUNT, NAMES, MemoryJournal, noisy_ticks, trader_of, world_of
-from tests.engine.scene import Scene, fill_entry, with_position
-from tests.engine.test_late_evidence import executed
+from tests.engine.harness import NAMES, noisy_ticks, trader_of, world_of
+from tests.engine.scene import fill_entry, with_position
+from tests.engine.test_late_evidence import Kept, executed
 from tests.engine.test_memory import told_otherwise
 
 MORE = ("AAVE/USD", *NAMES, "ZEC/USD")
@@ -115,19 +114,10 @@ def test_the_order_of_instruments_means_nothing(state):
     assert [own(taken_up(MORE, turned), name) for name in MORE] == [own(taken_up(MORE, state), name) for name in MORE]
 
 
-class Two(Scene):
+class Two(Kept):
     """A scene of two instruments whose commits are kept, and which can be started anew with others."""
 
     symbols = ("BTC/USD", "ETH/USD")
-
-    def __init__(self) -> None:
-        self.journal = MemoryJournal()
-        super().__init__()
-
-    def hear(self, event):
-        effects = super().hear(event)
-        self.journal.commit([(ACCOUNT, commit) for commit in self.sent(Commit)])
-        return effects
 
     def snapshot(self, orders=(), fills=()) -> Snapshot:
         books = self.desk.books
@@ -135,12 +125,6 @@ class Two(Scene):
         units = {one.base: int(amount) for one, amount in zip(self.desk.instruments, held, strict=True)}
         cash = int(books.account[0].cash_units)
         return Snapshot(self.ts_ns, self.ts_ns, orders, fills, "0/0", {"USD": cash, **units}, (), self.ts_ns)
-
-    def start_anew(self, *symbols: str) -> None:
-        self.trader = trader_of(symbols)
-        self.trader.restore(*self.journal.restored())
-        self.desk = self.trader.desk
-        self.hear(Started(self.wait(1)))
 
     def enter(self) -> Submit:
         self.tick(10.0, 0.0)
