@@ -289,6 +289,27 @@ def working(name: str, role: str = "entry", status: str = "ACCEPTED") -> OrderSt
     return OrderState(name, "V1", "BTC/USD", "buy", role, "limit", status, *amounts, 0, None, "d", 1, "", ())
 
 
+@pytest.mark.parametrize(
+    ("status", "protecting", "at_work"),
+    [
+        ("INTENT", "0 protecting", "0 protecting, 1 for what an entry fills"),
+        ("SENDING", "0 protecting", "1 protecting"),
+        ("ACCEPTED", "1 protecting", "1 protecting"),
+    ],
+)
+def test_a_stop_counts_as_protection_once_the_venue_has_it(
+    left_home: Path, look: Look, status: str, protecting: str, at_work: str
+) -> None:
+    """A bug: beside an entry that rested the desk said "1 protecting", while its stop was only meant."""
+    orders = (working("E"), working("P", "protect", status))
+    look.change = lambda reading: changed(reading, orders=orders, open_orders=1)
+    main = {"exchange": "kraken", "account_id": "main"}
+    assert look("desk", left_home, "viewer", **main).tiles()["open orders"]["note"].startswith(protecting)
+    tile = look("orders", left_home, "viewer", **main).tiles()["working"]
+    assert tile["note"].endswith(at_work), tile
+    assert tile["value"] == ("1" if status == "INTENT" else "2")
+
+
 def test_a_working_entry_can_be_cancelled_by_its_id_and_nothing_else_can(left_home: Path, look: Look) -> None:
     mine = {"exchange": "coinbase", "account_id": "main"}
     orders = (working("O-1"), working("O-2"), working("P-1", "protect"), working("X-1", "exit"))
