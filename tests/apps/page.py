@@ -17,6 +17,7 @@ _DRAWN = """() => {
   return asked.length > 0 && asked.map(drawn).every((one) => one
     && (!one.classList.contains("npw-hold") || one.querySelector("button")));
 }"""
+_CAME = ", ".join(f".outcome.{kind}" for kind in ("yes", "no", "doubt", "flat", "open"))
 _OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -74,6 +75,28 @@ class Looked:
     def holds(self) -> Any:
         """Every button that acts, but for those of the bar that is in reach on a phone."""
         return self.page.locator(".npw-hold:not(.compact) button")
+
+    def hold(self, label: str, kind: str, times: int = 3) -> str:
+        """Hold a button until what came of it is of this kind, and how that is headed.
+
+        What the page does not know is pressed again.
+        """
+        widget = self.page.locator(f'.npw-hold:not(.compact)[aria-label="{label}"]')
+        button = widget.locator("button:not(.away)")
+        for _ in range(times):
+            button.scroll_into_view_if_needed()
+            button.hover()
+            self.page.mouse.down()
+            widget.locator("button.held").wait_for()
+            widget.locator("button:not(.held):not(.away)").wait_for()
+            self.page.mouse.up()
+            came = widget.locator(_CAME)
+            came.wait_for()
+            classes = str(came.get_attribute("class")).split()
+            if kind in classes:
+                return str(widget.locator(".outcome strong").inner_text())
+            assert {"doubt", "open"} & set(classes), f"instead of {kind}: {came.inner_text()}"
+        raise AssertionError(f"held {times} times, it is not {kind}: {came.inner_text()}")
 
     def reach(self) -> Any:
         """The bar that keeps what cannot wait in reach on a phone."""

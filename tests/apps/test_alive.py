@@ -37,15 +37,6 @@ def mode_of(home: Path, account_id: str) -> str | None:
     return read_home(home).account("kraken", account_id).mode
 
 
-def hold(button: Any) -> None:
-    """Hold a button until it sends."""
-    button.scroll_into_view_if_needed()
-    button.hover()
-    button.page.mouse.down()
-    button.page.wait_for_timeout(1500)
-    button.page.mouse.up()
-
-
 def test_an_operator_pauses_an_account_a_viewer_cannot_and_the_trader_outlives_the_server(
     chromium: Any, home: Path, house: House
 ) -> None:
@@ -61,14 +52,10 @@ def test_an_operator_pauses_an_account_a_viewer_cannot_and_the_trader_outlives_t
         assert (refused.status, mode_of(home, "main")) == (403, "normal")
         with looking(browsers["operator"], house.address, f"/apps/desk/?{MAIN}") as looked:
             looked.wait_drawn()
-            pause = looked.widget("Hold to pause")
-            hold(pause.get_by_role("button"))
-            pause.locator(".outcome.yes").get_by_text("Done", exact=True).wait_for()
+            assert looked.hold("Hold to pause", "yes") == "Done"
             wait_until(lambda: mode_of(home, "main") == "paused", "the account is paused", process, PATIENCE_S)
             looked.account("kraken · main").locator(".held", has_text="paused").wait_for()
-            kill = looked.widget("Hold to kill")
-            hold(kill.get_by_role("button"))
-            kill.locator(".outcome.flat").get_by_text("Proven flat", exact=True).wait_for()
+            assert looked.hold("Hold to kill", "flat") == "Proven flat"
             assert read_home(home).account("kraken", "main").is_flat
         assert mode_of(home, "second") == "normal"
         house.process.kill()

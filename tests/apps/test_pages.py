@@ -182,6 +182,7 @@ def test_flattening_asks_for_the_password_first_and_comes_back_to_its_button(vis
         flatten = looked.page.locator(".npw-hold", has=looked.page.get_by_role("button", name="Hold to flatten"))
         flatten.get_by_role("link", name="give it now").click()
         looked.page.wait_for_url("**/confirm?next=*")
+        looked.page.wait_for_function("() => document.activeElement.id === 'password'")
         looked.page.keyboard.type(PASSWORD)
         looked.page.keyboard.press("Enter")
         looked.page.wait_for_url(f"**/apps/desk/?{SECOND}#hold-flatten")

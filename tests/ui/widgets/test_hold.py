@@ -119,6 +119,38 @@ def test_let_go_too_early_nothing_is_sent(page: WidgetPage):
     assert server.asked == []
 
 
+BUSY = "(ms) => setTimeout(() => { const until = performance.now() + ms; while (performance.now() < until); }, 0)"
+
+
+def test_a_page_that_was_busy_meanwhile_counts_how_long_it_was_held(page: WidgetPage):
+    """A bug: the timer of a busy page came after the letting go, which then was too early after twice the time."""
+    button, server = add(page), Server(page, DONE)
+    press(page, button)
+    page.page.evaluate(BUSY, 1500)
+    page.page.wait_for_timeout(600)
+    page.page.mouse.up()
+    outcome(page, "yes")
+    assert len(server.asked) == 1
+
+
+def test_a_button_that_moves_away_under_a_finger_stays_held_and_a_finger_that_slides_off_lets_go(page: WidgetPage):
+    """A bug: a row that came in above, at the moment of a kill, let go for the person who held it."""
+    button, server = add(page, hold_s=0.8), Server(page, DONE)
+    press(page, button)
+    page.page.locator("#hold button.held").wait_for()
+    page.page.evaluate("() => { document.body.style.paddingTop = '300px'; }")
+    outcome(page, "yes")
+    page.page.mouse.up()
+    assert len(server.asked) == 1
+    press(page, button)
+    page.page.locator("#hold button.held").wait_for()
+    page.page.mouse.move(1, 1)
+    page.page.locator("#hold button:not(.held):not(.away)").wait_for()
+    page.page.mouse.up()
+    assert page.page.locator("#hold .hint").inner_text() == "Let go too early: nothing was sent."
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize("key", [" ", "Enter"])
 def test_a_key_can_hold_it_and_its_repetitions_are_no_presses(page: WidgetPage, key: str):
     button, server = add(page), Server(page, DONE)
