@@ -22,7 +22,7 @@ _COMMON = (
     "font-src 'self' data:",
     "connect-src 'self'",
     "object-src 'none'",
-    "form-action 'self'",
+    "form-action 'none'",
     "frame-ancestors 'none'",
 )
 _PLAIN = {

@@ -202,3 +202,20 @@ def test_what_is_planted_in_a_page_of_ours_does_not_run(desk: Desk) -> None:
     page.wait_for_timeout(200)
     assert len(desk.complaints) == 1
     assert "Content Security Policy" in desk.complaints.pop()
+
+
+@pytest.mark.parametrize("form", ["login", "confirm"])
+def test_a_password_that_is_sent_before_the_script_has_come_goes_nowhere(desk: Desk, form: str) -> None:
+    """A bug: the browser sent the form by itself then, with the password in the address of the page."""
+    asked: list[str] = []
+    desk.page.on("request", lambda request: asked.append(f"{request.url} {request.post_data or ''}"))
+    desk.context.route("**/page.js", lambda route: None)
+    desk.page.goto(f"{OURS}/{form}", wait_until="commit")
+    if form == "login":
+        desk.page.fill("input[name=name]", "ana")
+    desk.page.fill("input[name=password]", "violet kettle seven")
+    desk.page.keyboard.press("Enter")
+    desk.page.wait_for_timeout(300)
+    assert not [one for one in asked if "violet" in one]
+    assert desk.page.url == f"{OURS}/{form}"
+    desk.complaints = [one for one in desk.complaints if "form-action 'none'" not in one]
