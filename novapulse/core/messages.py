@@ -367,7 +367,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask the venue to cancel."""
+    """Ask the venue to cancel; an empty `venue_order_id` means by our own client order id.
+
+    An empty `client_order_id` is of an order of somebody else, or of one too many under an id of ours.
+    """
 
     client_order_id: str
     venue_order_id: str

@@ -109,6 +109,8 @@ class Venue(Protocol):
     async def cancel(self, effect: Cancel) -> None:
         """Ask for a cancel; that it returns means the request was taken.
 
+        An empty `venue_order_id` means by our own client order id: it may have been placed, and no answer said where.
+
         Raises:
             Rejected: The venue does not know the order, or will not cancel it.
             Unavailable: The request did not leave.

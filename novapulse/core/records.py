@@ -173,7 +173,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNFILLED_MODE: "the account was told to take no new risk before the entry was filled",
     Reason.EXIT_UNWIND: "the entry was filled in part only, and the part is given up",
     Reason.EXIT_FOREIGN: "somebody else closed the position, or the venue took its executions back",
-    Reason.EXIT_EXCESS: "the venue executed more than was held, and nobody decided what that left",
+    Reason.EXIT_EXCESS: "the venue executed more than was held, or took an exit back: nobody decided what that left",
 }
 
 CAPS = ("risk", "volatility", "kelly", "position", "gross", "group", "cash")

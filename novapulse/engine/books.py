@@ -32,6 +32,7 @@ from novapulse.core.records import (
     Verb,
 )
 from novapulse.core.records import BAR as BAR_RECORD
+from novapulse.engine.round_trips import RoundTrip, round_trip_of
 from novapulse.engine.step import book_entry, book_exit, close_tick, end_plan, forget_round_trip, place_exit_now
 from novapulse.execution.rules import instrument_records
 from novapulse.execution.tactics import cross
@@ -45,47 +46,6 @@ GAUGES = 5
 
 _MODES = tuple(Mode)
 _INTENTS = tuple(Intent)
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """A closed round trip, as the ledger keeps it.
-
-    Attributes:
-        number: In order of the account's entries.
-        row: Which instrument.
-        direction: +1 long, -1 short.
-        lead: Index of the strategy that led the entry.
-        regime: Label at the entry.
-        entry_ns: First fill.
-        exit_ns: Last fill.
-        bars_held: Closes it was marked at.
-        qty_units: Quantity entered.
-        entry_price: Average, quote per base.
-        exit_price: Average.
-        pnl_units: Cash units, fees paid.
-        fee_units: Cash units.
-        r_multiple: Gain in units of the risk.
-        exit_reason: Code of the last exit.
-        entry_consensus: -20..20.
-    """
-
-    number: int
-    row: int
-    direction: int
-    lead: int
-    regime: int
-    entry_ns: int
-    exit_ns: int
-    bars_held: int
-    qty_units: int
-    entry_price: float
-    exit_price: float
-    pnl_units: int
-    fee_units: int
-    r_multiple: float
-    exit_reason: int
-    entry_consensus: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +223,27 @@ class Books:
         self._write(row, fill, fill.qty_units, Reason.EXIT_EXCESS, fill.price_units / float(record.price_factor))
         book_entry(self._fill, plan, record, self.rules, self.account[0], position, self.orders[row])
 
+    def reopen(self, row: int, undone: Filled) -> None:
+        """Let a position have back what an execution had closed of it: it is as it was, its stop included.
+
+        Args:
+            row: Instrument, of whose position more than that was closed by executions that stand, or nothing.
+            undone: The execution turned round: of the position's side, its fee with the other sign.
+        """
+        position, units = self.positions[row], undone.qty_units
+        assert position.direction == int(undone.side), f"{undone} is not of a position on side {position.direction}"
+        before, price = int(position.exited_units), undone.price_units / float(self.records[row].price_factor)
+        left = max(before - units, 0)
+        position.exit_price = (float(position.exit_price) * before - price * units) / left if left else 0.0
+        position.exited_units = left
+        position.exit_units = int(position.exit_units) - undone.cash_units if left else 0
+        position.fee_units += undone.fee_units
+        position.qty_units += int(undone.side) * units
+        position.qty = int(position.qty_units) / float(self.records[row].qty_factor)
+        if self.intent(row) is Intent.EXIT:
+            self.orders[row].units = abs(int(position.qty_units))
+        self.move_cash(-int(undone.side) * undone.cash_units - undone.fee_units)
+
     def _write(self, row: int, fill: Filled, units: int, reason: int, reference: float) -> None:
         instrument, record = self.records[row], self._fill
         whole = units == fill.qty_units
@@ -344,24 +325,7 @@ class Books:
 
     def _round_trip(self, row: int, fill: Filled, reason: int) -> RoundTrip:
         position = self.positions[row]
-        trip = RoundTrip(
-            number=int(position.round_trip),
-            row=row,
-            direction=int(position.direction),
-            lead=int(position.lead),
-            regime=int(position.regime),
-            entry_ns=int(position.entry_ts_ns),
-            exit_ns=fill.ts_event_ns,
-            bars_held=int(position.bars_held),
-            qty_units=int(position.entered_units),
-            entry_price=float(position.entry_price),
-            exit_price=float(position.exit_price),
-            pnl_units=int(position.pnl_units),
-            fee_units=int(position.fee_units),
-            r_multiple=float(position.r_multiple),
-            exit_reason=reason,
-            entry_consensus=float(position.entry_consensus),
-        )
+        trip = round_trip_of(position, row, fill.ts_event_ns, reason)
         forget_round_trip(position)
         self.inside[row] = 0
         return trip

@@ -16,9 +16,9 @@ from novapulse.core.messages import Severity
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Filled, OrderStatus, Role
 from novapulse.core.records import Intent, Reason
-from novapulse.engine.books import RoundTrip
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up
+from novapulse.engine.round_trips import RoundTrip
 
 _EXCESS = re.compile(r"(executed|the venue filled) \d+ of \d+ units")
 """Disputes over more than an order's quantity, as its fold words them."""
@@ -30,14 +30,14 @@ def units_beyond(desk: Desk, row: int, fill: Filled) -> int:
 
 
 def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason: int) -> RoundTrip | None:
-    """Book an execution of an order that was only to reduce, and reduces more than there is.
+    """Book an execution that reduces more than there is.
 
     Args:
         desk: The trader's state.
         draft: Answer to the event at hand.
         row: Instrument.
-        order: Whose execution it is.
-        fill: The execution.
+        order: Whose execution it is: one that was only to reduce, or one of which an execution was taken back.
+        fill: The execution, turned round where it was taken back.
         reason: Code of the exit.
 
     Returns:
@@ -47,11 +47,11 @@ def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason:
     closing, beyond = parted(fill, fill.qty_units - units_beyond(desk, row, fill))
     trip = None
     if closing.qty_units:
-        trip = books.book(row, closing, order.request.role, None, reason)
+        trip = books.book(row, closing, Role.EXIT, None, reason)
     free = max(-int(fill.side) * books.foreign_units.item(row), 0)
     nobodys, ours = parted(beyond, min(free, beyond.qty_units))
     if nobodys.qty_units:
-        books.book(row, nobodys, order.request.role, None, reason)
+        books.book(row, nobodys, Role.EXIT, None, reason)
     if ours.qty_units:
         _turn(desk, draft, row, ours, distance)
     return trip
@@ -59,8 +59,8 @@ def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason:
 
 def parted(fill: Filled, units: int) -> tuple[Filled, Filled]:
     """Return the first units of an execution and the rest of it; the whole cash and fee are shared out."""
-    cash, fee = fill.cash_units * units // fill.qty_units, fill.fee_units * units // fill.qty_units
-    rest = fill.qty_units - units
+    whole = fill.qty_units or 1
+    cash, fee, rest = fill.cash_units * units // whole, fill.fee_units * units // whole, fill.qty_units - units
     return (
         replace(fill, qty_units=units, cash_units=cash, fee_units=fee),
         replace(fill, qty_units=rest, cash_units=fill.cash_units - cash, fee_units=fill.fee_units - fee),
@@ -95,11 +95,15 @@ def note(desk: Desk, draft: Draft, row: int, fill: Filled, beyond: int) -> None:
     """Tell people what was executed beyond what was held, and remember that what is left of it is to be closed."""
     slot, held = desk.slots[row], int(fill.side) * desk.books.held_units(row)
     slot.turned = held > 0
-    base, scale = desk.instruments[row].base, desk.instruments[row].qty_scale
-    left, more = (f"{Decimal(units).scaleb(-scale):f} {base}" for units in (held, beyond))
+    left, more = amount_text(desk, row, held), amount_text(desk, row, beyond)
     what = f"{left} are held now that nobody decided, and are closed" if slot.turned else "what was traded was nobody's"
     text = f"order {fill.client_order_id} of {fill.instrument} was executed for {more} more than was held: {what}"
     desk.alert(draft, Severity.CRITICAL, f"excess:{fill.venue_trade_id}", text, is_event=True)
+
+
+def amount_text(desk: Desk, row: int, units: int) -> str:
+    """Return a quantity of an instrument in the digits of its base asset."""
+    return f"{Decimal(units).scaleb(-desk.instruments[row].qty_scale):f} {desk.instruments[row].base}"
 
 
 def is_repaired(desk: Desk, row: int, order: Order) -> bool:

@@ -15,10 +15,10 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Liquidity, Reason
-from novapulse.engine import excess
-from novapulse.engine.books import RoundTrip
+from novapulse.engine import excess, netting
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up
+from novapulse.engine.round_trips import RoundTrip
 from novapulse.execution.fills import stop_reason
 from novapulse.reconciliation.view import looks_ours
 from novapulse.risk.cash import notional_units
@@ -145,7 +145,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     dust = max(-int(fill.side) * desk.slots[row].dust_units, 0)
     left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0 and request.role is Role.ENTRY:
-        trip = _book_entry(desk, row, order, left)
+        trip = netting.book_entry(desk, draft, row, order, left)
     elif left.qty_units > 0:
         beyond = excess.units_beyond(desk, row, left)
         trip = (
@@ -163,28 +163,6 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
         excess.note(desk, draft, row, fill, beyond - dust)
     if request.role is Role.ENTRY:
         _withdraw_later_entry(desk, draft, row, request.decision_id)
-
-
-def _book_entry(desk: Desk, row: int, order: Order, fill: Filled) -> RoundTrip | None:
-    request, books, trip = order.request, desk.books, None
-    plan = desk.plans.get(request.decision_id)
-    covers = min(fill.qty_units, max(-int(fill.side) * books.held_units(row), 0)) if desk.slots[row].turned else 0
-    if covers:
-        # What nobody decided is on the other side: the entry closes that first, and opens with what is left of it.
-        covering, fill = excess.parted(fill, covers)
-        trip = books.book(row, covering, Role.EXIT, None, Reason.EXIT_EXCESS)
-    if fill.qty_units:
-        if books.held_units(row) == 0:
-            _opens(desk, row, request.decision_id)
-        books.book(row, fill, request.role, plan, int(request.reason), rested=request.kind is OrderType.LIMIT)
-    return trip
-
-
-def _opens(desk: Desk, row: int, decision: str) -> None:
-    # The stops of one position go by its own entry's name: what a late execution opens is not the last one's.
-    desk.slots[row].turned = False
-    if desk.slots[row].entry != decision:
-        desk.slots[row].entry = ""
 
 
 def _withdraw_later_entry(desk: Desk, draft: Draft, row: int, decision: str) -> None:
@@ -242,7 +220,7 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
         return
     desk.remember_foreign(fill.venue_trade_id)
     nobody, before = replace(fill, client_order_id=""), _held(desk, row)
-    trip = _book_nobodys(desk, row, nobody)
+    trip = netting.book_nobodys(desk, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
     draft.write(kind_of(nobody), {**to_body(nobody), **_moved(desk, row, before)}, legs)
     desk.alert(
@@ -254,24 +232,6 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
     )
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
-
-
-def _book_nobodys(desk: Desk, row: int, fill: Filled) -> RoundTrip | None:
-    """Book what no order of ours did: what belongs to nobody is used up first, then what we hold, the rest is nobody's.
-
-    The venue has one holding: what somebody else sold of ours is gone, whoever we believe to own it.
-    """
-    books = desk.books
-    free = min(max(-int(fill.side) * int(books.foreign_units[row]), 0), fill.qty_units)
-    if free == 0:
-        return books.book(row, fill, Role.EXIT, None, Reason.EXIT_FOREIGN)
-    cash, fee = fill.cash_units * free // fill.qty_units, fill.fee_units * free // fill.qty_units
-    books.book(row, replace(fill, qty_units=free, cash_units=cash, fee_units=fee), Role.ENTRY, None, Reason.NONE)
-    left = fill.qty_units - free
-    if left == 0:
-        return None
-    rest = replace(fill, qty_units=left, cash_units=fill.cash_units - cash, fee_units=fill.fee_units - fee)
-    return books.book(row, rest, Role.EXIT, None, Reason.EXIT_FOREIGN)
 
 
 def _held(desk: Desk, row: int) -> tuple[int, int]:
@@ -300,7 +260,7 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> dict[str, JSO
     key = desk.keys[row]
     moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
     before = _held(desk, row)
-    trip = _book_nobodys(desk, row, moved)
+    trip = netting.book_nobodys(desk, row, moved)
     books.move_cash(int(side) * cash)
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
@@ -313,7 +273,7 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> dict[str, JSO
 
 
 def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
-    """Give an execution back that the venue took back: what it opened is closed, what it closed belongs to nobody."""
+    """Give an execution back that the venue took back: what it opened is closed, and what it closed is ours again."""
     row = desk.rows.get(event.instrument)
     order = desk.order(event.client_order_id, event.venue_order_id)
     if row is None or order is None:
@@ -326,17 +286,25 @@ def take_bust(desk: Desk, draft: Draft, event: FillBusted) -> int | None:
     legs = desk.trade_legs(row, -int(fill.side), fill.qty_units, fill.cash_units, -fill.fee_units)
     if not order.is_busted(event.venue_trade_id):
         before = _held(desk, row)
-        undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
-        trip = _book_nobodys(desk, row, undone)
+        trip, is_undecided = netting.give_back(desk, draft, row, order, fill)
         is_new = desk.learn(draft, fact, legs, _moved(desk, row, before))
         assert is_new, f"{fact} was known"
         desk.alert(
             draft,
             Severity.CRITICAL,
             f"bust:{event.venue_trade_id}",
-            f"the venue took execution {event.venue_trade_id} of {event.instrument} back",
+            _taken_back_text(desk, row, event, is_undecided=is_undecided),
             is_event=True,
         )
         if trip is not None:
             close_round_trip(desk, draft, row, trip)
+        desk.slots[row].turned = desk.slots[row].turned or is_undecided
     return row
+
+
+def _taken_back_text(desk: Desk, row: int, event: FillBusted, *, is_undecided: bool) -> str:
+    text = f"the venue took execution {event.venue_trade_id} of {event.instrument} back"
+    if not is_undecided:
+        return text
+    left = excess.amount_text(desk, row, abs(desk.books.held_units(row)))
+    return f"{text}: {left} are held again that nobody decided, and are closed"

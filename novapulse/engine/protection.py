@@ -79,7 +79,7 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     # A bracket of its own entry grows at the venue by itself; one that was armed later is told to.
     qty_units = bracket.terms.qty_units
     if not bracket.request.attached_to:
-        qty_units = bracket.filled_units + abs(int(position.qty_units))
+        qty_units = _used_units(bracket) + abs(int(position.qty_units))
     moves = wanted != known and tighter
     slot = desk.slots[row]
     leaves_by_it = slot.leaving_ns and not slot.decision
@@ -91,15 +91,21 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
 
 def _holds_more(desk: Desk, row: int, bracket: Order) -> bool:
     """Tell whether another order filled as well, such as one that was refused: a bracket grows with its own alone."""
-    held = abs(desk.books.held_units(row))
-    if not bracket.request.attached_to or held <= bracket.terms.qty_units - bracket.filled_units:
+    held, used = abs(desk.books.held_units(row)), _used_units(bracket)
+    if not bracket.request.attached_to or held <= bracket.terms.qty_units - used:
         return False
     own = sum(
         order.filled_units
         for order in (*desk.orders.values(), *desk.closed.values())
         if order.request.role is Role.ENTRY and order.request.decision_id == bracket.request.decision_id
     )
-    return held > own
+    return held > own - used
+
+
+def _used_units(bracket: Order) -> int:
+    # A venue's count of what an order executed never falls: what it took back is used up all the same.
+    taken_back = (fill.qty_units for trade, fill in bracket.fills.items() if bracket.is_busted(trade))
+    return bracket.filled_units + sum(taken_back)
 
 
 def _let_it_go(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:

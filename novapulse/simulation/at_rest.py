@@ -194,7 +194,7 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
     assert host.trader is not None
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
-        # What belongs to nobody, such as what came back with a bust, is told and left to an operator.
+        # What belongs to nobody, such as what came back with a bust that was kept quiet, is left to an operator.
         held = min(abs(slot.held_units), abs(int(desk.books.positions[desk.rows[key]].qty_units)))
         if held == 0:
             continue

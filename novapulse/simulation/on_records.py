@@ -78,6 +78,7 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     on_alerts.check(auditor, host, commit)
     ord_4_monotone(auditor, host)
     if commit.state:
+        ord_6_on_one_side(auditor, host)
         ord_11_cursor(auditor, host)
         ord_7_holds(auditor, host)
 
@@ -228,6 +229,16 @@ def sys_7_spread_known(auditor: "Auditor", host: Host, record: Record) -> None:
     age_ns = auditor.world.timeline.now_ns - host.quoted_ns.get(key, 0)
     if age_ns > auditor.world.scene.settings.quote_age_s_max * 1e9:
         auditor.broke("SYS-7", host, f"an entry in {key} is decided {age_ns / 1e9:.3f} s behind the last quote")
+
+
+def ord_6_on_one_side(auditor: "Auditor", host: Host) -> None:
+    """What is ours and what is nobody's never lie on two sides: a venue has one holding."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    for row, key in enumerate(desk.keys):
+        ours, nobodys = desk.books.held_units(row), desk.books.foreign_units.item(row)
+        if ours * nobodys < 0:
+            auditor.broke("ORD-6", host, f"{key}: the trader has {ours} units beside {nobodys} of nobody, on two sides")
 
 
 def ord_11_cursor(auditor: "Auditor", host: Host) -> None:

@@ -1,6 +1,7 @@
 """A small market with made-up signals, a journal in memory, and a trader to talk to."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -131,8 +132,9 @@ def trader_of(
     account: AccountKey = ACCOUNT,
     *,
     has_quotes: bool = False,
+    shortable: bool = False,
 ) -> Trader:
-    facts = facts_of(symbols)
+    facts = tuple(replace(one, shortable=shortable) for one in facts_of(symbols))
     return new_trader(
         account,
         facts,

@@ -39,8 +39,10 @@ class Scene:
         chosen: BacktestSettings | None = None,
         *,
         has_quotes: bool = False,
+        shortable: bool = False,
     ) -> None:
-        self.trader = trader_of(self.symbols, chosen or decides(), settings, has_quotes=has_quotes)
+        chosen = chosen or decides()
+        self.trader = trader_of(self.symbols, chosen, settings, has_quotes=has_quotes, shortable=shortable)
         self.desk = self.trader.desk
         self.ticks = noisy_ticks(self.symbols, bars=40)
         self.ts_ns = ORIGIN_NS

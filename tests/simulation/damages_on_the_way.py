@@ -282,6 +282,16 @@ def an_execution_too_many_of_which_nobody_is_told(world: StormyWorld) -> None:
     on_alerts.check(world.auditor, host, Commit((booked,)))
 
 
+def nobodys_on_the_other_side(world: StormyWorld) -> None:
+    host, held = holding(world)
+    assert host.trader is not None
+    books, row = host.trader.desk.books, host.trader.desk.rows[held.instrument.key]
+    books.foreign_units[row] = books.held_units(row)
+    on_records.ord_6_on_one_side(world.auditor, host)
+    books.foreign_units[row] = -books.held_units(row)
+    on_records.ord_6_on_one_side(world.auditor, host)
+
+
 def an_excess_that_stays(world: StormyWorld) -> None:
     host, held = holding(world)
     host.beyond[held.instrument.key] = (-1, world.timeline.now_ns)
@@ -342,6 +352,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "a dispute in silence": ("ALERTS", a_dispute_of_which_nobody_is_told),
     "a bust in silence": ("ALERTS", a_bust_of_which_nobody_is_told),
     "an excess in silence": ("ALERTS", an_execution_too_many_of_which_nobody_is_told),
+    "two sides": ("ORD-6", nobodys_on_the_other_side),
     "an excess": ("EXCESS", an_excess_that_stays),
     "an error of ours": ("TRADER", a_trader_that_raises),
     "a refusing ledger": ("LEDGER", a_ledger_that_refuses),

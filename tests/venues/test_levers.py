@@ -182,6 +182,36 @@ def test_what_comes_in_covers_a_short_position_first(venue):
     assert seen == [(-500, 0), (0, 200), (-100, 0)]
 
 
+@pytest.mark.parametrize(
+    ("beside", "held", "stray", "guards"),
+    [(300, 300 - UNIT, 0, [UNIT - 300]), (2 * UNIT, 0, UNIT, []), (0, -UNIT, 0, [UNIT])],
+    ids=["a part", "all of it", "nothing"],
+)
+def test_an_entry_takes_what_lies_on_its_other_side_first(beside, held, stray, guards):
+    """Found by a seed: a short stood beside what somebody had bought, and no order could reduce either."""
+    exchange = exchange_of(instruments=[replace(instrument(), shortable=True)])
+    if beside:
+        Levers(exchange).trade(BTC, Side.BUY, beside, 10_000, at(0.2))
+    exchange.submit(guarded("e", side=Side.SELL), at(0.5))
+    play(exchange, 1, 100)
+    slot = exchange.slots[BTC]
+    assert (slot.held_units, slot.stray_units) == (held, stray)
+    assert [order.leaves_units for order in slot.live if order.request.kind is OrderType.BRACKET] == guards
+
+
+def test_what_comes_back_with_a_trade_that_is_taken_back_is_netted_with_what_lies_beside():
+    exchange = exchange_of(instruments=[replace(instrument(), shortable=True)])
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    (bought,) = exchange.lookup("e")[1]
+    levers = Levers(exchange)
+    levers.fill("b-e", UNIT, 10_300, at(2))
+    levers.trade(BTC, Side.BUY, 300, 10_000, at(3))
+    levers.bust(bought.venue_trade_id, at(4))
+    slot = exchange.slots[BTC]
+    assert (slot.held_units, slot.stray_units) == (300 - UNIT, 0)
+
+
 def test_an_order_of_nobody_is_listed_and_trades(venue):
     order_id = Levers(venue).place(BTC, Side.BUY, OrderType.LIMIT, Terms(300, 9500), at(2))
     listed = {order.seen.venue_order_id: order.seen.client_order_id for order in venue.open_orders()}

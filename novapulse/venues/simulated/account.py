@@ -139,7 +139,10 @@ def _coarser(asset: str, units: int, scale: int, coarser: int) -> int:
 
 
 def hold(slot: Slot, side: int, units: int, price_units: int, cash_units: int) -> None:
-    """Let a trade change a position: averages as `risk.settle` makes them.
+    """Let a trade change what is held: averages as `risk.settle` makes them.
+
+    It closes what the position has on the other side, then takes what lies beside it there; the rest opens: a venue has
+    one holding, which is never long and short at a time.
 
     Args:
         slot: Instrument; its position is changed.
@@ -149,10 +152,10 @@ def hold(slot: Slot, side: int, units: int, price_units: int, cash_units: int) -
         cash_units: Notional of the whole trade.
     """
     position, held = slot.position, slot.held_units
-    added, spent = units, cash_units
-    if held * side < 0:
-        added = max(units - abs(held), 0)
-        spent = int(notional_units(slot.record, price_units, added))
+    beside = _take_from_beside(slot, side, units)
+    added = max(units - max(-side * held, 0) - beside, 0)
+    spent = cash_units if added == units else int(notional_units(slot.record, price_units, added))
+    units -= beside
     slot.is_changed = True
     if added > 0:
         if held * side <= 0:
@@ -166,6 +169,26 @@ def hold(slot: Slot, side: int, units: int, price_units: int, cash_units: int) -
     position.qty = position.qty_units / slot.record.qty_factor
     if position.qty_units == 0:
         clear_position(position)
+
+
+def _take_from_beside(slot: Slot, side: int, units: int) -> int:
+    # What is beyond the position on the other side comes from what lies beside it there, as far as that reaches.
+    beyond = max(units - max(-side * slot.held_units, 0), 0)
+    beside = min(beyond, max(-side * slot.stray_units, 0))
+    slot.stray_units += side * beside
+    return beside
+
+
+def take_back(slot: Slot, side: int, units: int) -> None:
+    """Let a trade of the account's own not have happened: its quantity goes the other way, as a trade's would.
+
+    Args:
+        slot: Instrument.
+        side: Of the trade, +1 bought, -1 sold.
+        units: Quantity units, > 0.
+    """
+    beside = _take_from_beside(slot, -side, units)
+    shift_position(slot, -side * (units - beside))
 
 
 def shift(slot: Slot, units: int) -> None:

@@ -13,7 +13,7 @@ from novapulse.core.records import Liquidity, Reason
 from novapulse.execution.rules import instrument_records
 from novapulse.risk.cash import fee_units, notional_units
 from novapulse.risk.settle import clear_position
-from novapulse.venues.simulated.account import shift, shift_position
+from novapulse.venues.simulated.account import shift, take_back
 from novapulse.venues.simulated.book import Order, Slot, VenueMode
 from novapulse.venues.simulated.exchange import SimulatedExchange
 
@@ -108,13 +108,7 @@ class Levers:
             return first, None
         cash, fee = _amounts(slot, units, terms.stop_units, Liquidity.TAKER)
         reason, price = int(Reason.EXIT_STOP), terms.stop_units
-        second = exchange.trade(slot, order, units, price, cash, fee, Liquidity.TAKER, now_ns, reason)
-        beside = min(max(int(side) * slot.held_units, 0), max(-int(side) * slot.stray_units, 0))
-        if beside:
-            slot.stray_units += int(side) * beside
-            shift_position(slot, -int(side) * beside)
-            exchange.follow(slot, now_ns)
-        return first, second
+        return first, exchange.trade(slot, order, units, price, cash, fee, Liquidity.TAKER, now_ns, reason)
 
     def place(
         self, key: InstrumentKey, side: Side, kind: OrderType, terms: Terms, now_ns: int, *, client_order_id: str = ""
@@ -160,8 +154,10 @@ class Levers:
         slot = exchange.slots[fill.instrument]
         holdings.busted.add(venue_trade_id)
         holdings.move_cash(int(fill.side) * fill.cash_units + fill.fee_units)
-        move = shift_position if fill.client_order_id else shift
-        move(slot, -int(fill.side) * fill.qty_units)
+        if fill.client_order_id:
+            take_back(slot, int(fill.side), fill.qty_units)
+        else:
+            shift(slot, -int(fill.side) * fill.qty_units)
         exchange.say(
             FillBusted(now_ns, fill.instrument, fill.client_order_id, fill.venue_order_id, fill.venue_trade_id)
         )
