@@ -107,7 +107,7 @@ def _of_money(s: BreakerSettings) -> tuple[Breaker, ...]:
 
 
 def _of_market(s: BreakerSettings) -> tuple[Breaker, ...]:
-    age, silence = s.bar_age_bars_max, s.feed_silence_heartbeats_max
+    age, silence, missing = s.bar_age_bars_max, s.feed_silence_heartbeats_max, s.missing_bars_max
     wide, slips = s.spread_multiple_max, s.slippage_multiple_max
     rejects, orders, age_name = s.rejects_max, s.orders_max, "the age of the oldest UNKNOWN order"
     alert_s, halt_s = s.unknown_order_alert_s, s.unknown_order_halt_s
@@ -123,6 +123,7 @@ def _of_market(s: BreakerSettings) -> tuple[Breaker, ...]:
             _PAUSE,
             unknown_trips=True,
         ),
+        Breaker("missing_bars", "missing_bars", "the wait for a bar", " bars", missing, missing / 2, _PAUSE),
         Breaker(
             "spread", "spread", "the spread", " medians", wide, s.spread_multiple_clear, _PAUSE, unknown_trips=True
         ),

@@ -26,6 +26,7 @@ from novapulse.core.messages import BarLate, BarsClosed
 from novapulse.core.messages import Record as Entry
 from novapulse.core.ports import JournalError, Unavailable
 from novapulse.core.records import Record
+from novapulse.engine import staleness
 from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close, Gather, Rejection
 from novapulse.engine.life import Life
@@ -131,6 +132,7 @@ class Listener:
         decided_ns: The last close that was told.
         note: Keeps what it is told, before it is told.
         unplayed: Bars that its venue could not take yet.
+        heard_ns: The last close at which a bar of one of its instruments was there; before the first, the feed's first.
     """
 
     runner: AccountRunner
@@ -140,6 +142,7 @@ class Listener:
     decided_ns: int
     note: Callable[[Row], None] | None = None
     unplayed: deque[Bars] = field(default_factory=deque)
+    heard_ns: int = 0
 
 
 class RecordedSource:
@@ -315,11 +318,20 @@ class Feed:
         return max(0.0, (self._timeline.now_ns() - max(self._heard_ns, due_ns - beat_ns)) / beat_ns)
 
     async def watch(self) -> None:
-        """Tell the accounts once a heartbeat how silent the source is, until it has ended."""
+        """Tell the accounts once a heartbeat how silent the source is of what they trade, until it has ended."""
         while not self.ended:
             await self._timeline.until(self._timeline.now_ns() + self._source.heartbeat_ns)
             for listener in self.listeners:
-                listener.runner.condition("feed_silence", self.silence)
+                listener.runner.condition("feed_silence", max(self.silence, self._silence_of(listener)))
+
+    def _silence_of(self, listener: Listener) -> float:
+        # The feed goes on for others: what counts are their closes at which a bar of this account was due as well.
+        if listener.runner.trader is None:
+            return 0.0
+        configured = listener.runner.trader.desk.configured
+        width_ns = configured.timeframe_ns
+        due = staleness.bars_due(configured.instruments, listener.heard_ns, self.last_close_ns, width_ns)
+        return due * width_ns / self._source.heartbeat_ns
 
     async def _take(self, arrivals: Sequence[Arrival], is_over: bool) -> None:
         self._heard_ns = self._timeline.now_ns() if arrivals else self._heard_ns
@@ -336,6 +348,8 @@ class Feed:
     async def _tell(self, close: Close) -> None:
         now_ns = self._timeline.now_ns()
         for listener in self.listeners:
+            if not listener.heard_ns or any(key in close.bars for key in listener.signals.keys):
+                listener.heard_ns = close.ts_close_ns
             self._play(listener, close, now_ns)
         # What the venues said of it is in the hands of the tasks that hear their streams: they are let through first.
         await asyncio.sleep(0)

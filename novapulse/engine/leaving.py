@@ -17,7 +17,7 @@ from novapulse.core.messages import SetTimer, Severity, Snapshot
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import TERMINAL, OrderStatus, Role
 from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record
-from novapulse.engine import dust, netting
+from novapulse.engine import dust, netting, staleness
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.exits import decide_exit
 from novapulse.engine.orders import SECOND_NS, give_up, is_fresh, let_go, sync, write_unfilled
@@ -175,6 +175,7 @@ def withdraw_entries(desk: Desk, draft: Draft) -> Iterator[int]:
 def take_next_step(desk: Desk, draft: Draft, row: int) -> None:
     """Take the next step towards what is wanted of an instrument, and set aside what no order can close."""
     netting.withdraw_entry(desk, draft, row)
+    staleness.withdraw_entry(desk, draft, row)
     _after_partial_fill(desk, draft, row)
     sync(desk, draft, row)
     dust.set_aside(desk, draft, row)

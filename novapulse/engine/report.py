@@ -58,6 +58,7 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
             "dropped_events": told.dropped,
             "bugs": told.bugs,
             "signals": signals_of(desk),
+            "missing_bars": missing_of(desk),
             "alerts": [
                 {"key": key, **asdict(one), "severity": one.severity.value} for key, one in desk.alerts.open.items()
             ],
@@ -88,6 +89,12 @@ def _limit_notes(desk: Desk) -> Iterator[str]:
             f"{name} is {one.value}, configured is {value_of(desk.configured, name)}: set by {one.actor} at "
             f"{format_ns(one.ts_ns)}, command {one.command_id}"
         )
+
+
+def missing_of(desk: Desk) -> dict[str, int]:
+    """Return symbol -> how many of its bars are missing while others come; without those of which none is."""
+    slots = zip(desk.instruments, desk.slots, strict=True)
+    return {instrument.symbol: slot.missing_bars for instrument, slot in slots if slot.missing_bars}
 
 
 def signals_of(desk: Desk) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,11 @@ class BreakerSettings(BaseModel):
     feed_silence_heartbeats_max: float = Field(
         2.0, ge=1, description="Silence of the feed, in heartbeats, beyond which it counts as disconnected."
     )
+    missing_bars_max: float = Field(
+        2.0,
+        ge=1,
+        description="Bars of an instrument missing while others come, beyond which it is not entered.",
+    )
     spread_multiple_max: float = Field(
         5.0,
         gt=1,

@@ -28,6 +28,7 @@ class Slot:
         split_new: New shares of a split behind which no price has been seen; 0 for none.
         split_old: Its old ones.
         turned: The position is what the venue executed beyond the one before it: nobody decided it.
+        missing_bars: Closes without a bar of it that was due, less those with one since: see `staleness`.
         dust_units: Signed quantity left over of positions that no order alone could close; nobody's in the books.
     """
 
@@ -51,6 +52,7 @@ class Slot:
     split_new: int = 0
     split_old: int = 0
     turned: bool = False
+    missing_bars: int = 0
     dust_units: int = 0
 
     def dust_beside(self, held_units: int) -> int:

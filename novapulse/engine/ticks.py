@@ -13,7 +13,7 @@ import numpy as np
 from novapulse.core.messages import BarsClosed, HoldRun, SetTimer, decision_id
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode, Reason, Record, Verb
-from novapulse.engine import splits
+from novapulse.engine import splits, staleness
 from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.gauges import measure_equity, measure_fills, measure_losses
@@ -49,6 +49,7 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     desk.bar_ns = min(desk.bar_ns or step_ns, step_ns) if desk.ts_close_ns else 0
     desk.ts_close_ns = event.ts_close_ns
     desk.time_passed(draft)
+    staleness.count(desk, draft, event)
     event = splits.seen_bars(desk, draft, event)
     for row, here in enumerate(event.present.tolist()):
         if here:

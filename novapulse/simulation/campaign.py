@@ -45,7 +45,7 @@ MUST_BE_REACHED = (
     "break_found D16",
     *(
         f"breaker_tripped {name}"
-        for name in ("feed_silent", "task_failures", "ledger", "daily_loss", "daily_loss_halt")
+        for name in ("feed_silent", "missing_bars", "task_failures", "ledger", "daily_loss", "daily_loss_halt")
     ),
     *(f"told of {kind}" for kind in ("breaker_tripped", "dispute_raised", "fill_busted", "order_refused")),
     *(

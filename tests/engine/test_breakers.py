@@ -30,6 +30,7 @@ BOUNDARIES = [
     ("fatal_breaks", 0, 1, Mode.HALTED),
     ("stale_bars", 3, math.nextafter(3, 4), Mode.PAUSED),
     ("feed_silent", 2, math.nextafter(2, 3), Mode.PAUSED),
+    ("missing_bars", 2, 3, Mode.PAUSED),
     ("spread", 5, math.nextafter(5, 6), Mode.PAUSED),
     ("slippage", 3, math.nextafter(3, 4), Mode.PAUSED),
     ("rejects", 5, 6, Mode.PAUSED),
