@@ -22,6 +22,8 @@ with the cause of every difference: data, price, fill, fee, delay, gate, limits 
   4  with faults, the invariants hold: novapulse simulate
 
 Without --session a session is recorded on the spot, with a late bar, a pause and a
-restart in it. With it the bars and settings are the session's own, as it recorded them,
-and it is compared with its own backtest as well. Exit 0 when every rung holds, 1 when one does not.
+restart in it. With it (the number of a session's first record, 'last', or the name that
+`live --json` prints as session: then each account of that run is compared) the bars and
+settings are the session's own, as it recorded them, and it is compared with its own
+backtest as well. Exit 0 when every rung holds, 1 when one does not.
 """

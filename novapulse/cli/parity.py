@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,12 @@ from novapulse.parity.ladder import (
 )
 from novapulse.parity.memory import MemoryJournal
 from novapulse.parity.playing import Script, play
+from novapulse.parity.runs import runs_of, sessions_named
 from novapulse.parity.sessions import SessionRun, configuration_of, replay_session
 from novapulse.parity.words import FIELD_TEXT
 from novapulse.research.inputs import checked_strategies, lake_with, open_lake
+
+_Climbed = tuple[Stretch, list[Rung], dict[str, Any] | None]
 
 SHOWN = 10
 """Differences that are listed; all of them are counted."""
@@ -46,29 +49,31 @@ def parity(options: argparse.Namespace) -> int:
     """Climb the ladder and print each rung; exit 1 when one does not hold."""
     if options.list:
         return _list_sessions(options)
-    began_s = time.perf_counter()
+    began_s, climbed = time.perf_counter(), []
     try:
-        stretch, rungs, session = _of_session(options) if options.session else _of_run(options)
+        for stretch, rungs, session in _of_sessions(options) if options.session else _of_run(options):
+            rungs.append(simulation_rung())
+            values = {
+                **_described(stretch),
+                "session": session,
+                "holds": all(rung.holds is not False for rung in rungs),
+                "rungs": [_spelled(rung) for rung in rungs],
+            }
+            climbed.append(values)
+            if not options.json:
+                _show(values, rungs)
     except JournalError as wrong:
         error(str(wrong))
         return EXIT_FAILED
-    rungs.append(simulation_rung())
-    holds = all(rung.holds is not False for rung in rungs)
-    values = {
-        **_described(stretch),
-        "session": session,
-        "holds": holds,
-        "rungs": [_spelled(rung) for rung in rungs],
-        "seconds": round(time.perf_counter() - began_s, 3),
-    }
-    if options.json:
-        show_json(values)
-    else:
-        _show(values, rungs)
+    holds, seconds = all(one["holds"] for one in climbed), round(time.perf_counter() - began_s, 3)
+    if options.json and len(climbed) == 1:
+        show_json({**climbed[0], "seconds": seconds})
+    elif options.json:
+        show_json({"holds": holds, "sessions": climbed, "seconds": seconds})
     return EXIT_DONE if holds else EXIT_FAILED
 
 
-def _of_run(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[str, Any] | None]:
+def _of_run(options: argparse.Namespace) -> Iterator[_Climbed]:
     loaded = load_run(options)
     strategies = checked_strategies(loaded, say)
     markets = read_run(options, loaded)
@@ -79,35 +84,38 @@ def _of_run(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[str,
         found = rehearsed(stretch, Path(folder), open_lake(), strategies, told)
         rungs.append(session_rung(found))
     say("rung 3: a session with a late bar, a pause and a restart, recorded now; --session ID takes one of a ledger")
-    return stretch, rungs, None
+    yield stretch, rungs, None
 
 
-def _of_session(options: argparse.Namespace) -> tuple[Stretch, list[Rung], dict[str, Any] | None]:
+def _of_sessions(options: argparse.Namespace) -> Iterator[_Climbed]:
     given = [name for name in ("exchange", "symbol", "timeframe", "start", "end", "capital") if getattr(options, name)]
     if given:
         raise UsageError(f"--session brings its own bars and settings: leave out --{', --'.join(given)}")
     loaded = load(os.environ, options.config)
     strategies = checked_strategies(loaded, say)
     with Kept(default_ledger(options)) as kept:
-        session = kept.session(options.session)
-        account = session.account
-        say(f"session {session.first_seq} of {account.account_id} on {account.exchange}; --list shows the others")
-        with progress("replay of the session") as told:
-            found = replay_session(kept, session, lake_of(session), strategies, told, recordings_beside(options))
-    stretch = stretch_of_session(found)
-    rungs = _first_rungs(stretch)
-    rungs.append(session_rung(found))
-    rungs.append(session_kernel_rung(found, stretch, kernel_of(stretch)))
-    return stretch, rungs, _session_told(found)
+        folder = recordings_beside(options)
+        for session in sessions_named(kept, options.session, folder):
+            account = session.account
+            say(f"session {session.first_seq} of {account.account_id} on {account.exchange}; --list shows the others")
+            with progress("replay of the session") as told:
+                found = replay_session(kept, session, lake_of(session), strategies, told, folder)
+            stretch = stretch_of_session(found)
+            rungs = _first_rungs(stretch)
+            rungs.append(session_rung(found))
+            rungs.append(session_kernel_rung(found, stretch, kernel_of(stretch)))
+            yield stretch, rungs, _session_told(found)
 
 
 def _list_sessions(options: argparse.Namespace) -> int:
     with Kept(default_ledger(options)) as kept:
         sessions = kept.sessions()
+        runs = runs_of(sessions, recordings_beside(options))
     if options.json:
         told = [
             {
                 "id": one.first_seq,
+                "run": runs.get(one.first_seq, ""),
                 "exchange": one.account.exchange,
                 "account_id": one.account.account_id,
                 "started_ns": one.started_ns,
@@ -123,10 +131,11 @@ def _list_sessions(options: argparse.Namespace) -> int:
             str(one.first_seq),
             *(one.account.exchange, one.account.account_id, format_ns(one.started_ns)),
             format_ns(one.until_ns) if one.until_ns > one.ts_close_ns else "no bar decided",
+            runs.get(one.first_seq, "-"),
         )
         for one in sessions
     ]
-    print("\n".join(table(("session", "exchange", "account", "started", "decided until"), rows)))
+    print("\n".join(table(("session", "exchange", "account", "started", "decided until", "run of live"), rows)))
     return EXIT_DONE
 
 

@@ -280,7 +280,8 @@ def _add_parity(commands: "Subparsers") -> None:
     summary = "show that backtest, replay and session are the same"
     parser = _leaf(commands, "parity", summary, "parity", "parity", ABOUT_PARITY)
     _add_run(parser)
-    parser.add_argument("--session", metavar="ID", help="a recorded session: number of its first record, or 'last'")
+    named = "a recorded session: number of its first record, 'last', or name of a run of live for each of its accounts"
+    parser.add_argument("--session", metavar="ID", help=named)
     parser.add_argument("--list", action="store_true", help="list the sessions of the ledger and compare nothing")
     _add_ledger(parser, "ledger of the session; without it the one of this home folder")
     _add_json(parser)

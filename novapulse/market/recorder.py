@@ -190,6 +190,24 @@ def read_heard(path: Path) -> tuple[dict[str, Any], tuple[InstrumentKey, ...], N
     return _read(path, HEARD)
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """Return what a recording says of itself.
+
+    Raises:
+        RecorderError: The file is not there, or no recording.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline())
+    except OSError as wrong:
+        raise RecorderError(f"{path}: {wrong.strerror or wrong}") from wrong
+    except ValueError as wrong:
+        raise RecorderError(f"{path} is no recording of a session: {wrong}") from wrong
+    if not isinstance(header, dict):
+        raise RecorderError(f"{path} is no recording of a session")
+    return header
+
+
 def _read(path: Path, dtype: "np.dtype[np.void]") -> tuple[dict[str, Any], tuple[InstrumentKey, ...], NDArray[np.void]]:
     try:
         whole = path.read_bytes()

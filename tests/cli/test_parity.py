@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from novapulse.market.recorder import SESSIONS
 from novapulse.parity.kept import Kept
 from novapulse.parity.ladder import Rung, session_rung
 from novapulse.parity.sessions import SessionRun, compare
 from tests.cli.conftest import Cli
+from tests.cli.living import KEYS, configure, live
 
 RUN = ("--symbol", "BTC-USDT", "ETH-USDT", "--end", "2024-01-04")
 
@@ -111,6 +113,25 @@ def test_people_read_what_was_not_done_and_why(cli: Cli, quick: Path) -> None:
     assert outcome.code == 0, outcome.err
     for part in ("Round trips", "Why not more", "indicators are not warm yet", "µs a bar and pair"):
         assert part in outcome.out
+
+
+def test_the_name_of_a_run_is_all_its_sessions_and_a_number_one_of_them(cli: Cli, stocked_home: Path) -> None:
+    """A bug: the name that live says, and that its folder bears, was refused."""
+    configure(stocked_home)
+    name = live(cli, stocked_home)["session"]
+    assert (stocked_home / SESSIONS / name).is_dir()
+    listed = json.loads(cli("parity", "--list", "--json").out)["sessions"]
+    assert {one["run"] for one in listed} == {name}
+    said = json.loads(cli("parity", "--session", name, "--json").out)
+    assert said["holds"]
+    assert [one["session"]["id"] for one in said["sessions"]] == [one["id"] for one in listed]
+    assert {(one["exchange"], one["account_id"]) for one in said["sessions"]} == set(KEYS)
+    alone = json.loads(cli("parity", "--session", str(listed[0]["id"]), "--json").out)
+    assert (alone["holds"], alone["session"]) == (True, said["sessions"][0]["session"])
+    outcome = cli("parity", "--session", name[:-1])
+    assert (outcome.code, outcome.out) == (2, "")
+    for one in listed:
+        assert f"{one['id']} ({one['account_id']} on {one['exchange']}, of {name})" in outcome.err
 
 
 BAD = {
