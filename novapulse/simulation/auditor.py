@@ -59,7 +59,7 @@ INVARIANTS = {
     "FLAT": "an account that was flattened or killed is flat in a calm, and halted when it was killed",
     "TOLD": "what an operator said holds: limits from their moment on, and a cancel by hand ends its order",
     "EXIT": "a position that is to be left has an exit at work, which waits for no entry",
-    "EXCESS": "what a venue executed beyond what was held is closed again, by whoever it was booked to",
+    "EXCESS": "what a venue executed beyond what was held, or gave back, is closed again, by whoever it was booked to",
     "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",

@@ -78,6 +78,7 @@ MUST_BE_REACHED = (
     "the second leg of a bracket used up what is nobody's",
     "the second leg of a bracket turned the position",
     "what was executed beyond a position was closed",
+    "what was given back is held",
     "told of an execution beyond what was held",
     "an exit was decided beside an entry",
     "a day's loss was too large",

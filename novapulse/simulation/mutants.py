@@ -13,9 +13,9 @@ from novapulse.core import known_facts
 from novapulse.core.facts import to_body
 from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Outcome, Submit, SubmitEnded, TimerFired
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, VenueState
+from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, Side, VenueState
 from novapulse.core.records import Intent
-from novapulse.engine import fills, leaving, orders, protection, ticks, trader
+from novapulse.engine import fills, leaving, netting, orders, protection, ticks, trader
 from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
 from novapulse.engine.desk import Desk, Draft
@@ -333,6 +333,16 @@ def _excess_is_nobodys(stack: ExitStack) -> None:
     _patched(stack, Books, "turn", disown)
 
 
+def _given_back_to_nobody(stack: ExitStack) -> None:
+    """What an execution of ours had closed is somebody else's when the venue takes it back."""
+
+    def disown(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> tuple[object, bool]:
+        undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
+        return netting.book_nobodys(desk, row, undone), False
+
+    _patched(stack, netting, "give_back", disown)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -362,5 +372,6 @@ MUTANTS: dict[str, Mutant] = {
     "sent again under its name": _sent_again,
     "excess left alone": _excess_left_alone,
     "excess is nobody's": _excess_is_nobodys,
+    "given back to nobody": _given_back_to_nobody,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

@@ -201,8 +201,8 @@ def check_excess(auditor: "Auditor", host: Host) -> None:
         elif trader is None or not trader.desk.ready or not trader.desk.may_leave or _is_shut(host, key, now):
             host.beyond[key] = (side, now)
         elif now - since_ns >= BEYOND_NS:
-            text = f"{key} was executed beyond what was held {(now - since_ns) // 10**9} s ago, and it is still held"
-            auditor.broke("EXCESS", host, text)
+            what = f"{key} was executed beyond what was held, or given back, {(now - since_ns) // 10**9} s ago"
+            auditor.broke("EXCESS", host, f"{what}, and it is still held")
 
 
 def _is_shut(host: Host, key: InstrumentKey, now_ns: int) -> bool:

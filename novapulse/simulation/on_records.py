@@ -71,6 +71,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
         host.durable.add(record)
         if record.kind == "order_closed" and not _is_denied(host, record):
             ord_3_fills_are_cum(auditor, host, record)
+        if record.kind == "fill_busted" and record.postings:
+            excess_given_back(auditor, host, record)
         if record.kind == "fill_booked":
             on_closes.watch_stop(auditor, host, record.body["client_order_id"])
         if record.kind == "decision_taken" and record.body["verb"] == "EXIT":
@@ -229,6 +231,16 @@ def sys_7_spread_known(auditor: "Auditor", host: Host, record: Record) -> None:
     age_ns = auditor.world.timeline.now_ns - host.quoted_ns.get(key, 0)
     if age_ns > auditor.world.scene.settings.quote_age_s_max * 1e9:
         auditor.broke("SYS-7", host, f"an entry in {key} is decided {age_ns / 1e9:.3f} s behind the last quote")
+
+
+def excess_given_back(auditor: "Auditor", host: Host, record: Record) -> None:
+    """A position that is there because one of our executions was taken back is closed again."""
+    name = record.body["venue_trade_id"]
+    fill = next(fill for fill in host.exchange.holdings.trades.values() if fill.venue_trade_id == name)
+    side, held = -int(fill.side), host.exchange.slots[fill.instrument].held_units
+    if 0 < side * held <= fill.qty_units:
+        auditor.world.marks.reached("what was given back is held")
+        host.beyond[fill.instrument] = (side, auditor.world.timeline.now_ns)
 
 
 def ord_6_on_one_side(auditor: "Auditor", host: Host) -> None:

@@ -40,6 +40,7 @@ TELLS = {
     "sent again under its name": {"ORD-1", "ORD-2", "ORD-10"},
     "excess left alone": {"EXCESS", "SYS-11"},
     "excess is nobody's": {"EXCESS"},
+    "given back to nobody": {"EXCESS", "SYS-6"},
 }
 """The same of some more."""
 
@@ -47,6 +48,7 @@ FOCUS = {
     "exit waits for an entry": (0.25, "partial_fill"),
     "excess is nobody's": (0.25, "bracket_gone"),
     "excess left alone": (0.25, "bracket_gone"),
+    "given back to nobody": (0.25, "trade_bust"),
 }
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
