@@ -66,11 +66,15 @@ class Acts:
     Attributes:
         storage: The control.db.
         clock: Tells the time, ns UTC.
+        second_factor_of: Roles that have to have a second factor before they may do anything.
     """
 
-    def __init__(self, storage: Storage, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, storage: Storage, clock: Callable[[], int], second_factor_of: frozenset[Role] = frozenset()
+    ) -> None:
         self.storage = storage
         self.clock = clock
+        self.second_factor_of = second_factor_of
 
     def run(self, principal: Principal, wish: Wish, work: Callable[[Connection], T]) -> Done[T]:
         """Do something, once, if the principal may.

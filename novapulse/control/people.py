@@ -31,7 +31,10 @@ LINK_PATH = "/welcome"
 
 _TYPED_CHARACTERS_MAX = 64
 _NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
-_READ = "SELECT name, role, password_hash IS NOT NULL, created_ns, changed_ns, disabled_ns FROM person"
+_READ = (
+    "SELECT name, role, password_hash IS NOT NULL, created_ns, changed_ns, disabled_ns, EXISTS (SELECT 1 FROM "
+    "second_factor WHERE second_factor.person = person.name AND proven_ns IS NOT NULL) FROM person"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Person:
         created_ns: When they were added, ns UTC.
         changed_ns: When role or password changed last, ns UTC.
         disabled_ns: Since when they may not come in, ns UTC; None for they may.
+        has_second_factor: Whether a code is asked for beside the password.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Person:
     created_ns: int
     changed_ns: int
     disabled_ns: int | None
+    has_second_factor: bool
 
     @property
     def can_sign_in(self) -> bool:
@@ -315,8 +320,20 @@ def put_password(database: Connection, name: str, hashed: str, now_ns: int) -> N
 
 def end_everything(database: Connection, name: str, now_ns: int) -> None:
     """End all sessions and keys of somebody, within a transaction that writes."""
-    database.execute("DELETE FROM session WHERE person = ?", (name,))
+    end_sessions(database, name)
     database.execute("UPDATE api_key SET revoked_ns = ? WHERE person = ? AND revoked_ns IS NULL", (now_ns, name))
+
+
+def end_sessions(database: Connection, name: str, but: str = "") -> None:
+    """End the sessions of somebody, and those that wait for a code, within a transaction that writes.
+
+    Args:
+        database: In a transaction that writes.
+        name: Whose.
+        but: Handle of the one that goes on; empty for none.
+    """
+    database.execute("DELETE FROM session WHERE person = ? AND handle <> ?", (name, but))
+    database.execute("DELETE FROM challenge WHERE person = ?", (name,))
 
 
 def count_admins(database: Connection) -> int:
@@ -333,8 +350,10 @@ def hashed_token(token: str) -> bytes:
 
 
 def _person(row: tuple[Any, ...]) -> Person:
-    name, role, has_password, *rest = row
-    return Person(name, Role(role), bool(has_password), *rest)
+    name, role, has_password, created_ns, changed_ns, disabled_ns, has_second_factor = row
+    return Person(
+        *(name, Role(role), bool(has_password), created_ns, changed_ns, disabled_ns, bool(has_second_factor)),
+    )
 
 
 def _needed(database: Connection, name: str) -> Person:

@@ -10,7 +10,9 @@ from novapulse.control.keys import Keys
 from novapulse.control.limits import Allowances
 from novapulse.control.passwords import Hasher
 from novapulse.control.people import People
+from novapulse.control.roles import Role
 from novapulse.control.router import Router
+from novapulse.control.second_factor import SecondFactors
 from novapulse.control.sessions import Sessions
 from novapulse.control.storage import FILE, Storage
 
@@ -25,6 +27,7 @@ class ControlPlane:
         people: Who may sign in.
         entrance: The way in.
         sessions: Who is signed in.
+        second_factors: What is asked for beside the password.
         keys: API keys.
         router: Commands for the trader.
         allowances: How often something may be tried.
@@ -39,14 +42,16 @@ class ControlPlane:
         *,
         hasher: Hasher | None = None,
         clock: Callable[[], int] = time.time_ns,
+        second_factor_of: frozenset[Role] = frozenset(),
     ) -> None:
         self.home = home
         self.storage = Storage(home / FILE)
-        self.acts = Acts(self.storage, clock)
+        self.acts = Acts(self.storage, clock, second_factor_of)
         hasher = hasher or Hasher()
         self.people = People(self.acts, hasher)
         self.entrance = Entrance(self.acts, hasher)
         self.sessions = Sessions(self.acts)
+        self.second_factors = SecondFactors(self.acts)
         self.keys = Keys(self.acts)
         self.router = Router(self.acts, home)
         self.allowances = Allowances(self.storage, clock)

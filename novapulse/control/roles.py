@@ -4,6 +4,7 @@ Invariants:
 - every action has one scope, and every role a fixed set of scopes;
 - what loosens, sells everything or gives power to people wants the password once more (step-up); what tightens never
   waits for one, the kill switch included;
+- a person whose role owes a second factor may do nothing but set it up, and leave;
 - an API key holds the scopes it was given, at most those of its person, and never `admin`.
 """
 
@@ -49,18 +50,22 @@ class Action:
         scope: That a principal must have.
         step_up: Whether the password must have been given within the last minutes, where there is one to give.
         by_key: Whether an API key may do it.
+        while_owing: Whether somebody may do it who has yet to set up the second factor that the role wants.
     """
 
     scope: Scope
     step_up: bool = False
     by_key: bool = True
+    while_owing: bool = False
 
 
 _TIGHTEN, _LOOSEN = Action(Scope.CONTROL), Action(Scope.LOOSEN, step_up=True)
 _PEOPLE, _OWN = Action(Scope.ADMIN, step_up=True, by_key=False), Action(Scope.READ, by_key=False)
+_WAY_IN = Action(Scope.READ, by_key=False, while_owing=True)
 
 ACTIONS: Mapping[str, Action] = {
     "read": Action(Scope.READ),
+    "who_am_i": Action(Scope.READ, while_owing=True),
     "read_audit": Action(Scope.ADMIN, by_key=False),
     "read_people": Action(Scope.ADMIN, by_key=False),
     **dict.fromkeys(("pause", "reduce_only", "halt", "cancel", "close", "reconcile", "acknowledge"), _TIGHTEN),
@@ -69,11 +74,15 @@ ACTIONS: Mapping[str, Action] = {
     # An emergency does not wait for a password: the button is held down, and every press is in the audit.
     "kill": Action(Scope.FLATTEN),
     **dict.fromkeys(("add_person", "change_role", "enable_person", "make_link", "set_password"), _PEOPLE),
+    "reset_second_factor": _PEOPLE,
     **dict.fromkeys(
         ("disable_person", "revoke_key_of_other", "end_session_of_other"), Action(Scope.ADMIN, by_key=False)
     ),
     "make_key": Action(Scope.READ, step_up=True, by_key=False),
-    **dict.fromkeys(("revoke_key", "end_session", "change_password", "step_up", "sign_out"), _OWN),
+    "begin_second_factor": Action(Scope.READ, step_up=True, by_key=False, while_owing=True),
+    "remove_second_factor": Action(Scope.READ, step_up=True, by_key=False),
+    **dict.fromkeys(("revoke_key", "end_session"), _OWN),
+    **dict.fromkeys(("enrol_second_factor", "change_password", "step_up", "sign_out"), _WAY_IN),
 }
 """Every action there is, by its name. The verbs of the inbox are among them."""
 
@@ -100,6 +109,7 @@ class Principal:
         credential: Handle of the session or prefix of the key; for people to recognise, no secret.
         step_up_until_ns: Until when the password counts as just given, ns UTC; 0 for not at all.
         barred: Why nothing at all is allowed, whatever the scopes; empty for nothing is in the way.
+        owes_second_factor: Whether the role wants a second factor that the person has yet to set up.
     """
 
     name: str
@@ -109,6 +119,7 @@ class Principal:
     credential: str = ""
     step_up_until_ns: int = 0
     barred: str = ""
+    owes_second_factor: bool = False
 
     @property
     def actor(self) -> str:
@@ -128,6 +139,10 @@ class Denied(ControlError):
     """The principal may not do that."""
 
 
+class SecondFactorNeeded(Denied):
+    """The principal may do that, after setting up a second factor."""
+
+
 class StepUpNeeded(Denied):
     """The principal may do that, after giving the password once more."""
 
@@ -136,6 +151,7 @@ def check(principal: Principal, action: str) -> None:
     """Refuse an action that the principal may not do; whether a password is wanted is another question.
 
     Raises:
+        SecondFactorNeeded: It has to be set up first.
         Denied: The message says what is missing.
     """
     needed = ACTIONS.get(action)
@@ -147,6 +163,8 @@ def check(principal: Principal, action: str) -> None:
         raise Denied(f"{principal.name or 'nobody'} may not do that: it needs the scope {needed.scope}")
     if principal.via is Via.KEY and not needed.by_key:
         raise Denied("an API key may not do that")
+    if principal.owes_second_factor and not needed.while_owing:
+        raise SecondFactorNeeded("set up a second factor first: your role needs one here")
 
 
 def check_step_up(principal: Principal, action: str, now_ns: int) -> None:

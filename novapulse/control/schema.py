@@ -3,14 +3,15 @@
 Invariants:
 - a file of something else, and one of a later version, are refused and stay as they are; one of an earlier version gets
   what it lacks and keeps what it holds;
-- passwords, sessions, links and keys are there as hashes alone;
+- passwords, sessions, links, keys and recovery codes are there as hashes alone; the secret of a second factor is there
+  as it is, as its codes are worked out from it;
 - rows of the audit are neither changed nor taken away, and their numbers have no gap;
 - the tables of the inbox are those of its first version: a trader that knows nothing of people works on.
 """
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x4E504354
 """Marks the file as ours ("NPCT")."""
 
@@ -91,6 +92,29 @@ CREATE TABLE allowance (
 CREATE INDEX allowance_by_age ON allowance (full_ns);
 """
 
+SECOND_FACTORS = """
+CREATE TABLE second_factor (
+    person TEXT PRIMARY KEY REFERENCES person (name),
+    secret TEXT NOT NULL,
+    made_ns INTEGER NOT NULL,
+    proven_ns INTEGER,
+    last_step INTEGER NOT NULL DEFAULT -1
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recovery_code (
+    person TEXT NOT NULL REFERENCES person (name),
+    code_hash BLOB NOT NULL,
+    used_ns INTEGER,
+    PRIMARY KEY (person, code_hash)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE challenge (
+    token_hash BLOB PRIMARY KEY,
+    person TEXT NOT NULL REFERENCES person (name),
+    created_ns INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX challenge_of_person ON challenge (person, created_ns);
+"""
+
 AUDIT = """
 CREATE TABLE audit (
     audit_id INTEGER PRIMARY KEY,
@@ -115,7 +139,7 @@ CREATE INDEX audit_of_entrance ON audit (actor, source, ts_ns)
 """
 
 FROM_1 = "ALTER TABLE api_key ADD COLUMN networks TEXT NOT NULL DEFAULT ''"
-"""What a file of version 1 lacks."""
+"""What a file of version 1 lacks; one of version 2 lacks the second factors too."""
 
 # A trigger's body has semicolons of its own, so that these stand apart.
 TRIGGERS = (
@@ -145,19 +169,25 @@ def prepare(database: sqlite3.Connection) -> None:
         # Another process may have been faster.
         version = _version(database)
         if version == 0:
-            for statement in filter(str.strip, (INBOX + PEOPLE + AUDIT).split(";")):
-                database.execute(statement)
+            _execute(database, INBOX + PEOPLE + SECOND_FACTORS + AUDIT)
             for trigger in TRIGGERS:
                 database.execute(trigger)
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        elif version == 1:
+        if version == 1:
             database.execute(FROM_1)
+        if version in (1, 2):
+            _execute(database, SECOND_FACTORS)
         database.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
+
+
+def _execute(database: sqlite3.Connection, statements: str) -> None:
+    for statement in filter(str.strip, statements.split(";")):
+        database.execute(statement)
 
 
 def _version(database: sqlite3.Connection) -> int:

@@ -10,7 +10,7 @@ Invariants:
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from sqlite3 import Connection
 from typing import Any
@@ -32,7 +32,8 @@ _SEEN_EVERY_NS = _MINUTE_NS // 2
 
 _FIND = """
 SELECT session.handle, session.person, person.role, session.csrf, session.address, session.agent, session.created_ns,
-    session.seen_ns, session.expires_ns, session.step_up_until_ns
+    session.seen_ns, session.expires_ns, session.step_up_until_ns, EXISTS (SELECT 1 FROM second_factor
+    WHERE second_factor.person = session.person AND proven_ns IS NOT NULL)
 FROM session JOIN person ON person.name = session.person
 WHERE person.disabled_ns IS NULL AND session.expires_ns > ?1 AND session.seen_ns > ?1 - ?2
 """
@@ -53,6 +54,8 @@ class Session:
         seen_ns: Last sign of the person, ns UTC, to half a minute.
         expires_ns: When it ends at the latest, ns UTC.
         step_up_until_ns: Until when the password counts as just given, ns UTC.
+        has_second_factor: Whether a code is asked for beside the person's password.
+        owes_second_factor: Whether the role wants one that the person has yet to set up.
     """
 
     handle: str
@@ -65,6 +68,8 @@ class Session:
     seen_ns: int
     expires_ns: int
     step_up_until_ns: int
+    has_second_factor: bool
+    owes_second_factor: bool
 
     def json(self) -> dict[str, JSON]:
         """Return plain values, without the CSRF token."""
@@ -75,7 +80,10 @@ class Session:
     @property
     def principal(self) -> Principal:
         """Who acts when a request comes with this session."""
-        return Principal(self.person, self.role, SCOPES[self.role], Via.WEB, self.handle, self.step_up_until_ns)
+        return Principal(
+            *(self.person, self.role, SCOPES[self.role], Via.WEB, self.handle, self.step_up_until_ns),
+            owes_second_factor=self.owes_second_factor,
+        )
 
     def has_csrf(self, sent: str) -> bool:
         """Return whether a request brought the session's token along, in constant time."""
@@ -115,7 +123,7 @@ class Sessions:
         """
         now_ns = self._acts.clock()
         with self._acts.storage.reading() as database:
-            session = find(database, token, now_ns)
+            session = find(database, token, now_ns, self._acts.second_factor_of)
             if touch:
                 _touch(database, session, now_ns)
         return session
@@ -133,7 +141,7 @@ class Sessions:
         now_ns = self._acts.clock()
         with self._acts.storage.reading() as database:
             row = database.execute(_FIND + " AND session.handle = ?3", (now_ns, IDLE_NS, handle)).fetchone()
-            session = _session(row) if row else None
+            session = _session(row, self._acts.second_factor_of) if row else None
             if touch:
                 _touch(database, session, now_ns)
         return session
@@ -144,7 +152,7 @@ class Sessions:
             rows = database.execute(
                 _FIND + " AND session.person = ?3 ORDER BY session.created_ns DESC", (self._acts.clock(), IDLE_NS, name)
             )
-            return [_session(row) for row in rows]
+            return [_session(row, self._acts.second_factor_of) for row in rows]
 
     def sign_out(self, token: str, *, source: str = "") -> Done[None] | None:
         """End the session of an id; None, and nothing happens, when there is none."""
@@ -173,7 +181,14 @@ class Sessions:
 
 
 def start(
-    database: Connection, name: str, *, address: str, agent: str, now_ns: int, step_up_until_ns: int = 0
+    database: Connection,
+    name: str,
+    *,
+    address: str,
+    agent: str,
+    now_ns: int,
+    second_factor_of: Collection[Role],
+    step_up_until_ns: int = 0,
 ) -> Started:
     """Start a session within a transaction that writes: a new id, whatever the browser had before."""
     token, handle, csrf = secrets.token_urlsafe(32), secrets.token_hex(6), secrets.token_urlsafe(32)
@@ -190,33 +205,40 @@ def start(
             *(now_ns, now_ns, now_ns + ABSOLUTE_NS, step_up_until_ns),
         ),
     )
-    session = find(database, token, now_ns)
+    session = find(database, token, now_ns, second_factor_of)
     assert session is not None, "a session that was just started is alive"
     return Started(token, session)
 
 
-def renew(database: Connection, token: str, now_ns: int) -> Started:
+def renew(database: Connection, token: str, now_ns: int, second_factor_of: Collection[Role]) -> Started:
     """Mark a session as stepped up, under a new id, within a transaction that writes.
 
     Raises:
         ControlError: It has ended.
     """
     fresh = secrets.token_urlsafe(32)
-    if find(database, token, now_ns) is not None:
+    if find(database, token, now_ns, second_factor_of) is not None:
         database.execute(
             "UPDATE session SET token_hash = ?, step_up_until_ns = ?, seen_ns = ? WHERE token_hash = ?",
             (hashed_token(fresh), now_ns + STEP_UP_NS, now_ns, hashed_token(token)),
         )
-    session = find(database, fresh, now_ns)
+    session = find(database, fresh, now_ns, second_factor_of)
     if session is None:
         raise ControlError("the session has ended: sign in again")
     return Started(fresh, session)
 
 
-def find(database: Connection, token: str, now_ns: int) -> Session | None:
-    """Return the session of an id; None when there is none, or none any more."""
+def find(database: Connection, token: str, now_ns: int, second_factor_of: Collection[Role]) -> Session | None:
+    """Return the session of an id; None when there is none, or none any more.
+
+    Args:
+        database: Open.
+        token: The id.
+        now_ns: ns UTC.
+        second_factor_of: Roles that have to have a second factor.
+    """
     row = database.execute(_FIND + " AND session.token_hash = ?3", (now_ns, IDLE_NS, hashed_token(token))).fetchone()
-    return _session(row) if row else None
+    return _session(row, second_factor_of) if row else None
 
 
 def _touch(database: Connection, session: Session | None, now_ns: int) -> None:
@@ -224,9 +246,10 @@ def _touch(database: Connection, session: Session | None, now_ns: int) -> None:
         note(database, "UPDATE session SET seen_ns = ? WHERE handle = ?", (now_ns, session.handle))
 
 
-def _session(row: tuple[Any, ...]) -> Session:
-    handle, person, role, *rest = row
-    return Session(handle, person, Role(role), *rest)
+def _session(row: tuple[Any, ...], second_factor_of: Collection[Role]) -> Session:
+    handle, person, role, *rest, has_second_factor = row
+    owes = Role(role) in second_factor_of and not has_second_factor
+    return Session(handle, person, Role(role), *(*rest, bool(has_second_factor), owes))
 
 
 def _ending(handle: str) -> Callable[[Connection], None]:

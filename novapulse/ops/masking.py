@@ -10,6 +10,7 @@ Invariants:
 import base64
 import json
 import re
+import threading
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -34,10 +35,12 @@ _DEPTH_MAX = 8
 
 
 class Secrets:
-    """The values that must never be seen."""
+    """The values that must never be seen; safe to be used by many threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._values: set[str] = set()
+        self._is_new = False
         self._pattern: re.Pattern[str] | None = None
 
     def register(self, value: str) -> None:
@@ -51,14 +54,24 @@ class Secrets:
             raise ValueError(f"a secret of {len(value)} characters cannot be masked: expected at least {LENGTH_MIN}")
         lines = value.splitlines()
         parts = [value, *(line.strip() for line in lines if len(line.strip()) >= 2 * LENGTH_MIN and len(lines) > 1)]
-        for part in parts:
-            self._values |= _spellings(part)
-        longest_first = sorted(self._values, key=lambda text: (-len(text), text))
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        spellings = set().union(*map(_spellings, parts))
+        with self._lock:
+            # The pattern is made when something is masked next: many may be registered before.
+            self._is_new = self._is_new or not spellings <= self._values
+            self._values |= spellings
 
     def masked(self, text: str) -> str:
         """Return a text without the registered values."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        pattern = self._found()
+        return pattern.sub(MASK, text) if pattern else text
+
+    def _found(self) -> re.Pattern[str] | None:
+        if self._is_new:
+            with self._lock:
+                longest_first = sorted(self._values, key=lambda text: (-len(text), text))
+                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+                self._is_new = False
+        return self._pattern
 
     def masked_text(self, text: str) -> str:
         """Return a text without the registered values, nor what stands behind `password=` or in `scheme://name:...@`."""
@@ -74,7 +87,7 @@ class Secrets:
 
     def _anything(self, value: Any, depth: int) -> Any:
         if value is None or isinstance(value, bool | int | float):
-            return value if self._pattern is None or self.masked(str(value)) == str(value) else MASK
+            return value if self.masked(str(value)) == str(value) else MASK
         if isinstance(value, str):
             return self.masked_text(value)
         if depth < _DEPTH_MAX:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from novapulse.control import audit, storage
+from novapulse.control import audit, second_factor, storage
 from novapulse.control.audit import Row
 from novapulse.control.passwords import Hasher
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import SCOPES, Principal, Role, Via
 from novapulse.control.sessions import Started
+from novapulse.ops.masking import Secrets
 
 NOW = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -55,6 +56,14 @@ class CountingHasher(Hasher):
 @pytest.fixture(autouse=True)
 def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "_DURABLE", "PRAGMA synchronous = OFF")
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
+    """What is never logged: that of one test, as a process that lived through all of them would mask thousands."""
+    fresh = Secrets()
+    monkeypatch.setattr(second_factor, "SECRETS", fresh)
+    return fresh
 
 
 @pytest.fixture

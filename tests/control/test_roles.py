@@ -14,6 +14,7 @@ from novapulse.control.roles import (
     Principal,
     Role,
     Scope,
+    SecondFactorNeeded,
     StepUpNeeded,
     Via,
     check,
@@ -24,6 +25,7 @@ from tests.control.conftest import NOW
 # Action -> least role, whether the password is wanted once more, whether an API key may.
 TABLE: dict[str, tuple[Role, bool, bool]] = {
     "read": (Role.VIEWER, False, True),
+    "who_am_i": (Role.VIEWER, False, True),
     "pause": (Role.OPERATOR, False, True),
     "reduce_only": (Role.OPERATOR, False, True),
     "halt": (Role.OPERATOR, False, True),
@@ -46,15 +48,23 @@ TABLE: dict[str, tuple[Role, bool, bool]] = {
     "enable_person": (Role.ADMIN, True, False),
     "make_link": (Role.ADMIN, True, False),
     "set_password": (Role.ADMIN, True, False),
+    "reset_second_factor": (Role.ADMIN, True, False),
     "disable_person": (Role.ADMIN, False, False),
     "revoke_key_of_other": (Role.ADMIN, False, False),
     "end_session_of_other": (Role.ADMIN, False, False),
     "make_key": (Role.VIEWER, True, False),
+    "begin_second_factor": (Role.VIEWER, True, False),
+    "enrol_second_factor": (Role.VIEWER, False, False),
+    "remove_second_factor": (Role.VIEWER, True, False),
     "revoke_key": (Role.VIEWER, False, False),
     "end_session": (Role.VIEWER, False, False),
     "change_password": (Role.VIEWER, False, False),
     "step_up": (Role.VIEWER, False, False),
     "sign_out": (Role.VIEWER, False, False),
+}
+# What somebody may do who has yet to set up the second factor that the role wants.
+WHILE_OWING = {
+    *("who_am_i", "step_up", "sign_out", "change_password", "begin_second_factor", "enrol_second_factor"),
 }
 RANK = {role: place for place, role in enumerate(Role)}
 
@@ -70,6 +80,8 @@ def outcome(principal: Principal, action: str) -> str:
         check_step_up(principal, action, NOW)
     except StepUpNeeded:
         return "step up"
+    except SecondFactorNeeded:
+        return "set up"
     except Denied:
         return "denied"
     return "allowed"
@@ -86,6 +98,14 @@ def test_every_role_by_every_channel_is_let_do_what_the_table_says(action: str) 
         elif wants_password and via in (Via.WEB, Via.CHAT) and not stepped_up:
             expected = "step up"
         assert outcome(principal, action) == expected, (role, via, stepped_up)
+
+
+def test_who_owes_a_second_factor_may_set_it_up_and_leave() -> None:
+    for role in Role:
+        owing = Principal("ann", role, SCOPES[role], Via.WEB, step_up_until_ns=NOW + 1, owes_second_factor=True)
+        for action, (least, _, _) in TABLE.items():
+            expected = "allowed" if action in WHILE_OWING else "set up"
+            assert outcome(owing, action) == ("denied" if RANK[role] < RANK[least] else expected), (role, action)
 
 
 @pytest.mark.parametrize("action", [*TABLE, "explode", ""])

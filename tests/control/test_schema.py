@@ -74,7 +74,36 @@ def test_a_file_of_version_1_keeps_its_keys_which_work_from_anywhere(tmp_path: P
     for _ in range(2):
         (key,) = ControlPlane(tmp_path).keys.of("ann")
         assert (key.label, key.networks) == ("a script", ())
+        assert ControlPlane(tmp_path).second_factors.of("ann") is None
     with Storage(path).reading() as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+def test_a_file_of_version_2_keeps_its_people_who_have_no_second_factor(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+    made(
+        path,
+        *filter(str.strip, (schema.INBOX + schema.PEOPLE + schema.AUDIT).split(";")),
+        *schema.TRIGGERS,
+        f"PRAGMA application_id = {schema.APPLICATION_ID}",
+        "PRAGMA user_version = 2",
+        "INSERT INTO person VALUES ('ann', 'admin', 'a hash', 1, 1, NULL)",
+        "INSERT INTO session VALUES (x'00', 'h', 'ann', 'c', '', '', 1, 1, 9, 0)",
+    )
+    tables = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    with closing(sqlite3.connect(path)) as database:
+        before = dict(database.execute(tables).fetchall())
+    for _ in range(2):
+        plane = ControlPlane(tmp_path, clock=lambda: 2)
+        (ann,) = plane.people.all()
+        assert (ann.can_sign_in, ann.has_second_factor) == (True, False)
+        (session,) = plane.sessions.of("ann")
+        assert not session.has_second_factor
+    with closing(sqlite3.connect(path)) as database, closing(sqlite3.connect(":memory:")) as fresh:
+        schema.prepare(fresh)
+        after = dict(database.execute(tables).fetchall())
+        assert after == dict(fresh.execute(tables).fetchall())
+        assert before.items() <= after.items(), "what was there is as it was"
         assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
 
@@ -127,11 +156,11 @@ def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
     assert done.stdout.split() == ["2", "delete"]
 
 
-def test_commands_alone_load_neither_argon2_nor_the_ledger() -> None:
-    """The trader lives without the library for passwords, and a command does not wait for it."""
+def test_commands_alone_load_neither_what_signing_in_needs_nor_the_ledger() -> None:
+    """The trader lives without the libraries for passwords and codes, and a command does not wait for them."""
     code = (
         "import sys, novapulse.control.plane, novapulse.cli.control, novapulse.cli.people; "
-        "print([name for name in ('argon2', 'sqlalchemy', 'fastapi') if name in sys.modules])"
+        "print([name for name in ('argon2', 'pyotp', 'segno', 'sqlalchemy', 'fastapi') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import threading
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novapulse.ops import masking
 from novapulse.ops.logs import Logs
 from novapulse.ops.masking import LENGTH_MIN, MASK, Secrets, is_secret_name
 
@@ -258,6 +260,27 @@ def test_a_secret_that_nobody_registered_is_masked_behind_its_name(text: str, ke
     seen = bench.everything()
     assert "hunter2" not in seen
     assert kept in bench.lines()[0]["event"]
+
+
+def test_secrets_that_two_register_at_once_are_both_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug: who was slower put back a pattern of before, and the other secret was seen until one more came."""
+    secrets, compile_, others = Secrets(), masking.re.compile, list[threading.Thread]()
+
+    def register(secret: str) -> None:
+        secrets.register(secret)
+        secrets.masked("whatever is logged")
+
+    def slowly(pattern: str) -> Any:
+        if not others:
+            others.append(threading.Thread(target=register, args=("the second secret",)))
+            others[0].start()
+            others[0].join(0.3)
+        return compile_(pattern)
+
+    monkeypatch.setattr(masking.re, "compile", slowly)
+    register("the first secret")
+    others[0].join()
+    assert secrets.masked("the first secret, the second secret") == f"{MASK}, {MASK}"
 
 
 def test_a_secret_that_cannot_be_masked_is_refused() -> None:
