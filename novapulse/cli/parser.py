@@ -379,10 +379,11 @@ def _add_people(commands: "Subparsers") -> None:
             ("role", "give somebody another role; their sessions and keys end", "role"),
             ("disable", "let somebody in no more, from this moment on", "disable"),
             ("enable", "let somebody in again", "enable"),
+            ("reset-second-factor", "take away the second factor of somebody who has lost it", "reset_second_factor"),
             ("audit", "prove the audit and print its newest rows; exit 1 when a row is not as written", "audit"),
         )
     }
-    for name in ("add", "password", "role", "disable", "enable"):
+    for name in ("add", "password", "role", "disable", "enable", "reset-second-factor"):
         leaves[name].add_argument("name", metavar="NAME", help=whom)
     leaves["link"].add_argument("name", metavar="NAME", nargs="?", help="whose; without it the first admin's")
     leaves["add"].add_argument(

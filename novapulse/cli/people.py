@@ -27,10 +27,13 @@ def list_(options: argparse.Namespace) -> int:
         show_json({"people": [one.json() for one in people]})
         return EXIT_DONE
     rows = [
-        (one.name, str(one.role), _state(one.has_password, one.disabled_ns is not None), _date(one.created_ns))
+        (
+            *(one.name, str(one.role), _state(one.has_password, one.disabled_ns is not None)),
+            *("yes" if one.has_second_factor else "no", _date(one.created_ns)),
+        )
         for one in people
     ]
-    print("\n".join(table(("name", "role", "state", "since"), rows)))
+    print("\n".join(table(("name", "role", "state", "second factor", "since"), rows)))
     return EXIT_DONE
 
 
@@ -81,6 +84,13 @@ def enable(options: argparse.Namespace) -> int:
     plane, name = _plane(), spelled(options.name)
     done = plane.people.enable(_me(plane), name, source=_source())
     return _said(options, done.audit_id, f"{name} may come in again")
+
+
+def reset_second_factor(options: argparse.Namespace) -> int:
+    """Take somebody's second factor away."""
+    plane, name = _plane(), spelled(options.name)
+    done = plane.second_factors.reset(_me(plane), name, source=_source())
+    return _said(options, done.audit_id, f"{name} signs in by password alone now; sessions have ended")
 
 
 def audit(options: argparse.Namespace) -> int:

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 from novapulse import locks
 from novapulse.cli.console import EXIT_DONE, UsageError, say
-from novapulse.config import confirm_money, home_folder, load
+from novapulse.config import Settings, confirm_money, home_folder, load
 from novapulse.control.limits import Allowances
 from novapulse.control.people import link_address
 from novapulse.control.plane import ControlPlane
-from novapulse.control.readiness import is_loopback, secrets_problem
+from novapulse.control.readiness import REAL_MONEY, is_loopback, secrets_problem
+from novapulse.control.roles import Role
 from novapulse.control.shell import shell_principal, shell_source
 from novapulse.monitor import hub_of
 from novapulse.ops.logs import Logs
@@ -121,7 +122,7 @@ def server_parts(options: argparse.Namespace, address: str) -> "Parts":
 
     loaded = load(os.environ, options.config)
     home = home_folder(os.environ)
-    plane = ControlPlane(home)
+    plane = ControlPlane(home, second_factor_of=second_factor_of(loaded.settings))
     named = frozenset(_origin(one) for one in options.origin)
     https = bool(named) and all(one.startswith("https://") for one in named)
     if not https and any(one.startswith("https://") for one in named):
@@ -141,6 +142,12 @@ def server_parts(options: argparse.Namespace, address: str) -> "Parts":
         mode=loaded.settings.mode,
         config=loaded.file,
     )
+
+
+def second_factor_of(settings: Settings) -> frozenset[Role]:
+    """Return the roles that must have a second factor before they may do anything."""
+    is_wanted = settings.mode == REAL_MONEY or settings.server.second_factor == "always"
+    return frozenset({Role.OPERATOR, Role.ADMIN}) if is_wanted else frozenset()
 
 
 def server_of(parts: "Parts") -> "uvicorn.Server":

@@ -129,6 +129,18 @@ class ScanSettings(BaseModel):
         return timeframe
 
 
+class ServerSettings(BaseModel):
+    """What `novapulse serve` asks of the people who come to it."""
+
+    model_config = FROZEN
+
+    second_factor: Literal["live", "always"] = Field(
+        "live",
+        description="When operators and admins must have a second factor before they may do anything: live for where "
+        "real money is traded, always for on paper too.",
+    )
+
+
 class AccountSettings(BaseModel):
     """One account that the trader runs."""
 
@@ -171,6 +183,7 @@ class Settings(BacktestSettings):
     accounts: tuple[AccountSettings, ...] = Field((), description="The accounts that the trader runs.")
     feed: FeedSettings = FeedSettings()
     scan: ScanSettings = ScanSettings()
+    server: ServerSettings = ServerSettings()
     breakers: BreakerSettings = BreakerSettings()
     trader: TraderSettings = TraderSettings()
 

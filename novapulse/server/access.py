@@ -104,7 +104,9 @@ def visitor_of(connection: HTTPConnection) -> Visitor | None:
     """Return who a request for an app comes from, as the gate wants to know it; keys open no pages."""
     caller = recognise(connection, touch=connection.scope["type"] == "http")
     session = caller.session
-    return Visitor(session.person, str(session.role), session.csrf, session.handle) if session else None
+    if session is None:
+        return None
+    return Visitor(session.person, str(session.role), session.csrf, session.handle, session.owes_second_factor)
 
 
 class Doors:
@@ -123,8 +125,8 @@ class Doors:
 
     async def is_there(self, visitor: Visitor) -> bool:
         """Return whether the session of an open page goes on; the page is a sign of its person."""
-        alive = self._parts.plane.sessions.alive
-        return await run_in_threadpool(alive, visitor.session, touch=True) is not None
+        session = await run_in_threadpool(self._parts.plane.sessions.alive, visitor.session, touch=True)
+        return session is not None and not session.owes_second_factor
 
     async def refused(self, connection: HTTPConnection, why: str) -> None:
         """Write down that a request was refused."""

@@ -17,14 +17,27 @@ from novapulse.server.headers import SecurityHeaders
 from novapulse.server.layers import BodyEnds, HeadAsGet
 from novapulse.server.live import Broadcast
 from novapulse.server.parts import API, APPS, ASSETS, Parts
-from novapulse.server.routes import accounts, control, health, ledger, machine, market, people, results, session
+from novapulse.server.routes import (
+    accounts,
+    control,
+    health,
+    ledger,
+    machine,
+    market,
+    people,
+    results,
+    second_factor,
+    session,
+)
 
-REST = tuple(one.router for one in (session, health, control, ledger, market, machine, people, results, accounts))
+_TOPICS = (session, second_factor, health, control, ledger, market, machine, people, results, accounts)
+REST = tuple(one.router for one in _TOPICS)
 """The routes of the REST interface, by topic."""
 
 _DESCRIPTION = f"""\
-What dashboards and scripts can ask of {brand.NAME}. Sign in with `POST /api/v1/session`, or send an API key as
-`Authorization: Bearer np_...`. A session sends its token as `X-CSRF` with everything that changes something.
+What dashboards and scripts can ask of {brand.NAME}. Sign in with `POST /api/v1/session`, and
+`POST /api/v1/session/code` where it asks for a code, or send an API key as `Authorization: Bearer np_...`. A session
+sends its token as `X-CSRF` with everything that changes something.
 Amounts are exact decimals as text, times are nanoseconds in UTC, an account is `exchange` and `account_id`.
 """
 

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from novapulse.config import ConfigError
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.passwords import BusyError as SignInBusyError
-from novapulse.control.roles import Denied, StepUpNeeded
+from novapulse.control.roles import Denied, SecondFactorNeeded, StepUpNeeded
 from novapulse.control.router import NotRunHereError, UnknownCommandError
 from novapulse.control.storage import ControlError, UnusableError
 from novapulse.core.bars import BarError
@@ -33,7 +33,7 @@ from novapulse.strategies.votes import StrategyError
 
 _log = structlog.get_logger("novapulse.server")
 
-_WHERE = {"step_up_needed": "/confirm", "not_signed_in": "/login"}
+_WHERE = {"step_up_needed": "/confirm", "not_signed_in": "/login", "second_factor_needed": "/account"}
 
 
 class Problem(BaseModel):
@@ -129,6 +129,7 @@ def install(app: FastAPI) -> None:
         (NotSignedInError, _plain(401, "not_signed_in")),
         (NotLetInError, _not_let_in),
         (StepUpNeeded, _plain(403, "step_up_needed")),
+        (SecondFactorNeeded, _plain(403, "second_factor_needed")),
         (UnknownCommandError, _plain(404, "not_found")),
         (NotRunHereError, _plain(404, "unknown_account")),
         (UnusableError, _unusable),

@@ -69,12 +69,14 @@ class Visitor:
         role: What the person may do.
         csrf: What a page has to send back with everything that changes something.
         session: Handle of the session, the same under whatever id it goes on.
+        owes_second_factor: Whether nothing is shown before a second factor is set up.
     """
 
     name: str
     role: str
     csrf: str
     session: str
+    owes_second_factor: bool = False
 
 
 class Porter(Protocol):
@@ -164,6 +166,7 @@ class Gate:
             host is.
         told: What every page is told beside who looks at it.
         login_path: Where to sign in.
+        account_path: Where a second factor is set up.
     """
 
     def __init__(
@@ -173,12 +176,14 @@ class Gate:
         origins: Collection[str],
         told: Mapping[str, Any] | None = None,
         login_path: str = "/login",
+        account_path: str = "/account",
     ) -> None:
         self._app = app
         self._porter = porter
         self._origins = frozenset(origins)
         self._told = dict(told or {})
         self._login_path = login_path
+        self._account_path = account_path
         self._kernels = Kernels()
         self._pages = Pages()
 
@@ -200,7 +205,10 @@ class Gate:
             return
         visitor = await self._porter.who_asks(connection)
         if visitor is None:
-            await self._to_login(connection, receive, send)
+            await self._elsewhere(connection, receive, send, self._login_path, "sign in first", 401)
+        elif visitor.owes_second_factor:
+            why = "set up a second factor first"
+            await self._elsewhere(connection, receive, send, self._account_path, why, 403)
         elif not _is_open(scope):
             await self._refuse(connection, receive, send, CLOSED)
         elif not self._owns(connection, visitor):
@@ -270,14 +278,16 @@ class Gate:
         finally:
             served.cancel()
 
-    async def _to_login(self, connection: HTTPConnection, receive: Receive, send: Send) -> None:
+    async def _elsewhere(
+        self, connection: HTTPConnection, receive: Receive, send: Send, path: str, why: str, status: int
+    ) -> None:
         scope = connection.scope
         if scope["type"] == "http" and scope["method"] in _SAFE and _wants_page(connection):
-            # With the account that is asked for: the page that opens after signing in shows it.
+            # With the account that is asked for: the page that opens afterwards shows it.
             where = quote(_address(scope), safe="/")
-            await RedirectResponse(f"{self._login_path}?next={where}", 303)(scope, receive, send)
+            await RedirectResponse(f"{path}?next={where}", 303)(scope, receive, send)
         else:
-            await self._refuse(connection, receive, send, "sign in first", PlainTextResponse("sign in first", 401))
+            await self._refuse(connection, receive, send, why, PlainTextResponse(why, status))
 
     async def _refuse(
         self, connection: HTTPConnection, receive: Receive, send: Send, why: str, answer: Response | None = None

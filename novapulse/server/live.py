@@ -265,7 +265,8 @@ def _let_in(connection: WebSocket, broadcast: Broadcast) -> tuple[Caller | None,
 def _goes_on(connection: HTTPConnection, caller: Caller) -> bool:
     """Whether what opened the socket still counts: the key, or the session under whatever id."""
     if caller.session is not None:
-        return caller.parts.plane.sessions.alive(caller.session.handle, touch=True) is not None
+        session = caller.parts.plane.sessions.alive(caller.session.handle, touch=True)
+        return session is not None and not session.owes_second_factor
     return recognise(connection, touch=False).principal.may(Scope.READ)
 
 

@@ -47,6 +47,11 @@ class Parts:
         """Name of the session's cookie; browsers refuse the prefix without TLS."""
         return "__Host-np_session" if self.https else "np_session"
 
+    @property
+    def challenge_cookie(self) -> str:
+        """Name of the cookie of a sign-in that waits for its code."""
+        return "__Host-np_challenge" if self.https else "np_challenge"
+
 
 def parts_of(connection: HTTPConnection) -> Parts:
     """Return the parts of the server that answers a request."""

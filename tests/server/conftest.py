@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyotp import TOTP
 from starlette.testclient import TestClient
 
 from novapulse.control import storage
@@ -18,6 +19,7 @@ from novapulse.control.keys import DAYS_MAX
 from novapulse.control.limits import Allowances
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import KEY_SCOPES, SCOPES, Principal, Role, Scope, Via
+from novapulse.control.second_factor import STEP_S
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor.hub import Hub
 from novapulse.ops import health
@@ -68,10 +70,12 @@ class Visitor:
 class House:
     """The server of one home folder, and whoever comes to it."""
 
-    def __init__(self, home: Path, apps: Any = None, **parts: Any) -> None:
+    def __init__(
+        self, home: Path, apps: Any = None, second_factor_of: frozenset[Role] = frozenset(), **parts: Any
+    ) -> None:
         self.home = home
         self.clock = Clock()
-        self.plane = ControlPlane(home, hasher=CountingHasher(), clock=self.clock)
+        self.plane = ControlPlane(home, hasher=CountingHasher(), clock=self.clock, second_factor_of=second_factor_of)
         self.hub = Hub(home)
         allowances = Allowances(self.plane.storage, self.clock)
         self.parts = Parts(home, self.plane, self.hub, allowances, **parts)
@@ -109,6 +113,32 @@ class House:
 
             rows = [dict(row.json()) for row in audit.page(database, limit=500)]
         return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+class App:
+    """An authenticator app of somebody."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.secret = ""
+
+    def begin(self, visitor: Visitor) -> None:
+        """Take a secret; the visitor has just given the password once more."""
+        session = self.house.plane.sessions.find(self._token(visitor))
+        self.secret = self.house.plane.second_factors.begin(session.principal).result or ""
+
+    def enrol(self, visitor: Visitor) -> list[str]:
+        """Prove a secret, and wait until the next code is good; recovery codes are returned."""
+        self.begin(visitor)
+        codes = self.house.plane.entrance.enrol(self._token(visitor), self.code(), address="192.0.2.7").result
+        self.house.clock.wait(STEP_S)
+        return codes
+
+    def code(self) -> str:
+        return TOTP(self.secret).generate_otp(self.house.clock() // 1_000_000_000 // STEP_S)
+
+    def _token(self, visitor: Visitor) -> str:
+        return visitor.headers["cookie"].partition("=")[2]
 
 
 @pytest.fixture(scope="module", autouse=True)

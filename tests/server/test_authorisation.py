@@ -19,6 +19,7 @@ from tests.server.conftest import SHELL, House, Visitor, bodies
 
 OPEN = {
     "POST /session": "who signs in is nobody yet",
+    "POST /session/code": "who gives the code after the password is nobody yet",
     "POST /session/welcome": "who has a one-time link is nobody yet",
     "GET /livez": "whether the process answers",
     "GET /": "leads to the sign-in",
@@ -46,6 +47,10 @@ TABLE = {
     "DELETE /session": (401, 200, 200, 200, 403),
     "POST /session/step-up": (401, 401, 401, 401, 403),
     "POST /session/password": (401, 401, 401, 401, 403),
+    "GET /session/second-factor": LOOK,
+    "POST /session/second-factor": ADMIN_AGAIN,
+    "POST /session/second-factor/proof": (401, 409, 409, 409, 403),
+    "DELETE /session/second-factor": ADMIN_AGAIN,
     "GET /sessions": LOOK,
     "DELETE /sessions/{handle}": OTHERS,
     "GET /health": (401, 503, 503, 503, 503),
@@ -60,6 +65,7 @@ TABLE = {
     "POST /people": ADMIN_AGAIN,
     "POST /people/{name}/link": ADMIN_AGAIN,
     "PUT /people/{name}/role": ADMIN_AGAIN,
+    "DELETE /people/{name}/second-factor": ADMIN_AGAIN,
     "POST /people/{name}/disable": OTHERS,
     "POST /people/{name}/enable": ADMIN_AGAIN,
     "GET /keys": LOOK,
@@ -100,8 +106,15 @@ WITH_PASSWORD = {
     **dict.fromkeys(("POST /people",), (403, 403, 201)),
     # There is nobody of that name.
     **dict.fromkeys(
-        ("POST /people/{name}/link", "PUT /people/{name}/role", "POST /people/{name}/enable"), (403, 403, 409)
+        (
+            *("POST /people/{name}/link", "PUT /people/{name}/role", "POST /people/{name}/enable"),
+            "DELETE /people/{name}/second-factor",
+        ),
+        (403, 403, 409),
     ),
+    "POST /session/second-factor": (201, 201, 201),
+    # They have none.
+    "DELETE /session/second-factor": (409, 409, 409),
     "POST /keys": (201, 201, 201),
 }
 """What viewer, operator and admin get who have just given the password once more: all that wants it."""
@@ -185,6 +198,7 @@ class Walk:
 
 MORE: dict[str, dict[str, Any]] = {
     "POST /session/step-up": {"json": {"password": "wrong"}},
+    "POST /session/second-factor/proof": {"json": {"code": "000000"}},
     "POST /session/password": {"json": {"old": "wrong", "new": "a new one that is long"}},
     "POST /people": {"json": {"name": "eve", "role": "viewer"}},
     "PUT /people/{name}/role": {"json": {"role": "viewer"}},
@@ -194,7 +208,7 @@ MORE: dict[str, dict[str, Any]] = {
 }
 NAMED = {"seq": "1", "number": "1", "strategy": "trend"}
 """What paths name beside an account, and is there in every one."""
-LAST = ("POST /session/step-up", "DELETE /session", "POST /session/password")
+LAST = ("POST /session/second-factor/proof", "POST /session/step-up", "DELETE /session", "POST /session/password")
 """What ends a session, or uses up what may be tried, comes last, in this order: passwords may be wrong five times."""
 
 
@@ -213,8 +227,8 @@ def test_everybody_gets_what_the_table_says_and_nothing_else(walk: Walk) -> None
     ):
         sure = WITH_PASSWORD.get(route, ())
         for who, status in everybody(TABLE[route], sure):
-            if route == LAST[0]:
-                # The next wrong password is looked at.
+            if route in LAST[:2]:
+                # The next wrong code or password is looked at.
                 walk.house.clock.wait(180)
             walk.ask(who, route, status, why(who, status, TABLE[route], sure), **named)
         for who in ("expired key", "foreign key"):

@@ -13,12 +13,13 @@ import pytest
 import schemathesis
 from schemathesis.checks import CheckFunction
 
+from novapulse.control import entrance
 from novapulse.control.limits import Limit
 from novapulse.control.roles import Role, Scope
 from novapulse.server import access
 from novapulse.server.parts import API
 from novapulse.server.routes import control
-from tests.server.conftest import ACCOUNTS, PASSWORD, SHELL, House, Visitor, bodies, copied
+from tests.server.conftest import ACCOUNTS, PASSWORD, SHELL, App, House, Visitor, bodies, copied
 
 MANY = Limit("reads of a test", 10**9, 10**9)
 
@@ -29,7 +30,10 @@ def fuzzed(left_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     home = copied(left_home, tmp_path_factory.mktemp("fuzzed") / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOVAPULSE_HOME", str(home))
-        for module, name in ((access, "READS"), (control, "COMMANDS_LIMIT"), (control, "_STOPS_LIMIT")):
+        for module, name in (
+            *((access, "READS"), (control, "COMMANDS_LIMIT"), (control, "_STOPS_LIMIT")),
+            *((entrance, "SIGN_IN_BY_NAME"), (entrance, "SIGN_IN_BY_ADDRESS")),
+        ):
             patch.setattr(module, name, MANY)
         house = House(home, config=home / "config.yaml")
         with house.client:
@@ -81,6 +85,7 @@ def test_every_answer_is_as_the_document_says(fuzzed: tuple[House, Visitor]) -> 
 
 WITHOUT_KEY = {
     *("POST /session", "DELETE /session", "POST /session/welcome", "POST /session/step-up", "POST /session/password"),
+    "POST /session/code",
 }
 """What is never the same again, so that no key names it; each begins, renews or ends the session it comes with."""
 
@@ -115,15 +120,42 @@ def spelled(operation: Any) -> str:
     return f"{operation.method.upper()} {operation.path.removeprefix(API)}"
 
 
-def right(house: House) -> dict[str, tuple[dict[str, str], Any]]:
-    """Of every route that changes something what its path and body have to be, so that it does."""
+def right(house: House, admin: "Admin") -> dict[str, tuple[dict[str, str], Any]]:
+    """Of every route that changes something what its path and body have to be, so that it does.
+
+    A body that is not known before the routes above it were asked is a function.
+    """
     plane = house.plane
     other = house.browser(Role.VIEWER, "other")
     (handle,) = (one.handle for one in plane.sessions.of("other"))
     key = str(plane.keys.make(SHELL, "to be revoked", [Scope.READ], person="other").result)
     eve, name = {"name": "eve"}, {"name": "other"}
     assert other.get(f"{API}/session").status_code == 200
+    app, blue = App(house), "a blue kettle in december"
+
+    def proof() -> dict[str, str]:
+        app.begin(admin.who)
+        return {"code": app.code()}
+
+    def has_one_still() -> None:
+        if plane.second_factors.of("admin") is None:
+            app.enrol(admin.who)
+
+    def lost() -> None:
+        app.enrol(house.browser(Role.VIEWER, "carl", stepped_up=True))
+
+    def waits() -> dict[str, str]:
+        bob = house.browser(Role.VIEWER, "bob", stepped_up=True)
+        app.enrol(bob)
+        asked = plane.entrance.sign_in("bob", PASSWORD, address="192.0.2.7")
+        admin.who.headers["cookie"] = f"{house.parts.challenge_cookie}={asked.token}"
+        return {"code": app.code()}
+
     return {
+        "POST /session/second-factor": ({}, None),
+        "POST /session/second-factor/proof": ({}, proof),
+        "DELETE /session/second-factor": ({}, has_one_still),
+        "DELETE /people/{name}/second-factor": ({"name": "carl"}, lost),
         "POST /people": ({}, {"name": "eve", "role": "viewer"}),
         "POST /people/{name}/link": (eve, None),
         "PUT /people/{name}/role": (eve, {"role": "operator"}),
@@ -137,10 +169,8 @@ def right(house: House) -> dict[str, tuple[dict[str, str], Any]]:
         "POST /session/password": ({}, {"old": PASSWORD, "new": "a green kettle in november"}),
         "DELETE /session": ({}, None),
         "POST /session": ({}, {"name": name["name"], "password": PASSWORD}),
-        "POST /session/welcome": (
-            {},
-            {"token": str(plane.people.make_link(SHELL, "other").result), "password": "a blue kettle in december"},
-        ),
+        "POST /session/welcome": ({}, {"token": str(plane.people.make_link(SHELL, "other").result), "password": blue}),
+        "POST /session/code": ({}, waits),
     }
 
 
@@ -148,7 +178,7 @@ def test_whatever_changes_something_does_it_as_the_document_says(fuzzed: tuple[H
     house, _ = fuzzed
     admin = Admin(house, house.browser(Role.ADMIN, stepped_up=True))
     acting = {spelled(one): one for one in operations_of(house) if one.method.upper() != "GET"}
-    asked = right(house)
+    asked = right(house, admin)
     assert set(asked) == set(acting)
 
     def ask(case: Any) -> None:
@@ -158,6 +188,7 @@ def test_whatever_changes_something_does_it_as_the_document_says(fuzzed: tuple[H
         operation = acting[route]
         if route not in WITHOUT_KEY:
             calm(hypothesis.given(case=operation.as_strategy())(ask))()
+        body = body() if callable(body) else body
         more = {} if body is None else {"body": body, "media_type": "application/json"}
         answer = admin.call(operation.Case(path_parameters=path, **more))
         assert 200 <= answer.status_code < 300, (route, answer.text)
@@ -207,4 +238,4 @@ def test_everything_that_changes_something_has_to_be_named(fuzzed: tuple[House, 
             found = named if headers.get("idempotency-key") else unnamed
             found.add(f"{method.upper()} {path.removeprefix(API)}")
     assert unnamed == WITHOUT_KEY
-    assert len(named) == 9
+    assert len(named) == 13

@@ -17,7 +17,10 @@ __all__ = ["chromium"]
 OURS = "https://desk.example"
 NONCE = "n" * 22
 FILES = Path(pages.__file__).parent / "page_files"
-ME = {"name": "ana", "role": "operator", "csrf": "c", "scopes": ["read", "control"], "step_up_until_ns": 0}
+FACTOR = {"has_second_factor": False, "owes_second_factor": False, "since_ns": None, "recovery_codes_left": 0}
+ME = {"name": "ana", "role": "operator", "csrf": "c", "scopes": ["read", "control"], "step_up_until_ns": 0, **FACTOR}
+BEGUN = {"secret": "GEZD GNBV", "address": "otpauth://totp/x?secret=GEZDGNBV", "picture": "data:image/svg+xml,<svg/>"}
+CODES = [f"AAAA-BBBB-CCCC-DDD{number}" for number in range(2, 8)]
 
 
 class Desk:
@@ -31,6 +34,8 @@ class Desk:
         self.sent: list[tuple[str, str, Any]] = []
         self.names: list[tuple[str, str]] = []
         self.silent = False
+        self.me: dict[str, Any] = dict(ME)
+        self.answers: dict[str, dict[str, Any]] = {}
         self.complaints: list[str] = []
 
     def _answer(self, route: Any) -> None:
@@ -39,7 +44,7 @@ class Desk:
             route.fulfill(body=brand.MARK, content_type="image/svg+xml")
         elif path.startswith("/static/"):
             route.fulfill(path=FILES / path.removeprefix("/static/"))
-        elif path in ("/login", "/account", "/confirm"):
+        elif path in ("/login", "/account", "/confirm", "/welcome"):
             headers = {"content-security-policy": page_policy(NONCE)}
             route.fulfill(body=pages.page_text(path[1:], NONCE), content_type="text/html", headers=headers)
         elif path.startswith("/api/v1/"):
@@ -51,7 +56,9 @@ class Desk:
                 route.abort()
                 return
             lists = path.endswith(("/sessions", "/keys")) and route.request.method == "GET"
-            route.fulfill(json=[] if lists else {**ME, "key": "np_made"})
+            told = self.answers.get(f"{route.request.method} {path.removeprefix('/api/v1')}", {})
+            self.me |= {name: told[name] for name in told if name in self.me}
+            route.fulfill(json=[] if lists else {**self.me, "key": "np_made", **told})
         else:
             route.fulfill(body=f"<title>{route.request.url}</title>", content_type="text/html")
 
@@ -110,13 +117,128 @@ def test_the_small_page_asks_for_the_password_alone_and_goes_back_to_the_button(
 ) -> None:
     page = desk.page
     page.goto(f"{OURS}/confirm?next={wanted}")
-    assert page.locator("input").count() == 1
+    assert page.locator("input:visible").count() == 1
     assert page.evaluate("document.activeElement.id") == "password"
     page.keyboard.type("violet kettle seven")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: "/confirm" not in url)
     assert page.url == OURS + where
     assert ("POST", "/session/step-up", {"password": "violet kettle seven"}) in desk.sent
+
+
+def test_the_code_is_asked_for_after_the_password_and_where_one_wanted_to_go_stays(desk: Desk) -> None:
+    page = desk.page
+    desk.answers["POST /session"] = {"code_wanted": True}
+    page.goto(f"{OURS}/login?next=/account")
+    assert page.locator("input:visible").count() == 2, "nothing tells before that there may be a code"
+    page.fill("#name", "ana")
+    page.fill("#password", "violet kettle seven")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#give-code:visible")
+    assert page.locator("input:visible").count() == 1
+    assert page.evaluate("document.activeElement.id") == "code"
+    assert page.input_value("#password") == "", "the password does not stay on the page"
+    page.keyboard.type("123456")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{OURS}/account")
+    assert ("POST", "/session/code", {"code": "123456"}) in desk.sent
+
+
+def test_a_recovery_code_is_typed_with_letters_and_one_may_begin_again(desk: Desk) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/login#code")
+    page.click("[data-recovery]:visible")
+    assert page.get_attribute("#code", "inputmode") == "text"
+    page.fill("#code", CODES[0])
+    page.click("#again")
+    assert page.locator("input:visible").count() == 2
+    assert page.evaluate("document.activeElement.id") == "name"
+
+
+def test_a_link_of_somebody_with_a_second_factor_leads_to_the_code(desk: Desk) -> None:
+    page = desk.page
+    desk.answers["POST /session/welcome"] = {"code_wanted": True}
+    page.goto(f"{OURS}/welcome#token")
+    page.fill("#password", "violet kettle seven")
+    page.fill("#again", "violet kettle seven")
+    page.click("button[type=submit]")
+    page.wait_for_selector("#give-code:visible")
+
+
+def test_confirming_asks_for_the_code_of_who_has_a_second_factor(desk: Desk) -> None:
+    page = desk.page
+    desk.me["has_second_factor"] = True
+    page.goto(f"{OURS}/confirm?next=/apps/desk/")
+    page.wait_for_selector("#code:visible")
+    page.fill("#password", "violet kettle seven")
+    page.fill("#code", "123456")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{OURS}/apps/desk/")
+    assert ("POST", "/session/step-up", {"password": "violet kettle seven", "code": "123456"}) in desk.sent
+
+
+def test_who_owes_a_second_factor_sets_it_up_keeps_the_codes_and_goes_on(desk: Desk) -> None:
+    page = desk.page
+    desk.me["owes_second_factor"] = True
+    desk.answers["POST /session/second-factor"] = BEGUN
+    desk.answers["POST /session/second-factor/proof"] = {
+        **{"recovery_codes": CODES, "since_ns": 1, "recovery_codes_left": 10},
+        **{"has_second_factor": True, "owes_second_factor": False},
+    }
+    page.goto(f"{OURS}/account?next=/apps/desk/")
+    page.wait_for_selector("#begin-factor:visible")
+    assert page.locator("section:visible").count() == 1, "nothing else can be done"
+    assert not any(path in ("/sessions", "/keys") for _, path, _ in desk.sent)
+    page.fill("#begin-password", "violet kettle seven")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#prove-factor:visible")
+    assert page.inner_text("#factor-secret") == BEGUN["secret"]
+    assert page.get_attribute("#factor-address", "href") == BEGUN["address"]
+    assert page.get_attribute("#factor-picture", "src") == BEGUN["picture"]
+    page.keyboard.type("123456")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#recovery:visible")
+    assert page.locator("#recovery-codes li").all_inner_texts() == CODES
+    assert page.inner_text("main").count(BEGUN["secret"]) == 0, "the secret is gone from the page"
+    assert page.locator("section:visible").count() == 1
+    wishes = [path for path, _ in desk.names]
+    assert wishes == ["/session/second-factor", "/session/second-factor/proof"]
+    page.click("#kept")
+    page.wait_for_url(f"{OURS}/apps/desk/")
+
+
+def test_the_account_says_how_many_recovery_codes_are_left_and_takes_the_factor_away(desk: Desk) -> None:
+    page = desk.page
+    desk.me |= {"has_second_factor": True, "since_ns": 1_700_000_000 * 10**9, "recovery_codes_left": 1}
+    desk.answers["DELETE /session/second-factor"] = {"has_second_factor": False, "since_ns": None}
+    page.goto(f"{OURS}/account")
+    page.get_by_text("On since 2023-11-14 22:13 UTC; 1 recovery code is left.").wait_for()
+    assert page.locator("[data-code]:visible").count() == 2
+    page.click("#remove-factor button")
+    page.wait_for_selector("#begin-factor:visible")
+    assert page.locator("[data-code]:visible").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_of_it_is_wider_than_a_phone(desk: Desk, scheme: str) -> None:
+    page = desk.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    desk.answers["POST /session/second-factor"] = {**BEGUN, "secret": " ".join(["WWWW"] * 8)}
+    desk.answers["POST /session/second-factor/proof"] = {"recovery_codes": CODES}
+    is_narrow = "document.documentElement.scrollWidth <= innerWidth"
+    page.goto(f"{OURS}/login#code")
+    assert page.evaluate(is_narrow)
+    page.goto(f"{OURS}/account")
+    page.wait_for_selector("#begin-factor:visible")
+    page.fill("#begin-password", "violet kettle seven")
+    page.click("#begin-factor button")
+    page.wait_for_selector("#prove-factor:visible")
+    assert page.evaluate(is_narrow)
+    page.fill("#first-code", "123456")
+    page.click("#prove-factor button")
+    page.wait_for_selector("#recovery:visible")
+    assert page.evaluate(is_narrow)
 
 
 AGENTS = {
@@ -154,7 +276,7 @@ def test_having_confirmed_leads_back_to_where_one_came_from(desk: Desk) -> None:
     page.evaluate("location.assign('/account')")
     page.wait_for_selector("#back[data-asked]")
     page.fill("#step-password", "violet kettle seven")
-    page.click("#step-up button")
+    page.click("#step-up button[type=submit]")
     page.wait_for_selector("#back:focus")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{OURS}/apps/desk/?account_id=main")

@@ -53,6 +53,7 @@ class Person(BaseModel):
     role: Role
     has_password: bool
     can_sign_in: bool
+    has_second_factor: bool
     created_ns: int
     changed_ns: int
     disabled_ns: int | None
