@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from pyotp import TOTP
 
 from novapulse.control.inbox import Inbox
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Role, Scope
+from novapulse.control.shell import shell_principal
 from novapulse.control.storage import FILE
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import JSON
@@ -44,7 +46,26 @@ def test_somebody_is_added_with_a_link(cli: Cli, home: Path) -> None:
     ControlPlane(home).entrance.use_link(token_of(outcome.out), PASSWORD, address="127.0.0.1")
     (bob,) = json.loads(cli("people", "list", "--json").out)["people"]
     assert (bob["name"], bob["role"], bob["can_sign_in"]) == ("bob", "viewer", True)
-    assert "bob   viewer  may sign in" in cli("people", "list").out
+    assert "bob   viewer  may sign in             no" in cli("people", "list").out
+
+
+def test_a_lost_second_factor_is_taken_away_at_the_shell(cli: Cli, home: Path) -> None:
+    cli("people", "add", "ann", "--role", "admin")
+    plane = ControlPlane(home)
+    started = plane.entrance.use_link(
+        plane.people.make_link(shell_principal(home), "ann").result, PASSWORD, address="127.0.0.1"
+    )
+    started = plane.entrance.step_up(started.token, PASSWORD, address="127.0.0.1")
+    secret = plane.second_factors.begin(started.session.principal).result
+    plane.entrance.enrol(started.token, TOTP(secret).now(), address="127.0.0.1")
+    (ann,) = json.loads(cli("people", "list", "--json").out)["people"]
+    assert ann["has_second_factor"]
+    assert "ann   admin  may sign in            yes" in cli("people", "list").out
+    outcome = cli("people", "reset-second-factor", "Ann")
+    assert (outcome.code, outcome.out) == (0, "ann signs in by password alone now; sessions have ended\n")
+    assert plane.second_factors.of("ann") is None
+    assert plane.sessions.find(started.token) is None
+    assert "reset_second_factor name=ann  done" in cli("people", "audit").out
 
 
 @pytest.mark.usefixtures("typed")
@@ -153,6 +174,7 @@ BAD = {
     "a role that is none": (["add", "ann", "--role", "king"], "invalid choice: 'king'"),
     "a name that is none": (["add", "a b", "--role", "viewer"], "a name has 2 to 32"),
     "nobody": (["disable", "nobody"], "there is nobody of that name"),
+    "a second factor of nobody": (["reset-second-factor", "nobody"], "there is nobody of that name"),
     "a link for nobody": (["link", "nobody"], "there is nobody of that name"),
     "a key for nobody": (["key", "add", "nobody", "--label", "x", "--scope", "read"], "nobody of that name"),
     "power over people for a key": (["key", "add", "ann", "--label", "x", "--scope", "admin"], "invalid choice"),

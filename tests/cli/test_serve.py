@@ -116,6 +116,32 @@ def test_pages_come_from_where_it_listens_unless_it_is_told_otherwise(home: Path
     assert (found.origins, found.https, found.cookie) == ({"https://desk.example"}, True, "__Host-np_session")
 
 
+WANTED_OF = {
+    "paper": ("mode: paper", set[Role]()),
+    "real money": ("mode: live", {Role.OPERATOR, Role.ADMIN}),
+    "paper, where it is wanted always": ("server: {second_factor: always}", {Role.OPERATOR, Role.ADMIN}),
+}
+
+
+@pytest.mark.parametrize(("text", "roles"), WANTED_OF.values(), ids=WANTED_OF)
+def test_a_second_factor_is_owed_for_real_money_and_where_it_is_wanted(
+    text: str, roles: set[Role], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_money(home, monkeypatch)
+    (home / "live.yaml").write_text(f"schema_version: 1\n{text}\n")
+    home.chmod(0o700)
+    plane = ControlPlane(home)
+    for role in Role:
+        plane.people.add(SHELL, str(role), role, password="violet kettle seven")
+    found = parts().plane
+    owing = {
+        role
+        for role in Role
+        if found.entrance.sign_in(str(role), "violet kettle seven", address="127.0.0.1").session.owes_second_factor
+    }
+    assert owing == roles
+
+
 def test_the_first_link_names_the_address_that_browsers_use(home: Path) -> None:
     found = parts("--origin", "https://desk.example")
     link = command.first_link(found, min(found.origins))

@@ -81,6 +81,16 @@ def test_a_stranger_gets_the_sign_in_page_and_nothing_else() -> None:
     assert house.get("/apps/x/manifest.json").json() == {}
 
 
+def test_who_owes_a_second_factor_gets_the_account_and_nothing_else() -> None:
+    house = House()
+    house.people["o"] = Visitor("olga", "admin", "csrf-o", "handle-o", owes_second_factor=True)
+    answer = house.get("/apps/x/?account_id=main", "o", accept="text/html")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account?next=/apps/x/%3Faccount_id%3Dmain")
+    assert house.get("/apps/x/", "o").status_code == 403
+    assert house.post(SET, "o", origin=OURS).status_code == 403
+    assert house.refusals == [f"{path}: set up a second factor first" for path in ("/apps/x/", SET)]
+
+
 def test_the_kernel_is_told_who_is_there_and_never_sees_the_cookie() -> None:
     answer = House().get("/apps/x/", "b").json()
     assert answer["user"] == "bob"
