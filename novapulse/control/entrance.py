@@ -302,7 +302,7 @@ class Entrance:
 def _take(database: Connection, name: str, address: str, now_ns: int) -> Ruling:
     """Count an attempt; the address comes first, so that one address cannot use up a name's allowance."""
     by_address = limits.take(database, SIGN_IN_BY_ADDRESS, limits.address_key(address), now_ns)
-    if not by_address.allowed:
+    if not by_address.allowed or not name:
         return by_address
     return limits.take(database, SIGN_IN_BY_NAME, _whose(database, name, address, now_ns), now_ns)
 

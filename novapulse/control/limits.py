@@ -51,6 +51,7 @@ _MINUTE_NS = 60 * 1_000_000_000
 SIGN_IN_BY_NAME = Limit("sign in by name", 5, 15 * _MINUTE_NS)
 SIGN_IN_BY_ADDRESS = Limit("sign in by address", 5, 15 * _MINUTE_NS)
 LINK_BY_ADDRESS = Limit("link by address", 10, 15 * _MINUTE_NS)
+SECOND_FACTORS_BEGUN = Limit("second factors begun", 10, 15 * _MINUTE_NS)
 COMMANDS = Limit("commands", 60, _MINUTE_NS)
 READS = Limit("reads", 600, _MINUTE_NS)
 

@@ -18,7 +18,9 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 from novapulse import brand
+from novapulse.control import limits
 from novapulse.control.acts import Acts, Done, Wish
+from novapulse.control.limits import SECOND_FACTORS_BEGUN
 from novapulse.control.people import end_sessions, find, hashed_token
 from novapulse.control.roles import Principal
 from novapulse.control.storage import ControlError
@@ -84,17 +86,22 @@ class SecondFactors:
 
         Raises:
             Denied: `by` may not do that, or has to give the password once more.
-            ControlError: There is a second factor already.
+            ControlError: There is a second factor already, or it was begun too often.
         """
 
         def work(database: Connection) -> str:
+            now_ns = self._acts.clock()
             if factor_of(database, by.name) is not None:
                 raise ControlError("you have a second factor: remove it before you set up another")
+            # Each is masked for as long as the process lives.
+            ruling = limits.take(database, SECOND_FACTORS_BEGUN, by.name, now_ns)
+            if not ruling.allowed:
+                raise ControlError(f"you have begun that too often: try again in {ruling.wait_s} s")
             secret = _registered(_random(_SECRET_BYTES))
             database.execute(
                 "INSERT INTO second_factor (person, secret, made_ns) VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE "
                 "SET secret = excluded.secret, made_ns = excluded.made_ns, last_step = -1",
-                (by.name, secret, self._acts.clock()),
+                (by.name, secret, now_ns),
             )
             return secret
 

@@ -150,6 +150,25 @@ def test_beginning_wants_the_password_once_more_and_ends_the_secret_of_before(
     assert plane.entrance.enrol(ann.token, app.code(), key="p", address=HOME_ADDRESS).result is None
 
 
+def test_nobody_begins_without_end(plane: ControlPlane, come_in: ComeIn, clock: Clock) -> None:
+    ann = come_in("ann", Role.VIEWER, stepped_up=True).session.principal
+    for _ in range(10):
+        plane.second_factors.begin(ann)
+    with pytest.raises(ControlError, match="too often: try again in 90 s"):
+        plane.second_factors.begin(ann)
+    plane.second_factors.begin(come_in("bob", Role.VIEWER, stepped_up=True).session.principal)
+    clock.wait(90)
+    plane.second_factors.begin(ann)
+
+
+def test_who_comes_too_late_is_kept_waiting_by_nobody_elsewhere(plane: ControlPlane) -> None:
+    for number in range(9):
+        assert refused(plane, "guessed", "1", f"198.51.100.{number}").wait_s == 0
+    for _ in range(5):
+        refused(plane, "guessed", "1", "203.0.113.1")
+    assert refused(plane, "guessed", "1", "203.0.113.1").wait_s == 180
+
+
 def test_guesses_of_the_first_code_count_like_wrong_passwords(plane: ControlPlane, come_in: ComeIn, app: App) -> None:
     ann = come_in("ann", Role.VIEWER, stepped_up=True)
     app.secret = plane.second_factors.begin(ann.session.principal).result or ""

@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from schemathesis.checks import CheckFunction
 
-from novapulse.control import entrance
+from novapulse.control import entrance, second_factor
 from novapulse.control.limits import Limit
 from novapulse.control.roles import Role, Scope
 from novapulse.server import access
@@ -33,6 +33,7 @@ def fuzzed(left_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for module, name in (
             *((access, "READS"), (control, "COMMANDS_LIMIT"), (control, "_STOPS_LIMIT")),
             *((entrance, "SIGN_IN_BY_NAME"), (entrance, "SIGN_IN_BY_ADDRESS")),
+            (second_factor, "SECOND_FACTORS_BEGUN"),
         ):
             patch.setattr(module, name, MANY)
         house = House(home, config=home / "config.yaml")

@@ -177,6 +177,17 @@ def test_confirming_asks_for_the_code_of_who_has_a_second_factor(desk: Desk) -> 
     assert ("POST", "/session/step-up", {"password": "violet kettle seven", "code": "123456"}) in desk.sent
 
 
+def test_who_is_faster_than_the_page_is_asked_for_the_code_before_anything_is_sent(desk: Desk) -> None:
+    page = desk.page
+    page.goto(f"{OURS}/confirm?next=/apps/desk/")
+    page.wait_for_function("performance.getEntriesByType('resource').some((one) => one.name.endsWith('/session'))")
+    desk.me["has_second_factor"] = True
+    page.fill("#password", "violet kettle seven")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#code:focus")
+    assert not any(path == "/session/step-up" for _, path, _ in desk.sent)
+
+
 def test_who_owes_a_second_factor_sets_it_up_keeps_the_codes_and_goes_on(desk: Desk) -> None:
     page = desk.page
     desk.me["owes_second_factor"] = True

@@ -117,7 +117,13 @@ if (at("give-code")) {
 }
 
 on("confirm", async ({ password, code }) => {
-  csrf = (await ask("GET", "/session")).csrf;
+  const me = await ask("GET", "/session");
+  csrf = me.csrf;
+  if (me.has_second_factor && code === undefined) {
+    askForCode(true);
+    at("code").focus();
+    return;
+  }
   await ask("POST", "/session/step-up", { password, code });
   location.replace(after());
 });
