@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from novapulse.config import ConfigError
 from novapulse.control.entrance import NotLetInError
@@ -29,11 +29,10 @@ from novapulse.monitor.entries import UnknownEntryError
 from novapulse.research.inputs import InputError
 from novapulse.server.access import SAFE, NotSignedInError, TooOftenError, turned_away
 from novapulse.server.lanes import BusyError
+from novapulse.server.problems import told
 from novapulse.strategies.votes import StrategyError
 
 _log = structlog.get_logger("novapulse.server")
-
-_WHERE = {"step_up_needed": "/confirm", "not_signed_in": "/login", "second_factor_needed": "/account"}
 
 
 class Problem(BaseModel):
@@ -49,19 +48,6 @@ class NotFoundError(ValueError):
     """What was asked for is not there."""
 
 
-def told(status: int, code: str, text: str, **headers: str) -> Response:
-    """Return an error as an answer; a refusal says so to a button, and where to go for what it lacks."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    # What somebody sent may hold half a character, which no answer can.
-    text = text.encode("utf-8", "replace").decode()
-    body = {"error": code, "text": text}
-    if status < 500:
-        body["refused"] = text
-    if code in _WHERE:
-        body["href"] = _WHERE[code]
-    return JSONResponse(body, status, named)
-
-
 def refusal(request: Request, status: int, code: str, text: str, **headers: str) -> Response:
     """Return an error as an answer, after writing down who was refused where that would have changed something.
 
@@ -72,12 +58,12 @@ def refusal(request: Request, status: int, code: str, text: str, **headers: str)
             turned_away(request, text)
         except ControlError as unwritten:
             return _unusable(request, unwritten)
-    return told(status, code, text, **headers)
+    return told(request, status, code, text, **headers)
 
 
 def _plain(status: int, code: str) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, wrong: Exception) -> Response:
-        return told(status, code, str(wrong))
+        return told(request, status, code, str(wrong))
 
     return answer
 
@@ -85,13 +71,13 @@ def _plain(status: int, code: str) -> Callable[[Request, Exception], Response]:
 def _not_let_in(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, NotLetInError)
     if wrong.wait_s:
-        return told(429, "too_often", str(wrong), retry_after=str(wrong.wait_s))
-    return told(401, "not_let_in", str(wrong))
+        return told(request, 429, "too_often", str(wrong), retry_after=str(wrong.wait_s))
+    return told(request, 401, "not_let_in", str(wrong))
 
 
 def _too_often(request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, TooOftenError)
-    return told(429, "too_often", str(wrong), retry_after=str(max(wrong.wait_s, 1)))
+    return told(request, 429, "too_often", str(wrong), retry_after=str(max(wrong.wait_s, 1)))
 
 
 def _busy(request: Request, wrong: Exception) -> Response:
@@ -102,7 +88,7 @@ def _busy(request: Request, wrong: Exception) -> Response:
 def _unusable(request: Request, wrong: Exception) -> Response:
     _log.error("control.db cannot be used", path=request.url.path, reason=str(wrong))
     done = "" if request.method in SAFE else ": whether it was done is not known"
-    return told(503, "unusable", f"the server cannot use its own records now{done}")
+    return told(request, 503, "unusable", f"the server cannot use its own records now{done}")
 
 
 def _invalid(request: Request, wrong: Exception) -> Response:
@@ -120,7 +106,7 @@ def _http(request: Request, wrong: Exception) -> Response:
 
 def _bug(request: Request, wrong: Exception) -> Response:
     _log.error("a request failed", path=request.url.path, method=request.method, exc_info=wrong)
-    return told(500, "bug", "an error of our own; the log has it")
+    return told(request, 500, "bug", "an error of our own; the log has it")
 
 
 def install(app: FastAPI) -> None:

@@ -22,8 +22,10 @@ from urllib.parse import quote
 
 from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from novapulse.server.problems import told, wants_page
 
 CLOSED_BY_POLICY = 4403
 CHECK_EVERY_S = 2.0
@@ -41,12 +43,6 @@ _TOO_MANY = (
     f"{PAGES_OF_ONE_MAX} pages of yours are open, or many more were within the last minute, as many as one person may "
     "have: close one, or wait a minute, and load this one anew"
 )
-_TOO_MANY_PAGE = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Too many pages</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/static/page.css"></head>
-<body><main><h1>Too many pages</h1><p role="alert">{_TOO_MANY}.</p></main></body></html>
-"""
 ASKED_BY_PAGES = frozenset(
     {"/api/kernel/set_ui_element_value", "/api/kernel/set_model_value", "/api/kernel/function_call"}
 )
@@ -216,7 +212,7 @@ class Gate:
         elif not changes and (whole := _with_slash(scope)):
             await RedirectResponse(whole, 307)(scope, receive, send)
         elif not self._has_room(connection, visitor):
-            await self._refuse(connection, receive, send, _TOO_MANY, HTMLResponse(_TOO_MANY_PAGE, 429))
+            await self._refuse(connection, receive, send, _TOO_MANY, told(connection, 429, "too_many_pages", _TOO_MANY))
         else:
             await self._through(connection, visitor, receive, send)
 
@@ -233,7 +229,7 @@ class Gate:
 
     def _has_room(self, connection: HTTPConnection, visitor: Visitor) -> bool:
         is_socket = connection.scope["type"] == "websocket"
-        opens = is_socket or (connection.scope["method"] in _SAFE and _wants_page(connection))
+        opens = is_socket or (connection.scope["method"] in _SAFE and wants_page(connection))
         return not opens or self._pages.has_room(visitor.name, time.monotonic(), _kernel(connection))
 
     async def _through(self, connection: HTTPConnection, visitor: Visitor, receive: Receive, send: Send) -> None:
@@ -246,7 +242,7 @@ class Gate:
         }
         heard = self._reporting(connection, send)
         if scope["type"] == "http":
-            await self._app(inner, receive, heard)
+            await self._app(inner, receive, _or_ours(connection, heard))
             return
         with self._pages.opened(visitor.name, _kernel(connection)):
             await self._while_there(visitor, self._app(inner, receive, heard), send)
@@ -282,12 +278,13 @@ class Gate:
         self, connection: HTTPConnection, receive: Receive, send: Send, path: str, why: str, status: int
     ) -> None:
         scope = connection.scope
-        if scope["type"] == "http" and scope["method"] in _SAFE and _wants_page(connection):
+        if scope["type"] == "http" and scope["method"] in _SAFE and wants_page(connection):
             # With the account that is asked for: the page that opens afterwards shows it.
             where = quote(_address(scope), safe="/")
             await RedirectResponse(f"{path}?next={where}", 303)(scope, receive, send)
         else:
-            await self._refuse(connection, receive, send, why, PlainTextResponse(why, status))
+            code = "not_signed_in" if status == 401 else "second_factor_needed"
+            await self._refuse(connection, receive, send, why, told(connection, status, code, why))
 
     async def _refuse(
         self, connection: HTTPConnection, receive: Receive, send: Send, why: str, answer: Response | None = None
@@ -297,7 +294,7 @@ class Gate:
             await receive()
             await send({"type": "websocket.close", "code": CLOSED_BY_POLICY})
             return
-        said = answer or PlainTextResponse("that is not allowed", 403)
+        said = answer or told(connection, 403, "denied", "that is not allowed")
         await said(connection.scope, receive, send)
 
 
@@ -329,13 +326,18 @@ def _inner(scope: Scope) -> str:
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
+def _asked(scope: Scope) -> str:
+    """What is asked of an app; empty for its page."""
+    return _inner(scope).removeprefix("/").partition("/")[2]
+
+
 def _is_open(scope: Scope) -> bool:
-    _, _, asked = _inner(scope).removeprefix("/").partition("/")
+    asked = f"/{_asked(scope)}"
     if scope["type"] == "websocket":
-        return f"/{asked}" == _SOCKET
+        return asked == _SOCKET
     if scope["method"] in _SAFE:
-        return _LOOKED_AT.fullmatch(f"/{asked}") is not None
-    return f"/{asked}" in ASKED_BY_PAGES
+        return _LOOKED_AT.fullmatch(asked) is not None
+    return asked in ASKED_BY_PAGES
 
 
 def _with_slash(scope: Scope) -> str:
@@ -346,8 +348,30 @@ def _with_slash(scope: Scope) -> str:
     return _address(scope, "/")
 
 
-def _wants_page(connection: HTTPConnection) -> bool:
-    return "text/html" in connection.headers.get("accept", "")
+def _or_ours(connection: HTTPConnection, send: Send) -> Send:
+    """Tell as everywhere else what the apps have no page for: marimo has two bare words for it."""
+    is_page = wants_page(connection) or not _asked(connection.scope)
+    is_ours = False
+
+    async def sent(message: Message) -> None:
+        nonlocal is_ours
+        if is_page and message["type"] == "http.response.start" and message["status"] >= 400:
+            is_ours = True
+            await _unanswered(connection, message["status"])(connection.scope, _nothing, send)
+        elif not is_ours:
+            await send(message)
+
+    return sent
+
+
+def _unanswered(connection: HTTPConnection, status: int) -> Response:
+    if status == 404:
+        return told(connection, status, "not_found", "there is no such page")
+    return told(connection, status, "refused" if status < 500 else "bug", "the app has no answer to that")
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _kernel(connection: HTTPConnection) -> str:

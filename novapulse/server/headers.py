@@ -3,7 +3,7 @@
 Invariants:
 - every answer has a content security policy; scripts never run from text in the page;
 - our own pages run what carries the nonce of the answer and nothing else, and so with styles; marimo's pages also load
-  scripts from this server and need inline styles, and only they get them;
+  scripts from this server and need inline styles, and only they get them: where an app is not answered, ours is shown;
 - what is not a named asset is never kept by a browser or a proxy;
 - no other site may read an answer, whatever an application allows.
 """
@@ -93,7 +93,8 @@ class SecurityHeaders:
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 is_asset = is_app and "/assets/" in scope["path"] and message["status"] == 200
-                self._head(MutableHeaders(scope=message), nonce, is_app=is_app, is_asset=is_asset)
+                is_theirs = is_app and message["status"] < 400
+                self._head(MutableHeaders(scope=message), nonce, is_app=is_theirs, is_asset=is_asset)
             await (stamp.send(message) if stamp else send(message))
 
         await self._app(scope, receive, headed)

@@ -3,7 +3,6 @@
 They are files, with the name of the house and the nonce of the answer filled in; what they show comes by the REST.
 """
 
-from importlib.resources import files
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -16,10 +15,10 @@ from novapulse.server.access import visitor_of
 from novapulse.server.errors import NotFoundError
 from novapulse.server.headers import nonce_of
 from novapulse.server.parts import APPS
+from novapulse.server.problems import PAGE_FILES, page_text
 
 router = APIRouter(include_in_schema=False)
 
-_FOLDER = files("novapulse.server") / "page_files"
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
 
@@ -83,21 +82,10 @@ def static(name: str) -> Response:
     if name == "mark.svg":
         return Response(brand.MARK, media_type="image/svg+xml")
     kind = _KINDS.get(name.rpartition(".")[2])
-    found = _FOLDER / name
+    found = PAGE_FILES / name
     if kind is None or "/" in name or name.startswith(".") or not found.is_file():
         raise NotFoundError("there is no such file")
     return Response(found.read_bytes(), media_type=kind)
-
-
-def page_text(name: str, nonce: str) -> str:
-    """Return one of our pages; its script and its style carry a nonce, and nothing else that it might hold is run.
-
-    Args:
-        name: Of the page, such as `login`.
-        nonce: Of the policy that goes with it.
-    """
-    text = (_FOLDER / f"{name}.html").read_text(encoding="utf-8")
-    return text.replace("{{ name }}", brand.NAME).replace("{{ nonce }}", nonce)
 
 
 def _page(name: str, request: Request) -> Response:

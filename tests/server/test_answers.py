@@ -18,8 +18,8 @@ from novapulse.control.roles import Role
 from novapulse.monitor.state import Overview
 from novapulse.ops.logs import Logs
 from novapulse.server.csv import csv_of
-from novapulse.server.errors import told
 from novapulse.server.parts import API
+from novapulse.server.problems import told
 from novapulse.server.routes import accounts
 from novapulse.server.routes.health import exposition
 from novapulse.strategies import STRATEGIES
@@ -157,7 +157,8 @@ def test_half_a_character_breaks_nothing(ana: Visitor) -> None:
     answer = ana.post(f"{API}/control/pause", content=body, headers=headers)
     assert answer.status_code in (409, 422)
     assert answer.json()["refused"]
-    assert json.loads(bytes(told(409, "x", "\ud800").body))["text"] == "?"
+    asked = Request({"type": "http", "path": API, "headers": []})
+    assert json.loads(bytes(told(asked, 409, "x", "\ud800").body))["text"] == "?"
 
 
 def test_a_body_has_an_end(house: House, ana: Visitor) -> None:

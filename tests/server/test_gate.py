@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from novapulse.server import gate
 from novapulse.server.gate import Gate, Kernels, Pages, Visitor
+from novapulse.server.headers import SecurityHeaders
 
 OURS = "http://testserver"
 PEOPLE = {"a": Visitor("ana", "viewer", "c1", "s1"), "b": Visitor("bob", "operator", "c2", "s2")}
@@ -47,7 +48,8 @@ class House:
         routes: list[Any] = [Route(path, seen, methods=["GET", "POST"]) for path in paths]
         routes += [WebSocketRoute(path, socket) for path in ("/x/ws", "/x/ws_sync", "/x/terminal/ws")]
         apps = Gate(Starlette(routes=[*routes, Route("/x/refuses.txt", refusing)]), self, origins, {"mode": "paper"})
-        self.client = TestClient(Starlette(routes=[Mount("/apps", apps)]))
+        server = SecurityHeaders(Starlette(routes=[Mount("/apps", apps)]), "/apps", "/apps/assets", https=False)
+        self.client = TestClient(server)
 
     async def who_asks(self, connection: HTTPConnection) -> Visitor | None:
         return self.people.get(connection.cookies.get("session", ""))

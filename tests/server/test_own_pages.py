@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from novapulse import brand
 from novapulse.server import pages
 from novapulse.server.headers import page_policy
+from novapulse.server.problems import told
 from tests.browser import chromium
 
 __all__ = ["chromium"]
@@ -21,6 +23,13 @@ FACTOR = {"has_second_factor": False, "owes_second_factor": False, "since_ns": N
 ME = {"name": "ana", "role": "operator", "csrf": "c", "scopes": ["read", "control"], "step_up_until_ns": 0, **FACTOR}
 BEGUN = {"secret": "GEZD GNBV", "address": "otpauth://totp/x?secret=GEZDGNBV", "picture": "data:image/svg+xml,<svg/>"}
 CODES = [f"AAAA-BBBB-CCCC-DDD{number}" for number in range(2, 8)]
+
+
+def nothing_there() -> bytes:
+    """What a person is told of an address at which nothing is."""
+    accept = [(b"accept", b"text/html")]
+    asked = Request({"type": "http", "path": "/nothere", "headers": accept, "state": {"nonce": NONCE}})
+    return bytes(told(asked, 404, "not_found", "Not Found").body)
 
 
 class Desk:
@@ -47,6 +56,9 @@ class Desk:
         elif path in ("/login", "/account", "/confirm", "/welcome"):
             headers = {"content-security-policy": page_policy(NONCE)}
             route.fulfill(body=pages.page_text(path[1:], NONCE), content_type="text/html", headers=headers)
+        elif path == "/nothere":
+            headers = {"content-security-policy": page_policy(NONCE)}
+            route.fulfill(body=nothing_there(), content_type="text/html", headers=headers)
         elif path.startswith("/api/v1/"):
             said = route.request.post_data
             self.sent.append((route.request.method, path.removeprefix("/api/v1"), said and json.loads(said)))
@@ -352,3 +364,17 @@ def test_a_password_that_is_sent_before_the_script_has_come_goes_nowhere(desk: D
     assert not [one for one in asked if "violet" in one]
     assert desk.page.url == f"{OURS}/{form}"
     desk.complaints = [one for one in desk.complaints if "form-action 'none'" not in one]
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_what_is_not_there_is_told_in_the_look_of_the_house_and_fits_a_phone(desk: Desk, mode: str) -> None:
+    page = desk.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=mode)
+    page.goto(f"{OURS}/nothere")
+    assert page.get_by_role("alert").inner_text().startswith("Nothing is at this address")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    lightness = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
+    assert (lightness < 128) == (mode == "dark")
+    page.get_by_role("link").click()
+    page.wait_for_url(f"{OURS}/")
