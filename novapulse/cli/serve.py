@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from novapulse import locks
-from novapulse.cli.console import EXIT_DONE, UsageError, say
+from novapulse.cli.console import UsageError, say
 from novapulse.config import Settings, confirm_money, home_folder, load
 from novapulse.control.limits import Allowances
 from novapulse.control.people import link_address
@@ -39,7 +39,9 @@ _PORT_MAX = 65_535
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve until somebody stops it."""
+    """Serve until somebody stops it; the process ends with it."""
+    from novapulse.server.stopping import leave
+
     with listening(options.host, options.port) as door, ExitStack() as stack:
         address = address_of(options.host, int(door.getsockname()[1]))
         parts = server_parts(options, address)
@@ -52,16 +54,12 @@ def serve(options: argparse.Namespace) -> int:
             say(f"there is no admin yet; this link makes one, once, within a day:\n  {first}")
         for asked in (signal.SIGINT, signal.SIGTERM):
             # The server raises once more what it was stopped by; to have been asked to stop is no failure.
-            signal.signal(asked, _noted)
+            signal.signal(asked, server.handle_exit)
         try:
             server.run(sockets=[door])
         finally:
             logs.close()
-    return EXIT_DONE
-
-
-def _noted(number: int, frame: object) -> None:
-    return
+    leave()
 
 
 def listening(host: str, port: int) -> socket.socket:
