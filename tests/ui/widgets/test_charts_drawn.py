@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from novapulse.core.bars import DAY_NS
+from novapulse.core.bars import DAY_NS, MINUTE_NS, BarColumns
 from novapulse.ui.widgets import Candles, Equity, Trips
 from tests.ui.widgets import samples
 from tests.ui.widgets.page import ORIGIN, WidgetPage
@@ -70,6 +70,79 @@ def test_a_moment_stands_in_the_middle_of_its_chart_however_narrow(candles: Widg
     assert abs(hour * 60 + minute - (8 * 60 + 50)) <= 4
     candles.page.mouse.move(0, 0)
     candles.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def seen_at(page: WidgetPage, part: float) -> int:
+    """The minute of the bar at a part of the chart's width."""
+    box = page.page.locator("#candles .box").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * part, box["y"] + 120)
+    page.page.wait_for_timeout(200)
+    hour, minute = map(int, legend(page).split()[1].split(":"))
+    page.page.mouse.move(0, 0)
+    return hour * 60 + minute
+
+
+def later(minutes: int) -> Candles:
+    """The same chart some bars later, begun anew: the oldest have left it."""
+    bars = samples.bars()
+    more = np.arange(1, minutes + 1)
+    last = np.full(minutes, bars.close[-1])
+    closes = bars.ts_close_ns[-1] + more * MINUTE_NS
+    columns = ((bars.open, last), (bars.high, last + 1), (bars.low, last - 1), (bars.close, last), (bars.volume, last))
+    grown = [np.append(old, new)[minutes:] for old, new in columns]
+    stamps = np.append(bars.ts_close_ns, closes)[minutes:]
+    flags = np.zeros(len(stamps), np.bool_)
+    return Candles(BarColumns(stamps, *grown, np.arange(len(stamps)), flags, MINUTE_NS), label="BTC-USD")
+
+
+def zoom(page: WidgetPage, part: float) -> None:
+    box = page.page.locator("#candles .box").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * part, box["y"] + 120)
+    page.page.mouse.wheel(0, -400)
+    page.page.wait_for_timeout(200)
+
+
+def test_who_has_scrolled_keeps_what_is_seen_while_bars_begin_anew(candles: WidgetPage):
+    """A bug: above some bars a second every reading took the chart back to where it began."""
+    box = candles.page.locator("#candles .box").bounding_box()
+    zoom(candles, 0.5)
+    candles.page.mouse.down()
+    candles.page.mouse.move(box["x"] + box["width"] * 0.5 + 300, box["y"] + 120, steps=5)
+    candles.page.mouse.up()
+    candles.page.wait_for_timeout(300)
+    before = [seen_at(candles, part) for part in (0.1, 0.8)]
+    assert before[1] < 12 * 60
+    candles.change("candles", "rows", later(10).rows)
+    candles.send("candles", {"type": "rows", "count": 0, "rows": []})
+    assert [seen_at(candles, part) for part in (0.1, 0.8)] == before
+
+
+def test_who_is_at_the_newest_bar_follows_it_as_near_as_before(candles: WidgetPage):
+    zoom(candles, 0.9)
+    before = [seen_at(candles, part) for part in (0.1, 0.8)]
+    candles.change("candles", "rows", later(10).rows)
+    assert [seen_at(candles, part) for part in (0.1, 0.8)] == [minute + 10 for minute in before]
+    lost = [[*row(10 + n, 70_000.0)] for n in range(1, 8)]
+    candles.send("candles", {"type": "rows", "count": 7, "rows": lost})
+    assert [seen_at(candles, part) for part in (0.1, 0.8)] == [minute + 17 for minute in before]
+
+
+def test_the_bar_that_keys_point_at_stays_the_same_one(candles: WidgetPage):
+    candles.page.locator("#candles .box").focus()
+    candles.page.keyboard.press("ArrowLeft")
+    candles.page.keyboard.press("ArrowLeft")
+    assert "12:09 UTC" in legend(candles)
+    candles.change("candles", "rows", later(10).rows)
+    candles.page.wait_for_timeout(200)
+    assert "12:09 UTC" in legend(candles)
+
+
+def test_bars_of_another_time_are_seen_from_their_end(candles: WidgetPage):
+    zoom(candles, 0.9)
+    other = samples.bars()
+    moved = replace(other, ts_close_ns=other.ts_close_ns + 400 * DAY_NS)
+    candles.change("candles", "rows", Candles(moved).rows)
+    assert seen_at(candles, 0.1) != seen_at(candles, 0.8)
 
 
 def test_broken_rows_are_passed_over(candles: WidgetPage):

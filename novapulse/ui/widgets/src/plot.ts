@@ -106,6 +106,11 @@ export class Plot {
     this.closes?.setData(rows.map(([time, , , , close]) => ({ time: stamp(time ?? 0), value: close ?? 0 })));
   }
 
+  /** The times of the bars that are drawn, s. */
+  times(): number[] {
+    return this.candles.data().map((bar) => Number(bar.time));
+  }
+
   add(row: Row): void {
     this.candles.update(this.bar(row));
     this.closes?.update({ time: stamp(row[0] ?? 0), value: row[4] ?? 0 });

@@ -10,6 +10,7 @@ import { LANE_PX, Lanes } from "../lanes";
 import { list, plain, text, widget, type Place, type Plain } from "../live";
 import { paletteOf, regimeColor, whenRecoloured } from "../palette";
 import { Plot, stamp, type Line } from "../plot";
+import { keptSight, stepOf } from "../sight";
 import { Stream, placeOf, tableOf, type Row } from "../stream";
 import { Trips } from "../trips";
 
@@ -148,12 +149,13 @@ class Candles {
   }
 
   private step_s(): number {
-    const [before, last] = this.rows.slice(-2);
-    return (last?.[0] ?? 60) - (before?.[0] ?? 0);
+    return stepOf(this.rows.slice(-30).map((row) => row[0] ?? 0));
   }
 
-  private reload(anew: boolean): void {
+  private reload(isOther: boolean): void {
     const range = this.plot.chart.timeScale().getVisibleLogicalRange();
+    const before = this.plot.times();
+    const pointed = this.byKeys && this.cursor !== null ? before[this.cursor] : undefined;
     this.empty.hidden = this.rows.length > 0;
     // What floats add behind the tenth figure is no digit of the price.
     const price = (value: number | undefined): number => Number((value ?? NaN).toPrecision(10));
@@ -161,8 +163,12 @@ class Candles {
     this.plot.show(this.rows, this.step_s(), this.digits);
     const count = this.rows.length;
     this.trips.lay(this.rows);
-    if (!anew && range) this.plot.chart.timeScale().setVisibleLogicalRange(range);
-    else {
+    const isAnew = isOther && (this.isWhole || number(plain(this.given["marked"])["time"]) !== null);
+    const kept = range && !isAnew ? keptSight(range, before, this.rows) : null;
+    if (kept) {
+      this.plot.chart.timeScale().setVisibleLogicalRange(kept);
+      if (pointed !== undefined) this.point(placeOf(this.rows, pointed));
+    } else {
       if (this.isWhole) this.plot.chart.timeScale().setVisibleLogicalRange({ from: -0.5, to: Math.max(count, 2) - 0.5 });
       else this.plot.chart.timeScale().setVisibleLogicalRange({ from: count - Math.min(count, this.fitting()), to: count + 3 });
       this.marked = null;
@@ -393,17 +399,21 @@ class Candles {
     event.preventDefault();
     if (event.key === "Enter") return this.choose(this.cursor ?? last);
     const at = Math.max(0, Math.min(last, (this.cursor ?? last + 1) + (step ?? 0)));
-    const bar = this.rows[at];
     this.byKeys = true;
     const range = this.plot.chart.timeScale().getVisibleLogicalRange();
     if (range && (at < range.from || at > range.to)) {
       const shift = at < range.from ? at - range.from - 2 : at - range.to + 2;
       this.plot.chart.timeScale().setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
     }
-    if (bar) this.plot.chart.setCrosshairPosition(bar[4] ?? 0, stamp(bar[0] ?? 0), this.plot.candles);
-    this.cursor = at;
+    this.point(at);
     this.read();
     this.sayBar(at);
+  }
+
+  private point(at: number): void {
+    const bar = this.rows[at];
+    if (bar) this.plot.chart.setCrosshairPosition(bar[4] ?? 0, stamp(bar[0] ?? 0), this.plot.candles);
+    this.cursor = at;
   }
 
   private recolor(): void {
