@@ -54,7 +54,7 @@ class Row:
     Attributes:
         audit_id: Its number, >= 1.
         ts_ns: When, ns UTC.
-        actor: Who, such as `web:ann`.
+        actor: Who, such as `web:ann`; `web:(nobody signed in)` where nobody was recognised.
         credential: By which session or key.
         source: Where from: an address, a terminal.
         action: What.

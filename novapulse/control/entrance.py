@@ -21,7 +21,7 @@ from novapulse.control.challenges import Challenge
 from novapulse.control.limits import LINK_BY_ADDRESS, SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, Flood, Ruling
 from novapulse.control.passwords import Hasher, check_strength
 from novapulse.control.people import Person
-from novapulse.control.roles import Denied
+from novapulse.control.roles import Denied, Via, actor_of
 from novapulse.control.second_factor import Fit
 from novapulse.control.sessions import Session, Started
 from novapulse.control.storage import ControlError
@@ -361,7 +361,7 @@ def _note(
     return audit.append(
         database,
         ts_ns=now_ns,
-        actor=f"web:{name}",
+        actor=actor_of(Via.WEB, name),
         action=action,
         outcome=outcome,
         credential=credential,

@@ -124,11 +124,21 @@ class Principal:
     @property
     def actor(self) -> str:
         """The name in commands and in the audit, such as `web:ann`."""
-        return f"{self.via}:{self.name}"
+        return actor_of(self.via, self.name)
 
     def may(self, scope: Scope) -> bool:
         """Return whether a scope is there."""
         return scope in self.scopes and scope in SCOPES[self.role] and not self.barred
+
+
+def actor_of(via: Via, name: str) -> str:
+    """Return who did something, as commands and audit name it; nobody by words that are no person's name.
+
+    Args:
+        via: How they came.
+        name: Of the person; empty for nobody.
+    """
+    return f"{via}:{name or '(nobody signed in)'}"
 
 
 NOBODY = Principal("", Role.VIEWER, frozenset(), Via.WEB)

@@ -122,7 +122,10 @@ def test_who_may_not_is_written_down_and_nothing_is_done(plane: ControlPlane, co
     for principal in (ann, NOBODY):
         with pytest.raises(Denied):
             plane.acts.run(principal, Wish("pause"), deed)
-    assert [(row.actor, row.outcome) for row in rows_of(plane)[-2:]] == [("web:ann", "denied"), ("web:", "denied")]
+    assert [(row.actor, row.outcome) for row in rows_of(plane)[-2:]] == [
+        ("web:ann", "denied"),
+        ("web:(nobody signed in)", "denied"),
+    ]
     assert not is_done(plane)
 
 

@@ -111,7 +111,7 @@ def test_a_name_that_nobody_has_is_not_written_down(plane: ControlPlane, add: Ad
     add("ann", Role.ADMIN)
     refusal(plane, "my password typed into the wrong field")
     refusal(plane, "ann")
-    assert [row.actor for row in rows_of(plane)[-2:]] == ["web:", "web:ann"]
+    assert [row.actor for row in rows_of(plane)[-2:]] == ["web:(nobody signed in)", "web:ann"]
     assert all(row.outcome == "denied" for row in rows_of(plane)[-2:])
 
 
