@@ -1,5 +1,6 @@
 """How everything is: the trader, the ledger, each account, what differs, what tripped, what people were told."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import marimo as mo
@@ -98,7 +99,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "label": "process",
             "value": None if trader.pid is None else str(trader.pid),
             "plain": True,
-            "note": trader.session,
+            "note": _since(trader.session),
         },
         {
             "label": "ledger",
@@ -117,6 +118,15 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "href": page.behind("alerts"),
         },
     ]
+
+
+def _since(session: str) -> str:
+    """Return since when a session goes on, which its name begins with; a name of another kind as it is."""
+    try:
+        began = datetime.strptime(session.partition(".")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return session
+    return f"since {began:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def accounts_of(reading: Overview, page: Page) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from novapulse.ui.apps.chart import Chart, lines_of
 from novapulse.ui.apps.offers import DOES
 from novapulse.ui.apps.overview import CURVES_MAX
 from novapulse.ui.telling import about_of, moved_of
-from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip
+from novapulse.ui.widgets import Candles, Equity, Hold, StatusStrip, Tiles
 from tests.engine.scene import opened
 from tests.monitor.conftest import beat, bodies
 from tests.ui.apps.conftest import VIEWS, Look, changed, position
@@ -424,3 +424,18 @@ def test_pages_show_what_the_exchanges_calendar_says_at_the_accounts_own_time(
     assert {row["market_state"] for row in look("overview", paper_home, "viewer").rows("Accounts")} == {state}
     closed = look("scanner", paper_home, "viewer").tiles()["markets closed"]["value"]
     assert closed == (str(len(markets)) if state == "closed" else "0")
+
+
+@pytest.mark.parametrize(
+    ("session", "note"),
+    [
+        ("20261128T215238.529246-17664", "since 2026-11-28 21:52:38 UTC"),
+        ("one of a person's own", "one of a person's own"),
+    ],
+)
+def test_the_tile_of_the_process_says_since_when_it_runs(left_home: Path, look: Look, session: str, note: str) -> None:
+    """A bug: it showed the name of a folder, which on a phone was cut in two."""
+    look.change = lambda reading: replace(reading, trader=replace(reading.trader, session=session))
+    drawn = look("health", left_home, "viewer")
+    told = [tile for one in drawn.widgets if isinstance(one, Tiles) for tile in one.state["tiles"]]
+    assert [tile["note"] for tile in told if tile["label"] == "process"] == [note]
