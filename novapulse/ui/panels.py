@@ -6,7 +6,6 @@ Invariants:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import marimo as mo
@@ -20,6 +19,7 @@ from novapulse.research.tearsheet.words import Figure, Kind
 from novapulse.strategies.votes import FORECAST_MAX
 from novapulse.ui.controls import spoken
 from novapulse.ui.jobs import Progress
+from novapulse.ui.markup import escape
 
 Data = Mapping[str, Any]
 
@@ -38,17 +38,21 @@ class Tile(NamedTuple):
         path: Where it stands in the data.
         kind: How it is written.
         below: Smaller figures: words before, path, kind.
+        is_money: Whether it is in the currency of the account.
     """
 
     label: str
     path: str
     kind: Kind
     below: tuple[tuple[str, str, Kind], ...]
+    is_money: bool = False
 
 
 TILES = (
     Tile("Return", "summary.total_return", words.RESULT, (("a year", "summary.cagr", words.RESULT),)),
-    Tile("Final equity", "summary.final_equity", words.MONEY, (("turned over", "summary.turnover", words.TURNS),)),
+    Tile(
+        "Final equity", "summary.final_equity", words.MONEY, (("turned over", "summary.turnover", words.TURNS),), True
+    ),
     Tile(
         "Max drawdown", "summary.max_drawdown", words.SHARE, (("under water", "summary.max_drawdown_bars", words.BARS),)
     ),
@@ -62,7 +66,7 @@ TILES = (
     Tile(
         "Per trip", "summary.expectancy_r", words.R_RESULT, (("profit factor", "summary.profit_factor", words.NUMBER),)
     ),
-    Tile("Fees", "summary.fees", words.MONEY, (("slippage", "summary.slippage", words.MONEY),)),
+    Tile("Fees", "summary.fees", words.MONEY, (("slippage", "summary.slippage", words.MONEY),), True),
     Tile(
         "In the market",
         "summary.time_in_market",
@@ -133,18 +137,25 @@ def verdict(data: Data, tone: str) -> str:
     )
 
 
+def in_currency(label: str, data: Data) -> str:
+    """Return the label of an amount, with the currency that it is in."""
+    quotes = {str(one["symbol"]).partition("/")[2] for one in at(data, "data.instruments") or ()} - {""}
+    return ", ".join([label, *sorted(quotes)])
+
+
 def tiles(data: Data) -> str:
     """Return the tiles."""
     shown = []
     for tile in TILES:
         main = words.figure(tile.path, at(data, tile.path), tile.kind)
+        label = in_currency(tile.label, data) if tile.is_money else tile.label
         below = " ".join(
             f"{escape(before)} {_text(words.figure(path, at(data, path), kind))}"
             for before, path, kind in tile.below
             if at(data, path) is not None
         )
         shown.append(
-            f'<div class="np-tile"><span class="np-label">{escape(tile.label)}</span>'
+            f'<div class="np-tile"><span class="np-label">{escape(label)}</span>'
             f'<span class="np-value {main.tone}" data-path="{escape(main.path)}">{escape(main.text)}</span>'
             f'<span class="np-below">{below}</span></div>'
         )
@@ -234,10 +245,21 @@ def facts(data: Data) -> str:
     )
 
 
+def _is_words(column: Iterable[str]) -> bool:
+    cells = list(column)
+    return any(cell[:1].isalpha() for cell in cells) and not any(
+        cell[:2].strip("+\N{MINUS SIGN}").isdecimal() for cell in cells
+    )
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts."""
-    names = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    """Return a table of texts: a column of words begins at its left, one of figures ends at its right."""
+    told = [list(row) for row in rows]
+    marks = [' class="np-words"' if _is_words(column) else "" for column in zip(*told, strict=True)]
+    marks = marks or [""] * len(header)
+    names = "".join(f"<th{mark}>{escape(name)}</th>" for name, mark in zip(header, marks, strict=True))
+    cells = ([f"<td{mark}>{escape(cell)}</td>" for cell, mark in zip(row, marks, strict=True)] for row in told)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     return (
         f'<div class="np-scroll"><table class="np-table"><thead><tr>{names}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"

@@ -17,7 +17,7 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.research.analysis import Analysis, analyse
 from novapulse.research.inputs import InputError, Markets, iso
 from novapulse.research.tearsheet import tear_sheet
-from novapulse.research.tearsheet.words import plus_exact, with_minuses
+from novapulse.research.tearsheet.words import plus_exact, unparted, with_minuses
 from novapulse.strategies import STRATEGIES
 from tests.research.pages import Read, read_page
 from tests.research.runs import sample_run
@@ -397,7 +397,7 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("sentence", "written"),
     [
-        ("50 % won, -0.28 R each", "50 % won, \N{MINUS SIGN}0.28 R each"),
+        ("50 % won, -0.28 R each", "50\xa0% won, \N{MINUS SIGN}0.28\xa0R each"),
         ("-12.05 a year", "\N{MINUS SIGN}12.05 a year"),
         ("on 2024-01-02 of BTC-USD, 1-2 bars", "on 2024-01-02 of BTC-USD, 1-2 bars"),
     ],
@@ -409,3 +409,17 @@ def test_minus_signs_of_sentences_are_true_ones_and_dashes_stay(sentence: str, w
 def test_an_exact_amount_has_its_sign_and_every_digit() -> None:
     amounts = ("-2000.00000000", "0.00", "1.50")
     assert [plus_exact(Decimal(one)) for one in amounts] == ["\N{MINUS SIGN}2000.00000000", "0.00", "+1.50"]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("falls by more than 0.38 %.", "falls by more than 0.38\xa0%."),
+        ("took 25.06 USDT; 3 bps, in 67 ms", "took 25.06\xa0USDT; 3\xa0bps, in 67\xa0ms"),
+        ("12:08 UTC, 29 round trips", "12:08\xa0UTC, 29 round trips"),
+        ("of 5 Right, 2 so on, % of", "of 5 Right, 2 so on, % of"),
+    ],
+)
+def test_no_line_parts_a_figure_from_its_unit(text: str, written: str) -> None:
+    """A bug: the verdict had a line that was `%.` and nothing else."""
+    assert unparted(text) == written

@@ -12,6 +12,7 @@ from novapulse.config import Settings, load
 from novapulse.core.bars import format_ns
 from novapulse.core.instruments import InstrumentKey
 from novapulse.research.inputs import open_lake
+from novapulse.research.tearsheet.words import unparted
 from novapulse.ui import backtest_page, panels, workbench
 from novapulse.ui.jobs import CancelledError, Reporter
 from novapulse.ui.workbench import Request, Workbench, open_workbench
@@ -49,7 +50,7 @@ def test_every_tile_shows_a_figure_of_the_data(bench: Workbench):
         assert figure.value == panels.at(data, figure.path)
         is_below = figure.path not in {tile.path for tile in panels.TILES}
         left_out = is_below and figure.value is None
-        assert (f'data-path="{figure.path}">{figure.text}<' in html) is not left_out
+        assert (f'data-path="{figure.path}">{unparted(figure.text)}<' in html) is not left_out
     assert len(panels.figures(data)) >= 2 * len(panels.TILES)
 
 
@@ -164,3 +165,17 @@ def test_beyond_it_no_slider_recomputes_but_a_button_does(
     monkeypatch.setattr(workbench, "FOLLOWED_BARS", 10**9)
     assert start(first) == ""
     assert len(ran) == 3, "fewer bars follow"
+
+
+def test_amounts_of_money_name_their_currency_and_words_of_a_table_begin_at_their_left(bench: Workbench):
+    """Bugs: nothing said in what the final equity and the fees were; what a book is for stood at the right edge."""
+    html = panels.tiles(bench.outcome(asked(), Reporter()).analysis.as_data())
+    assert ">Final equity, USDT<" in html
+    assert ">Fees, USDT<" in html
+    table = panels.table(
+        ("Book", "Amount", "What it is"), [("cash", "+5.00", "free money"), ("fees", "\u22121.2", "paid")]
+    )
+    assert '<td>+5.00</td><td class="np-words">free money</td>' in table
+    assert '<th class="np-words">What it is</th>' in table
+    assert "np-words" not in panels.table(("A", "B"), [("1", "2 %"), ("0.5", "\u2014")])
+    assert "<th>A</th>" in panels.table(("A",), [])

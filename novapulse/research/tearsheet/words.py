@@ -13,7 +13,9 @@ from novapulse.research.tearsheet.scales import HOUR_NS, MINUS, SECOND_NS, signe
 
 UNKNOWN = "unknown"
 
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _HYPHEN_MINUS = re.compile(r"(?<![\w.])-(?=\.?\d)")
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:R|bps|ms|s|[A-Z]{2,6})\b)")
 
 Value = float | int | None
 
@@ -54,8 +56,16 @@ def plus(value: float | Decimal, digits: int) -> str:
 
 
 def with_minuses(sentence: str) -> str:
-    """Return a sentence with the minus signs of its figures as pages write them; dates and names keep their dashes."""
-    return _HYPHEN_MINUS.sub(MINUS, sentence)
+    """Return a sentence with its figures as pages write them: minus signs, no unit on a line of its own.
+
+    Dates and names keep their dashes.
+    """
+    return unparted(_HYPHEN_MINUS.sub(MINUS, sentence))
+
+
+def unparted(text: str) -> str:
+    """Return a text whose figures no line parts from their unit: `0.38 %.` never ends as `%.` on the next one."""
+    return _BEFORE_UNIT.sub(NO_BREAK_SPACE, text)
 
 
 def plus_exact(amount: Decimal) -> str:

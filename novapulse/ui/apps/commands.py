@@ -8,7 +8,6 @@ Invariants:
 
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from html import escape
 
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor import AccountState, Overview
@@ -17,6 +16,7 @@ from novapulse.monitor.values import plain
 from novapulse.ui.apps.frame import COMMANDS, Page, html, note
 from novapulse.ui.apps.offers import DOES, always, closing, flattening, loosening, pausing
 from novapulse.ui.apps.oldness import not_of_now
+from novapulse.ui.markup import escape
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Tiles
 

@@ -1,6 +1,5 @@
 """The trading desk of one account: what it is worth, the chart of an instrument, what it holds, asks for and did."""
 
-from html import escape
 from typing import Any
 
 import marimo as mo
@@ -28,6 +27,7 @@ from novapulse.ui.apps.tables import (
     orders_of,
     percent,
 )
+from novapulse.ui.markup import escape
 from novapulse.ui.widgets import Candles, Orders, Positions, Rows, Tiles
 
 

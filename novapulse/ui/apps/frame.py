@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from novapulse.monitor import AccountState, Hub, Overview, UnknownAccountError, 
 from novapulse.ui.apps.money import money_differs, money_of
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.apps.oldness import not_of_now
+from novapulse.ui.markup import escape
 from novapulse.ui.session import scope
 from novapulse.ui.widgets import Hold, Live, Skips, StatusStrip
 from novapulse.ui.widgets.live import STALE_S

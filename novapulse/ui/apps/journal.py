@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import marimo as mo
@@ -17,6 +16,7 @@ from novapulse.ui.apps.behind import FIGURES, Asked, parts_of
 from novapulse.ui.apps.frame import PAGES, SEQS_MAX, Page, chips, columns, note, stack
 from novapulse.ui.apps.proof import Proof
 from novapulse.ui.apps.tables import Columns, moment
+from novapulse.ui.markup import escape
 from novapulse.ui.session import scope
 from novapulse.ui.telling import about_of, moved_of
 from novapulse.ui.widgets import Rows, Tiles

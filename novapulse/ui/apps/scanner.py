@@ -9,6 +9,7 @@ from novapulse.core.ports import JournalError
 from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
 from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
+from novapulse.research.tearsheet.words import counted
 from novapulse.ui.apps.frame import Page, chips, stack
 from novapulse.ui.apps.tables import Columns, percent
 from novapulse.ui.apps.universe import Universe
@@ -144,7 +145,7 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
             "label": name,
             "value": str(sum(each.state in states for _, each in found)),
             "digits": 0,
-            "note": f"of {len(found)} instruments",
+            "note": f"of {counted(len(found), 'instrument')}",
             "href": page.behind(_BEHIND[name]),
         }
         for name, states in _STATES.items()
@@ -161,7 +162,12 @@ def tiles_of(reading: Overview, page: Page) -> list[dict[str, Any]]:
         }
         tiles.append(tile)
     closed = sum(each.market_state == "closed" for _, each in found)
-    tile = {"label": "markets closed", "value": str(closed), "digits": 0, "note": f"of {len(found)} instruments"}
+    tile = {
+        "label": "markets closed",
+        "value": str(closed),
+        "digits": 0,
+        "note": f"of {counted(len(found), 'instrument')}",
+    }
     return [*tiles, {**tile, "href": page.behind("calendars")}]
 
 

@@ -2,7 +2,6 @@
 
 import json
 from decimal import Decimal
-from html import escape
 from typing import Any
 
 import marimo as mo
@@ -12,6 +11,7 @@ from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit
 from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui import panels
+from novapulse.ui.markup import escape
 from novapulse.ui.notebooks import explorer, layout, ledgers
 from novapulse.ui.notebooks.explorer import Desk, Head
 from novapulse.ui.notebooks.replay import moments_of

@@ -4,7 +4,6 @@ Invariant: figures of the backtest are those of its analysis; nothing is compute
 """
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import marimo as mo
@@ -16,6 +15,7 @@ from novapulse.research.tearsheet import words
 from novapulse.strategies import STRATEGIES
 from novapulse.ui import charts, controls, panels, theme
 from novapulse.ui.marks import spoken as moments
+from novapulse.ui.markup import escape
 from novapulse.ui.notebooks import layout, vote_charts
 from novapulse.ui.notebooks.lab import PROVEN_BARS, Chosen, Desk, Said, Voted
 from novapulse.ui.notebooks.spoken_votes import moves
@@ -214,7 +214,13 @@ def alone(traded: Came[Traded], mode: theme.Mode) -> Any:
     if traded.result is None:
         return Html(panels.TALL if traded.problem is None else "")
     data, result = traded.result.analysis.as_data(), traded.result.result
-    shown = [(label, words.figure(path, panels.at(data, path), kind)) for label, path, kind in _ALONE]
+    shown = [
+        (
+            panels.in_currency(label, data) if kind is words.MONEY else label,
+            words.figure(path, panels.at(data, path), kind),
+        )
+        for label, path, kind in _ALONE
+    ]
     rows = "".join(
         f'<div class="np-size"><span>{escape(label)}</span><span class="{one.tone}">{escape(one.text)}</span></div>'
         for label, one in shown

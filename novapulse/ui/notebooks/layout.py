@@ -1,12 +1,12 @@
 """How the parts of a notebook's page stand together; every text is escaped on its way into it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import marimo as mo
 
 from novapulse.ui import panels
+from novapulse.ui.markup import escape
 
 Html = mo.Html
 

@@ -9,7 +9,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from novapulse.parity.words import FIELD_TEXT
 from novapulse.research.inputs import checked_strategies
 from novapulse.ui import charts, panels, theme
 from novapulse.ui.jobs import Reporter, Results
+from novapulse.ui.markup import escape
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.replay import moments_of
 from novapulse.ui.notebooks.work import Came, Work

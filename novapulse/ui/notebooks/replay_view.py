@@ -4,7 +4,6 @@ Invariant: figures are those of `parity.rederive` and `parity.what_if`; nothing 
 """
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import marimo as mo
@@ -17,6 +16,7 @@ from novapulse.parity.what_if import Change, inputs_of, told, what_if
 from novapulse.parity.words import CAP_TEXT, LIMIT_TEXT
 from novapulse.research.tearsheet import words
 from novapulse.ui import panels
+from novapulse.ui.markup import escape
 from novapulse.ui.notebooks import layout, ledgers
 from novapulse.ui.notebooks.replay import Desk, Scene, moments_of
 from novapulse.ui.notebooks.work import Came

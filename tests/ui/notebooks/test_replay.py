@@ -60,8 +60,8 @@ def test_amounts_have_units(came: Came[Scene]):
     )
     page = replay_view.compared(came, replay.change_of(came, replay.what_if_form(came).value)[0]).text
     for name, unit in (("Quantity", fact.base), ("Worth", fact.quote), ("Stop away", fact.quote)):
-        assert re.search(rf"<th>{name}</th><td>[\d.,]+ {unit}</td><td>[\d.,]+ {unit}</td>", page), name
-    assert re.search(rf"<th>Size: [^<]*</th><td>[\d.,]+ {fact.base}( binds)?</td>", page)
+        assert re.search(rf"<th>{name}</th><td>[\d.,]+\xa0{unit}</td><td>[\d.,]+\xa0{unit}</td>", page), name
+    assert re.search(rf"<th>Size: [^<]*</th><td>[\d.,]+\xa0{fact.base}( binds)?</td>", page)
     assert f"in {fact.base}, the smallest binds" in replay_view.explanation(came).text
 
 

@@ -1,5 +1,6 @@
 """What all widgets promise on a page: they fit, they say when they are old, and a text stays a text."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,15 @@ def test_amounts_are_rounded_as_texts_and_unknown_is_never_zero(page: WidgetPage
     page.add("tiles", Tiles())
     page.tell("tiles", {"tiles": [{"label": "a", **tile}]})
     assert page.page.locator("#tiles .value").inner_text() == shown
+
+
+def test_no_line_parts_a_figure_from_its_unit(page: WidgetPage):
+    """A bug: on a narrow tile a line began with the sign of percent."""
+    page.add("tiles", Tiles(label="figures"))
+    note = " ".join(f"{number}1.5 %, {number} R or {number}0 USD" for number in range(1, 9))
+    page.tell("tiles", {"tiles": [{"label": "a", "value": 1, "note": note}]})
+    told = page.page.locator("#tiles .note").evaluate("note => note.textContent")
+    assert told == re.sub(r" (?=%|R|USD)", "\xa0", note)
 
 
 def test_a_limit_that_is_not_known_is_not_shown_as_unused(page: WidgetPage):

@@ -133,3 +133,8 @@ export function digitsOf(values: readonly unknown[]): number {
   for (const value of values) most = Math.max(most, decimal(value)?.fraction.replace(/0+$/, "").length ?? 0);
   return Math.min(most, 8);
 }
+
+/** A text whose figures no line parts from their unit. */
+export function unparted(prose: string): string {
+  return prose.replace(/(\d) (?=%|(?:R|bps|ms|s|[A-Z]{2,6})\b)/g, "$1\u00a0");
+}

@@ -1,7 +1,7 @@
 // Key figures: a label, a value, what it changed by, a note, and the page behind it.
 
 import { Keyed, h, ownAddress, tell } from "../dom";
-import { UNKNOWN, figure, number, shownTone, signed, tone } from "../figures";
+import { UNKNOWN, figure, number, shownTone, signed, tone, unparted } from "../figures";
 import { levelMark } from "../level";
 import { list, text, widget, type Plain } from "../live";
 
@@ -38,7 +38,7 @@ function makeTile(): { element: HTMLElement; update: (tile: Plain) => void } {
     const moved = signed(tile["delta"]);
     const way = tone(tile["delta"]);
     tell(delta, moved === UNKNOWN ? "" : `${ARROWS[way] ?? ""}${moved}${text(tile["delta_unit"])}`, `delta ${way}`);
-    tell(note, text(tile["note"]));
+    tell(note, unparted(text(tile["note"])));
     note.title = text(tile["note"]);
   };
   return { element, update };
