@@ -137,10 +137,10 @@ def verdict(data: Data, tone: str) -> str:
     )
 
 
-def in_currency(label: str, data: Data) -> str:
-    """Return the label of an amount, with the currency that it is in."""
+def currency(data: Data) -> str:
+    """Return what the amounts of a run are in; empty where no instrument says so."""
     quotes = {str(one["symbol"]).partition("/")[2] for one in at(data, "data.instruments") or ()} - {""}
-    return ", ".join([label, *sorted(quotes)])
+    return ", ".join(sorted(quotes))
 
 
 def tiles(data: Data) -> str:
@@ -148,16 +148,16 @@ def tiles(data: Data) -> str:
     shown = []
     for tile in TILES:
         main = words.figure(tile.path, at(data, tile.path), tile.kind)
-        label = in_currency(tile.label, data) if tile.is_money else tile.label
+        unit = currency(data) if tile.is_money else ""
         below = " ".join(
             f"{escape(before)} {_text(words.figure(path, at(data, path), kind))}"
             for before, path, kind in tile.below
             if at(data, path) is not None
         )
         shown.append(
-            f'<div class="np-tile"><span class="np-label">{escape(label)}</span>'
+            f'<div class="np-tile"><span class="np-label">{escape(tile.label)}</span>'
             f'<span class="np-value {main.tone}" data-path="{escape(main.path)}">{escape(main.text)}</span>'
-            f'<span class="np-below">{below}</span></div>'
+            f'<span class="np-below">{f"{escape(unit)}, " if unit else ""}{below}</span></div>'
         )
     return f'<section class="np-tiles">{"".join(shown)}</section>'
 

@@ -170,8 +170,7 @@ def test_beyond_it_no_slider_recomputes_but_a_button_does(
 def test_amounts_of_money_name_their_currency_and_words_of_a_table_begin_at_their_left(bench: Workbench):
     """Bugs: nothing said in what the final equity and the fees were; what a book is for stood at the right edge."""
     html = panels.tiles(bench.outcome(asked(), Reporter()).analysis.as_data())
-    assert ">Final equity, USDT<" in html
-    assert ">Fees, USDT<" in html
+    assert [html.count(f'np-below">USDT, {what} ') for what in ("turned over", "slippage")] == [1, 1]
     table = panels.table(
         ("Book", "Amount", "What it is"), [("cash", "+5.00", "free money"), ("fees", "\u22121.2", "paid")]
     )

@@ -163,14 +163,14 @@ def entries_table(found: Sequence[EntryState]) -> Any:
     rows = [
         {
             "Entry": one.seq,
-            "When": moments_of(one.ts_ns),
             "What": one.kind.replace("_", " "),
-            "Moved": moved_of(one),
+            "When": moments_of(one.ts_ns),
             "Says": about_of(one),
+            "Moved": moved_of(one),
         }
         for one in found
     ]
-    return _table(rows, page_size=12, wrapped=["Moved", "Says"])
+    return _table(rows, page_size=12, wrapped=["Says", "Moved"])
 
 
 def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:

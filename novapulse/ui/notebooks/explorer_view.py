@@ -159,7 +159,7 @@ def lots_section(desk: Desk, account: AccountKey) -> Html:
             [
                 key.symbol + ("" if is_ours else " (nobody's)"),
                 plus_exact(qty),
-                layout.number(float(cost / qty)),
+                f"{layout.number(float(cost / qty))} {fact.quote}",
                 f"{cost:f} {fact.quote}",
                 moments_of(lot.execution.ts_ns),
                 str(lot.execution.seq),

@@ -214,11 +214,9 @@ def alone(traded: Came[Traded], mode: theme.Mode) -> Any:
     if traded.result is None:
         return Html(panels.TALL if traded.problem is None else "")
     data, result = traded.result.analysis.as_data(), traded.result.result
+    unit = panels.currency(data)
     shown = [
-        (
-            panels.in_currency(label, data) if kind is words.MONEY else label,
-            words.figure(path, panels.at(data, path), kind),
-        )
+        (f"{label}, {unit}" if unit and kind is words.MONEY else label, words.figure(path, panels.at(data, path), kind))
         for label, path, kind in _ALONE
     ]
     rows = "".join(

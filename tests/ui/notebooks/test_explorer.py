@@ -37,7 +37,9 @@ def test_lots_sum_to_what_the_books_hold(desk: Desk):
             base = listings[key].base
             sums[base] = sums.get(base, 0) + lot.units
         assert sums == held
-        assert "np-quiet" in explorer_view.lots_section(desk, account).text
+        page = explorer_view.lots_section(desk, account).text
+        assert "np-quiet" in page
+        assert all(f"\xa0{listings[key].quote}</td>" in page for key, _, _ in lots), "price and cost say in what"
 
 
 def test_up_to_an_entry_is_what_was_known_then(desk: Desk):
@@ -57,6 +59,8 @@ def test_an_entry_is_told_as_the_journal_tells_it(desk: Desk, monkeypatch: pytes
     found = explorer.entries_of(desk, head.accounts[0], ("decision_taken",), head.seq)
     explorer.entries_table(found)
     assert [row["Says"] for row in shown] == [about_of(one) for one in found]
+    assert list(shown[0])[:2] == ["Entry", "What"], "a phone shows the first two"
+    assert list(shown[0])[-1] == "Moved", "long, and beside the table leg by leg"
     assert any("the consensus is strong enough" in str(row["Says"]) for row in shown)
 
 
