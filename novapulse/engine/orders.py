@@ -26,7 +26,7 @@ from novapulse.core.orders import (
 )
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
-from novapulse.engine.amounts import least_price, plan_whole
+from novapulse.engine.amounts import plan_exit, plan_whole
 from novapulse.engine.answers import tell_end
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.exits import decide_exit
@@ -171,8 +171,7 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
     if is_entry and not is_fresh(desk, draft.ts_ns, row):
         return Planned(0, NotSent.PRICE_STALE)
     if not is_entry:
-        price = float(plan.limit_price) or least_price(desk, row)
-        planned = plan_whole(desk, row, 0, held + slot.dust_beside(held), price)
+        planned = plan_exit(desk, row)
         still = any(order.undisputed_status not in TERMINAL for order in drains)
         return Planned(0, NotSent.WAITS_FOR_CANCEL) if still and planned.why_not in TOO_LITTLE else planned
     if int(plan.side) * slot.dust_units < 0:

@@ -84,6 +84,7 @@ MUST_BE_REACHED = (
     "a day's loss was too large",
     "a bust was not told",
     "a quote crossed",
+    "a quote stood far from the price",
     "quotes stopped",
     "an entry was not decided for want of a spread",
     "operator says resume",

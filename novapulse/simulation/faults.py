@@ -105,7 +105,7 @@ TABLE: dict[Fault, Does] = {
     Fault.STREAM_GAP: Does("the stream loses a message; the socket looks healthy or says that it was cut", 0.08),
     Fault.STREAM_SILENT: Does("the stream says nothing for minutes, then is connected anew", 3.0, daily=True),
     Fault.LONG_ABSENCE: Does("the process is gone while an order fills in dozens of pieces", 1.5, 0.4, daily=True),
-    Fault.STALE_FEED: Does("bars stop, come late, twice or impossible; quotes cross", 4.0, daily=True),
+    Fault.STALE_FEED: Does("bars stop, come late, twice or impossible; quotes cross or stub", 4.0, daily=True),
     Fault.CLOCK_STEP: Does("the machine's clock steps by seconds or minutes", 1.5, 0.3, daily=True),
     Fault.NONCE_BURST: Does("for some seconds every request is refused for its nonce", 2.0, 0.4, daily=True),
     Fault.RATE_LIMITED: Does("orders and amendments are refused for their rate, cancels are not", 0.05),

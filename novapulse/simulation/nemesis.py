@@ -11,10 +11,9 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from novapulse.core.instruments import InstrumentKey
-from novapulse.core.messages import ConditionSeen, QuoteSeen
+from novapulse.core.messages import ConditionSeen
 from novapulse.core.orders import OrderType, Side, Terms, VenueState
-from novapulse.engine.desk import SPREADS_MIN
+from novapulse.simulation import quotes
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Host
 from novapulse.simulation.plan import HEALTHY_WITHIN_NS, MINUTE_NS, Act
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 SECOND_NS = 1_000_000_000
 REST_SECOND_NS = 40 * SECOND_NS
-QUOTES_ENOUGH = SPREADS_MIN + 2
 BACKUP_AGE_NS = 60 * MINUTE_NS
 BEHIND_CANCELS_NS = 5 * SECOND_NS
 RETRY_NS = 61 * SECOND_NS
@@ -117,17 +115,7 @@ class Nemesis:
             self._condition(host, "feed_silence", 0.0)
             if host.clock_ns:
                 self._set_clock(host, 0)
-            self.quote_all(host)
-
-    def quote_all(self, host: Host) -> None:
-        """Let a trader see a good quote of each instrument, and enough of them where it does not know the spread."""
-        if host.trader is None or self.world.timeline.now_ns < host.unquoted_until_ns:
-            return
-        desk = host.trader.desk
-        for row, key in enumerate(desk.keys):
-            is_known = not desk.is_spread_unknown(row) and not desk.breakers.blocks(key)
-            for _ in range(1 if is_known else QUOTES_ENOUGH):
-                self._quote(host, key, crossed=False)
+            quotes.quote_all(self.world, host)
 
     def _condition(self, host: Host, name: str, value: float | None) -> None:
         if host.trader is not None:
@@ -398,20 +386,8 @@ class Nemesis:
         self._then(wait_ns, lambda: self._condition(host, "feed_silence", 0.0))
         instrument = host.part.instruments[0]
         if self.world.plan.chance.happens("crossed", 0.5):
-            self._quote(host, instrument.key, crossed=True)
+            quotes.quote(self.world, host, instrument.key, crossed=True)
             host.unquoted_until_ns = self._until("crossed for", 10, 200)
-
-    def _quote(self, host: Host, key: InstrumentKey, *, crossed: bool) -> None:
-        price = host.exchange.slots[key].last_price
-        if host.trader is None or price <= 0.0:
-            return
-        half = price * 1e-4
-        bid, ask = (price + half, price - half) if crossed else (price - half, price + half)
-        if crossed:
-            self.world.marks.reached("a quote crossed")
-        else:
-            host.quoted_ns[key] = self.world.timeline.now_ns
-        self.world.deliver(host, QuoteSeen(self.world.now(host), key, bid, ask))
 
     def _clock_step(self, host: Host) -> None:
         self.world.marks.saw(Fault.CLOCK_STEP)

@@ -24,6 +24,9 @@ _ENDED = {
     OrderStatus.EXPIRED.value: {VenueState.EXPIRED, VenueState.CANCELED},
 }
 
+DUST_MOST = 1.5
+"""Times the least worth of an order that dust may have: prices move between a trader's last one and the true one."""
+
 _RESTATED = frozenset({"open", "high", "low", "close", "volume", "atr"})
 """What a split changes of a market's bars and signals."""
 
@@ -64,6 +67,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             auditor.tallies[host.key].has_ended_a_loss |= record.body["name"] == "daily_loss_halt"
         elif record.kind == "split_applied":
             sys_1_split_agrees(auditor, host, record)
+        elif record.kind == "dust_set_aside":
+            dust_is_little(auditor, host, record)
         mark_partial_fill(auditor, host, record)
         if record.kind in _MARKED:
             named = record.body.get(_MARKED[record.kind], "")
@@ -241,6 +246,17 @@ def excess_given_back(auditor: "Auditor", host: Host, record: Record) -> None:
     if 0 < side * held <= fill.qty_units:
         auditor.world.marks.reached("what was given back is held")
         host.beyond[fill.instrument] = (side, auditor.world.timeline.now_ns)
+
+
+def dust_is_little(auditor: "Auditor", host: Host, record: Record) -> None:
+    """What is set aside is less than an order's least quantity, or worth hardly more than its least by true prices."""
+    assert host.trader is not None
+    desk, key = host.trader.desk, InstrumentKey(*record.body["instrument"])
+    units, rules = abs(int(record.body["own_units"])), desk.books.records[desk.rows[key]]
+    worth = units / float(rules.qty_factor) * host.exchange.slots[key].last_price
+    is_too_small = units < max(int(rules.lot_units), int(rules.qty_min_units))
+    if not is_too_small and worth > float(rules.notional_min) * DUST_MOST:
+        auditor.broke("DUST", host, f"{units} units of {key}, worth {worth:.2f}, were given up as dust")
 
 
 def ord_6_on_one_side(auditor: "Auditor", host: Host) -> None:

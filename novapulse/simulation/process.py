@@ -15,6 +15,7 @@ from novapulse.core.facts import from_body
 from novapulse.core.messages import BarsClosed, Commit, ConditionSeen, Event
 from novapulse.engine.memory import fills_since_clean
 from novapulse.engine.opening import opening_record
+from novapulse.simulation import quotes
 from novapulse.simulation.durable import FILLS_KNOWN, Durable
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Ghost, Host, trader_of
@@ -123,7 +124,7 @@ class Process:
         if missed is not None:
             self._tell_missed(host, missed)
         self._tell(host, ConditionSeen(world.now(host), "disk_free", 0.5))
-        world.nemesis.quote_all(host)
+        quotes.quote_all(world, host)
 
     def _tell_missed(self, host: Host, missed: BarsClosed) -> None:
         world, trader = self.world, host.trader

@@ -39,6 +39,7 @@ from novapulse.core.messages import (
 )
 from novapulse.core.orders import Filled, OrderType
 from novapulse.core.ports import Fenced, JournalError, Unwritable
+from novapulse.simulation import quotes
 from novapulse.simulation.auditor import Auditor
 from novapulse.simulation.disk import Disk
 from novapulse.simulation.faults import Fault
@@ -382,10 +383,8 @@ class StormyWorld(World):
         self.later(node, self.plan.chance.between("feed", 20, 600) * MILLISECOND_NS, lambda: self._feed(node, event))
 
     def _feed(self, host: Host, event: BarsClosed) -> None:
-        self.nemesis.quote_all(host)
-        arrived = type(event)(
-            self.now(host), event.ts_close_ns, event.bars, event.signals, event.present, event.calibration
-        )
+        quotes.quote_all(self, host)
+        arrived = replace(event, ts_ns=self.now(host))
         if not self.is_stormy() or Fault.STALE_FEED not in self.plan.faults:
             self.deliver(host, arrived)
             self.auditor.decided(host)

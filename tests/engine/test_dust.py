@@ -5,7 +5,19 @@ from decimal import Decimal
 
 import pytest
 
-from novapulse.core.messages import Alert, CommandReceived, Commit, OrderReported, Submit, TimerFired
+from novapulse.core.messages import (
+    Alert,
+    Amend,
+    AmendEnded,
+    CommandReceived,
+    Commit,
+    OrderReported,
+    Outcome,
+    QuoteSeen,
+    Submit,
+    SubmitEnded,
+    TimerFired,
+)
 from novapulse.core.orders import Role, Seen, VenueState
 from novapulse.core.postings import Book, imbalance
 from novapulse.core.records import Mode
@@ -178,3 +190,59 @@ def test_what_goes_on_with_an_entry_whose_bracket_has_ended_has_a_bracket_of_ano
     assert again.client_order_id not in ("", first)
     assert again == orders._protection(scene.desk, 0)
     assert scene.desk.slots[0].protect == again.client_order_id
+
+
+def guarded() -> tuple[Scene, int]:
+    """Return a scene whose position has a stop that the venue shows where ours is, and what is held."""
+    scene = opened()
+    for effect in [each for each in scene.kept if isinstance(each, Amend)]:
+        name = effect.client_order_id
+        scene.hear(AmendEnded(scene.wait(0.1), name, effect.amendment, Outcome.ACCEPTED))
+        scene.hear(OrderReported(scene.ts_ns, Seen(name, "V2", VenueState.LIVE, 0, scene.ts_ns, effect.terms)))
+    return scene, scene.desk.books.held_units(0)
+
+
+def exits(scene: Scene) -> list[int]:
+    return [each.request.terms.qty_units for each in scene.sent(Submit) if each.request.role is Role.EXIT]
+
+
+@pytest.mark.parametrize("verb", ["close", "kill"])
+def test_one_bad_bid_makes_no_dust_of_a_whole_position(verb: str):
+    """A bug: the worth of what is left went by the last bid alone, so 200 USD were left over where 5 are the least."""
+    scene, held = guarded()
+    scene.hear(QuoteSeen(scene.wait(1), scene.desk.keys[0], 0.01, 100.2))
+    scene.hear(CommandReceived(scene.wait(0.5), "c1", verb, {"symbol": "BTC/USD"}, "ops"))
+    assert exits(scene) == [held]
+    assert not records(scene, "dust_set_aside")
+    assert scene.desk.books.mode is not Mode.HALTED, "what is killed is halted when it is flat"
+
+
+def test_a_bad_bid_between_a_close_and_its_telling_makes_no_dust_of_what_the_close_leaves():
+    scene, held = guarded()
+    close_ns = scene.ticks.event(scene.row, 0).ts_close_ns
+    scene.hear(QuoteSeen(close_ns + 1, scene.desk.keys[0], 0.01, 100.2))
+    scene.tick(-15.0)
+    assert exits(scene) == [held]
+    assert not records(scene, "dust_set_aside")
+
+
+@pytest.mark.parametrize(
+    ("bid", "is_dust"),
+    [pytest.param(0.97, True, id="little more than the least"), pytest.param(0.01, False, id="many times the least")],
+)
+def test_what_the_venue_refused_is_dust_where_the_better_price_makes_it_little_more_than_the_least(
+    bid: float, is_dust: bool
+):
+    scene, held = guarded()
+    close = float(scene.desk.books.last_bars[0].close)
+    least = Decimal(round(held * (0.98 if is_dust else 0.1) * close)).scaleb(-4)
+    scene.desk.instruments = (replace(scene.desk.instruments[0], notional_min=least),)
+    scene.hear(QuoteSeen(scene.wait(1), scene.desk.keys[0], close * bid, close))
+    scene.hear(CommandReceived(scene.wait(0.5), "c1", "close", {"symbol": "BTC/USD"}, "ops"))
+    (leaving,) = scene.sent(Submit)
+    name = leaving.request.client_order_id
+    scene.hear(SubmitEnded(scene.wait(0.1), name, 1, Outcome.REJECTED, "", "below_minimum"))
+    assert not records(scene, "dust_set_aside") or is_dust
+    scene.hear(TimerFired(scene.wait(2), "retry:0"))
+    assert bool(records(scene, "dust_set_aside")) == is_dust
+    assert exits(scene) == ([] if is_dust else [held])

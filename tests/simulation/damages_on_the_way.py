@@ -292,6 +292,15 @@ def nobodys_on_the_other_side(world: StormyWorld) -> None:
     on_records.ord_6_on_one_side(world.auditor, host)
 
 
+def a_position_that_is_given_up_as_dust(world: StormyWorld) -> None:
+    host, held = holding(world)
+    key = held.instrument.key
+    least = float(held.record["notional_min"]) / held.last_price * float(held.record["qty_factor"])
+    for units in (round(least), round(least * 2)):
+        body = {"instrument": [key.exchange, key.symbol], "own_units": -units}
+        on_records.dust_is_little(world.auditor, host, Record("dust_set_aside", 1, body))
+
+
 def an_excess_that_stays(world: StormyWorld) -> None:
     host, held = holding(world)
     host.beyond[held.instrument.key] = (-1, world.timeline.now_ns)
@@ -354,6 +363,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "an excess in silence": ("ALERTS", an_execution_too_many_of_which_nobody_is_told),
     "two sides": ("ORD-6", nobodys_on_the_other_side),
     "an excess": ("EXCESS", an_excess_that_stays),
+    "no dust": ("DUST", a_position_that_is_given_up_as_dust),
     "an error of ours": ("TRADER", a_trader_that_raises),
     "a refusing ledger": ("LEDGER", a_ledger_that_refuses),
 }
