@@ -43,7 +43,7 @@ def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason:
     Returns:
         The round trip that it closed on its way, or None.
     """
-    books, distance = desk.books, _stop_distance(desk, row, order)
+    books, distance = desk.books, stop_distance(desk, row, order)
     closing, beyond = parted(fill, fill.qty_units - units_beyond(desk, row, fill))
     trip = None
     if closing.qty_units:
@@ -53,7 +53,7 @@ def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason:
     if nobodys.qty_units:
         books.book(row, nobodys, Role.EXIT, None, reason)
     if ours.qty_units:
-        _turn(desk, draft, row, ours, distance)
+        turn(desk, draft, row, ours, distance)
     return trip
 
 
@@ -67,7 +67,8 @@ def parted(fill: Filled, units: int) -> tuple[Filled, Filled]:
     )
 
 
-def _turn(desk: Desk, draft: Draft, row: int, fill: Filled, distance: float) -> None:
+def turn(desk: Desk, draft: Draft, row: int, fill: Filled, distance: float) -> None:
+    """Book what was executed beyond what was held: a position that nobody decided, its stop so far from its price."""
     slot = desk.slots[row]
     if desk.books.intent(row) is Intent.ENTRY:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED, "more was executed than was held")
@@ -81,7 +82,8 @@ def _turn(desk: Desk, draft: Draft, row: int, fill: Filled, distance: float) -> 
     desk.books.turn(row, fill, distance)
 
 
-def _stop_distance(desk: Desk, row: int, order: Order) -> float:
+def stop_distance(desk: Desk, row: int, order: Order) -> float:
+    """Return how far from its price the stop of such a position is, quote per base; 0 where nothing says."""
     # As far as the stop of the position that was closed too often; at the price itself where nobody knows it any more.
     plans = (desk.plans.get(name) for name in (order.request.decision_id, desk.slots[row].entry))
     known = (

@@ -11,13 +11,14 @@ from novapulse.core.messages import (
     FillBusted,
     FillReported,
     OrderReported,
+    Severity,
     SnapshotRead,
     Submit,
     TimerFired,
 )
 from novapulse.core.orders import Filled, OrderType, Role, Seen, Side, Terms, VenueState
 from novapulse.core.records import Intent, Mode, Reason
-from tests.engine.scene import Scene, with_position
+from tests.engine.scene import Scene, fill_entry, with_position
 
 
 def short_scene() -> Scene:
@@ -223,18 +224,52 @@ def test_what_an_entry_sells_beyond_nobodys_is_ours_and_has_a_stop_over_that():
     ]
 
 
-def test_an_entry_that_fills_late_against_the_position_of_today_closes_it_first():
-    """A bug: what it sold counted as nobody's, on the other side of what we held."""
+def given_up_short(units: int) -> tuple[Scene, Submit, int]:
+    """Return a scene that gave a short up and holds a long position of so many units since, and that short."""
     scene = short_scene()
     late = enter_short(scene)
-    name, units = late.request.client_order_id, late.request.terms.qty_units
+    name = late.request.client_order_id
     scene.hear(OrderReported(scene.wait(1), Seen(name, "V9", VenueState.CANCELED, 0, scene.ts_ns)))
-    with_position(scene)
-    own = held(scene)[0]
-    sell(scene, late, units)
-    ours, nobodys = held(scene)
-    assert (ours, nobodys) == (own - units, 0)
-    assert written(scene, "round_trip_closed") or ours > 0
+    entry = scene.enter()
+    scene.accept(entry)
+    fill_entry(scene, entry, units)
+    bracket = entry.request.protection.client_order_id
+    scene.hear(OrderReported(scene.ts_ns, Seen(bracket, "V2", VenueState.LIVE, 0, scene.ts_ns)))
+    return scene, late, late.request.terms.qty_units
+
+
+def test_an_entry_that_fills_late_against_the_position_of_today_closes_it_first_and_people_are_told():
+    """A bug: what it sold counted as nobody's, on the other side of what we held."""
+    scene, late, _ = given_up_short(9_000)
+    sold = sell(scene, late, 4_000)
+    assert held(scene) == (5_000, 0)
+    (told,) = [alert for alert in scene.sent(Alert) if alert.key == f"covered:{sold.venue_trade_id}"]
+    assert told.severity is Severity.CRITICAL
+    assert "0.4000 BTC" in told.text
+    assert "nobody" not in told.text
+    assert not scene.desk.slots[0].turned
+
+
+def test_what_a_late_entry_opens_beyond_the_position_of_today_has_its_own_stop_and_is_closed_once_a_reading_shows_it():
+    """A bug: the short stood behind the stop of the long before it, and nobody was told."""
+    scene, late, units = given_up_short(9_000)
+    guard = scene.desk.slots[0].protect
+    sold = sell(scene, late, units)
+    assert held(scene) == (9_000 - units, 0)
+    (told,) = [alert for alert in scene.sent(Alert) if alert.key == f"covered:{sold.venue_trade_id}"]
+    assert "nobody decided" in told.text
+    assert [trip["exit_reason"] for trip in written(scene, "round_trip_closed")] == ["EXIT_EXCESS"]
+    assert scene.desk.books.account[0].positions == 1
+    assert guard in scene.desk.slots[0].drains
+    scene.hear(OrderReported(scene.wait(1), Seen(guard, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+    (stop,) = scene.sent(Submit)
+    assert (stop.request.kind, stop.request.side) == (OrderType.BRACKET, Side.BUY)
+    assert stop.request.terms.qty_units == units - 9_000
+    assert stop.request.terms.stop_units > sold.price_units
+    scene.accept(stop, "V3")
+    scene.hear(SnapshotRead(scene.wait(20), scene.snapshot()))
+    exits = [submit.request for submit in scene.sent(Submit) if submit.request.role is Role.EXIT]
+    assert [(request.side, request.terms.qty_units) for request in exits] == [(Side.BUY, units - 9_000)]
 
 
 def test_what_was_given_back_uses_up_what_somebody_sold_since():
