@@ -119,6 +119,10 @@ class Books:
         """Return the signed quantity of a position."""
         return self._held.item(row)
 
+    def held_or_worked_for(self) -> int:
+        """Return for how many instruments something is held or an entry is at work: what the account counts."""
+        return int(np.count_nonzero((self._held != 0) | (self._intents == Intent.ENTRY)))
+
     def tick(
         self,
         ts_close_ns: int,
@@ -391,6 +395,8 @@ class Books:
             for row, at in enumerate(rows):
                 # All bytes of it: what lies between fields is packed as well.
                 mine[row : row + 1].view(np.uint8)[:] = 0 if at is None else theirs[at : at + 1].view(np.uint8)
+        # A count that was ever wrong would stay so, until nothing was entered any more.
+        self.account["positions"] = self.held_or_worked_for()
 
 
 def _side_by_side(count: int) -> tuple[NDArray[np.uint8], list[Record]]:

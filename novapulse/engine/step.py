@@ -252,7 +252,8 @@ def book_entry(
         order.units = left
         if left == 0:
             order.intent = Intent.NONE
-    elif position.qty_units == 0:
+    elif position.qty_units == 0 and order.intent != Intent.ENTRY:
+        # An entry at work counts already: of one instrument both are one.
         account.positions += 1
     apply_fill(account, position, instrument, fill, rules)
 

@@ -60,6 +60,7 @@ INVARIANTS = {
     "TOLD": "what an operator said holds: limits from their moment on, and a cancel by hand ends its order",
     "EXIT": "a position that is to be left has an exit at work, which waits for no entry",
     "EXCESS": "what a venue executed beyond what was held, or gave back, is closed again, by whoever it was booked to",
+    "COUNT": "what an account counts as positions and entries is what it holds or works for",
     "DUST": "what is given up as too little for an order is worth hardly more than the least that an order may be",
     "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",

@@ -16,6 +16,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, Side, VenueState
 from novapulse.core.records import Intent
 from novapulse.engine import fills, leaving, netting, orders, protection, ticks, trader
+from novapulse.engine.amounts import plan_whole
 from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
 from novapulse.engine.desk import Desk, Draft
@@ -343,6 +344,31 @@ def _given_back_to_nobody(stack: ExitStack) -> None:
     _patched(stack, netting, "give_back", disown)
 
 
+def _one_bid_is_believed(stack: ExitStack) -> None:
+    """What is left of a position is worth what the last quote says, however far from the last close it stands."""
+
+    def by_the_quote(desk: Desk, row: int) -> Planned:
+        held = desk.books.held_units(row)
+        price = float(desk.plan(row).limit_price) or desk.price_across(row, -1 if held > 0 else 1)
+        return plan_whole(desk, row, 0, held + desk.slots[row].dust_beside(held), price)
+
+    _patched(stack, orders, "plan_exit", by_the_quote)
+
+
+def _counted_twice(stack: ExitStack) -> None:
+    """What opens beside an entry at work counts once more."""
+    plain = Books.book
+
+    def eager(self: Books, row: int, fill: Filled, role: Role, *told: Any, **how: Any) -> Any:
+        was_flat, worked_for = self.held_units(row) == 0, self.intent(row) is Intent.ENTRY
+        trip = plain(self, row, fill, role, *told, **how)
+        if was_flat and worked_for and self.held_units(row) and self.intent(row) is Intent.ENTRY:
+            self.account["positions"] += 1
+        return trip
+
+    _patched(stack, Books, "book", eager)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fresh id on retry": _fresh_id_on_retry,
     "no fill dedupe": _no_fill_dedupe,
@@ -373,5 +399,7 @@ MUTANTS: dict[str, Mutant] = {
     "excess left alone": _excess_left_alone,
     "excess is nobody's": _excess_is_nobodys,
     "given back to nobody": _given_back_to_nobody,
+    "one bid is believed": _one_bid_is_believed,
+    "counted twice": _counted_twice,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

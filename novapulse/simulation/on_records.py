@@ -86,6 +86,7 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
     ord_4_monotone(auditor, host)
     if commit.state:
         ord_6_on_one_side(auditor, host)
+        count_is_true(auditor, host)
         ord_11_cursor(auditor, host)
         ord_7_holds(auditor, host)
 
@@ -267,6 +268,15 @@ def ord_6_on_one_side(auditor: "Auditor", host: Host) -> None:
         ours, nobodys = desk.books.held_units(row), desk.books.foreign_units.item(row)
         if ours * nobodys < 0:
             auditor.broke("ORD-6", host, f"{key}: the trader has {ours} units beside {nobodys} of nobody, on two sides")
+
+
+def count_is_true(auditor: "Auditor", host: Host) -> None:
+    """An account counts each instrument once of which it holds something, or wants to: the limit goes by that."""
+    assert host.trader is not None
+    books = host.trader.desk.books
+    counted, there_are = int(books.account[0].positions), books.held_or_worked_for()
+    if counted != there_are:
+        auditor.broke("COUNT", host, f"the account counts {counted} positions and entries, and there are {there_are}")
 
 
 def ord_11_cursor(auditor: "Auditor", host: Host) -> None:

@@ -9,6 +9,7 @@ from novapulse.core.messages import (
     Alert,
     Cancel,
     CancelEnded,
+    CommandReceived,
     Commit,
     FillReported,
     Found,
@@ -271,6 +272,39 @@ def test_a_later_entry_is_given_up_when_the_refused_one_before_it_fills_after_al
     assert scene.desk.books.positions[0].qty_units == units
     roles = [record.body["request"]["role"] for record in scene.journal.records("order_intended")]
     assert roles.count(Role.ENTRY.value) == (1 if later is None else 2)
+
+
+def counted(scene: Scene) -> tuple[int, int]:
+    """Return what the account says that is held or worked for, and what is."""
+    books = scene.desk.books
+    return int(books.account[0].positions), books.held_or_worked_for()
+
+
+@pytest.mark.parametrize("how", ["refused", "canceled"])
+def test_what_fills_late_beside_the_next_entry_counts_as_one_position_and_then_as_none(how):
+    """A bug: it counted twice, and after as many as there may be positions the account entered nothing any more."""
+    scene, first = ended(how)
+    later_entry(scene, "at work")
+    assert counted(scene) == (1, 1)
+    fill_entry(scene, first, first.request.terms.qty_units)
+    assert scene.desk.books.held_units(0) == first.request.terms.qty_units
+    assert counted(scene) == (1, 1)
+    scene.hear(CommandReceived(scene.wait(1), "c1", "close", {"symbol": "BTC/USD"}, "ops"))
+    (leaving,) = [submit for submit in scene.sent(Submit) if submit.request.role is Role.EXIT]
+    scene.accept(leaving, "V7")
+    executed(scene, leaving, 9_990, "T-out")
+    assert scene.desk.books.held_units(0) == 0
+    assert counted(scene) == (0, 0)
+
+
+def test_an_account_that_was_counted_wrongly_is_counted_anew_at_its_start():
+    scene = Kept()
+    scene.enter()
+    scene.desk.books.account["positions"] += 1
+    scene.tick(10.0)
+    assert counted(scene) == (2, 1)
+    scene.start_anew()
+    assert counted(scene) == (1, 1)
 
 
 def unfilled(*, anew: bool) -> tuple[Kept, str]:

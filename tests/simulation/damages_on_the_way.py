@@ -301,6 +301,13 @@ def a_position_that_is_given_up_as_dust(world: StormyWorld) -> None:
         on_records.dust_is_little(world.auditor, host, Record("dust_set_aside", 1, body))
 
 
+def a_position_that_is_counted_twice(world: StormyWorld) -> None:
+    host, _ = holding(world)
+    on_records.count_is_true(world.auditor, host)
+    desk_of(host).books.account["positions"] += 1
+    on_records.count_is_true(world.auditor, host)
+
+
 def an_excess_that_stays(world: StormyWorld) -> None:
     host, held = holding(world)
     host.beyond[held.instrument.key] = (-1, world.timeline.now_ns)
@@ -363,6 +370,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "an excess in silence": ("ALERTS", an_execution_too_many_of_which_nobody_is_told),
     "two sides": ("ORD-6", nobodys_on_the_other_side),
     "an excess": ("EXCESS", an_excess_that_stays),
+    "a miscount": ("COUNT", a_position_that_is_counted_twice),
     "no dust": ("DUST", a_position_that_is_given_up_as_dust),
     "an error of ours": ("TRADER", a_trader_that_raises),
     "a refusing ledger": ("LEDGER", a_ledger_that_refuses),

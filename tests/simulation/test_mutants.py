@@ -41,6 +41,8 @@ TELLS = {
     "excess left alone": {"EXCESS", "SYS-11"},
     "excess is nobody's": {"EXCESS"},
     "given back to nobody": {"EXCESS", "SYS-6"},
+    "one bid is believed": {"DUST"},
+    "counted twice": {"COUNT"},
 }
 """The same of some more."""
 
@@ -49,6 +51,7 @@ FOCUS = {
     "excess is nobody's": (0.25, "bracket_gone"),
     "excess left alone": (0.25, "bracket_gone"),
     "given back to nobody": (0.25, "trade_bust"),
+    "one bid is believed": (0.25, "stale_feed"),
 }
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
