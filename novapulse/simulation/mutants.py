@@ -356,13 +356,14 @@ def _one_bid_is_believed(stack: ExitStack) -> None:
 
 
 def _counted_twice(stack: ExitStack) -> None:
-    """What opens beside an entry at work counts once more."""
+    """What opens late beside another entry at work counts once more."""
     plain = Books.book
 
-    def eager(self: Books, row: int, fill: Filled, role: Role, *told: Any, **how: Any) -> Any:
-        was_flat, worked_for = self.held_units(row) == 0, self.intent(row) is Intent.ENTRY
-        trip = plain(self, row, fill, role, *told, **how)
-        if was_flat and worked_for and self.held_units(row) and self.intent(row) is Intent.ENTRY:
+    def eager(self: Books, row: int, fill: Filled, role: Role, plan: Any, *told: Any, **how: Any) -> Any:
+        is_worked_for = self.held_units(row) == 0 and self.intent(row) is Intent.ENTRY
+        is_another = plan is not None and int(plan.decision_ts_ns) != int(self.orders[row].decision_ts_ns)
+        trip = plain(self, row, fill, role, plan, *told, **how)
+        if role is Role.ENTRY and is_worked_for and is_another:
             self.account["positions"] += 1
         return trip
 
