@@ -10,10 +10,11 @@ Invariants:
 import enum
 from collections.abc import Callable
 
-from novapulse.core.orders import TERMINAL, OrderStatus, Role
+from novapulse.core.orders import Role
 from novapulse.core.records import Intent
 from novapulse.engine.amounts import plan_whole
 from novapulse.engine.desk import Desk, Draft
+from novapulse.engine.standing import GONE, UNHEARD_OF
 from novapulse.execution.planner import TOO_LITTLE
 
 BARE_S_MAX = 600
@@ -21,10 +22,6 @@ BARE_S_MAX = 600
 
 LATE_NS = 5_000_000_000
 """How late a try may be that was due."""
-
-_GONE = TERMINAL | {OrderStatus.INTENT}
-UNHEARD_OF = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
-"""Whether such a stop stands at the venue nobody here knows."""
 
 
 class Bare(enum.StrEnum):
@@ -76,7 +73,7 @@ def count_time(desk: Desk, draft: Draft, row: int) -> None:
 def is_another_ending(desk: Desk, row: int) -> bool:
     """Tell whether a stop that was to go has not ended yet."""
     brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)
-    return any(order.undisputed_status not in _GONE for order in brackets)
+    return any(order.undisputed_status not in GONE for order in brackets)
 
 
 def is_too_little(desk: Desk, row: int) -> bool:

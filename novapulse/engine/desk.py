@@ -132,7 +132,7 @@ class Desk:
         self.ignored: dict[str, int] = {}
         self.flows: OrderedDict[str, None] = OrderedDict()
         self.active_ns: dict[str, int] = {}
-        self.waits: dict[str, tuple[int, int]] = {}
+        self.waits: dict[tuple[str, str], tuple[int, int]] = {}
         self.rows_active_ns = [0 for _ in self.instruments]
         self.extras_asked: set[str] = set()
         self.taken: list[tuple[int, int, float]] = []

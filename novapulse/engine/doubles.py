@@ -11,14 +11,13 @@ from collections import defaultdict
 
 from novapulse.core.messages import Cancel
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import TERMINAL, DisputeRaised, DisputeSettled, OrderStatus, Role
+from novapulse.core.orders import TERMINAL, DisputeRaised, DisputeSettled, Role
 from novapulse.engine import excess
+from novapulse.engine.changes import cancel
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import cancel
 from novapulse.engine.slots import Slot
+from novapulse.engine.standing import AT_WORK
 from novapulse.reconciliation.orders import age, doubled_text, is_doubling
-
-_AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.REPLACE_PENDING})
 
 
 def sort_out(desk: Desk, draft: Draft, row: int) -> None:
@@ -29,7 +28,7 @@ def sort_out(desk: Desk, draft: Draft, row: int) -> None:
     together: defaultdict[tuple[Role, str], list[Order]] = defaultdict(list)
     for order in desk.open_orders(row):
         is_of_before = order.request.role is Role.PROTECT and order.request.decided_ns <= slot.split_ns
-        if order.undisputed_status in _AT_WORK and not is_of_before:
+        if order.undisputed_status in AT_WORK and not is_of_before:
             together[order.request.role, order.request.decision_id].append(order)
     for (role, decision), orders in together.items():
         first, *others = sorted(orders, key=age)

@@ -15,12 +15,14 @@ import numpy as np
 
 from novapulse.core.messages import SetTimer, Severity, Snapshot
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import TERMINAL, OrderStatus, Role
+from novapulse.core.orders import TERMINAL, Role
 from novapulse.core.records import Intent, Mode, OrderKind, Reason, Record
 from novapulse.engine import dust, netting, staleness
+from novapulse.engine.changes import SECOND_NS
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.exits import decide_exit
-from novapulse.engine.orders import SECOND_NS, give_up, is_fresh, let_go, sync, write_unfilled
+from novapulse.engine.orders import give_up, is_fresh, let_go, sync, write_unfilled
+from novapulse.engine.standing import STANDS
 from novapulse.engine.ticks import LOOK_NS, begin_to_leave, is_left_by_stop
 from novapulse.engine.viewing import still_differs
 from novapulse.execution.tactics import Step, cross, next_step, reach, reprice
@@ -35,10 +37,6 @@ _NO_NEW_RISK = {
     Mode.REDUCE_ONLY: "reduce only",
     Mode.HALTED: "halted",
 }
-
-
-_STANDS = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
-"""A bracket whose terms at the venue are known: none is being changed."""
 
 
 def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
@@ -115,7 +113,7 @@ def _is_stop_further_away(desk: Desk, row: int) -> bool:
     # It was to be moved and was not: what touched the stop that ours knows need not have touched the venue's.
     slot, plan = desk.slots[row], desk.plan(row)
     bracket = desk.orders.get(slot.protect)
-    if slot.decision or bracket is None or bracket.undisputed_status not in _STANDS or not bracket.terms.stop_units:
+    if slot.decision or bracket is None or bracket.undisputed_status not in STANDS or not bracket.terms.stop_units:
         return False
     touched = desk.price_units(row, float(plan.decision_price))
     return int(desk.books.positions[row].direction) * (touched - bracket.terms.stop_units) > 0

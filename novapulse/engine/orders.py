@@ -8,13 +8,11 @@ Invariants:
 - what is too little for the venue is not sent: of an entry it is given up, of an exit it is dust (`engine.dust`).
 """
 
-from novapulse.core.messages import Amend, Cancel, SetTimer, Severity, Submit, client_order_id
+from novapulse.core.messages import SetTimer, Severity, Submit, client_order_id
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
     TERMINAL,
-    AmendAsked,
     Attempted,
-    CancelAsked,
     Intended,
     OrderRequest,
     OrderStatus,
@@ -24,27 +22,23 @@ from novapulse.core.orders import (
     Side,
     Terms,
 )
-from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Mode, OrderKind, Reason
 from novapulse.engine.amounts import plan_exit, plan_whole
 from novapulse.engine.answers import tell_end
+from novapulse.engine.changes import RETRY_SECONDS, SECOND_NS, amend, cancel, forget_waits
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.exits import decide_exit
 from novapulse.engine.room import has_room, let_look_again
+from novapulse.engine.standing import STANDS, UNHEARD_OF
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import TOO_LITTLE, NotSent, Planned
 from novapulse.execution.tactics import last_moment_ns
 
-SECOND_NS = 1_000_000_000
-RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
 ANSWER_GRACE_S = 5
 """How long after its deadline a request may still come back before it counts as unclear."""
 
 POST_ONLY = "post_only"
 """Code of a refusal because the order would have crossed the spread."""
-
-_AMENDABLE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
-_UNANSWERED = frozenset({OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.UNKNOWN})
 
 
 def sync(desk: Desk, draft: Draft, row: int) -> None:
@@ -86,7 +80,7 @@ def _is_bracket_at_work(desk: Desk, row: int) -> bool:
 
 
 def _follow_price(desk: Desk, draft: Draft, row: int, child: Order) -> None:
-    if child.status not in _AMENDABLE:
+    if child.status not in STANDS:
         return
     wanted = _limit_units(desk, row)
     if wanted == 0 or child.terms.limit_units == wanted:
@@ -156,7 +150,7 @@ def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
     is_entry = intent is Intent.ENTRY
     drains = [order for name in slot.drains if (order := desk.orders.get(name)) is not None]
     alike = [order for order in drains if order.request.role is plan_role(intent)]
-    if any(order.status in _UNANSWERED for order in (drains if is_entry else alike)):
+    if any(order.status in UNHEARD_OF for order in (drains if is_entry else alike)):
         return Planned(0, NotSent.OUTCOME_UNKNOWN)
     if any(order.undisputed_status not in TERMINAL for order in alike):
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
@@ -254,67 +248,6 @@ def _attempt(desk: Desk, draft: Draft, request: OrderRequest) -> None:
     draft.then(SetTimer(f"deadline:{request.client_order_id}", draft.ts_ns + round(deadline_s * SECOND_NS)))
 
 
-def cancel(desk: Desk, draft: Draft, order: Order) -> None:
-    """Ask the venue to cancel, unless it is being asked already; what is unknown is cancelled by our own id."""
-    if order.undisputed_status is OrderStatus.UNKNOWN:
-        _cancel_unknown(desk, draft, order)
-    elif order.undisputed_status in (*_AMENDABLE, OrderStatus.REPLACE_PENDING) and order.venue_order_id:
-        ask_cancel(desk, draft, order)
-
-
-def _cancel_unknown(desk: Desk, draft: Draft, order: Order) -> None:
-    # It may rest there while nothing can be read. What comes back proves nothing: it stays unknown and is asked again.
-    if not may_ask(desk, draft, order):
-        return
-    ask_cancel(desk, draft, order)
-    due_ns = draft.ts_ns + RETRY_SECONDS[min(order.cancels, 5) - 1] * SECOND_NS
-    desk.waits[order.client_order_id] = (0, due_ns)
-    draft.then(SetTimer(f"retry:{desk.row_of(order)}", due_ns))
-
-
-def ask_cancel(desk: Desk, draft: Draft, order: Order) -> None:
-    """Ask the venue to cancel, again if need be; what it refused is asked again only after a while."""
-    if not may_ask(desk, draft, order):
-        return
-    attempt = order.cancels + 1
-    desk.learn(draft, CancelAsked(order.client_order_id, attempt))
-    draft.then(Cancel(order.client_order_id, order.venue_order_id, order.request.instrument, attempt))
-
-
-def amend(desk: Desk, draft: Draft, order: Order, terms: Terms) -> None:
-    """Ask the venue to change an order in place; what it refused is asked again only after a while."""
-    if not may_ask(desk, draft, order):
-        return
-    number = order.amendments + 1
-    more: tuple[Posting, ...] = ()
-    if order.request.role is Role.ENTRY:
-        more = desk.hold_more(order, desk.hold_units(desk.plan(desk.row_of(order))))
-    desk.learn(draft, AmendAsked(order.client_order_id, number, terms), more)
-    draft.then(Amend(order.client_order_id, order.venue_order_id, order.request.instrument, number, terms))
-
-
-def may_ask(desk: Desk, draft: Draft, order: Order) -> bool:
-    """Tell whether the venue may be asked to change or cancel an order now; if not, a timer brings the next try."""
-    _, due_ns = desk.waits.get(order.client_order_id, (0, 0))
-    if draft.ts_ns >= due_ns:
-        return True
-    draft.then(SetTimer(f"retry:{desk.row_of(order)}", due_ns))
-    return False
-
-
-def note_refusal(desk: Desk, draft: Draft, order: Order, what: str) -> None:
-    """Wait before the venue is asked again, longer each time, and tell people when it keeps refusing."""
-    if order.undisputed_status is OrderStatus.UNKNOWN:
-        return
-    count = desk.waits.get(order.client_order_id, (0, 0))[0] + 1
-    wait_s = RETRY_SECONDS[min(count, len(RETRY_SECONDS)) - 1]
-    desk.waits[order.client_order_id] = (count, draft.ts_ns + wait_s * SECOND_NS)
-    if count == 3:
-        key = f"{what}:{order.client_order_id}"
-        text = f"the venue refused three times to {what} order {order.client_order_id} of {order.request.instrument}"
-        desk.alert(draft, Severity.CRITICAL, key, text)
-
-
 def let_go(desk: Desk, draft: Draft, row: int) -> None:
     """Cancel the child of a plan that is over, and let it drain: it may still fill until it has ended."""
     slot = desk.slots[row]
@@ -365,7 +298,7 @@ def close(desk: Desk, draft: Draft, row: int, order: Order) -> None:
         postings,
     )
     desk.orders.pop(name, None)
-    desk.waits.pop(name, None)
+    forget_waits(desk, order, "cancel", "amend")
     for what in ("cancel", "amend", "reopened"):
         desk.alert_over(draft, f"{what}:{name}", f"order {name} has ended: {order.status.value}")
     desk.extras_asked.difference_update(order.venue_order_ids)

@@ -13,14 +13,14 @@ from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Si
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import bare
 from novapulse.engine.bare import Bare
+from novapulse.engine.changes import SECOND_NS, amend, cancel
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
-from novapulse.engine.orders import SECOND_NS, amend, cancel, count_refusal, submit
+from novapulse.engine.orders import count_refusal, submit
+from novapulse.engine.standing import STANDS, UNHEARD_OF
 
 PATIENCE_S = 5
 """How long a bracket may be on its way before the venue is asked for it."""
-
-_AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
@@ -36,12 +36,12 @@ def _step(desk: Desk, draft: Draft, row: int) -> None:
         return
     if bracket is None:
         _arm(desk, draft, row)
-    elif bracket.status in _AT_WORK and _holds_more(desk, row, bracket):
+    elif bracket.status in STANDS and _holds_more(desk, row, bracket):
         _let_it_go(desk, draft, row, bracket)
-    elif bracket.status in _AT_WORK:
+    elif bracket.status in STANDS:
         _explain(desk, draft, row, None)
         _follow_stop(desk, draft, row, bracket)
-    elif bracket.status in bare.UNHEARD_OF:
+    elif bracket.status in UNHEARD_OF:
         _explain(desk, draft, row, Bare.ON_ITS_WAY)
         _wait_for(desk, draft, row, bracket)
 
@@ -61,7 +61,7 @@ def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None)
     if slot.why_bare:
         _no_longer_bare(desk, draft, row)
     slot.why_bare = ""
-    if bracket is not None and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
+    if bracket is not None and bracket.status in STANDS and not _waits_for_entry(desk, row):
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
 
 
@@ -185,9 +185,9 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
     if bracket is None:
         sync_protection(desk, draft, row)
         return
-    if position.qty_units == 0 and bracket.status in _AT_WORK and not _waits_for_entry(desk, row):
+    if position.qty_units == 0 and bracket.status in STANDS and not _waits_for_entry(desk, row):
         cancel(desk, draft, bracket)
-    elif bracket.status in bare.UNHEARD_OF:
+    elif bracket.status in UNHEARD_OF:
         if position.qty_units == 0:
             return
         request = bracket.request
@@ -198,10 +198,13 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
 
 
 def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:
-    """Tell whether a quote is beyond a stop that no live bracket holds at the venue: then the trader is the stop."""
+    """Tell whether a quote is beyond a stop that no live bracket holds at the venue: then the trader is the stop.
+
+    One that is being moved, or withdrawn, is live: an order of our own beside it would sell what it sells.
+    """
     slot, position = desk.slots[row], desk.books.positions[row]
     bracket = desk.orders.get(slot.protect)
-    if position.qty_units == 0 or slot.leaving_ns or (bracket is not None and bracket.status in _AT_WORK):
+    if position.qty_units == 0 or slot.leaving_ns or (bracket is not None and bracket.is_live):
         return False
     stop = float(position.stop_price)
     return bool(bid <= stop if position.direction > 0 else ask >= stop) and stop > 0.0

@@ -16,8 +16,8 @@ from dataclasses import replace
 from novapulse.core.messages import ReadSnapshot, SetTimer, Severity, Snapshot
 from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.engine import doubles, fills, leaving
+from novapulse.engine.changes import SECOND_NS
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import SECOND_NS
 from novapulse.engine.resolutions import Resolutions
 from novapulse.engine.resolver import Resolver
 from novapulse.engine.viewing import is_same, is_same_money, still_differs, view_of

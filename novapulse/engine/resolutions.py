@@ -15,8 +15,8 @@ from novapulse.core.messages import JSON, Cancel, Flow, Lookup, ReadSnapshot, Se
 from novapulse.core.orders import Busted, Filled
 from novapulse.core.postings import Book, Posting, move
 from novapulse.engine import fills, splits
+from novapulse.engine.changes import ask_cancel
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import ask_cancel
 from novapulse.engine.resolver import Resolver
 from novapulse.reconciliation.breaks import Break, Scope
 from novapulse.reconciliation.resolve import (

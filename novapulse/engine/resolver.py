@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from novapulse.core.messages import Found, Lookup, LookupEnded, SetTimer
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, AmendRefused, OrderStatus, Role, VenueState
+from novapulse.engine.changes import SECOND_NS, ask_cancel, forget_waits
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import SECOND_NS, ask_cancel
 
 DELAYS_S = (0, 2, 5, 10, 20, 40, 60)
 UNSETTLED = frozenset(
@@ -95,13 +95,15 @@ class Resolver:
         order = self.desk.orders.get(event.client_order_id)
         if order is None:
             return
-        inquiry = self.inquiries.setdefault(event.client_order_id, Inquiry(draft.ts_ns))
+        # Whoever asked first: an inquiry without a next question would be no inquiry, and would be in the way of one.
+        self.watch(draft, order, DELAYS_S[1])
+        inquiry = self.inquiries[event.client_order_id]
         if event.found is Found.FOUND and event.seen is not None:
             inquiry.absences = 0
             inquiry.kept = False
             if order.undisputed_status is OrderStatus.UNKNOWN:
                 # Now that it shows, its cancel waits for nothing.
-                self.desk.waits.pop(order.client_order_id, None)
+                forget_waits(self.desk, order, "cancel")
             self.desk.learn(draft, event.seen)
             if event.seen.state is VenueState.LIVE:
                 self._still_live(draft, order, inquiry)

@@ -21,8 +21,9 @@ from novapulse.core.orders import OrderStatus
 from novapulse.core.postings import Book, move
 from novapulse.core.records import Intent, Reason, Record
 from novapulse.engine import fills
+from novapulse.engine.changes import cancel
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import cancel, give_up, let_go
+from novapulse.engine.orders import give_up, let_go
 
 _PRICES = ("open", "high", "low", "close")
 

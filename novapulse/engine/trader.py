@@ -52,10 +52,12 @@ from novapulse.core.orders import (
 )
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, roster, splits, ticks
+from novapulse.engine.changes import cancel, forget_waits, note_refusal
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import after_child, cancel, close, note_refusal, was_ended_unasked
+from novapulse.engine.orders import after_child, close, was_ended_unasked
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
+from novapulse.engine.standing import STANDS
 
 LOOK_AGAIN = frozenset({"stream_gap", "clock_step", "reconnected", "resumed"})
 """Conditions behind which something may have been missed."""
@@ -251,7 +253,7 @@ class Trader:
             return
         if event.outcome is Outcome.ACCEPTED:
             self.desk.learn(draft, AmendDone(name, event.amendment))
-            self.desk.waits.pop(name, None)
+            forget_waits(self.desk, order, "amend")
         elif event.outcome is Outcome.REJECTED:
             self.desk.learn(draft, AmendRefused(name, event.amendment))
             note_refusal(self.desk, draft, order, "amend")
@@ -326,7 +328,7 @@ class Trader:
         elif kind == "deadline":
             self._on_deadline(draft, what)
         elif kind == "retry":
-            self._settle(int(what), draft)
+            self._settle(int(what.partition(":")[0]), draft)
         elif kind == "alerts":
             self.desk.tell_again(draft)
 
@@ -380,7 +382,7 @@ class Trader:
                 self.resolver.watch(draft, order)
             elif standing in UNSETTLED:
                 self.resolver.watch(draft, order, ANSWER_S)
-            elif standing in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
+            elif standing in STANDS:
                 self.resolver.settled(order)
         for name in list(desk.slots[row].drains):
             drained = desk.orders.get(name)

@@ -11,8 +11,8 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Snapshot
 from novapulse.core.orders import Filled, OrderStatus, Role, Seen, VenueState
 from novapulse.engine.bare import is_guarded, needs_stop
+from novapulse.engine.changes import SECOND_NS
 from novapulse.engine.desk import Desk
-from novapulse.engine.orders import SECOND_NS
 from novapulse.reconciliation.view import View, looks_ours
 
 _UNSENT = frozenset({OrderStatus.INTENT})

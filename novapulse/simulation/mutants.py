@@ -15,7 +15,7 @@ from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Out
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, Side, VenueState
 from novapulse.core.records import Intent
-from novapulse.engine import fills, leaving, netting, orders, protection, ticks, trader
+from novapulse.engine import changes, fills, leaving, netting, orders, protection, ticks, trader
 from novapulse.engine.amounts import plan_whole
 from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
@@ -150,7 +150,7 @@ def _stop_loosened(stack: ExitStack) -> None:
             record = desk.books.records[row]
             away = known.stop_units - int(position.direction) * 5 * int(record.tick_units)
             if away > 0:
-                orders.amend(desk, draft, bracket, replace(known, stop_units=away))
+                changes.amend(desk, draft, bracket, replace(known, stop_units=away))
                 return
         plain(desk, draft, row, bracket)
 

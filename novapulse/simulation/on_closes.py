@@ -12,9 +12,10 @@ from novapulse.core.instruments import InstrumentKey
 from novapulse.core.orders import OrderStatus, OrderType, Role
 from novapulse.core.records import Intent, Mode
 from novapulse.engine.bare import BARE_S_MAX
+from novapulse.engine.changes import RETRY_SECONDS
 from novapulse.engine.desk import Desk
-from novapulse.engine.orders import RETRY_SECONDS
 from novapulse.engine.protection import PATIENCE_S
+from novapulse.engine.standing import STANDS
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
@@ -46,8 +47,6 @@ BEYOND_NS = 10 * MINUTE_NS
 
 NEAR_ENOUGH = 1.1
 """Times the least that an order may be worth: a stop is worth less than the last price."""
-
-_AT_WORK = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 def check_stops(auditor: "Auditor", host: Host) -> None:
@@ -126,7 +125,7 @@ def _has_reason(host: Host, desk: Desk, row: int, now_ns: int) -> bool:
     if now_ns < host.refuses_brackets_until_ns + RETRY_SECONDS[-1] * 10**9:
         return True
     return any(
-        order.request.role is Role.EXIT or (order.request.role is Role.PROTECT and order.status not in _AT_WORK)
+        order.request.role is Role.EXIT or (order.request.role is Role.PROTECT and order.status not in STANDS)
         for order in desk.open_orders(row)
     )
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from novapulse.backtest.settings import BacktestSettings
 from novapulse.core.messages import (
+    CommandReceived,
     Effect,
     FillReported,
     OrderReported,
@@ -137,3 +138,14 @@ def fill_entry(scene: Scene, submit: Submit, units: int) -> None:
         scene.ts_ns,
     )
     scene.hear(FillReported(scene.wait(0.1), fill))
+
+
+def close_by_hand(scene: Scene, price_units: int = 10_000) -> Submit:
+    """Let an operator close what is held, and the venue carry that out."""
+    scene.hear(CommandReceived(scene.wait(1), "close", "close", {"symbol": scene.symbols[0]}, "ops"))
+    (submit,) = scene.sent(Submit)
+    scene.accept(submit, "V9")
+    request = submit.request
+    sold = replace(request, terms=replace(request.terms, limit_units=price_units))
+    fill_entry(scene, replace(submit, request=sold), request.terms.qty_units)
+    return submit

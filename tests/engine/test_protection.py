@@ -9,7 +9,7 @@ from novapulse.core.messages import (
     Submit,
     TimerFired,
 )
-from novapulse.core.orders import OrderType, Seen, VenueState
+from novapulse.core.orders import OrderStatus, OrderType, Seen, VenueState
 from novapulse.core.records import Mode
 from tests.engine.harness import (
     noisy_ticks,
@@ -96,4 +96,23 @@ def test_a_quote_beyond_the_stop_closes_what_no_bracket_protects():
     scene.hear(QuoteSeen(scene.wait(1), key, stop + 0.05, stop + 0.06))
     assert not scene.sent(Submit)
     scene.hear(QuoteSeen(scene.wait(1), key, stop - 0.05, stop - 0.04))
+    assert [submit.request.kind for submit in scene.sent(Submit)] == [OrderType.MARKET]
+
+
+def test_a_quote_beyond_a_stop_that_is_being_moved_closes_nothing_beside_it():
+    """A bug: the venue has the stop all the while, and both were filled: as much again was held on the other side."""
+    scene = opened()
+    bracket = scene.desk.orders[scene.desk.slots[0].protect]
+    assert bracket.undisputed_status is OrderStatus.REPLACE_PENDING
+    beyond = float(scene.desk.books.positions[0].stop_price) - 0.05
+    scene.hear(QuoteSeen(scene.wait(0.1), scene.desk.keys[0], beyond, beyond + 0.01))
+    assert not scene.sent(Submit)
+
+
+def test_a_moved_stop_that_does_not_close_a_touched_position_is_not_waited_for_for_ever():
+    scene = opened()
+    assert scene.desk.orders[scene.desk.slots[0].protect].undisputed_status is OrderStatus.REPLACE_PENDING
+    scene.touch()
+    assert not scene.sent(Submit)
+    scene.hear(TimerFired(scene.wait(200), "exit:0"))
     assert [submit.request.kind for submit in scene.sent(Submit)] == [OrderType.MARKET]

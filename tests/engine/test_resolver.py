@@ -6,12 +6,13 @@ from novapulse.core.messages import (
     LookupEnded,
     OrderReported,
     Outcome,
+    SetTimer,
     Submit,
     SubmitEnded,
     TimerFired,
 )
-from novapulse.core.orders import OrderStatus, Seen, VenueState
-from tests.engine.scene import Scene
+from novapulse.core.orders import OrderStatus, Role, Seen, VenueState
+from tests.engine.scene import Scene, close_by_hand, fill_entry, opened
 
 
 def test_an_unclear_outcome_is_unknown_gates_the_instrument_and_is_looked_into():
@@ -57,3 +58,50 @@ def test_a_taken_cancel_ends_nothing_until_the_venue_shows_it():
     scene.hear(OrderReported(scene.wait(1), Seen(cancel.client_order_id, "V1", VenueState.CANCELED, 0, scene.ts_ns)))
     assert scene.status(submit) is OrderStatus.CANCELED
     assert not scene.desk.holds
+
+
+def timers(scene: Scene) -> list[str]:
+    return [timer.name for timer in scene.sent(SetTimer)]
+
+
+def look_in_vain(scene: Scene, name: str) -> None:
+    """Let the venue have nothing of an order that is being looked for."""
+    for _ in range(5):
+        scene.hear(TimerFired(scene.wait(15), f"lookup:{name}"))
+        if name in scene.desk.orders:
+            assert scene.sent(Lookup)
+            scene.hear(LookupEnded(scene.wait(0.2), name, Found.ABSENT))
+
+
+def test_what_an_inquiry_began_with_is_asked_for_until_there_is_an_answer():
+    """A bug: an answer to whoever else had asked began an inquiry without a timer: nobody ever asked again."""
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    stop = submit.request.protection.client_order_id
+    scene.hear(TimerFired(scene.wait(5), "protect:0"))
+    scene.hear(LookupEnded(scene.wait(0.3), stop, Found.FAILED))
+    assert f"lookup:{stop}" in timers(scene)
+    close_by_hand(scene)
+    assert scene.desk.books.held_units(0) == 0
+    look_in_vain(scene, stop)
+    assert stop not in scene.desk.orders
+
+
+def test_a_stop_that_was_asked_for_while_it_was_sent_is_asked_for_when_its_answer_is_lost():
+    """A bug: it stayed UNKNOWN, nobody asked, and ten minutes later the account halted."""
+    scene = opened()
+    stop = scene.desk.slots[0].protect
+    scene.hear(OrderReported(scene.wait(1), Seen(stop, "V2", VenueState.CANCELED, 0, scene.ts_ns)))
+    scene.hear(TimerFired(scene.wait(1.5), "protect:0"))
+    (sent,) = scene.sent(Submit)
+    name = sent.request.client_order_id
+    assert sent.request.role is Role.PROTECT
+    scene.hear(TimerFired(scene.wait(5), "protect:0"))
+    scene.hear(LookupEnded(scene.wait(0.2), name, Found.ABSENT))
+    scene.hear(SubmitEnded(scene.wait(4.8), name, 1, Outcome.AMBIGUOUS, text="no answer"))
+    assert scene.status(sent) is OrderStatus.UNKNOWN
+    close_by_hand(scene)
+    look_in_vain(scene, name)
+    assert name not in scene.desk.orders
