@@ -6,6 +6,7 @@ Invariants:
 - between them it is looked after: what should be out is out, and what does not end is tried again and told;
 - leaving waits for no entry, and what is withdrawn is cancelled, not forgotten;
 - a halted account sends cancels, and stops for what it holds; its exits only for an operator who wants nothing held;
+- who wants a position closed now waits for no tactics: an exit that rests goes to the market;
 - who wants nothing held gets that: what fills later is left as well, until somebody says otherwise.
 """
 
@@ -40,9 +41,12 @@ _NO_NEW_RISK = {
 
 
 def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
-    """Decide to close a position now, at the market; False when there is none or it is being left already."""
+    """Decide to close a position now, at the market; False when there is none or it is being left so already.
+
+    An exit that rests, as the tactics want it, is superseded: who says now does not mean in some bars.
+    """
     slot, position = desk.slots[row], desk.books.positions[row]
-    if position.qty_units == 0 or slot.leaving_ns or not desk.may_leave:
+    if position.qty_units == 0 or not desk.may_leave or (slot.leaving_ns and not _is_leaving_at_rest(desk, row)):
         return False
     if desk.books.intent(row) is Intent.ENTRY:
         give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED)
@@ -52,6 +56,10 @@ def leave(desk: Desk, draft: Draft, row: int, reason: Reason) -> bool:
     slot.refusals = slot.retry_ns = 0
     begin_to_leave(desk, draft, row)
     return True
+
+
+def _is_leaving_at_rest(desk: Desk, row: int) -> bool:
+    return desk.books.intent(row) is Intent.EXIT and int(desk.plan(row).kind) != OrderKind.MARKET
 
 
 def leave_what_nobody_decided(desk: Desk, draft: Draft, snapshot: Snapshot) -> None:

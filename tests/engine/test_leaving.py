@@ -8,6 +8,7 @@ from novapulse.core.messages import (
     Alert,
     Amend,
     AmendEnded,
+    Answer,
     Cancel,
     CommandReceived,
     Commit,
@@ -138,6 +139,24 @@ def test_an_exit_goes_passive_then_across_the_spread_then_to_the_market():
     (market,) = scene.sent(Submit)
     assert market.request.kind is OrderType.MARKET
     assert market.request.parent == passive.request.client_order_id
+
+
+@pytest.mark.parametrize("verb", ["close", "flatten", "kill"])
+def test_what_rests_to_leave_a_position_goes_to_the_market_when_an_operator_wants_it_closed(verb: str):
+    """A bug: a position that was being left by a limit order counted as being closed, and rested on for bars."""
+    scene, passive = leaving_passively(exit_deadline_bars=20, exit_cross_bars=0, chases_max=19)
+    scene.accept(passive, "V3")
+    scene.hear(CommandReceived(scene.wait(1), "c", verb, {"symbol": "BTC/USD"}, "ops"))
+    assert [answer.text for answer in scene.sent(Answer) if "being closed" in answer.text]
+    (cancel,) = scene.sent(Cancel)
+    assert cancel.client_order_id == passive.request.client_order_id
+    scene.hear(OrderReported(scene.wait(0.2), Seen(cancel.client_order_id, "V3", VenueState.CANCELED, 0, scene.ts_ns)))
+    (market,) = scene.sent(Submit)
+    assert (market.request.role, market.request.kind) == (Role.EXIT, OrderType.MARKET)
+    told = exits_decided(scene)[market.request.decision_id]
+    assert (told["reason"], told["units"]) == ("EXIT_MODE", market.request.terms.qty_units)
+    scene.hear(CommandReceived(scene.wait(1), "d", verb, {"symbol": "BTC/USD"}, "ops"))
+    assert not [*scene.sent(Submit), *scene.sent(Cancel)], "it is at the market already"
 
 
 def closes_beyond_the_stop(scene: Scene, minutes: int) -> None:
