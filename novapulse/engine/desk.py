@@ -24,7 +24,7 @@ from novapulse.engine.breakers import Breakers, Change, Tripped
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.limits import LimitChange, in_force
 from novapulse.engine.medians import LastMedian
-from novapulse.engine.slots import Run, Slot
+from novapulse.engine.slots import Misfit, Run, Slot
 from novapulse.reconciliation.breaks import Break, Reading
 from novapulse.risk.cash import notional_units
 from novapulse.risk.decide import cash_per_notional
@@ -121,6 +121,7 @@ class Desk:
         self.calibration = ""
         self.prices_ns = [0 for _ in self.instruments]
         self.stops_due = [("", 0) for _ in self.instruments]
+        self.misfits: dict[int, Misfit] = {}
         self.quotes: list[tuple[int, float, float]] = [(0, 0.0, 0.0) for _ in self.instruments]
         self.started_ns = 0
         self.ready = False

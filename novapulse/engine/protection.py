@@ -4,6 +4,7 @@ Invariants:
 - the venue makes the bracket with the entry's first fill; the trader moves its stop as the books' stop ratchets, never
   back, and arms a new one where there is none;
 - a bracket is missing only when the venue was asked and has it not: silence is looked into, not believed;
+- a bracket is as large as what it guards (`engine.stop_size`);
 - the bracket of a closed position is cancelled if the venue has not done so itself.
 """
 
@@ -11,16 +12,14 @@ from novapulse.core.messages import Lookup, SetTimer, Severity, client_order_id,
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import OrderRequest, OrderStatus, OrderType, Role, Side, Terms
 from novapulse.core.records import Intent, Reason
-from novapulse.engine import bare
+from novapulse.engine import bare, stop_size
 from novapulse.engine.bare import Bare
 from novapulse.engine.changes import SECOND_NS, amend, cancel
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.leaving import leave
 from novapulse.engine.orders import count_refusal, submit
 from novapulse.engine.standing import STANDS, UNHEARD_OF
-
-PATIENCE_S = 5
-"""How long a bracket may be on its way before the venue is asked for it."""
+from novapulse.engine.stop_size import PATIENCE_S
 
 
 def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
@@ -31,6 +30,8 @@ def sync_protection(desk: Desk, draft: Draft, row: int) -> None:
 
 def _step(desk: Desk, draft: Draft, row: int) -> None:
     bracket = desk.orders.get(desk.slots[row].protect)
+    if desk.books.held_units(row) == 0 or bracket is None:
+        stop_size.forget(desk, draft, row)
     if desk.books.held_units(row) == 0:
         _without_position(desk, draft, row, bracket)
         return
@@ -76,22 +77,24 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     wanted = desk.price_units(row, float(position.stop_price))
     known = bracket.terms.stop_units
     tighter = known == 0 or int(position.direction) * (wanted - known) > 0
-    # A bracket of its own entry grows at the venue by itself; one that was armed later is told to.
-    qty_units = bracket.terms.qty_units
-    if not bracket.request.attached_to:
-        qty_units = _used_units(bracket) + abs(int(position.qty_units))
     moves = wanted != known and tighter
     slot = desk.slots[row]
     leaves_by_it = slot.leaving_ns and not slot.decision
-    if wanted == 0 or leaves_by_it or not (moves or qty_units != bracket.terms.qty_units):
+    if wanted == 0 or leaves_by_it:
         return
+    is_sized = stop_size.is_to_be_asked(desk, draft, row, bracket)
+    if not (moves or is_sized):
+        return
+    # Where the venue sizes it, an amendment of the price says no less than is known of either side.
+    guarded = stop_size.guarded_units(desk, row, bracket)
+    qty_units = guarded if is_sized else max(guarded, bracket.terms.qty_units)
     target = desk.price_units(row, float(position.target_price))
     amend(desk, draft, bracket, Terms(qty_units, 0, wanted if moves else known, target))
 
 
 def _holds_more(desk: Desk, row: int, bracket: Order) -> bool:
     """Tell whether another order filled as well, such as one that was refused: a bracket grows with its own alone."""
-    held, used = abs(desk.books.held_units(row)), _used_units(bracket)
+    held, used = abs(desk.books.held_units(row)), stop_size.used_units(bracket)
     if not bracket.request.attached_to or held <= bracket.terms.qty_units - used:
         return False
     own = sum(
@@ -100,12 +103,6 @@ def _holds_more(desk: Desk, row: int, bracket: Order) -> bool:
         if order.request.role is Role.ENTRY and order.request.decision_id == bracket.request.decision_id
     )
     return held > own - used
-
-
-def _used_units(bracket: Order) -> int:
-    # A venue's count of what an order executed never falls: what it took back is used up all the same.
-    taken_back = (fill.qty_units for trade, fill in bracket.fills.items() if bracket.is_busted(trade))
-    return bracket.filled_units + sum(taken_back)
 
 
 def _let_it_go(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:

@@ -65,6 +65,21 @@ class Slot:
 
 
 @dataclass(slots=True)
+class Misfit:
+    """A stop that is not of the size of what it guards.
+
+    Attributes:
+        what: Its client order id, and the quantity that it should have.
+        due_ns: When the venue is asked next.
+        asked: How often it was.
+    """
+
+    what: tuple[str, int]
+    due_ns: int
+    asked: int = 0
+
+
+@dataclass(slots=True)
 class Run:
     """Bars in a row on which nothing was done, for one reason."""
 

@@ -212,6 +212,9 @@ def sys_6_guarded(auditor: "Auditor", host: Host) -> None:
         for guard in guards:
             if guard.leaves_units < held and not trader_slot.leaving_ns:
                 auditor.broke("SYS-6", host, f"the stop of {key} covers {guard.leaves_units} of {held}")
+        ours = abs(desk.books.held_units(desk.rows[key]))
+        if on_closes.is_too_large(slot, ours) and not trader_slot.leaving_ns:
+            auditor.broke("SYS-6", host, f"a stop of {key} is larger than the {ours} units that are held, in a calm")
 
 
 def check_restored(

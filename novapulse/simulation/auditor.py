@@ -47,7 +47,7 @@ INVARIANTS = {
     "SYS-3": "what was booked is what the venue executed, to the unit",
     "SYS-4": "debits are credits",
     "SYS-5": "positions, open entries and unknown ones stay within the limits",
-    "SYS-6": "a position has its stop, or for a while a reason that is so, and no stop is loosened",
+    "SYS-6": "a position has its stop, or for a while a reason that is so; none is loosened, or larger than that",
     "SYS-7": "no entry leaves an account that takes no new risk or lost too much, or without a spread or a fresh price",
     "SYS-8": "cash moves by executions, fees and flows alone",
     "SYS-9": "events are numbered without a gap and chained",

@@ -14,8 +14,8 @@ from novapulse.core.records import Intent, Mode
 from novapulse.engine.bare import BARE_S_MAX
 from novapulse.engine.changes import RETRY_SECONDS
 from novapulse.engine.desk import Desk
-from novapulse.engine.protection import PATIENCE_S
 from novapulse.engine.standing import STANDS
+from novapulse.engine.stop_size import PATIENCE_S
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated import VenueMode
 from novapulse.venues.simulated.book import Slot
@@ -28,6 +28,9 @@ BARE_NS = MINUTE_NS
 
 BARE_FOR_A_REASON_NS = BARE_S_MAX * 10**9
 """How long it may for one."""
+
+TOO_LARGE_NS = 3 * MINUTE_NS
+"""How long a stop may be larger than what its trader holds: an execution that was lost comes with a reading."""
 
 TRY_LATE_NS = 5 * 10**9
 """How late a trader may be that said when it tries again."""
@@ -54,10 +57,12 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
     tally, now = auditor.tallies[host.key], auditor.world.timeline.now_ns
     if host.trader is None or host.exchange.mode is not VenueMode.ONLINE or not host.trader.desk.ready:
         tally.bare_since_ns.clear()
+        tally.too_large_since_ns.clear()
         return
     desk = host.trader.desk
     for key, slot in host.exchange.slots.items():
         row = desk.rows[key]
+        _check_size(auditor, host, slot, row, now)
         held = min(abs(slot.held_units), abs(desk.books.held_units(row)))
         if held == 0 or is_guarded(slot, held) or is_closed(host, key, now) or is_too_little(slot, held):
             tally.bare_since_ns.pop(key.symbol, None)
@@ -69,6 +74,21 @@ def check_stops(auditor: "Auditor", host: Host) -> None:
             said = desk.slots[row].why_bare or "nothing"
             text = f"{held} units of {key} have had no stop for {(now - since) // 10**9} s, and the trader says: {said}"
             auditor.broke("SYS-6", host, text)
+
+
+def _check_size(auditor: "Auditor", host: Host, slot: Slot, row: int, now_ns: int) -> None:
+    assert host.trader is not None
+    since_ns, desk, symbol = auditor.tallies[host.key].too_large_since_ns, host.trader.desk, slot.instrument.symbol
+    held = abs(desk.books.held_units(row))
+    if not is_too_large(slot, held) or now_ns < host.refuses_brackets_until_ns:
+        since_ns.pop(symbol, None)
+    elif now_ns - since_ns.setdefault(symbol, now_ns) >= TOO_LARGE_NS:
+        auditor.broke("SYS-6", host, f"a stop of {symbol} is larger than the {held} units that are held")
+
+
+def is_too_large(slot: Slot, held: int) -> bool:
+    """Tell whether a stop at the venue is over more than so many units."""
+    return any(order.request.kind is OrderType.BRACKET and order.leaves_units > held for order in slot.live)
 
 
 def is_guarded(slot: Slot, held: int) -> bool:

@@ -13,6 +13,7 @@ class OrderTally:
         stops: (decision of the entry, symbol) -> tightest stop asked for, price units.
         spent: Decision -> cash units that its entries took at the venue.
         bare_since_ns: Symbol -> since when a position has no stop at the venue.
+        too_large_since_ns: Symbol -> since when a stop at the venue is larger than what is held.
         asked_ns: Client order id -> when the venue was last asked for it.
         exit_due_ns: Symbol -> since when a position is to be left and no exit of its own is at work.
         leaving_since_ns: Symbol -> since when a position is to be left and is not closed.
@@ -27,6 +28,7 @@ class OrderTally:
         self.stops: dict[tuple[str, str], int] = {}
         self.spent: defaultdict[str, int] = defaultdict(int)
         self.bare_since_ns: dict[str, int] = {}
+        self.too_large_since_ns: dict[str, int] = {}
         self.asked_ns: dict[str, int] = {}
         self.exit_due_ns: dict[str, int] = {}
         self.leaving_since_ns: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """Damage that a look at a world at rest is to name: books, venue, ledger, outbox and states."""
 
 import json
+from dataclasses import replace
 from unittest.mock import patch
 
 from novapulse.core import kept_state
@@ -140,6 +141,14 @@ def a_position_without_a_stop_in_a_calm(world: StormyWorld) -> None:
     at_rest.sys_6_guarded(world.auditor, host)
 
 
+def a_stop_larger_than_what_is_held_in_a_calm(world: StormyWorld) -> None:
+    host, held = holding(world)
+    at_rest.sys_6_guarded(world.auditor, host)
+    (stop,) = [order for order in held.live if order.request.kind is OrderType.BRACKET]
+    stop.terms = replace(stop.terms, qty_units=2 * stop.terms.qty_units)
+    at_rest.sys_6_guarded(world.auditor, host)
+
+
 AT_REST: dict[str, tuple[str, Damage]] = {
     "a unit of cash": ("SYS-8", cash_at_the_venue),
     "an orphan order": ("ORD-14", an_order_that_nobody_knows),
@@ -157,5 +166,6 @@ AT_REST: dict[str, tuple[str, Damage]] = {
     "limits not obeyed": ("TOLD", a_trader_that_goes_by_other_limits),
     "no answer": ("TOLD", a_cancel_that_is_never_answered),
     "too much inventory": ("SYS-1", an_inventory_of_more),
+    "a stop too large in a calm": ("SYS-6", a_stop_larger_than_what_is_held_in_a_calm),
     "no stop in a calm": ("SYS-6", a_position_without_a_stop_in_a_calm),
 }

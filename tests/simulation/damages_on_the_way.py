@@ -214,6 +214,16 @@ def a_position_without_a_stop(world: StormyWorld) -> None:
     on_closes.check_stops(world.auditor, host)
 
 
+def a_stop_larger_than_what_is_held(world: StormyWorld) -> None:
+    host, held = holding(world)
+    on_closes.check_stops(world.auditor, host)
+    (stop,) = [order for order in held.live if order.request.kind is OrderType.BRACKET]
+    stop.terms = replace(stop.terms, qty_units=2 * stop.terms.qty_units)
+    on_closes.check_stops(world.auditor, host)
+    world.timeline.now_ns += on_closes.TOO_LARGE_NS
+    on_closes.check_stops(world.auditor, host)
+
+
 def a_stop_that_nobody_asks_for(world: StormyWorld) -> None:
     host, held = holding(world)
     desk = desk_of(host)
@@ -360,6 +370,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "a lost intent": ("SYS-2", an_order_without_an_intent),
     "a loosened stop": ("SYS-6", a_stop_that_is_loosened),
     "no stop": ("SYS-6", a_position_without_a_stop),
+    "a stop too large": ("SYS-6", a_stop_larger_than_what_is_held),
     "an unborn stop": ("SYS-6", a_stop_that_nobody_asks_for),
     "no exit": ("EXIT", an_exit_that_is_not_at_work),
     "a patient exit": ("EXIT", an_exit_that_waits_for_an_entry),

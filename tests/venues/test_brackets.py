@@ -127,6 +127,18 @@ def test_a_bracket_ends_with_the_position_and_shrinks_with_it():
     assert states == [VenueState.CANCELED] * 3
 
 
+def test_a_bracket_whose_entry_has_ended_has_the_quantity_that_it_is_told_up_to_what_is_held():
+    exchange = exchange_of(bare_rules(participation_max=0.1))
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100, volume=4)
+    exchange.amend("b-e", Terms(100, stop_units=9800, target_units=10_300), at(1.2))
+    assert exchange.lookup("b-e")[0].terms.qty_units == 400, "its entry may still fill"
+    exchange.cancel("e", at(1.5))
+    for wanted, has in ((100, 100), (300, 300), (900, 400)):
+        exchange.amend("b-e", Terms(wanted, stop_units=9800, target_units=10_300), at(1.6))
+        assert exchange.lookup("b-e")[0].terms.qty_units == has
+
+
 def test_a_bracket_that_ended_is_not_made_again_by_a_later_fill():
     exchange = exchange_of(bare_rules(participation_max=0.1))
     exchange.submit(guarded("e"), at(0.5))

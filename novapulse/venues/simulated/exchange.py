@@ -147,8 +147,8 @@ class SimulatedExchange:
     def amend(self, order_id: str, terms: Terms, now_ns: int) -> None:
         """Change an order in place: same ids, fills kept, active for bars that close after `now_ns`.
 
-        A quantity that is filled already cancels the rest. A bracket of its own entry keeps its quantity, which follows
-        what is held; one that was sent by itself may grow up to that. It guards on while its prices move.
+        A quantity that is filled already cancels the rest. A bracket whose entry may still fill keeps its quantity,
+        which follows what is held; any other has what it is told, up to that. It guards on while its prices move.
 
         Raises:
             Rejected: No live order of that id, a bracket that was triggered, or terms that cannot be.
@@ -163,7 +163,7 @@ class SimulatedExchange:
             raise Rejected(Refusal.TRIGGERED, f"{order.venue_order_id} was triggered and is at the market")
         if request.kind is OrderType.BRACKET:
             most = order.filled_units + slot.reducible_units(request.side)
-            units = order.terms.qty_units if request.attached_to else min(terms.qty_units, most)
+            units = order.terms.qty_units if self._grows(slot, request) else min(terms.qty_units, most)
             terms = replace(terms, qty_units=units)
         check_terms(request, terms, slot)
         if request.kind is OrderType.BRACKET:
@@ -404,6 +404,10 @@ class SimulatedExchange:
         else:
             bracket.terms = terms
             self._report(bracket, ts_ns)
+
+    def _grows(self, slot: Slot, bracket: OrderRequest) -> bool:
+        guards = (order.request.protection for order in slot.live if order.request.protection is not None)
+        return bracket.attached_to != "" and any(one.client_order_id == bracket.client_order_id for one in guards)
 
     def _check_funds(self, request: OrderRequest, slot: Slot) -> None:
         holdings, units = self.holdings, request.terms.qty_units
