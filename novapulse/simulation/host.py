@@ -145,6 +145,7 @@ def host_of(scene: Scene, part: Part, client_ids: ClientIds) -> Host:
         scales=scene.scales,
         client_ids=client_ids,
     )
+    exchange.follows_others = False
     configured = trader_of(scene, part).desk.configured
     return Host(part.key, None, exchange, Link(0, 0), part=part, levers=Levers(exchange), configured=configured)
 

@@ -15,7 +15,7 @@ from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Out
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, Side, VenueState
 from novapulse.core.records import Intent
-from novapulse.engine import changes, fills, leaving, netting, orders, protection, ticks, trader
+from novapulse.engine import changes, fills, leaving, netting, orders, protection, stop_size, ticks, trader
 from novapulse.engine.amounts import plan_whole
 from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
@@ -320,6 +320,16 @@ def _sent_again(stack: ExitStack) -> None:
     stack.enter_context(patch.dict(trader._HANDLERS, {SubmitEnded: stubborn, TimerFired: later}))
 
 
+def _stop_stays_too_large(stack: ExitStack) -> None:
+    """A stop that came with its entry is left as large as the entry had filled."""
+    plain = stop_size.is_to_be_asked
+
+    def asked(desk: Desk, draft: Draft, row: int, bracket: Order) -> bool:
+        return not bracket.request.attached_to and plain(desk, draft, row, bracket)
+
+    _patched(stack, stop_size, "is_to_be_asked", asked)
+
+
 def _excess_left_alone(stack: ExitStack) -> None:
     """What was executed beyond what was held stays as it is."""
     _patched(stack, leaving, "leave_what_nobody_decided", lambda desk, draft, snapshot: None)
@@ -390,6 +400,7 @@ MUTANTS: dict[str, Mutant] = {
     "stop never armed again": _never_armed_again,
     "look ahead": _look_ahead,
     "exit left alone": _exit_left_alone,
+    "stop stays too large": _stop_stays_too_large,
     "exit waits for an entry": _exit_waits_for_an_entry,
     "losses not measured": _losses_not_measured,
     "price always fresh": _price_always_fresh,

@@ -297,7 +297,7 @@ class Nemesis:
         instrument = host.part.instruments[chance.between("foreign in", 0, len(host.part.instruments) - 1)]
         slot = exchange.slots[instrument.key]
         if kind == 2:
-            slot = max(exchange.slots.values(), key=lambda each: each.held_units + each.stray_units > 0)
+            slot = max(exchange.slots.values(), key=lambda each: each.held_units)
             instrument = slot.instrument
         lots = int(slot.record["lot_units"]) * chance.between("foreign lots", 2, 9)
         price = round(slot.last_price * float(slot.record["price_factor"]))

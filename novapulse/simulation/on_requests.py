@@ -39,6 +39,8 @@ def check(auditor: "Auditor", host: Host, effect: Submit | Cancel | Amend) -> No
         assert host.trader is not None
         order = host.trader.desk.order(effect.client_order_id)
         if order is not None:
+            if order.request.attached_to and effect.terms.qty_units < order.terms.qty_units:
+                auditor.world.marks.reached("a stop was made smaller")
             sys_6_never_loosened(auditor, host, order.request, effect.terms.stop_units)
 
 

@@ -36,6 +36,7 @@ TELLS = {
     "price always fresh": {"SYS-7"},
     "nobody is told": {"ALERTS"},
     "late stop not looked for": {"SYS-6"},
+    "stop stays too large": {"SYS-6"},
     "versions not compared": {"SYS-3"},
     "sent again under its name": {"ORD-1", "ORD-2", "ORD-10"},
     "excess left alone": {"EXCESS", "SYS-11"},
@@ -48,6 +49,7 @@ TELLS = {
 
 FOCUS = {
     "exit waits for an entry": (0.25, "partial_fill"),
+    "stop stays too large": (0.25, "foreign_activity"),
     "excess is nobody's": (0.25, "bracket_gone"),
     "excess left alone": (0.25, "bracket_gone"),
     "given back to nobody": (0.25, "trade_bust"),
@@ -56,7 +58,12 @@ FOCUS = {
 """Where a bug needs a longer world of one fault to show soon; all others are caught in the ordinary ones."""
 
 
-BEGIN_AT = {"excess is nobody's": 133, "excess left alone": 140, "one bid is believed": 125}
+BEGIN_AT = {
+    "stop stays too large": 12,
+    "excess is nobody's": 133,
+    "excess left alone": 140,
+    "one bid is believed": 125,
+}
 """The seed that showed it last: the ones before it come behind it."""
 
 

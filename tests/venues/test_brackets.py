@@ -5,7 +5,7 @@ import pytest
 from novapulse.core.orders import Protection, Side, Terms, VenueState
 from novapulse.core.ports import Rejected
 from novapulse.core.records import Liquidity, Reason
-from novapulse.venues.simulated import Refusal
+from novapulse.venues.simulated import Levers, Refusal
 from tests.backtest.builders import bare_rules, instrument
 from tests.venues.builders import (
     BTC,
@@ -137,6 +137,19 @@ def test_a_bracket_whose_entry_has_ended_has_the_quantity_that_it_is_told_up_to_
     for wanted, has in ((100, 100), (300, 300), (900, 400)):
         exchange.amend("b-e", Terms(wanted, stop_units=9800, target_units=10_300), at(1.6))
         assert exchange.lookup("b-e")[0].terms.qty_units == has
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_bracket_follows_trades_of_others_where_the_venue_sees_to_that(follows: bool):
+    exchange = exchange_of()
+    exchange.follows_others = follows
+    exchange.submit(guarded("e"), at(0.5))
+    play(exchange, 1, 100)
+    Levers(exchange).trade(BTC, Side.SELL, 300, 10_000, at(1.5))
+    assert exchange.lookup("b-e")[0].terms.qty_units == (700 if follows else UNIT)
+    exchange.submit(leave("part", units=300), at(1.6))
+    play(exchange, 2, 100)
+    assert exchange.lookup("b-e")[0].terms.qty_units == 400
 
 
 def test_a_bracket_that_ended_is_not_made_again_by_a_later_fill():

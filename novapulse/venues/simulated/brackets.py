@@ -37,6 +37,12 @@ def bracket_terms(slot: Slot, protection: Protection, bracket: Order | None, uni
     )
 
 
+def may_grow(slot: Slot, bracket: OrderRequest) -> bool:
+    """Tell whether a live entry carries a bracket: what that fills it covers as well."""
+    carried = (order.request.protection for order in slot.live)
+    return any(one is not None and one.client_order_id == bracket.client_order_id for one in carried)
+
+
 def bracket_request(entry: OrderRequest, protection: Protection, terms: Terms) -> OrderRequest:
     """Return the bracket of an entry as a request of its own."""
     return replace(

@@ -30,7 +30,7 @@ from novapulse.venues.simulated.book import (
     check_terms,
     new_slot,
 )
-from novapulse.venues.simulated.brackets import bound_in, bound_units, bracket_request, bracket_terms
+from novapulse.venues.simulated.brackets import bound_in, bound_units, bracket_request, bracket_terms, may_grow
 from novapulse.venues.simulated.matching import Matcher
 from novapulse.venues.simulated.orderbook import OrderBook
 
@@ -52,6 +52,7 @@ class SimulatedExchange:
         clock_ahead_ns: How far its own clock, which its answers show, is ahead of the time it is given.
         changed: Orders changed since a file last took them, by number; kept only while `is_recorded`.
         is_recorded: Whether a file follows.
+        follows_others: Whether brackets follow trades of others at once, and not with the account's next own trade.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class SimulatedExchange:
         self.clock_ahead_ns = 0
         self.changed: dict[int, Order] = {}
         self.is_recorded = False
+        self.follows_others = True
         self.client_ids = client_ids
         self.funds = funds
         self.history_max = history_max
@@ -163,7 +165,7 @@ class SimulatedExchange:
             raise Rejected(Refusal.TRIGGERED, f"{order.venue_order_id} was triggered and is at the market")
         if request.kind is OrderType.BRACKET:
             most = order.filled_units + slot.reducible_units(request.side)
-            units = order.terms.qty_units if self._grows(slot, request) else min(terms.qty_units, most)
+            units = order.terms.qty_units if may_grow(slot, request) else min(terms.qty_units, most)
             terms = replace(terms, qty_units=units)
         check_terms(request, terms, slot)
         if request.kind is OrderType.BRACKET:
@@ -366,7 +368,8 @@ class SimulatedExchange:
             self._report(order, ts_ns)
         if order.request.protection is not None:
             self._protect(slot, order, units, ts_ns)
-        self.follow(slot, ts_ns)
+        if order.client_order_id or self.follows_others:
+            self.follow(slot, ts_ns)
         return fill
 
     def follow(self, slot: Slot, ts_ns: int) -> None:
@@ -404,10 +407,6 @@ class SimulatedExchange:
         else:
             bracket.terms = terms
             self._report(bracket, ts_ns)
-
-    def _grows(self, slot: Slot, bracket: OrderRequest) -> bool:
-        guards = (order.request.protection for order in slot.live if order.request.protection is not None)
-        return bracket.attached_to != "" and any(one.client_order_id == bracket.client_order_id for one in guards)
 
     def _check_funds(self, request: OrderRequest, slot: Slot) -> None:
         holdings, units = self.holdings, request.terms.qty_units
