@@ -225,6 +225,11 @@ class Desk:
             return ask if side > 0 else bid
         return float(bar.close)
 
+    def middle_price(self, row: int) -> float:
+        """Return the middle one of last bid, last ask and last close: one of them that is far away moves nothing."""
+        close = float(self.books.last_bars[row].close)
+        return sorted((self.price_across(row, 1), self.price_across(row, -1), close))[1]
+
     # ---- restrictions ----
 
     def put_in_force(self, limits: Mapping[str, LimitChange]) -> None:

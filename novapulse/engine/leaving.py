@@ -107,7 +107,7 @@ def _is_step_overdue(desk: Desk, row: int, ts_ns: int) -> bool:
 
 def _move_on(desk: Desk, row: int, ts_ns: int) -> None:
     plan, record, rules = desk.plan(row), desk.books.records[row], desk.books.rules
-    price = sum(desk.price_across(row, side) for side in (1, -1)) / 2
+    price = desk.middle_price(row)
     step = next_step(plan, price, ts_ns, record, rules)
     if step == Step.CHASE:
         reprice(plan, price, ts_ns, record, rules)

@@ -194,8 +194,8 @@ def on_timer(desk: Desk, draft: Draft, row: int) -> None:
         _wait_for(desk, draft, row, bracket)
 
 
-def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:
-    """Tell whether a quote is beyond a stop that no live bracket holds at the venue: then the trader is the stop.
+def is_beyond_stop(desk: Desk, row: int) -> bool:
+    """Tell whether prices are beyond a stop that no live bracket holds at the venue: then the trader is the stop.
 
     One that is being moved, or withdrawn, is live: an order of our own beside it would sell what it sells.
     """
@@ -203,8 +203,8 @@ def is_beyond_stop(desk: Desk, row: int, bid: float, ask: float) -> bool:
     bracket = desk.orders.get(slot.protect)
     if position.qty_units == 0 or slot.leaving_ns or (bracket is not None and bracket.is_live):
         return False
-    stop = float(position.stop_price)
-    return bool(bid <= stop if position.direction > 0 else ask >= stop) and stop > 0.0
+    stop, price = float(position.stop_price), desk.middle_price(row)
+    return bool(price <= stop if position.direction > 0 else price >= stop) and stop > 0.0
 
 
 def refused(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:

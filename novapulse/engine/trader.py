@@ -204,7 +204,7 @@ class Trader:
         spread = self.desk.spread_in_medians(row, event)
         if spread is not None or not real:
             self.desk.measured(draft, "spread", spread, event.instrument)
-        if usable and protection.is_beyond_stop(self.desk, row, event.bid, event.ask):
+        if usable and protection.is_beyond_stop(self.desk, row):
             leaving.leave(self.desk, draft, row, Reason.EXIT_STOP)
             self._settle(row, draft)
         elif usable and draft.changed:

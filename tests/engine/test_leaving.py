@@ -205,6 +205,24 @@ def test_an_exit_that_replaced_a_stop_is_not_taken_back_by_the_next_touch():
     assert "exit:BTC/USD" in scene.desk.alerts.open
 
 
+@pytest.mark.parametrize(("bid", "ask"), [(0.0001, 1.0005), (0.9995, 5000.0)])
+def test_one_price_far_away_moves_no_exit_that_rests(bid: float, ask: float):
+    """A bug: the middle of a bid that nobody meant and a fair ask was half of the price: the exit was sold there."""
+    scene, passive = leaving_passively(exit_deadline_bars=2, exit_cross_bars=1, chases_max=1)
+    scene.accept(passive, "V3")
+    close, limits = float(scene.desk.books.last_bars[0].close), []
+    for _ in range(16):
+        timer_ns = scene.wait(LOOK_NS / 1e9)
+        scene.hear(QuoteSeen(timer_ns, scene.desk.keys[0], close * bid, close * ask))
+        scene.hear(TimerFired(timer_ns, "exit:0"))
+        for moved in scene.sent(Amend):
+            if moved.client_order_id == passive.request.client_order_id:
+                limits.append(moved.terms.limit_units / 100 / close)
+                scene.hear(AmendEnded(scene.wait(0.2), moved.client_order_id, moved.amendment, Outcome.ACCEPTED))
+    assert limits
+    assert all(0.998 < limit < 1.002 for limit in limits), limits
+
+
 @pytest.mark.parametrize("has_quotes", [True, False])
 def test_an_exit_goes_passive_then_across_then_to_the_market_although_no_bar_comes(has_quotes: bool):
     scene, passive = leaving_passively(exit_deadline_bars=2, exit_cross_bars=1, chases_max=1)

@@ -1,3 +1,5 @@
+import pytest
+
 from novapulse.core.messages import (
     CommandReceived,
     Found,
@@ -97,6 +99,19 @@ def test_a_quote_beyond_the_stop_closes_what_no_bracket_protects():
     assert not scene.sent(Submit)
     scene.hear(QuoteSeen(scene.wait(1), key, stop - 0.05, stop - 0.04))
     assert [submit.request.kind for submit in scene.sent(Submit)] == [OrderType.MARKET]
+
+
+@pytest.mark.parametrize("asked_far_away", [False, True])
+def test_one_price_far_away_is_no_stop_that_was_touched(asked_far_away: bool):
+    """A bug: a bid that nobody meant, on a thin book, sold a position that no bracket protected yet, at that bid."""
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    fill_entry(scene, submit, submit.request.terms.qty_units)
+    close, key = float(scene.desk.books.last_bars[0].close), scene.desk.instruments[0].key
+    bid, ask = (close, 50 * close) if asked_far_away else (0.01, close + 0.01)
+    scene.hear(QuoteSeen(scene.wait(1), key, bid, ask))
+    assert not scene.sent(Submit)
 
 
 def test_a_quote_beyond_a_stop_that_is_being_moved_closes_nothing_beside_it():

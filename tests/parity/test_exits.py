@@ -38,8 +38,9 @@ def stretch(seed: int, ticks: Ticks, **execution: Any) -> Stretch:
         rows = ticks.bars[ticks.present[:, column] != 0, column]
         prices = (np.ascontiguousarray(rows[name]) for name in ("open", "high", "low", "close", "volume"))
         bars[key] = BarColumns.checked(np.ascontiguousarray(rows["ts_close_ns"]), *prices, timeframe_ns=MINUTE_NS)
-    # What fills is not as the model expects where a limit rests across the spread: breakers are not the matter here.
-    loose = BreakerSettings(orders_max=10_000, slippage_multiple_max=1e9, drawdown_share_max=1.0)
+    # What fills is not as the model expects where a limit rests across the spread, and bars are missing: breakers are
+    # not the matter here.
+    loose = BreakerSettings(orders_max=10_000, slippage_multiple_max=1e9, drawdown_share_max=1.0, missing_bars_max=1e9)
     configuration = Configuration(
         facts, chosen, TraderSettings(), loose, MINUTE_NS, scales_of(facts), spread_by_model=True
     )
