@@ -320,11 +320,13 @@ class Books:
             setattr(plan, name, getattr(plan, name) * old / new)
 
     def shift_marks(self, cash_units: int) -> None:
-        """Let money that came or went without a trade be neither profit nor loss."""
+        """Let what came or went without a trade, worth so much, be neither profit nor loss: today or on a later day."""
         amount = cash_units / float(self.records[0].cash_factor)
         account = self.account[0]
         for name in ("equity", "equity_peak", "day_opening_equity", "day_peak"):
             setattr(account, name, getattr(account, name) + amount)
+        # Of a day without a peak nothing is known.
+        account.day_peaks[account.day_peaks != 0.0] += amount
         self.gauges[EQUITY] += amount if self.gauges[EQUITY] > 0.0 else 0.0
 
     def _round_trip(self, row: int, fill: Filled, reason: int) -> RoundTrip:

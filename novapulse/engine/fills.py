@@ -247,10 +247,18 @@ def _moved(desk: Desk, row: int, before: tuple[int, int]) -> dict[str, JSON]:
     return {"own_units": own - before[0], "foreign_units": foreign - before[1]}
 
 
-def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> dict[str, JSON]:
+def take_amount(desk: Desk, draft: Draft, row: int, units: int, *, own_money: bool) -> dict[str, JSON]:
     """Let the books have a quantity that came (> 0) or went (< 0) without a trade: no cash moves with it.
 
     What goes is nobody's first; what goes of a position of ours closes that much of it at the last price.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand.
+        row: Instrument.
+        units: Signed quantity.
+        own_money: Whether what it takes of a position of ours is no result: the day's opening and the peaks move with
+            its worth.
 
     Returns:
         What its record says of it: instrument, price, what it was worth in cash units, and whose quantity changed.
@@ -264,6 +272,9 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int) -> dict[str, JSO
     before = _held(desk, row)
     trip = netting.book_nobodys(desk, row, moved)
     books.move_cash(int(side) * cash)
+    own = abs(books.held_units(row) - before[0])
+    if own and own_money:
+        books.shift_marks(int(side) * int(notional_units(record, price, own)))
     if trip is not None:
         close_round_trip(desk, draft, row, trip)
     return {

@@ -3,8 +3,9 @@
 Invariants:
 - money is booked with its legs, whatever the reason: a movement against CAPITAL or INCOME, dust against DUST, and what
   an operator accepts without an explanation against SUSPENSE, where it stays visible;
-- money that comes or goes without a trade is no profit: the day's opening and the peaks move with it. Only what is paid
-  for the rest of a split has a counterpart: it left the position.
+- money that comes or goes without a trade is no profit, nor are coins of a position: the day's opening and the peaks of
+  this day and of those before move with it. Only what is paid for the rest of a split has a counterpart: it left the
+  position.
 """
 
 from collections.abc import Iterable
@@ -250,5 +251,5 @@ class Resolutions:
                 step = 10 ** (desk.scales[asset] - instrument.qty_scale)
                 if units % step:
                     return None
-                return fills.take_amount(desk, draft, row, units // step)
+                return fills.take_amount(desk, draft, row, units // step, own_money=own_money)
         return None

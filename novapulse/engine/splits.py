@@ -50,7 +50,7 @@ def apply(desk: Desk, draft: Draft, flow: Flow) -> bool:
     books, slot, instrument = desk.books, desk.slots[row], desk.instruments[row]
     before = int(books.positions[row].qty_units), int(books.foreign_units[row])
     _take_orders_back(desk, draft, row)
-    ended = fills.take_amount(desk, draft, row, -before[0]) if before[0] and not after[0] else {}
+    ended = fills.take_amount(desk, draft, row, -before[0], own_money=False) if before[0] and not after[0] else {}
     draft.write(
         "split_applied",
         {

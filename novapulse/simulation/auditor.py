@@ -18,7 +18,7 @@ from novapulse.core.records import Reason
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.trader import Trader
 from novapulse.ledger.reads import RestoredAccount
-from novapulse.simulation import at_rest, on_alerts, on_closes, on_records, on_requests
+from novapulse.simulation import at_rest, on_alerts, on_closes, on_marks, on_records, on_requests
 from novapulse.simulation.host import Host
 from novapulse.simulation.relay import Relay
 from novapulse.simulation.tally import OrderTally
@@ -62,6 +62,7 @@ INVARIANTS = {
     "EXCESS": "what a venue executed beyond what was held, or gave back, is closed again, by whoever it was booked to",
     "COUNT": "what an account counts as positions and entries is what it holds or works for",
     "DUST": "what is given up as too little for an order is worth hardly more than the least that an order may be",
+    "MARKS": "what comes or goes without a trade is neither profit nor loss, on its day and on later ones",
     "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",
     "LEDGER": "the ledger takes what a trader commits",
@@ -139,6 +140,8 @@ class Auditor:
         """A commit is durable."""
         if commit.records:
             on_records.check(self, host, commit)
+        if commit.state:
+            on_marks.check(self, host)
 
     def sent(self, host: Host, effect: Effect) -> None:
         """A request leaves."""

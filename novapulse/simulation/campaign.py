@@ -30,6 +30,7 @@ MUST_BE_REACHED = (
     "order_reopened",
     "split_applied",
     "dust_set_aside",
+    "coins of a position came or went",
     "the rest of an entry was not completed",
     "an entry was unwound",
     "healthy in a calm",
@@ -50,7 +51,16 @@ MUST_BE_REACHED = (
     *(f"told of {kind}" for kind in ("breaker_tripped", "dispute_raised", "fill_busted", "order_refused")),
     *(
         f"somebody {did}"
-        for did in ("bought", "sold", "left an order", "brought money", "took money", "took money without a word")
+        for did in (
+            "bought",
+            "sold",
+            "left an order",
+            "brought money",
+            "took money",
+            "took money without a word",
+            "brought coins",
+            "took coins",
+        )
     ),
     *(f"the venue was {mode}" for mode in ("maintenance", "cancel_only", "post_only")),
     *(f"sent twice to a venue that says {how}" for how in ("first", "once", "open")),

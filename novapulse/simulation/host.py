@@ -102,6 +102,12 @@ class Host(Node):
                 del self.untold[key]
         return bool(self.untold) or any(self._is_hidden(self.trader, name) for name in self.denied)
 
+    def untold_units(self, asset: str) -> int:
+        """Return what came (> 0) or went of an asset and its trader has not read of yet, in the asset's units."""
+        known = self.trader.desk.flows if self.trader is not None else {}
+        flows = (flow for flow in self.exchange.holdings.flows if flow.asset == asset and not flow.new)
+        return sum(flow.asset_units for flow in flows if flow.flow_id not in known)
+
     def _has_been_told(self, key: InstrumentKey) -> bool:
         # A comparison shows the holding as different, or somebody has accepted it since.
         assert self.trader is not None

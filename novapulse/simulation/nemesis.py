@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from novapulse.core.messages import ConditionSeen
-from novapulse.core.orders import OrderType, Side, Terms, VenueState
-from novapulse.simulation import quotes
+from novapulse.core.orders import OrderType, Side, VenueState
+from novapulse.simulation import by_hand, quotes
 from novapulse.simulation.faults import Fault
 from novapulse.simulation.host import Host
 from novapulse.simulation.plan import HEALTHY_WITHIN_NS, MINUTE_NS, Act
@@ -292,39 +292,14 @@ class Nemesis:
         self._then(self._wait("mode lasts", 20, 400), lambda: host.levers.set_mode(VenueMode.ONLINE))
 
     def _foreign_activity(self, host: Host) -> None:
-        chance, now, exchange = self.world.plan.chance, self.world.timeline.now_ns, host.exchange
-        kind = chance.between("foreign", 0, 5)
-        instrument = host.part.instruments[chance.between("foreign in", 0, len(host.part.instruments) - 1)]
-        slot = exchange.slots[instrument.key]
-        if kind == 2:
-            slot = max(exchange.slots.values(), key=lambda each: each.held_units)
-            instrument = slot.instrument
-        lots = int(slot.record["lot_units"]) * chance.between("foreign lots", 2, 9)
-        price = round(slot.last_price * float(slot.record["price_factor"]))
-        if price <= 0:
+        did = by_hand.act(self.world.plan.chance, host, self.world.timeline.now_ns)
+        if not did:
             return
-        scale = exchange.holdings.scales[exchange.holdings.quote]
-        did = "brought money" if kind == 3 else "took money"
-        if kind == 0:
-            did = "bought"
-            host.levers.trade(instrument.key, Side.BUY, lots, price, now)
-        elif kind == 1:
-            did = "left an order"
-            host.levers.place(instrument.key, Side.BUY, OrderType.LIMIT, Terms(lots, price // 2), now)
-        elif kind == 2 and slot.held_units + slot.stray_units >= lots:
-            did = "sold"
-            host.levers.trade(instrument.key, Side.SELL, lots, price, now)
-        elif kind == 5:
-            # No movement tells of it: that needs a person.
-            did = "took money without a word"
-            exchange.holdings.move_cash(-25 * 10**exchange.holdings.cash_scale)
-            self._condition(host, "reconnected", 1.0)
-        elif kind == 3:
-            host.levers.flow("deposit", exchange.holdings.quote, 25 * 10**scale, now)
-        else:
-            host.levers.flow("withdrawal", exchange.holdings.quote, -25 * 10**scale, now)
         self.world.marks.saw(Fault.FOREIGN_ACTIVITY)
         self.world.marks.reached(f"somebody {did}")
+        if did == "took money without a word":
+            # No movement tells of it: that needs a person.
+            self._condition(host, "reconnected", 1.0)
         self.world.stream(host)
 
     def _dust(self, host: Host) -> None:

@@ -11,7 +11,7 @@ from novapulse.core.orders import OrderStatus, Role, VenueState
 from novapulse.core.postings import Book, imbalance
 from novapulse.core.records import Reason
 from novapulse.engine.ticks import decoded
-from novapulse.simulation import on_alerts, on_closes, on_commands
+from novapulse.simulation import on_alerts, on_closes, on_commands, on_marks
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated.book import Order
 
@@ -69,6 +69,8 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
             sys_1_split_agrees(auditor, host, record)
         elif record.kind == "dust_set_aside":
             dust_is_little(auditor, host, record)
+        elif record.kind in ("flow_booked", "break_adopted"):
+            on_marks.note_moved(auditor, host, record)
         mark_partial_fill(auditor, host, record)
         if record.kind in _MARKED:
             named = record.body.get(_MARKED[record.kind], "")

@@ -111,7 +111,7 @@ def _legs(host: Host, decision: str) -> list[tuple[str, dict[str, object]]]:
 
 
 def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
-    """Positions, entries at work and this one stay within the limits, by the venue's own prices."""
+    """Positions, entries and this one stay within the limits, by the venue's own prices and what it has told."""
     assert host.trader is not None
     if host.is_deceived(auditor.world.timeline.now_ns):
         return
@@ -119,9 +119,11 @@ def sys_5_limits(auditor: "Auditor", host: Host, request: OrderRequest) -> None:
     # An entry goes by the limits of its decision, those beside it by limits that came since.
     risks = list(risks_since(auditor, host, request.decision_id))
     worth: dict[InstrumentKey, float] = {}
-    equity = exchange.holdings.cash_units / 10**exchange.holdings.cash_scale
+    holdings = exchange.holdings
+    equity = (holdings.cash_units - holdings.cash_of(host.untold_units(holdings.quote))) / 10**holdings.cash_scale
     for key, slot in exchange.slots.items():
         own = slot.held_units + slot.stray_units - int(desk.books.foreign_units[desk.rows[key]])
+        own -= holdings.qty_of(slot, host.untold_units(slot.instrument.base))
         held = own / float(slot.record["qty_factor"]) * slot.last_price
         equity += held
         open_ = sum(

@@ -15,10 +15,10 @@ from novapulse.core.orders import (
     Unclear,
 )
 from novapulse.core.ports import JournalError
-from novapulse.core.postings import Book, Posting
+from novapulse.core.postings import Book, Posting, move
 from novapulse.core.records import Mode
 from novapulse.engine.trader import Trader
-from novapulse.simulation import on_alerts, on_closes, on_commands, on_records, on_requests
+from novapulse.simulation import on_alerts, on_closes, on_commands, on_marks, on_records, on_requests
 from novapulse.simulation.storm import StormyWorld
 from tests.simulation.damages import Damage, cancel_of, desk_of, holding, last_entry, narrowed, to_be_left
 
@@ -119,6 +119,16 @@ def an_entry_beyond_a_limit_that_was_narrowed(world: StormyWorld) -> None:
     on_requests.sys_5_limits(world.auditor, host, request.request)
     narrowed(host, {"position_notional_max": "5"})
     host.durable.taken_under[request.request.decision_id] = 1
+    on_requests.sys_5_limits(world.auditor, host, request.request)
+
+
+def an_entry_for_money_that_was_taken_out(world: StormyWorld) -> None:
+    host, request = last_entry(world)
+    holdings = host.exchange.holdings
+    scale = holdings.scales[holdings.quote] - holdings.cash_scale
+    gone = host.levers.flow("withdrawal", holdings.quote, -(holdings.cash_units - 1) * 10**scale, 1)
+    on_requests.sys_5_limits(world.auditor, host, request.request)
+    desk_of(host).flows[gone.flow_id] = None
     on_requests.sys_5_limits(world.auditor, host, request.request)
 
 
@@ -329,6 +339,45 @@ def an_excess_that_stays(world: StormyWorld) -> None:
     on_closes.check_excess(world.auditor, host)
 
 
+def a_deposit_that_lifts_the_days_opening(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    on_marks.check(world.auditor, host)
+    desk_of(host).books.account["day_opening_equity"] += 100.0
+    on_marks.check(world.auditor, host)
+
+
+def a_withdrawal_that_leaves_the_peak(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    quote = desk_of(host).quote
+    legs = move(quote, -(10 ** desk_of(host).scales[quote]), Book.CAPITAL, Book.CASH)
+    gone = Record("flow_booked", 1, {"kind": "withdrawal", "asset": quote}, legs)
+    on_marks.note_moved(world.auditor, host, replace(gone, body={"kind": "cash_in_lieu"}))
+    on_marks.check(world.auditor, host)
+    on_marks.note_moved(world.auditor, host, gone)
+    desk_of(host).books.account["equity"] -= 1.0
+    desk_of(host).books.account["day_opening_equity"] -= 1.0
+    on_marks.check(world.auditor, host)
+
+
+def coins_of_a_position_that_are_a_loss(world: StormyWorld) -> None:
+    host, held = holding(world)
+    symbol = held.instrument.symbol
+    body = {"instrument": [host.key.exchange, symbol], "own_units": -held.held_units, "price_units": 10_000}
+    on_marks.check(world.auditor, host)
+    on_marks.note_moved(world.auditor, host, Record("flow_booked", 1, {**body, "own_units": 0}))
+    on_marks.check(world.auditor, host)
+    on_marks.note_moved(world.auditor, host, Record("flow_booked", 1, body))
+    on_marks.check(world.auditor, host)
+
+
+def a_day_that_stays_higher_than_the_peak(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    on_marks.check(world.auditor, host)
+    account = desk_of(host).books.account[0]
+    account.day_peaks[3] = float(account.equity_peak) + 1.0
+    on_marks.check(world.auditor, host)
+
+
 def a_trader_that_raises(world: StormyWorld) -> None:
     host = world.hosts[0]
     with patch.object(Trader, "handle", side_effect=KeyError("x")):
@@ -356,6 +405,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "another change": ("TOLD", a_change_of_limits_that_is_another),
     "forgotten limits": ("TOLD", a_start_that_forgets_the_limits),
     "a narrowed limit": ("SYS-5", an_entry_beyond_a_limit_that_was_narrowed),
+    "money that is gone": ("SYS-5", an_entry_for_money_that_was_taken_out),
     "a cancel for nothing": ("TOLD", a_cancel_that_was_answered_and_did_nothing),
     "a hasty answer": ("TOLD", a_cancel_that_was_answered_before_its_order_ended),
     "a wrong answer": ("TOLD", a_cancel_that_is_answered_by_another_end),
@@ -383,6 +433,10 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "an excess": ("EXCESS", an_excess_that_stays),
     "a miscount": ("COUNT", a_position_that_is_counted_twice),
     "no dust": ("DUST", a_position_that_is_given_up_as_dust),
+    "a lifted opening": ("MARKS", a_deposit_that_lifts_the_days_opening),
+    "a peak left behind": ("MARKS", a_withdrawal_that_leaves_the_peak),
+    "coins lost": ("MARKS", coins_of_a_position_that_are_a_loss),
+    "a day left behind": ("MARKS", a_day_that_stays_higher_than_the_peak),
     "an error of ours": ("TRADER", a_trader_that_raises),
     "a refusing ledger": ("LEDGER", a_ledger_that_refuses),
 }

@@ -72,6 +72,12 @@ def test_without_faults_nothing_unusual_is_reached() -> None:
     assert not [mark for mark in report.marks if mark.startswith(("fault", "crash", "restart", "absence"))]
 
 
+def test_what_comes_and_goes_by_hand_is_no_loss_behind_a_midnight() -> None:
+    report = run_seed(scene_of(1.5), 7, frozenset({Fault.FOREIGN_ACTIVITY}))
+    assert report.ok, report.violation
+    assert report.marks["somebody took money"]
+
+
 def test_every_fault_is_in_the_table_and_the_forty_four_are_numbered_in_order() -> None:
     assert set(TABLE) == set(Fault)
     assert [fault.number for fault in Fault] == list(range(1, 45))
