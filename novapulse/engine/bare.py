@@ -70,6 +70,12 @@ def count_time(desk: Desk, draft: Draft, row: int) -> None:
     draft.changed = draft.told = True
 
 
+def end_alert(desk: Desk, draft: Draft, row: int) -> None:
+    """Tell people, if they were told of a position without a stop, that it has one or is closed."""
+    name = desk.instrument(row).symbol
+    desk.alert_over(draft, f"bare:{name}", f"the position in {name} has a stop, or is closed")
+
+
 def is_another_ending(desk: Desk, row: int) -> bool:
     """Tell whether a stop that was to go has not ended yet."""
     brackets = (order for order in desk.open_orders(row) if order.request.role is Role.PROTECT)

@@ -15,7 +15,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import Busted, DisputeRaised, Filled, OrderType, Role, Side
 from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Liquidity, Reason
-from novapulse.engine import excess, netting
+from novapulse.engine import bare, excess, netting
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.orders import give_up
 from novapulse.engine.round_trips import RoundTrip
@@ -190,7 +190,7 @@ def _beyond(fill: Filled, units: int) -> Filled:
 
 
 def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> None:
-    """Write a closed round trip, and forget that its position was to be left."""
+    """Write a closed round trip, and forget that its position was to be left, or had no stop."""
     slot = desk.slots[row]
     draft.write(
         "round_trip_closed",
@@ -215,6 +215,7 @@ def close_round_trip(desk: Desk, draft: Draft, row: int, trip: RoundTrip) -> Non
     )
     slot.leaving_ns = slot.retry_ns = slot.refusals = 0
     slot.why_bare, slot.turned = "", False
+    bare.end_alert(desk, draft, row)
 
 
 def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:

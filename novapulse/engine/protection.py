@@ -60,7 +60,7 @@ def _wait_for(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
 def _without_position(desk: Desk, draft: Draft, row: int, bracket: Order | None) -> None:
     slot = desk.slots[row]
     if slot.why_bare:
-        _no_longer_bare(desk, draft, row)
+        bare.end_alert(desk, draft, row)
     slot.why_bare = ""
     if bracket is not None and bracket.status in STANDS and not _waits_for_entry(desk, row):
         draft.then(SetTimer(f"protect:{row}", draft.ts_ns + PATIENCE_S * SECOND_NS))
@@ -163,16 +163,11 @@ def _arm(desk: Desk, draft: Draft, row: int) -> None:
 def _explain(desk: Desk, draft: Draft, row: int, why: Bare | None) -> None:
     slot = desk.slots[row]
     if why is None and slot.why_bare:
-        _no_longer_bare(desk, draft, row)
+        bare.end_alert(desk, draft, row)
     if why is not None and slot.why_bare != why:
         name = desk.instrument(row).symbol
         draft.write("protection_noted", {"instrument": [desk.key.exchange, name], "why": why.value})
     slot.why_bare = "" if why is None else why.value
-
-
-def _no_longer_bare(desk: Desk, draft: Draft, row: int) -> None:
-    name = desk.instrument(row).symbol
-    desk.alert_over(draft, f"bare:{name}", f"the position in {name} has a stop, or is closed")
 
 
 def on_timer(desk: Desk, draft: Draft, row: int) -> None:

@@ -8,6 +8,7 @@ from novapulse.core.bars import format_ns
 from novapulse.core.messages import Severity
 from novapulse.core.orders import OrderStatus
 from novapulse.core.records import Mode
+from novapulse.engine import alert_kinds
 from novapulse.engine.desk import Desk
 from novapulse.engine.life import Life
 from novapulse.engine.limits import value_of
@@ -69,9 +70,9 @@ def health_of(runner: AccountRunner, now_ns: int) -> AccountHealth:
 
 
 def _critical(desk: Desk) -> Iterator[str]:
-    """Return what is wrong and wants somebody now; breakers and differences are told by what they restrict."""
+    """Return what is wrong and wants somebody now; see `alert_kinds`."""
     for key, one in desk.alerts.open.items():
-        if one.severity is Severity.CRITICAL and not key.startswith(("breaker:", "break:")):
+        if one.severity is Severity.CRITICAL and alert_kinds.is_unwell(key):
             yield one.text
 
 

@@ -254,6 +254,7 @@ class Trader:
         if event.outcome is Outcome.ACCEPTED:
             self.desk.learn(draft, AmendDone(name, event.amendment))
             forget_waits(self.desk, order, "amend")
+            self.desk.alert_over(draft, f"amend:{name}", f"the venue changed order {name}")
         elif event.outcome is Outcome.REJECTED:
             self.desk.learn(draft, AmendRefused(name, event.amendment))
             note_refusal(self.desk, draft, order, "amend")

@@ -19,7 +19,7 @@ from novapulse.ledger.reads import RestoredAccount
 from novapulse.ledger.statistics import positions
 from novapulse.ledger.storage import SqliteStorage
 from novapulse.reconciliation.breaks import BreakClass
-from novapulse.simulation import on_closes, on_commands
+from novapulse.simulation import on_alerts, on_closes, on_commands
 from novapulse.simulation.durable import FILLS_KNOWN
 from novapulse.simulation.host import Host, trader_of
 from novapulse.venues.simulated import SimulatedExchange
@@ -43,6 +43,7 @@ def check(auditor: "Auditor", host: Host) -> None:
     ord_7_nothing_held_for_nothing(auditor, host)
     sys_6_guarded(auditor, host)
     on_commands.told_at_rest(auditor, host)
+    on_alerts.check_over(auditor, host)
 
 
 def sys_11_healthy(auditor: "Auditor", host: Host) -> None:

@@ -30,6 +30,16 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
                 _check_excess(auditor, host, record, (*raised, *host.durable.alerts))
 
 
+def check_over(auditor: "Auditor", host: Host) -> None:
+    """ALERTS: nobody is told at rest that a position lacks a stop, or could not be closed, when nothing is held."""
+    assert host.trader is not None
+    desk = host.trader.desk
+    for row, key in enumerate(desk.keys):
+        told = {f"bare:{key.symbol}", f"exit:{key.symbol}"} & host.durable.alerts
+        if told and desk.books.held_units(row) == 0:
+            auditor.broke("ALERTS", host, f"nothing of {key} is held, and {sorted(told)} is open")
+
+
 def _keys_of(host: Host, record: Record) -> Iterator[str]:
     body = record.body
     if record.kind == "breaker_tripped":

@@ -4,14 +4,27 @@ from typing import Any
 
 import pytest
 
-from novapulse.core.messages import ConditionSeen, OrderReported, Outcome, Submit, SubmitEnded, TimerFired
-from novapulse.core.orders import Seen, VenueState
+from novapulse.core.messages import (
+    Amend,
+    AmendEnded,
+    CommandReceived,
+    ConditionSeen,
+    FillReported,
+    OrderReported,
+    Outcome,
+    SnapshotRead,
+    Submit,
+    SubmitEnded,
+    TimerFired,
+)
+from novapulse.core.orders import Filled, Seen, Side, VenueState
 from novapulse.engine.life import Life, Told
 from novapulse.engine.report import health_of, summary_of
 from novapulse.ops.health import AccountHealth
 from tests.engine.harness import ACCOUNT, noisy_ticks
 from tests.engine.scene import Scene, fill_entry, opened
 from tests.engine.shell import House, in_virtual_time
+from tests.engine.test_splits import bracket_ends, split
 
 TICKS = noisy_ticks(bars=200)
 
@@ -79,3 +92,49 @@ def test_an_account_whose_position_has_no_stop_is_not_well() -> None:
         scene.hear(SubmitEnded(scene.wait(0.2), name, 1, Outcome.REJECTED, "", "busy"))
     assert [key for key in scene.desk.alerts.open if key.startswith("bare:")]
     assert any("has no stop" in text for text in health_in(scene).reasons)
+
+
+def test_an_account_whose_difference_is_a_position_without_a_stop_is_not_well() -> None:
+    scene = opened()
+    split(scene, 2, 1)
+    bracket_ends(scene)
+    for _ in range(15):
+        # Bars go on at the prices of before: no stop may be armed.
+        scene.tick(0.0)
+        scene.hear(SnapshotRead(scene.wait(20), scene.snapshot()))
+    assert [key for key in scene.desk.alerts.open if key.startswith("break:D14:")]
+    assert any("no protective order" in text for text in health_in(scene).reasons)
+
+
+def test_an_account_is_well_again_once_the_position_without_a_stop_is_closed() -> None:
+    scene = opened()
+    key, held = scene.desk.keys[0], scene.desk.books.held_units(0)
+    scene.hear(
+        OrderReported(scene.wait(1), Seen(scene.desk.slots[0].protect, "V2", VenueState.CANCELED, 0, scene.ts_ns))
+    )
+    scene.hear(TimerFired(scene.wait(2), "protect:0"))
+    scene.hear(SubmitEnded(scene.wait(0.2), scene.desk.slots[0].protect, 1, Outcome.REJECTED, "", "busy"))
+    assert "bare:BTC/USD" in scene.desk.alerts.open
+    scene.hear(CommandReceived(scene.wait(0.5), "c", "close", {"symbol": "BTC/USD"}, "ops"))
+    (exit_,) = scene.sent(Submit)
+    scene.accept(exit_, "V9")
+    name, cash = exit_.request.client_order_id, held * 10_000 * 100
+    sold = Filled(name, "V9", "TX", key, Side.SELL, held, 10_000, cash, 0, 1, scene.wait(0.2))
+    scene.hear(FillReported(scene.ts_ns, sold))
+    assert scene.desk.books.held_units(0) == 0
+    assert not scene.desk.alerts.open
+    assert health_in(scene).healthy
+
+
+def test_an_account_is_well_again_once_an_amendment_is_taken() -> None:
+    scene = opened()
+    bracket = scene.desk.slots[0].protect
+    (amend,) = [effect for effect in scene.kept if isinstance(effect, Amend)]
+    for _ in range(3):
+        scene.hear(AmendEnded(scene.wait(0.1), bracket, amend.amendment, Outcome.REJECTED, "busy"))
+        scene.tick(0.0)
+        (amend,) = scene.sent(Amend)
+    assert any("refused three times to amend" in text for text in health_in(scene).reasons)
+    scene.hear(AmendEnded(scene.wait(0.1), bracket, amend.amendment, Outcome.ACCEPTED))
+    assert not scene.desk.alerts.open
+    assert health_in(scene).healthy

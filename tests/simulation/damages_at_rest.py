@@ -12,7 +12,7 @@ from novapulse.core.orders import (
     Terms,
 )
 from novapulse.ledger import chain, outbox, statistics
-from novapulse.simulation import at_rest
+from novapulse.simulation import at_rest, on_alerts
 from novapulse.simulation.relay import LOOKS_EVERY
 from novapulse.simulation.storm import StormyWorld
 from tests.simulation.damages import Damage, desk_of, holding, last_entry, narrowed
@@ -149,6 +149,15 @@ def a_stop_larger_than_what_is_held_in_a_calm(world: StormyWorld) -> None:
     at_rest.sys_6_guarded(world.auditor, host)
 
 
+def an_alert_of_a_position_that_is_gone(world: StormyWorld) -> None:
+    host, held = holding(world)
+    host.durable.alerts.add(f"bare:{held.instrument.symbol}")
+    on_alerts.check_over(world.auditor, host)
+    row = desk_of(host).rows[held.instrument.key]
+    desk_of(host).books.positions[row].qty_units = 0
+    on_alerts.check_over(world.auditor, host)
+
+
 AT_REST: dict[str, tuple[str, Damage]] = {
     "a unit of cash": ("SYS-8", cash_at_the_venue),
     "an orphan order": ("ORD-14", an_order_that_nobody_knows),
@@ -167,5 +176,6 @@ AT_REST: dict[str, tuple[str, Damage]] = {
     "no answer": ("TOLD", a_cancel_that_is_never_answered),
     "too much inventory": ("SYS-1", an_inventory_of_more),
     "a stop too large in a calm": ("SYS-6", a_stop_larger_than_what_is_held_in_a_calm),
+    "an alert left": ("ALERTS", an_alert_of_a_position_that_is_gone),
     "no stop in a calm": ("SYS-6", a_position_without_a_stop_in_a_calm),
 }
