@@ -32,6 +32,7 @@ KINDS = {
     "break:D14": AlertKind(_FOUND, ("reconciler",)),
     "reconcile": AlertKind(("reconciler",), ("reconciler",)),
     "bare": AlertKind(("protection",), ("bare",)),
+    "stale": AlertKind(("staleness",), ("staleness",)),
     "exit": AlertKind(("leaving", "orders"), ("trader",)),
     "cancel": AlertKind(("orders",), ("orders",)),
     "amend": AlertKind(("orders",), ("orders", "trader")),

@@ -6,8 +6,7 @@ Invariants:
 - a close is told once; an account that has decided it before a restart is not told again;
 - an account that cannot be told a close misses it, hears that it did, and keeps no other from it;
 - bars that a venue could not play wait for it, in order, and its account decides nothing meanwhile;
-- silence counts from when something was last heard, and never from before something was due: a market that is closed
-  and a feed that has ended are not silent.
+- silence counts from the last bar that was taken, see `hearing`; a feed that has ended is not silent.
 """
 
 import asyncio
@@ -29,6 +28,7 @@ from novapulse.core.records import Record
 from novapulse.engine import staleness
 from novapulse.engine.calibrations import to_record
 from novapulse.engine.gather import Arrival, Close, Gather, Rejection
+from novapulse.engine.hearing import Hearing
 from novapulse.engine.life import Life
 from novapulse.engine.rows import Ticks
 from novapulse.engine.runner import AccountRunner
@@ -288,19 +288,19 @@ class Feed:
         self._gather = gather
         self._timeline = timeline
         self._recorder = recorder
-        self._heard_ns = 0
+        self._hearing = Hearing(source.heartbeat_ns)
 
     async def run(self) -> None:
         """Go on until the source ends; called again after a failure, it goes on behind the last close."""
-        self._heard_ns = self._heard_ns or self._timeline.now_ns()
+        self._hearing.begin(self._timeline.now_ns())
         while not self.ended:
             is_over = False
-            deadline_ns = self._gather.deadline_ns
+            due_ns = self._source.due_ns
             try:
-                arrivals = await self._source.next(deadline_ns)
+                arrivals = await self._source.next(self._gather.deadline_ns)
             except FeedEndedError:
                 arrivals, is_over = (), True
-            await self._take(arrivals, is_over)
+            await self._take(arrivals, due_ns, is_over)
             if is_over:
                 self.over.set()
 
@@ -311,11 +311,8 @@ class Feed:
 
     @property
     def silence(self) -> float:
-        """For how long nothing was heard of what was due, in heartbeats of the source."""
-        due_ns, beat_ns = self._source.due_ns, self._source.heartbeat_ns
-        if self.ended or due_ns is None:
-            return 0.0
-        return max(0.0, (self._timeline.now_ns() - max(self._heard_ns, due_ns - beat_ns)) / beat_ns)
+        """For how long nothing was taken of what was due, in heartbeats of the source."""
+        return self._hearing.silence(self._timeline.now_ns(), None if self.ended else self._source.due_ns)
 
     async def watch(self) -> None:
         """Tell the accounts once a heartbeat how silent the source is of what they trade, until it has ended."""
@@ -333,9 +330,12 @@ class Feed:
         due = staleness.bars_due(configured.instruments, listener.heard_ns, self.last_close_ns, width_ns)
         return due * width_ns / self._source.heartbeat_ns
 
-    async def _take(self, arrivals: Sequence[Arrival], is_over: bool) -> None:
-        self._heard_ns = self._timeline.now_ns() if arrivals else self._heard_ns
+    async def _take(self, arrivals: Sequence[Arrival], due_ns: int | None, is_over: bool) -> None:
         rejections = [wrong for arrival in arrivals if (wrong := self._gather.take(arrival)) is not None]
+        if len(rejections) < len(arrivals):
+            self._hearing.took(self._timeline.now_ns())
+        elif rejections:
+            self._hearing.turned_down(self._timeline.now_ns(), due_ns, rejections)
         if self._recorder is not None and arrivals:
             self._recorder.saw(arrivals, rejections)
         for wrong in rejections:

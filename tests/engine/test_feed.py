@@ -243,3 +243,41 @@ def break_part(house: House, listener: Listener, part: str) -> None:
         own = RecordedSignals(TICKS, ())
         own.at = broken(own.at)
         listener.signals = own
+
+
+@pytest.mark.parametrize("how", ["crossed", "ahead"])
+def test_a_feed_all_of_whose_bars_are_turned_down_is_silent(how: str) -> None:
+    """A bug: whatever came counted as heard, and an account went on with its last close for hours, healthy."""
+    first_ns, seen = ORIGIN_NS + 50 * MINUTE_NS, []
+
+    def upset(one: Arrival) -> Arrival:
+        if int(one.bar["ts_close_ns"]) < first_ns or one.ts_ns > first_ns + 30 * MINUTE_NS:
+            return one
+        bar = one.bar.copy()
+        if how == "crossed":
+            bar["high"] = bar["low"] / 2
+        else:
+            bar["ts_close_ns"] += 10 * MINUTE_NS
+        return replace(one, bar=bar)
+
+    async def work() -> House:
+        house = House(TICKS, [ACCOUNT])
+        supervisor = house.supervisor()
+        (feed,) = supervisor.feeds
+        source = Script(house, [upset(one) for one in script(TICKS, False)])
+        own = Feed("kraken", source, Gather(TICKS.keys, 2 * SECOND_NS), feed.listeners, house.timeline)
+        supervisor.feeds = (own,)
+        for minute in (49, 60, 120):
+            at_ns = ORIGIN_NS + minute * MINUTE_NS + 30 * SECOND_NS
+            house.timeline.at(at_ns, lambda: seen.append(health_of(house.runners[ACCOUNT], house.timeline.now_ns())))
+        await supervisor.run()
+        return house
+
+    house = in_virtual_time(work)
+    before, meanwhile, after = seen
+    assert before.healthy
+    assert after.healthy
+    assert meanwhile.mode is Mode.PAUSED
+    assert meanwhile.reasons[0].startswith("the silence of the feed is ")
+    told = [alert.text for _, alert in house.told.alerts if alert.key == "breaker:feed_silent"]
+    assert len(told) == 2, told
