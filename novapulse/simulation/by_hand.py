@@ -10,11 +10,11 @@ from novapulse.simulation.chance import Chance
 from novapulse.simulation.host import Host
 from novapulse.venues.simulated.book import Slot
 
-CASH_LEAST, CASH_MOST = 50, 1200
-"""Of an account that begins with 2,000."""
+LEAST, MOST = 50, 1200
+"""What money or coins are worth that come or go, of an account that begins with 2,000."""
 
-COINS = 0.4
-"""Chance that it is coins that come or go."""
+COINS_COME, COINS_GO = 0.4, 0.8
+"""Chances that it is coins: those that go have to be there."""
 
 UNSAID = 25
 """Money that goes without a movement that tells of it."""
@@ -44,28 +44,38 @@ def act(chance: Chance, host: Host, now_ns: int) -> str:
     if kind == 5:
         exchange.holdings.move_cash(-UNSAID * 10**exchange.holdings.cash_scale)
         return "took money without a word"
-    return _moves(chance, host, slot, units, now_ns, comes=kind == 3)
+    return _moves(chance, host, slot, now_ns, comes=kind == 3)
 
 
 def _has_some(slot: Slot) -> bool:
     return slot.held_units + slot.stray_units > 0
 
 
-def _moves(chance: Chance, host: Host, slot: Slot, units: int, now_ns: int, *, comes: bool) -> str:
+def _units_worth(slot: Slot, worth: int) -> int:
+    if slot.last_price <= 0.0:
+        return 0
+    lot = int(slot.record["lot_units"])
+    return int(worth / slot.last_price * float(slot.record["qty_factor"])) // lot * lot
+
+
+def _moves(chance: Chance, host: Host, slot: Slot, now_ns: int, *, comes: bool) -> str:
     holdings, kind = host.exchange.holdings, "deposit" if comes else "withdrawal"
-    if chance.happens("foreign coins", COINS):
+    worth = chance.between("foreign worth", LEAST, MOST)
+    if chance.happens("foreign coins", COINS_COME if comes else COINS_GO):
         if not comes:
             slot = max(host.exchange.slots.values(), key=_has_some)
-            units = min(units, slot.held_units + slot.stray_units)
-        if units > 0:
+        units = _units_worth(slot, worth)
+        if not comes:
+            units = -min(units, slot.held_units + slot.stray_units)
+        if units > 0 if comes else units < 0:
             base = slot.instrument.base
             scale = holdings.scales[base] - slot.instrument.qty_scale
-            host.levers.flow(kind, base, (units if comes else -units) * 10**scale, now_ns)
+            host.levers.flow(kind, base, units * 10**scale, now_ns)
             return "brought coins" if comes else "took coins"
-    finer = 10 ** (holdings.scales[holdings.quote] - holdings.cash_scale)
-    cash = chance.between("foreign cash", CASH_LEAST, CASH_MOST) * 10**holdings.cash_scale
+    cash = worth * 10**holdings.cash_scale
     if not comes:
         cash = -min(cash, holdings.cash_units // 2)
     if cash:
-        host.levers.flow(kind, holdings.quote, cash * finer, now_ns)
+        scale = holdings.scales[holdings.quote] - holdings.cash_scale
+        host.levers.flow(kind, holdings.quote, cash * 10**scale, now_ns)
     return "brought money" if comes else "took money"
