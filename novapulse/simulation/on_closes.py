@@ -48,6 +48,9 @@ TOLD_BY_NS = 8 * MINUTE_NS
 BEYOND_NS = 10 * MINUTE_NS
 """How long what was executed beyond what was held may be held: a reading, an exit and what it meets."""
 
+CLOSE_MEASURES = "equity_jump"
+"""What a trader measures at closes that it takes, and at no other time."""
+
 NEAR_ENOUGH = 1.1
 """Times the least that an order may be worth: a stop is worth less than the last price."""
 
@@ -229,9 +232,12 @@ def _is_shut(host: Host, key: InstrumentKey, now_ns: int) -> bool:
 
 
 def check_losses(auditor: "Auditor", host: Host) -> None:
-    """SYS-7: a loss of the day that is too large restricts its account."""
+    """SYS-7: what the day has lost is measured at each close, and restricts its account when it is too large."""
     assert host.trader is not None
     desk, settings = host.trader.desk, auditor.world.scene.breakers
+    measured = desk.breakers.measured
+    if CLOSE_MEASURES in measured and "daily_loss" not in measured:
+        auditor.broke("SYS-7", host, "a close was taken, and what the day has lost was not measured")
     account, tally = desk.books.account[0], auditor.tallies[host.key]
     if account.day_opening_equity <= 0.0:
         return

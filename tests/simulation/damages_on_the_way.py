@@ -339,6 +339,13 @@ def an_excess_that_stays(world: StormyWorld) -> None:
     on_closes.check_excess(world.auditor, host)
 
 
+def a_loss_that_nobody_measures(world: StormyWorld) -> None:
+    host = world.hosts[0]
+    on_closes.check_losses(world.auditor, host)
+    del desk_of(host).breakers.measured["daily_loss"]
+    on_closes.check_losses(world.auditor, host)
+
+
 def a_deposit_that_lifts_the_days_opening(world: StormyWorld) -> None:
     host = world.hosts[0]
     on_marks.check(world.auditor, host)
@@ -433,6 +440,7 @@ ON_THE_WAY: dict[str, tuple[str, Damage]] = {
     "an excess": ("EXCESS", an_excess_that_stays),
     "a miscount": ("COUNT", a_position_that_is_counted_twice),
     "no dust": ("DUST", a_position_that_is_given_up_as_dust),
+    "a loss unmeasured": ("SYS-7", a_loss_that_nobody_measures),
     "a lifted opening": ("MARKS", a_deposit_that_lifts_the_days_opening),
     "a peak left behind": ("MARKS", a_withdrawal_that_leaves_the_peak),
     "coins lost": ("MARKS", coins_of_a_position_that_are_a_loss),
