@@ -40,6 +40,7 @@ KINDS = {
     "disputed": AlertKind(("disputes",), ("disputes",)),
     "excess": AlertKind(("excess",)),
     "netted": AlertKind(("netting",)),
+    "covered": AlertKind(("netting",)),
     "bust": AlertKind(("fills", "resolutions")),
     "foreign": AlertKind(("fills",)),
     "dust": AlertKind(("dust",)),
