@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 QUOTES_ENOUGH = SPREADS_MIN + 2
 
-STUB = 0.003
+STUB = 0.02
 """Chance that the book of an instrument is empty on a side when a close is told, but for what nobody will pay."""
 
 FAR = 1e-4

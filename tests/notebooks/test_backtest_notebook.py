@@ -9,6 +9,7 @@ from typing import Any
 import marimo as mo
 import pytest
 
+from novapulse.research.tearsheet.words import unparted
 from novapulse.ui import backtest_page, controls
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "backtest.py"
@@ -56,7 +57,7 @@ def test_it_runs_from_top_to_bottom(app: Any, lake: Path):
     page = "".join(html_of(output) for output in outputs)
     data = defs["view"].outcome.analysis.as_data()
     assert data["summary"]["trades"] > 0
-    assert data["verdict"][0].split(":")[0] in page
+    assert unparted(data["verdict"][0].split(":")[0]) in page
     for part in ("np-tiles", "np-explain", "marimo-anywidget", "vega-lite", "marimo-table", "np-settings"):
         assert part in page
     assert "real bars" in page

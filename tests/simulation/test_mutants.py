@@ -17,7 +17,7 @@ EXPECTED = {
     "timeout treated as rejected": {"ORD-10"},
     "cursor ahead of fills": {"ORD-11"},
     "stop loosened": {"SYS-6"},
-    "no start-up reconciliation": {"SYS-5", "ORD-6", "ORD-3", "ORD-14", "SYS-7", "SYS-8", "SYS-11", "SYS-6"},
+    "no start-up reconciliation": {"SYS-5", "ORD-6", "ORD-3", "ORD-14", "SYS-7", "SYS-8", "SYS-11", "SYS-6", "ALERTS"},
     "hold never released": {"ORD-7"},
     "cumulative taken as delta": {"SYS-11", "ORD-3", "ORD-4", "SYS-3", "ORD-7"},
     "notional check skipped": {"SYS-5"},
@@ -62,7 +62,7 @@ BEGIN_AT = {
     "stop stays too large": 12,
     "excess is nobody's": 133,
     "excess left alone": 140,
-    "one bid is believed": 125,
+    "one bid is believed": 144,
 }
 """The seed that showed it last: the ones before it come behind it."""
 

@@ -74,7 +74,8 @@ class WidgetPage:
         self.page.evaluate("([name, trait, value]) => models[name].change(trait, value)", [name, trait, plain(value)])
 
     def clear(self) -> None:
-        """Close all widgets."""
+        """Close all widgets, and take the pointer away from where they were."""
+        self.page.mouse.move(0, 0)
         self.page.evaluate(
             "() => { for (const model of Object.values(models)) model.close?.();"
             " models = {}; document.getElementById('all').replaceChildren(); }"
