@@ -73,6 +73,17 @@ def test_a_late_cancel_has_its_effect_on_the_first_bar_behind_it():
     assert (seen.state, seen.ts_event_ns, fills) == (VenueState.CANCELED, at(3), ())
 
 
+def test_a_late_cancel_that_is_asked_for_once_more_is_not_put_off():
+    """A bug: who asked again every few seconds moved its moment on each time, and the order never ended."""
+    exchange = exchange_of()
+    exchange.submit(entry("rest", 90.0), at(1))
+    Levers(exchange).delay_cancels(at(2) - at(1))
+    for minute in (2, 2.9):
+        exchange.cancel("rest", at(minute))
+    exchange.advance(at(3) + 1)
+    assert states(exchange, "rest") == [VenueState.CANCELED]
+
+
 def test_a_part_can_trade_outside_of_any_bar(venue):
     fill = Levers(venue).fill("rest", 400, 9000, at(2))
     assert (fill.cash_units, fill.fee_units) == (36 * 10**8, 0)

@@ -142,7 +142,8 @@ class SimulatedExchange:
         if self.cancel_delay_ns == 0:
             self.end(order, VenueState.CANCELED, now_ns)
             return
-        order.cancel_ns = now_ns + self.cancel_delay_ns
+        # Asked once more, it is done when it was to be done.
+        order.cancel_ns = order.cancel_ns or now_ns + self.cancel_delay_ns
         self._due_ns = min(self._due_ns, order.cancel_ns)
         self.note(order)
 
