@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pyotp import TOTP
 
 from novapulse.control import audit, second_factor, storage
 from novapulse.control.audit import Row
+from novapulse.control.challenges import Challenge
+from novapulse.control.entrance import NotLetInError
 from novapulse.control.passwords import Hasher
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import SCOPES, Principal, Role, Via
+from novapulse.control.second_factor import STEP_S
 from novapulse.control.sessions import Started
 from novapulse.ops.masking import Secrets
 
@@ -32,6 +36,22 @@ class Clock:
 
     def wait(self, seconds: float) -> None:
         self.now_ns += round(seconds * SECOND_NS)
+
+
+class App:
+    """An authenticator app of somebody, and recovery codes on paper."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.secret = ""
+        self.recovery: list[str] = []
+
+    def code(self, steps: int = 0) -> str:
+        return TOTP(self.secret).generate_otp(self.clock() // (STEP_S * SECOND_NS) + steps)
+
+    def wrong(self) -> str:
+        near = {self.code(steps) for steps in range(-3, 4)}
+        return next(text for text in (f"{number:06}" for number in range(10)) if text not in near)
 
 
 @dataclass
@@ -107,6 +127,39 @@ def come_in(plane: ControlPlane, add: Callable[[str, Role], None]) -> Callable[.
         return plane.entrance.step_up(started.token, PASSWORD, address=HOME_ADDRESS) if stepped_up else started
 
     return signed_in
+
+
+@pytest.fixture
+def app(clock: Clock) -> App:
+    return App(clock)
+
+
+@pytest.fixture
+def enrol(plane: ControlPlane, come_in: Callable[..., Started], app: App) -> Callable[..., Started]:
+    """Give somebody a second factor; the session goes on. The next code is good again."""
+
+    def enrolled(name: str = "ann", role: Role = Role.ADMIN) -> Started:
+        started = come_in(name, role, stepped_up=True)
+        app.secret = plane.second_factors.begin(started.session.principal).result or ""
+        app.recovery = plane.entrance.enrol(started.token, app.code(), address=HOME_ADDRESS).result or []
+        app.clock.wait(STEP_S)
+        return started
+
+    return enrolled
+
+
+def ask(plane: ControlPlane, password: str = PASSWORD, address: str = HOME_ADDRESS) -> Challenge:
+    """What a right password of ann is answered with: her code is wanted."""
+    asked = plane.entrance.sign_in("ann", password, address=address)
+    assert isinstance(asked, Challenge)
+    return asked
+
+
+def refused(plane: ControlPlane, challenge: str, code: str, address: str = HOME_ADDRESS) -> NotLetInError:
+    """How a code is refused."""
+    with pytest.raises(NotLetInError) as wrong:
+        plane.entrance.give_code(challenge, code, address=address)
+    return wrong.value
 
 
 def rows_of(plane: ControlPlane) -> list[Row]:

@@ -10,10 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 import structlog
-from pyotp import TOTP
 
 from novapulse.control import second_factor
-from novapulse.control.challenges import CHALLENGE_NS, Challenge
+from novapulse.control.challenges import Challenge
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Denied, Principal, Role, Scope, SecondFactorNeeded, StepUpNeeded, Via
@@ -22,7 +21,18 @@ from novapulse.control.sessions import Started
 from novapulse.control.storage import ControlError
 from novapulse.ops.logs import Logs
 from novapulse.ops.masking import MASK, Secrets
-from tests.control.conftest import HOME_ADDRESS, MINUTE_NS, PASSWORD, SECOND_NS, Clock, CountingHasher, rows_of
+from tests.control.conftest import (
+    HOME_ADDRESS,
+    MINUTE_NS,
+    PASSWORD,
+    SECOND_NS,
+    App,
+    Clock,
+    CountingHasher,
+    ask,
+    refused,
+    rows_of,
+)
 
 ComeIn = Callable[..., Started]
 Add = Callable[[str, Role], None]
@@ -39,53 +49,6 @@ RFC_CODES = {
     20000000000: "65353130",
 }
 """Seconds of UTC -> code of eight digits (SHA-1), of which ours are the last six."""
-
-
-class App:
-    """An authenticator app of somebody, and recovery codes on paper."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.secret = ""
-        self.recovery: list[str] = []
-
-    def code(self, steps: int = 0) -> str:
-        return TOTP(self.secret).generate_otp(self.clock() // (STEP_S * SECOND_NS) + steps)
-
-    def wrong(self) -> str:
-        near = {self.code(steps) for steps in range(-3, 4)}
-        return next(text for text in (f"{number:06}" for number in range(10)) if text not in near)
-
-
-@pytest.fixture
-def app(clock: Clock) -> App:
-    return App(clock)
-
-
-@pytest.fixture
-def enrol(plane: ControlPlane, come_in: ComeIn, app: App) -> Callable[..., Started]:
-    """Give somebody a second factor; the session goes on. The next code is good again."""
-
-    def enrolled(name: str = "ann", role: Role = Role.ADMIN) -> Started:
-        started = come_in(name, role, stepped_up=True)
-        app.secret = plane.second_factors.begin(started.session.principal).result or ""
-        app.recovery = plane.entrance.enrol(started.token, app.code(), address=HOME_ADDRESS).result or []
-        app.clock.wait(STEP_S)
-        return started
-
-    return enrolled
-
-
-def ask(plane: ControlPlane, password: str = PASSWORD, address: str = HOME_ADDRESS) -> Challenge:
-    asked = plane.entrance.sign_in("ann", password, address=address)
-    assert isinstance(asked, Challenge)
-    return asked
-
-
-def refused(plane: ControlPlane, challenge: str, code: str, address: str = HOME_ADDRESS) -> NotLetInError:
-    with pytest.raises(NotLetInError) as wrong:
-        plane.entrance.give_code(challenge, code, address=address)
-    return wrong.value
 
 
 def keep(plane: ControlPlane, secret: str) -> None:
@@ -159,14 +122,6 @@ def test_nobody_begins_without_end(plane: ControlPlane, come_in: ComeIn, clock: 
     plane.second_factors.begin(come_in("bob", Role.VIEWER, stepped_up=True).session.principal)
     clock.wait(90)
     plane.second_factors.begin(ann)
-
-
-def test_who_comes_too_late_is_kept_waiting_by_nobody_elsewhere(plane: ControlPlane) -> None:
-    for number in range(9):
-        assert refused(plane, "guessed", "1", f"198.51.100.{number}").wait_s == 0
-    for _ in range(5):
-        refused(plane, "guessed", "1", "203.0.113.1")
-    assert refused(plane, "guessed", "1", "203.0.113.1").wait_s == 180
 
 
 def test_guesses_of_the_first_code_count_like_wrong_passwords(plane: ControlPlane, come_in: ComeIn, app: App) -> None:
@@ -257,95 +212,6 @@ def test_what_is_no_code_lets_nobody_in(code: str, plane: ControlPlane, enrol: C
     assert refused(plane, ask(plane).token, code).wait_s == 0
 
 
-def test_who_gave_no_right_password_learns_nothing_of_a_second_factor(
-    plane: ControlPlane, enrol: ComeIn, add: Add, hasher: CountingHasher
-) -> None:
-    enrol()
-    add("bob", Role.ADMIN)
-    heard, costs = set(), set()
-    for number, name in enumerate(("ann", "bob", "nobody")):
-        hasher.made.clear()
-        with pytest.raises(NotLetInError) as wrong:
-            plane.entrance.sign_in(name, "a wrong one", address=f"198.51.100.{number}")
-        heard.add((str(wrong.value), wrong.value.wait_s))
-        costs.add(tuple(hasher.made))
-    assert heard == {("name or password is wrong", 0)}
-    assert costs == {("verify",)}
-
-
-def test_wrong_codes_count_with_wrong_passwords_and_a_right_password_clears_nothing(
-    plane: ControlPlane, enrol: ComeIn, app: App, clock: Clock
-) -> None:
-    enrol()
-    clock.wait(31 * 86_400)
-    elsewhere = [f"198.51.100.{number}" for number in range(9)]
-    with pytest.raises(NotLetInError, match="name or password is wrong"):
-        plane.entrance.sign_in("ann", "a wrong one", address=elsewhere[0])
-    for address in elsewhere[1:5]:
-        assert refused(plane, ask(plane, address=address).token, app.wrong(), address).wait_s == 0
-    with pytest.raises(NotLetInError) as later:
-        plane.entrance.sign_in("ann", PASSWORD, address=elsewhere[5])
-    assert later.value.wait_s == 180
-    clock.wait(180)
-    challenge = ask(plane, address=elsewhere[5]).token
-    assert plane.entrance.give_code(challenge, app.code(), address=elsewhere[5])
-    for address in elsewhere[6:]:
-        assert refused(plane, ask(plane, address=address).token, app.wrong(), address).wait_s == 0
-    denied = [row for row in rows_of(plane) if row.action == "sign_in" and row.outcome == "denied"]
-    assert sum(row.text.startswith("the code is wrong") for row in denied) == 4 + 3
-
-
-def test_a_right_password_alone_is_not_counted_however_often(
-    plane: ControlPlane, enrol: ComeIn, app: App, clock: Clock
-) -> None:
-    enrol()
-    challenges = [(clock.wait(1), ask(plane).token)[1] for _ in range(30)]
-    assert "that took too long" in str(refused(plane, challenges[0], app.code())), "later ones put it out"
-    assert plane.entrance.give_code(challenges[-1], app.code(), address=HOME_ADDRESS)
-    with plane.storage.reading() as database:
-        assert database.execute("SELECT count(*) FROM challenge").fetchone() == (19,)
-
-
-def test_a_sign_in_that_waits_for_its_code_may_do_nothing_else(plane: ControlPlane, enrol: ComeIn, app: App) -> None:
-    enrol()
-    challenge = ask(plane)
-    assert plane.sessions.find(challenge.token) is None
-    assert plane.sessions.alive(challenge.token) is None
-    assert challenge.token.encode() not in plane.storage.path.read_bytes()
-    (row,) = [row for row in rows_of(plane) if row.audit_id == challenge.audit_id]
-    assert (row.action, row.outcome, row.text) == ("give_password", "done", "the code is wanted still")
-
-
-ENDINGS: dict[str, Callable[[ControlPlane, Principal, Clock], object]] = {
-    "it took five minutes": lambda plane, shell, clock: clock.wait(CHALLENGE_NS / SECOND_NS),
-    "disabled": lambda plane, shell, clock: plane.people.disable(shell, "ann"),
-    "another role": lambda plane, shell, clock: plane.people.change_role(shell, "ann", Role.VIEWER),
-    "another password": lambda plane, shell, clock: plane.people.set_password(shell, "ann", "quite another secret"),
-    "no second factor any more": lambda plane, shell, clock: plane.second_factors.reset(shell, "ann"),
-}
-
-
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_a_sign_in_waits_for_its_code_no_longer(
-    ending: Callable[..., object], plane: ControlPlane, shell: Principal, enrol: ComeIn, app: App, clock: Clock
-) -> None:
-    enrol()
-    challenge = ask(plane).token
-    ending(plane, shell, clock)
-    assert "that took too long" in str(refused(plane, challenge, app.code()))
-    assert rows_of(plane)[-1].outcome == "denied"
-
-
-def test_a_challenge_lets_one_in_once_and_ends_the_session_of_before(
-    plane: ControlPlane, enrol: ComeIn, app: App
-) -> None:
-    before, challenge = enrol(), ask(plane).token
-    started = plane.entrance.give_code(challenge, app.code(), address=HOME_ADDRESS, previous=before.token)
-    assert plane.sessions.find(before.token) is None
-    assert started.session.has_second_factor
-    refused(plane, challenge, app.code(1))
-
-
 def test_stepping_up_wants_both_and_never_says_which_was_wrong(
     plane: ControlPlane, enrol: ComeIn, app: App, clock: Clock
 ) -> None:
@@ -375,17 +241,6 @@ def test_another_password_wants_the_code_too(plane: ControlPlane, enrol: ComeIn,
     )
     assert changed.session.has_second_factor
     assert isinstance(ask(plane, "quite another secret"), Challenge)
-
-
-def test_a_link_gives_another_password_and_not_the_second_factor(
-    plane: ControlPlane, shell: Principal, enrol: ComeIn, app: App
-) -> None:
-    enrol()
-    link = plane.people.make_link(shell, "ann").result or ""
-    asked = plane.entrance.use_link(link, "quite another secret", address=HOME_ADDRESS)
-    assert isinstance(asked, Challenge)
-    assert plane.sessions.of("ann") == []
-    assert plane.entrance.give_code(asked.token, app.code(), address=HOME_ADDRESS)
 
 
 def test_enrolling_ends_the_other_sessions_and_no_key(
