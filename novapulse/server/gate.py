@@ -72,7 +72,7 @@ class Visitor:
     role: str
     csrf: str
     session: str
-    owes_second_factor: bool = False
+    owes_second_factor: bool
 
 
 class Porter(Protocol):

@@ -6,6 +6,7 @@ The trader ran once; every test gets people, sessions and an audit of its own, a
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from novapulse.control.second_factor import STEP_S
 from novapulse.core.instruments import AccountKey
 from novapulse.monitor.hub import Hub
 from novapulse.ops import health
-from novapulse.server.app import create_app
+from novapulse.server.app import apps_of, create_app
 from novapulse.server.parts import Parts
 from tests.control.conftest import PASSWORD, CountingHasher
 from tests.monitor.conftest import beat, bodies, left_home, lived
@@ -139,6 +140,16 @@ class App:
 
     def _token(self, visitor: Visitor) -> str:
         return visitor.headers["cookie"].partition("=")[2]
+
+
+@contextmanager
+def house_of_app(home: Path, folder: Path, code: str) -> Iterator[House]:
+    """A server of one app, `x`, whose file is written into a folder that is made."""
+    folder.mkdir()
+    (folder / "x.py").write_text(code)
+    made = House(home, apps_of(folder), config=home / "config.yaml")
+    with made.client:
+        yield made
 
 
 @pytest.fixture(scope="module", autouse=True)

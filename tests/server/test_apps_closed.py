@@ -15,10 +15,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from novapulse.cli.serve import APPS_FOLDER
 from novapulse.control.roles import Role
-from novapulse.server.app import apps_of
 from novapulse.server.gate import ASKED_BY_PAGES, CLOSED, CLOSED_BY_POLICY
 from novapulse.ui.apps.frame import PAGES
-from tests.server.conftest import House, Visitor
+from tests.server.conftest import House, Visitor, house_of_app
 
 CODE = """import marimo
 
@@ -59,10 +58,7 @@ ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 @pytest.fixture
 def apps_house(home: Path, tmp_path: Path) -> Iterator[House]:
     folder = tmp_path / "apps"
-    folder.mkdir()
-    (folder / "x.py").write_text(CODE)
-    made = House(home, apps_of(folder), config=home / "config.yaml")
-    with made.client:
+    with house_of_app(home, folder, CODE) as made:
         yield made
     assert (folder / "x.py").read_text() == CODE
     assert [one.name for one in folder.iterdir() if one.suffix == ".py"] == ["x.py"]

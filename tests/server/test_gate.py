@@ -15,7 +15,10 @@ from novapulse.server.gate import Gate, Kernels, Pages, Visitor
 from novapulse.server.headers import SecurityHeaders
 
 OURS = "http://testserver"
-PEOPLE = {"a": Visitor("ana", "viewer", "c1", "s1"), "b": Visitor("bob", "operator", "c2", "s2")}
+PEOPLE = {
+    "a": Visitor("ana", "viewer", "c1", "s1", owes_second_factor=False),
+    "b": Visitor("bob", "operator", "c2", "s2", owes_second_factor=False),
+}
 PAGE = {"accept": "text/html"}
 SET = "/apps/x/api/kernel/set_ui_element_value"
 

@@ -11,11 +11,10 @@ from starlette.requests import Request
 from novapulse.control.roles import Role
 from novapulse.control.storage import UnusableError
 from novapulse.server import pages
-from novapulse.server.app import apps_of
 from novapulse.server.headers import app_policy, page_policy
 from novapulse.server.parts import API
 from novapulse.server.problems import told
-from tests.server.conftest import House
+from tests.server.conftest import House, house_of_app
 
 PERSON = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PROGRAMS = ({"accept": "application/json"}, {"accept": "*/*"})
@@ -25,11 +24,7 @@ APP = "import marimo\n\napp = marimo.App()\n\n\n@app.cell\ndef _():\n    return\
 
 @pytest.fixture
 def with_app(home: Path, tmp_path: Path) -> Iterator[House]:
-    folder = tmp_path / "apps"
-    folder.mkdir()
-    (folder / "x.py").write_text(APP)
-    made = House(home, apps_of(folder), config=home / "config.yaml")
-    with made.client:
+    with house_of_app(home, tmp_path / "apps", APP) as made:
         yield made
 
 

@@ -1,8 +1,10 @@
 """What damages to a world share: where something is held, what was entered, how records are made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from novapulse.core.messages import Record, Submit
+from novapulse.core.orders import OrderType
 from novapulse.core.records import Intent
 from novapulse.engine.desk import Desk
 from novapulse.simulation.host import Host
@@ -24,6 +26,12 @@ def holding(world: StormyWorld) -> tuple[Host, Slot]:
             if slot.held_units and desk_of(host).books.held_units(desk_of(host).rows[key]):
                 return host, slot
     raise AssertionError("nothing is held")
+
+
+def let_stop_grow(held: Slot) -> None:
+    """Let the venue have a stop of twice the quantity that is held."""
+    (stop,) = [order for order in held.live if order.request.kind is OrderType.BRACKET]
+    stop.terms = replace(stop.terms, qty_units=2 * stop.terms.qty_units)
 
 
 def to_be_left(world: StormyWorld) -> Host:

@@ -1,7 +1,6 @@
 """Damage that a look at a world at rest is to name: books, venue, ledger, outbox and states."""
 
 import json
-from dataclasses import replace
 from unittest.mock import patch
 
 from novapulse.core import kept_state
@@ -15,7 +14,7 @@ from novapulse.ledger import chain, outbox, statistics
 from novapulse.simulation import at_rest, on_alerts
 from novapulse.simulation.relay import LOOKS_EVERY
 from novapulse.simulation.storm import StormyWorld
-from tests.simulation.damages import Damage, desk_of, holding, last_entry, narrowed
+from tests.simulation.damages import Damage, desk_of, holding, last_entry, let_stop_grow, narrowed
 
 
 def cash_at_the_venue(world: StormyWorld) -> None:
@@ -144,8 +143,7 @@ def a_position_without_a_stop_in_a_calm(world: StormyWorld) -> None:
 def a_stop_larger_than_what_is_held_in_a_calm(world: StormyWorld) -> None:
     host, held = holding(world)
     at_rest.sys_6_guarded(world.auditor, host)
-    (stop,) = [order for order in held.live if order.request.kind is OrderType.BRACKET]
-    stop.terms = replace(stop.terms, qty_units=2 * stop.terms.qty_units)
+    let_stop_grow(held)
     at_rest.sys_6_guarded(world.auditor, host)
 
 

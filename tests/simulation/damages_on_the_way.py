@@ -20,7 +20,16 @@ from novapulse.core.records import Mode
 from novapulse.engine.trader import Trader
 from novapulse.simulation import on_alerts, on_closes, on_commands, on_marks, on_records, on_requests
 from novapulse.simulation.storm import StormyWorld
-from tests.simulation.damages import Damage, cancel_of, desk_of, holding, last_entry, narrowed, to_be_left
+from tests.simulation.damages import (
+    Damage,
+    cancel_of,
+    desk_of,
+    holding,
+    last_entry,
+    let_stop_grow,
+    narrowed,
+    to_be_left,
+)
 
 
 def postings_that_do_not_balance(world: StormyWorld) -> None:
@@ -227,8 +236,7 @@ def a_position_without_a_stop(world: StormyWorld) -> None:
 def a_stop_larger_than_what_is_held(world: StormyWorld) -> None:
     host, held = holding(world)
     on_closes.check_stops(world.auditor, host)
-    (stop,) = [order for order in held.live if order.request.kind is OrderType.BRACKET]
-    stop.terms = replace(stop.terms, qty_units=2 * stop.terms.qty_units)
+    let_stop_grow(held)
     on_closes.check_stops(world.auditor, host)
     world.timeline.now_ns += on_closes.TOO_LARGE_NS
     on_closes.check_stops(world.auditor, host)
