@@ -23,7 +23,6 @@ FLOOD_ENDS_S = 60.0
 """Without a refusal, s."""
 
 _SWEPT_AT_ONCE = 100
-_KEPT_NS = 1_000_000_000
 _SUBJECTS_MAX = 1_000
 
 
@@ -132,9 +131,10 @@ class Allowances:
     def take_cheaply(self, limit: Limit, subject: str) -> Ruling:
         """Use one of an allowance that is asked for all the time, such as reads: taken from control.db by handfuls.
 
-        A handful is a twentieth of the burst and keeps for a second, so that those who share an allowance differ by no
-        more than that each. While control.db cannot be written, each process gives its handfuls out by itself: whoever
-        looks at a trader in trouble is not turned away.
+        A handful is a twentieth of the burst, so that those who share an allowance differ by no more than that each. It
+        keeps for as long as an empty allowance takes to fill up, so that who comes now and then loses nothing of it.
+        While control.db cannot be written, each process gives its handfuls out by itself: whoever looks at a trader in
+        trouble is not turned away.
         """
         key, now_ns, handful = _key(limit, subject), self._clock(), max(1, limit.burst // 20)
         if self._use_at_hand(key, now_ns):
@@ -146,7 +146,7 @@ class Allowances:
         except UnusableError:
             ruling = Ruling(0)
         if ruling.allowed and handful > 1:
-            self._keep_at_hand(key, handful - 1, now_ns)
+            self._keep_at_hand(key, handful - 1, now_ns, limit.period_ns)
         return ruling
 
     def _use_at_hand(self, key: bytes, now_ns: int) -> bool:
@@ -157,10 +157,10 @@ class Allowances:
             self._at_hand[key] = left - 1, until_ns
             return True
 
-    def _keep_at_hand(self, key: bytes, count: int, now_ns: int) -> None:
+    def _keep_at_hand(self, key: bytes, count: int, now_ns: int, kept_ns: int) -> None:
         with self._lock:
             left, until_ns = self._at_hand.pop(key, (0, 0))
-            self._at_hand[key] = count + (left if now_ns < until_ns else 0), now_ns + _KEPT_NS
+            self._at_hand[key] = count + (left if now_ns < until_ns else 0), now_ns + kept_ns
             while len(self._at_hand) > _SUBJECTS_MAX:
                 self._at_hand.popitem(last=False)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novapulse.control import limits
-from novapulse.control.limits import Allowances, Flood, Limit, address_key, give_back, take
+from novapulse.control.limits import READS, Allowances, Flood, Limit, address_key, give_back, take
 from novapulse.control.storage import ControlError, Storage
 from tests.control.conftest import NOW, SECOND_NS, Clock
 
@@ -94,7 +94,23 @@ def test_handfuls_give_out_no_more_than_there_is(storage: Storage, clock: Clock)
     clock.wait(3)
     assert one.take_cheaply(many, "ann").allowed
     clock.wait(2)
-    assert one.take_cheaply(many, "ann").wait_s == 1, "what was kept for more than a second is worth nothing"
+    assert other.take_cheaply(many, "ann").wait_s == 1, "what one has at hand is nobody else's"
+    assert [one.take_cheaply(many, "ann").wait_s for _ in range(3)] == [0, 0, 1], "and is good until it is used"
+    clock.wait(5)
+    assert one.take_cheaply(many, "ann").allowed
+    clock.wait(60)
+    granted = sum(allowances.take_cheaply(many, "ann").allowed for _ in range(50) for allowances in (one, other))
+    assert granted == 60, "what was kept for as long as an allowance takes to fill up is worth nothing"
+
+
+@pytest.mark.parametrize("every_s", [0.2, 1.0, 2.9, 31.0])
+def test_who_looks_as_often_as_is_allowed_is_never_turned_away(every_s: float, storage: Storage, clock: Clock) -> None:
+    """A bug: what was left of a handful was thrown away after a second, and one look a second was too many in half a
+    minute, of ten that are allowed."""
+    allowances = Allowances(storage, clock)
+    for _ in range(round(300 / every_s)):
+        assert allowances.take_cheaply(READS, "ann").allowed
+        clock.wait(every_s)
 
 
 def test_rows_that_mean_nothing_any_more_go(storage: Storage, clock: Clock) -> None:
