@@ -9,7 +9,7 @@ Invariants:
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,7 @@ PART_EVENTS = 5_000
 """As much as one process takes at a time of a long ledger."""
 
 _MESSAGES_MAX = 20
-_TRIES = 20
+_TRIES = 5
 TOLD_EVENTS = 5_000
 """After as many entries somebody hears how far an audit is, and may end it."""
 
@@ -96,25 +96,36 @@ def audit(where: str | Path, *, head: str = "", processes: int = 1, told: Progre
     Raises:
         HeadError: `head` is no hash.
         SchemaError: It is no ledger, or one of a newer schema than this code knows.
-        Unwritable: It is not there, so damaged that not even its name can be read, or written too fast.
+        Unwritable: It is not there, or so damaged that not even its name can be read.
     """
     assert told is None or processes == 1
     engine = reader(where)
     try:
-        with _two_of_one_state(engine, where) as (connection, beside), without_collector():
+        with _one_state(engine, where) as (connection, beside), without_collector():
             return _Auditor(connection, beside, where, processes, told).run(head)
     finally:
         engine.dispose()
 
 
 @contextmanager
-def _two_of_one_state(engine: Engine, where: str | Path) -> Iterator[tuple[Connection, Connection]]:
+def _one_state(engine: Engine, where: str | Path) -> Iterator[tuple[Connection, Connection]]:
+    """Give two connections that see one state, or twice the same one where somebody writes between any two."""
     for _ in range(_TRIES):
         with snapshot(engine) as one, snapshot(engine) as other:
             if _head(one, where) == _head(other, where):
                 yield one, other
                 return
-    raise Unwritable(f"{where}: is written too fast to be audited")
+    with snapshot(engine) as one:
+        yield one, one
+
+
+class _InTurn(Executor):
+    """Does in its caller's thread and at once what a pool would do beside it."""
+
+    def submit(self, does: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        done.set_result(does(*args, **named))
+        return done
 
 
 def _head(connection: Connection, where: str | Path) -> Row[Any]:
@@ -147,7 +158,7 @@ class _Auditor:
         row = _head(self.connection, self.where)
         genesis = chain.genesis(row.ledger_id)
         claims = Claims()
-        with ThreadPoolExecutor(1) as pool:
+        with _InTurn() if self.beside is self.connection else ThreadPoolExecutor(1) as pool:
             # The database works outside of the interpreter's lock: what it can check goes on beside the walk.
             rows, tables = pool.submit(self._alike), pool.submit(self._check_tables, row.revision)
             try:

@@ -4,8 +4,10 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Row
 
 from novapulse.core.ports import Unwritable
 from novapulse.ledger import audit as audit_module
@@ -159,6 +161,31 @@ def test_an_audit_beside_a_writer_sees_one_state(tmp_path: Path) -> None:
             writer.join()
     assert heads == sorted(heads)
     assert heads[0] < heads[-1]
+
+
+def test_a_writer_that_is_always_faster_keeps_no_audit_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "busy.db"
+    with Ledger.open(path, durable=False, now_ns=START_NS) as journal:
+        journal.register_assets(SCALES)
+        lives = open_accounts(journal, 5)
+
+        read = audit_module._head
+
+        def and_it_is_written(connection: Connection, where: str | Path) -> Row[Any]:
+            row = read(connection, where)
+            for life in lives.values():
+                live_on(journal, life)
+            return row
+
+        monkeypatch.setattr(audit_module, "_head", and_it_is_written)
+        found = audit(path)
+        assert found.ok, found.faults
+        assert 0 < found.head_seq < journal.head()[0]
+        with Unguarded(path) as connection:
+            connection.execute("UPDATE posting SET amount = amount * 2 WHERE seq = (SELECT min(seq) FROM posting)")
+        found = audit(path)
+        assert found.first_bad is not None
+        assert found.first_bad.where == "event.hash"
 
 
 def test_what_is_no_ledger_is_refused_in_a_sentence(tmp_path: Path) -> None:
