@@ -283,5 +283,7 @@ def orders_of(facts: Iterable[Fact]) -> dict[str, Order]:
     found: dict[str, Order] = {}
     for fact in facts:
         if name := fact.client_order_id:
-            found.setdefault(name, Order(name)).add(fact)
+            if (order := found.get(name)) is None:
+                order = found[name] = Order(name)
+            order.add(fact)
     return found

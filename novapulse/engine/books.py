@@ -121,7 +121,8 @@ class Books:
 
     def held_or_worked_for(self) -> int:
         """Return for how many instruments something is held or an entry is at work: what the account counts."""
-        return int(np.count_nonzero((self._held != 0) | (self._intents == Intent.ENTRY)))
+        entry, rows = int(Intent.ENTRY), zip(self._held.tolist(), self._intents.tolist(), strict=True)
+        return sum([held != 0 or intent == entry for held, intent in rows])
 
     def tick(
         self,
@@ -171,7 +172,7 @@ class Books:
         if count == 0:
             return []
         verbs = self.actions["verb"]
-        wanted = np.flatnonzero(here & ((self._steps != 0) | (verbs != Verb.HOLD)))
+        wanted = np.flatnonzero(here & ((self._steps != 0) | (verbs != int(Verb.HOLD))))
         return [
             Attention(row, int(self._steps[row]), Verb(int(verbs[row])), int(self.actions["reason"][row]))
             for row in wanted.tolist()

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ from novapulse.engine.slots import Run, Slot
 
 _SLOT_FIELDS = tuple(field.name for field in fields(Slot))
 _slot_values = operator.attrgetter(*_SLOT_FIELDS)
+_limit_values = operator.attrgetter(*LimitChange.__slots__)
+_command_values = operator.attrgetter(*CommandReceived.__slots__)
 
 
 class Packer:
@@ -114,9 +116,9 @@ def _told(desk: Desk) -> dict[str, Any]:
     # Written where there are some: older states have neither.
     some: dict[str, Any] = {}
     if desk.limits:
-        some["limits"] = {name: astuple(one) for name, one in desk.limits.items()}
+        some["limits"] = {name: _limit_values(one) for name, one in desk.limits.items()}
     if desk.waiting:
-        some["waiting"] = {name: [astuple(one) for one in each] for name, each in desk.waiting.items()}
+        some["waiting"] = {name: [_command_values(one) for one in each] for name, each in desk.waiting.items()}
     return {
         **some,
         "slots": [dict(zip(_SLOT_FIELDS, _slot_values(slot), strict=True)) for slot in desk.slots],

@@ -40,10 +40,9 @@ def check(auditor: "Auditor", host: Host) -> None:
     """MARKS: the day's opening and the peak are those of trading alone; of the days that are kept none is higher."""
     assert host.trader is not None
     tally, account = auditor.tallies[host.key], host.trader.desk.books.account[0]
-    day_end_ns, kept = int(account.day_end_ns), float(account.day_peaks.max())
-    equity, opening, peak = (
-        float(account[name]) - tally.moved for name in ("equity", "day_opening_equity", "equity_peak")
-    )
+    day_end_ns, kept, moved = int(account.day_end_ns), max(account.day_peaks.tolist()), tally.moved
+    equity, opening = float(account.equity) - moved, float(account.day_opening_equity) - moved
+    peak = float(account.equity_peak) - moved
     known, tally.marks = tally.marks, (day_end_ns, equity, opening, peak)
     if kept > 0.0 and abs(max(kept, float(account.day_peak)) - float(account.equity_peak)) > NEAR:
         auditor.broke("MARKS", host, f"the peak is {account.equity_peak}, the days that are kept say {kept}")
@@ -54,5 +53,5 @@ def check(auditor: "Auditor", host: Host) -> None:
         ("the peak", peak, max(known[3], equity)),
     ):
         if abs(there - expected) > NEAR:
-            text = f"{name} is {there:.4f} without what came and went ({tally.moved:.4f}), and was {expected:.4f}"
+            text = f"{name} is {there:.4f} without what came and went ({moved:.4f}), and was {expected:.4f}"
             auditor.broke("MARKS", host, text)

@@ -1,5 +1,7 @@
 """The points at which a process can end: what is being written there, and how often it does."""
 
+from functools import cache
+
 from novapulse.core.messages import Commit
 
 AIMED = {"a cancel": 20, "Cancel": 20, "an amendment": 4, "Amend": 4}
@@ -18,6 +20,7 @@ WRITE_POINTS = (
 )
 
 
+@cache
 def aim_at(where: str) -> int:
     """Return how many times as often as elsewhere the process ends at a point."""
     return next((times for what, times in AIMED.items() if where.endswith(f" {what}")), 1)

@@ -39,7 +39,7 @@ def blurred_snapshot(
         now_ns: When the venue answered.
     """
     assert isinstance(call.effect, ReadSnapshot)
-    seen = replace(snapshot, began_ns=call.sent_ns, ended_ns=now_ns)
+    seen = Snapshot(call.sent_ns, now_ns, *[getattr(snapshot, name) for name in Snapshot.__slots__[2:]])
     if call.fate.lags:
         shown = [order for order in seen.orders if not is_young(exchange, order.seen.venue_order_id, now_ns)]
         seen = replace(seen, orders=tuple(shown))

@@ -384,7 +384,7 @@ class StormyWorld(World):
 
     def _feed(self, host: Host, event: BarsClosed) -> None:
         quotes.quote_all(self, host)
-        arrived = replace(event, ts_ns=self.now(host))
+        arrived = self.arrived(host, event)
         if not self.is_stormy() or Fault.STALE_FEED not in self.plan.faults:
             self.deliver(host, arrived)
             self.auditor.decided(host)

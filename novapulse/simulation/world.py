@@ -12,6 +12,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import (
@@ -46,6 +47,7 @@ from novapulse.engine.trader import Trader
 from novapulse.venues.simulated import SimulatedExchange
 
 Call = Callable[[], None]
+Heard = TypeVar("Heard", bound=Event)
 
 OVERLAP = 8
 """Executions before the cursor that a reading tells again."""
@@ -206,9 +208,10 @@ class World:
             self.later(node, node.link.back_ns, lambda: self.deliver(node, self.arrived(node, answer)))
         self.stream(node)
 
-    def arrived(self, node: Node, answer: Event) -> Event:
-        """Return an answer with the moment at which it arrives."""
-        return type(answer)(self.now(node), *[getattr(answer, name) for name in answer.__slots__[1:]])
+    def arrived(self, node: Node, answer: Heard) -> Heard:
+        """Return an event with the moment at which it arrives."""
+        later: Heard = type(answer)(self.now(node), *[getattr(answer, name) for name in answer.__slots__[1:]])
+        return later
 
     def answered(self, node: Node, effect: Effect) -> Event:
         """Return what the venue says to a request."""
