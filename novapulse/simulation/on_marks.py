@@ -40,7 +40,7 @@ def check(auditor: "Auditor", host: Host) -> None:
     """MARKS: the day's opening and the peak are those of trading alone; of the days that are kept none is higher."""
     assert host.trader is not None
     tally, account = auditor.tallies[host.key], host.trader.desk.books.account[0]
-    day_end_ns, kept, moved = int(account.day_end_ns), max(account.day_peaks.tolist()), tally.moved
+    day_end_ns, kept, moved = int(account.day_end_ns), float(account.day_peaks.max()), tally.moved
     equity, opening = float(account.equity) - moved, float(account.day_opening_equity) - moved
     peak = float(account.equity_peak) - moved
     known, tally.marks = tally.marks, (day_end_ns, equity, opening, peak)
