@@ -57,12 +57,14 @@ class Attention:
         step: A `Step` of its working order, `TRIGGERED`, or 0.
         verb: What was decided.
         reason: Why.
+        ends_entry: Whether an entry that was at work has ended for it, without having been filled to the last unit.
     """
 
     row: int
     step: int
     verb: Verb
     reason: int
+    ends_entry: bool
 
 
 class Books:
@@ -141,6 +143,7 @@ class Books:
         self._reserved[:] = reserved
         # What is recorded of a decision holds nothing of an earlier one.
         self._action_bytes[:] = 0
+        before = self._intents.tolist()
         count = close_tick(
             ts_close_ns,
             bars,
@@ -173,10 +176,13 @@ class Books:
             return []
         verbs = self.actions["verb"]
         wanted = np.flatnonzero(here & ((self._steps != 0) | (verbs != int(Verb.HOLD))))
-        return [
-            Attention(row, int(self._steps[row]), Verb(int(verbs[row])), int(self.actions["reason"][row]))
-            for row in wanted.tolist()
-        ]
+        return [self._attention(row, Intent(before[row])) for row in wanted.tolist()]
+
+    def _attention(self, row: int, before: Intent) -> Attention:
+        action = self.actions[row]
+        verb = Verb(int(action.verb))
+        ends_entry = before is Intent.ENTRY and (self.intent(row) is not Intent.ENTRY or verb is Verb.ENTER)
+        return Attention(row, self._steps.item(row), verb, int(action.reason), ends_entry)
 
     def book(
         self, row: int, fill: Filled, role: Role, plan: Record | None, reason: int, *, rested: bool = False

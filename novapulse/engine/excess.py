@@ -17,7 +17,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import Filled, OrderStatus, Role
 from novapulse.core.records import Intent, Reason
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up
+from novapulse.engine.orders import book_closing, give_up
 from novapulse.engine.round_trips import RoundTrip
 
 _EXCESS = re.compile(r"(executed|the venue filled) \d+ of \d+ units")
@@ -47,7 +47,7 @@ def book(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled, reason:
     closing, beyond = parted(fill, fill.qty_units - units_beyond(desk, row, fill))
     trip = None
     if closing.qty_units:
-        trip = books.book(row, closing, Role.EXIT, None, reason)
+        trip = book_closing(desk, draft, row, closing, reason)
     free = max(-int(fill.side) * books.foreign_units.item(row), 0)
     nobodys, ours = parted(beyond, min(free, beyond.qty_units))
     if nobodys.qty_units:

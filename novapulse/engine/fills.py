@@ -17,7 +17,7 @@ from novapulse.core.postings import Posting
 from novapulse.core.records import Intent, Liquidity, Reason
 from novapulse.engine import bare, excess, netting
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up
+from novapulse.engine.orders import book_closing, give_up
 from novapulse.engine.round_trips import RoundTrip
 from novapulse.execution.fills import stop_reason
 from novapulse.reconciliation.view import looks_ours
@@ -151,7 +151,7 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
         trip = (
             excess.book(desk, draft, row, order, left, reason)
             if beyond
-            else desk.books.book(row, left, request.role, None, reason)
+            else book_closing(desk, draft, row, left, reason)
         )
     desk.fills_since_clean += 1
     if request.kind is OrderType.MARKET:
@@ -223,7 +223,7 @@ def _take_foreign(desk: Desk, draft: Draft, row: int, fill: Filled) -> None:
         return
     desk.remember_foreign(fill.venue_trade_id)
     nobody, before = replace(fill, client_order_id=""), _held(desk, row)
-    trip = netting.book_nobodys(desk, row, nobody)
+    trip = netting.book_nobodys(desk, draft, row, nobody)
     legs = desk.trade_legs(row, int(fill.side), fill.qty_units, fill.cash_units, fill.fee_units)
     draft.write(kind_of(nobody), {**to_body(nobody), **_moved(desk, row, before)}, legs)
     desk.alert(
@@ -271,7 +271,7 @@ def take_amount(desk: Desk, draft: Draft, row: int, units: int, *, own_money: bo
     key = desk.keys[row]
     moved = Filled("", "", "", key, side, abs(units), price, cash, 0, int(Liquidity.TAKER), draft.ts_ns)
     before = _held(desk, row)
-    trip = netting.book_nobodys(desk, row, moved)
+    trip = netting.book_nobodys(desk, draft, row, moved)
     books.move_cash(int(side) * cash)
     own = abs(books.held_units(row) - before[0])
     if own and own_money:

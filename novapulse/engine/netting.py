@@ -19,7 +19,7 @@ from novapulse.core.orders import Filled, OrderType, Role, Side
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import excess
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import give_up
+from novapulse.engine.orders import book_closing, give_up
 from novapulse.engine.round_trips import RoundTrip
 
 BESIDE_NOBODYS = "what belongs to nobody lies on the other side"
@@ -36,7 +36,7 @@ def book_entry(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     plan = desk.plans.get(request.decision_id)
     covering, fill = excess.parted(fill, min(fill.qty_units, max(-int(fill.side) * books.held_units(row), 0)))
     if covering.qty_units:
-        trip = books.book(row, covering, Role.EXIT, None, Reason.EXIT_EXCESS)
+        trip = book_closing(desk, draft, row, covering, Reason.EXIT_EXCESS)
     nobodys, fill = excess.parted(fill, min(fill.qty_units, _nobodys_across(desk, row, int(fill.side))))
     if nobodys.qty_units:
         _use_up(desk, draft, row, nobodys)
@@ -83,7 +83,7 @@ def _opens(desk: Desk, row: int, decision: str) -> None:
         desk.slots[row].entry = ""
 
 
-def book_nobodys(desk: Desk, row: int, fill: Filled) -> RoundTrip | None:
+def book_nobodys(desk: Desk, draft: Draft, row: int, fill: Filled) -> RoundTrip | None:
     """Book what no order of ours did: what belongs to nobody is used up first, then what we hold, the rest is nobody's.
 
     The venue has one holding: what somebody else sold of ours is gone, whoever we believe to own it.
@@ -95,7 +95,7 @@ def book_nobodys(desk: Desk, row: int, fill: Filled) -> RoundTrip | None:
     nobodys, ours = excess.parted(fill, min(_nobodys_across(desk, row, int(fill.side)), fill.qty_units))
     if nobodys.qty_units:
         books.book(row, nobodys, Role.ENTRY, None, Reason.NONE)
-    return books.book(row, ours, Role.EXIT, None, Reason.EXIT_FOREIGN) if ours.qty_units else None
+    return book_closing(desk, draft, row, ours, Reason.EXIT_FOREIGN) if ours.qty_units else None
 
 
 def give_back(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> tuple[RoundTrip | None, bool]:

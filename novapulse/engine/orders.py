@@ -5,6 +5,7 @@ Invariants:
 - an intent and its attempt are durable before a request leaves, and a client order id is minted once per order;
 - what can only be changed when the venue has answered waits for the answer;
 - an exit waits for no entry and is tried until the position is closed; an entry that the venue refuses is given up;
+- an entry that ends before it was filled, wholly or in part, ends with a record that says why;
 - what is too little for the venue is not sent: of an entry it is given up, of an exit it is dust (`engine.dust`).
 """
 
@@ -13,6 +14,7 @@ from novapulse.core.order_fold import Order
 from novapulse.core.orders import (
     TERMINAL,
     Attempted,
+    Filled,
     Intended,
     OrderRequest,
     OrderStatus,
@@ -29,6 +31,7 @@ from novapulse.engine.changes import RETRY_SECONDS, SECOND_NS, amend, cancel, fo
 from novapulse.engine.desk import CLOSED_KEPT, Desk, Draft
 from novapulse.engine.exits import decide_exit
 from novapulse.engine.room import has_room, let_look_again
+from novapulse.engine.round_trips import RoundTrip
 from novapulse.engine.standing import STANDS, UNHEARD_OF
 from novapulse.engine.step import reprice_now
 from novapulse.execution.planner import TOO_LITTLE, NotSent, Planned
@@ -269,6 +272,24 @@ def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") 
     desk.books.end_plan(row)
     slot.not_sent = ""
     let_go(desk, draft, row)
+
+
+def book_closing(desk: Desk, draft: Draft, row: int, fill: Filled, reason: int) -> RoundTrip | None:
+    """Book what closes a position, or a part of it: an entry whose rest is at work beside it is given up for that.
+
+    Args:
+        desk: The trader's state.
+        draft: Answer to the event at hand.
+        row: The instrument.
+        fill: The execution; what of it is beyond the position is nobody's.
+        reason: Code of the exit.
+
+    Returns:
+        The round trip that it closed, or None.
+    """
+    if desk.books.intent(row) is Intent.ENTRY and int(fill.side) * desk.books.held_units(row) < 0:
+        give_up(desk, draft, row, Reason.UNFILLED_SUPERSEDED, "its position is being closed")
+    return desk.books.book(row, fill, Role.EXIT, None, reason)
 
 
 def write_unfilled(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:

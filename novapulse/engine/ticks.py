@@ -29,7 +29,13 @@ FEED_OPENS_NS = 60_000_000_000
 """How long after a start the first quote may need."""
 
 _DOUBTFUL = frozenset({OrderStatus.UNKNOWN, OrderStatus.DISPUTED})
-_ENDS = (Step.GIVE_UP_EXPIRED, Step.GIVE_UP_NO_EDGE)
+_ENDS = {
+    Step.GIVE_UP_EXPIRED: Reason.UNFILLED_EXPIRED,
+    Step.GIVE_UP_NO_EDGE: Reason.UNFILLED_NO_EDGE,
+    TRIGGERED: Reason.UNFILLED_SUPERSEDED,
+}
+"""Step that ends an entry by itself -> why it was not filled; an entry that a decision ends has turned."""
+
 _OF_STOPS = frozenset({Reason.EXIT_STOP, Reason.EXIT_BREAKEVEN, Reason.EXIT_TRAIL})
 
 
@@ -68,6 +74,8 @@ def on_bars(desk: Desk, draft: Draft, event: BarsClosed) -> list[int]:
     draft.told = draft.told or bool(attention)
     touched = {row for row, slot in enumerate(desk.slots) if slot.child or slot.protect or slot.drains}
     for one in attention:
+        if one.ends_entry:
+            write_unfilled(desk, draft, one.row, _ENDS.get(one.step, Reason.UNFILLED_TURNED))
         if one.step == TRIGGERED and not leaves_by_stop[one.row]:
             _leave_by_trigger(desk, draft, one.row)
         _act(desk, draft, one, event)
@@ -121,15 +129,11 @@ def _note_holds(desk: Desk, draft: Draft, event: BarsClosed) -> None:
 
 def _act(desk: Desk, draft: Draft, one: Attention, event: BarsClosed) -> None:
     slot = desk.slots[one.row]
-    if one.step in _ENDS:
-        reason = Reason.UNFILLED_NO_EDGE if one.step == Step.GIVE_UP_NO_EDGE else Reason.UNFILLED_EXPIRED
-        write_unfilled(desk, draft, one.row, reason)
-        let_go(desk, draft, one.row)
     if one.verb == Verb.HOLD:
+        if one.ends_entry:
+            let_go(desk, draft, one.row)
         return
     name = decision_id(desk.key, desk.keys[one.row], event.ts_close_ns, desk.settings_hash)
-    if one.verb == Verb.WITHDRAW:
-        write_unfilled(desk, draft, one.row, Reason.UNFILLED_TURNED)
     _write_decision(desk, draft, one, event, name)
     let_go(desk, draft, one.row)
     slot.decision = name if one.verb != Verb.WITHDRAW else ""

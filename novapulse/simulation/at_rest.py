@@ -1,17 +1,19 @@
 """Invariants of a world at rest: two minutes of a calm are over, half a minute after a close."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, StaticPool, create_engine
 
 from novapulse.core.facts import from_body
+from novapulse.core.instruments import InstrumentKey
 from novapulse.core.messages import Commit, Snapshot, SnapshotRead
 from novapulse.core.order_fold import Order
-from novapulse.core.orders import Fact, OrderStatus, OrderType
+from novapulse.core.orders import Fact, OrderStatus, OrderType, Role
 from novapulse.core.postings import Book
-from novapulse.core.records import Mode
+from novapulse.core.records import Intent, Mode
 from novapulse.engine.trader import Trader
 from novapulse.ledger import chain
 from novapulse.ledger.checkpoints import check_checkpoints
@@ -41,6 +43,7 @@ def check(auditor: "Auditor", host: Host) -> None:
     ord_3_all_booked(auditor, host)
     ord_14_no_orphan(auditor, host)
     ord_7_nothing_held_for_nothing(auditor, host)
+    unfilled_says_why(auditor, host)
     sys_6_guarded(auditor, host)
     on_commands.told_at_rest(auditor, host)
     on_alerts.check_over(auditor, host)
@@ -190,6 +193,25 @@ def ord_7_nothing_held_for_nothing(auditor: "Auditor", host: Host) -> None:
     held = host.durable.balances[Book.HOLD.value, host.trader.desk.quote]
     if held and not host.trader.desk.orders:
         auditor.broke("ORD-7", host, f"{held} units are held and no order is open")
+
+
+def unfilled_says_why(auditor: "Auditor", host: Host) -> None:
+    """Every entry that was decided is filled, at work, or ended with a reason."""
+    assert host.trader is not None
+    desk, durable = host.trader.desk, host.durable
+    # What was taken back had been filled.
+    filled = Counter[str]()
+    for fill in (*durable.trades.values(), *durable.provisional.values()):
+        filled[fill["client_order_id"]] += fill["qty_units"]
+    at_work = {slot.decision for row, slot in enumerate(desk.slots) if desk.books.intent(row) is Intent.ENTRY}
+    for name, decided in durable.decisions.items():
+        if name in durable.unfilled or name in at_work or InstrumentKey(*decided["instrument"]) in host.splits:
+            continue
+        legs = [leg for leg in durable.legs[name] if durable.intents[leg]["role"] == Role.ENTRY.value]
+        units = sum(filled[leg] for leg in legs)
+        if units < decided["units"]:
+            text = f"entry {name} of {decided['instrument'][1]} ended with {units} of {decided['units']} units"
+            auditor.broke("UNFILLED", host, f"{text}, and no record says why")
 
 
 def sys_6_guarded(auditor: "Auditor", host: Host) -> None:

@@ -62,6 +62,7 @@ INVARIANTS = {
     "EXCESS": "what a venue executed beyond what was held, or gave back, is closed again, by whoever it was booked to",
     "COUNT": "what an account counts as positions and entries is what it holds or works for",
     "DUST": "what is given up as too little for an order is worth hardly more than the least that an order may be",
+    "UNFILLED": "an entry that ended before it was filled, wholly or in part, has a record that says why",
     "MARKS": "what comes or goes without a trade is neither profit nor loss, on its day and on later ones",
     "ALERTS": "what people have to know they are told",
     "TRADER": "a trader raises nothing",

@@ -54,6 +54,7 @@ class Durable:
         decisions: Decision id -> body, entries only.
         breaks: Keys of the differences that are open.
         limits: Name of a limit -> its value, of those that are otherwise than configured: as it was, change by change.
+        unfilled: Decisions whose entry ended before it was filled, and a record says why.
         taken_under: Decision id -> which of `limits` it was taken under, entries only.
         alerts: Keys of the alerts that are open.
         waiting: Command id -> the order whose end answers it.
@@ -76,6 +77,7 @@ class Durable:
         self.decisions: dict[str, Mapping[str, Any]] = {}
         self.breaks: set[str] = set()
         self.limits: list[Mapping[str, str]] = [{}]
+        self.unfilled: set[str] = set()
         self.taken_under: dict[str, int] = {}
         self.alerts: set[str] = set()
         self.waiting: dict[str, str] = {}
@@ -140,6 +142,8 @@ class Durable:
         elif kind == "decision_taken" and body["verb"] == "ENTER":
             self.decisions[body["decision_id"]] = body
             self.taken_under[body["decision_id"]] = len(self.limits) - 1
+        elif kind == "entry_unfilled":
+            self.unfilled.add(body["decision_id"])
 
     @property
     def limits_now(self) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from novapulse.core.messages import BarsClosed, CancelEnded, Commit, Effect, Out
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, Filled, Refused, Role, Seen, Side, VenueState
 from novapulse.core.records import Intent
-from novapulse.engine import changes, fills, leaving, netting, orders, protection, stop_size, ticks, trader
+from novapulse.engine import changes, excess, fills, leaving, netting, orders, protection, stop_size, ticks, trader
 from novapulse.engine.amounts import plan_whole
 from novapulse.engine.bare import Bare
 from novapulse.engine.books import Books
@@ -349,7 +349,7 @@ def _given_back_to_nobody(stack: ExitStack) -> None:
 
     def disown(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> tuple[object, bool]:
         undone = replace(fill, side=Side(-fill.side), fee_units=-fill.fee_units, client_order_id="")
-        return netting.book_nobodys(desk, row, undone), False
+        return netting.book_nobodys(desk, draft, row, undone), False
 
     _patched(stack, netting, "give_back", disown)
 
@@ -378,6 +378,16 @@ def _counted_twice(stack: ExitStack) -> None:
         return trip
 
     _patched(stack, Books, "book", eager)
+
+
+def _entry_ends_unsaid(stack: ExitStack) -> None:
+    """What closes a position ends the rest of its entry, and nobody writes why."""
+
+    def silent(desk: Desk, draft: Draft, row: int, fill: Filled, reason: int) -> Any:
+        return desk.books.book(row, fill, Role.EXIT, None, reason)
+
+    for module in (fills, excess, netting):
+        _patched(stack, module, "book_closing", silent)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -413,5 +423,6 @@ MUTANTS: dict[str, Mutant] = {
     "given back to nobody": _given_back_to_nobody,
     "one bid is believed": _one_bid_is_believed,
     "counted twice": _counted_twice,
+    "entry ends unsaid": _entry_ends_unsaid,
 }
 """Name -> the bug: the twelve that were asked for, then some more."""

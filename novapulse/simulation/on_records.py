@@ -95,11 +95,10 @@ def check(auditor: "Auditor", host: Host, commit: Commit) -> None:
 
 def mark_partial_fill(auditor: "Auditor", host: Host, record: Record) -> None:
     """Note what became of an entry that ended filled in part."""
-    body, unfilled = record.body, auditor.tallies[host.key].unfilled
+    body, unfilled = record.body, host.durable.unfilled
     if record.kind == "entry_unfilled":
         if body["decision_id"] in unfilled:
             auditor.world.marks.reached("the rest of an entry was not completed")
-        unfilled.add(body["decision_id"])
     elif record.kind == "order_intended" and body["request"]["role"] == Role.ENTRY.value:
         if body["request"]["decision_id"] in unfilled:
             auditor.world.marks.reached("the rest of an entry was completed")

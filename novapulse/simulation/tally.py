@@ -17,7 +17,6 @@ class OrderTally:
         asked_ns: Client order id -> when the venue was last asked for it.
         exit_due_ns: Symbol -> since when a position is to be left and no exit of its own is at work.
         leaving_since_ns: Symbol -> since when a position is to be left and is not closed.
-        unfilled: Decisions whose entry ended before it was filled.
         has_ended_a_loss: Whether an operator has ended the halt of a loss that lasts.
         moved: What came (> 0) or went without a trade, in the quote currency, coins as far as they were a position's.
         marks: End of the day, then equity, the day's opening and the peak, what was moved taken off.
@@ -34,7 +33,6 @@ class OrderTally:
         self.asked_ns: dict[str, int] = {}
         self.exit_due_ns: dict[str, int] = {}
         self.leaving_since_ns: dict[str, int] = {}
-        self.unfilled: set[str] = set()
         self.has_ended_a_loss = False
         self.moved = 0.0
         self.marks: tuple[int, float, float, float] | None = None

@@ -87,6 +87,14 @@ def a_query_that_takes_what_nobody_did_for_ours(world: StormyWorld) -> None:
         at_rest.check_ledger(world.auditor)
 
 
+def an_entry_that_ended_without_a_reason(world: StormyWorld) -> None:
+    host, submit = last_entry(world)
+    at_rest.unfilled_says_why(world.auditor, host)
+    name = submit.request.decision_id
+    host.durable.decisions[name] = {**host.durable.decisions[name], "units": submit.request.terms.qty_units + 1}
+    at_rest.unfilled_says_why(world.auditor, host)
+
+
 def a_position_behind_a_flatten(world: StormyWorld) -> None:
     host = world.hosts[0]
     host.flat_asked = "flatten"
@@ -175,5 +183,6 @@ AT_REST: dict[str, tuple[str, Damage]] = {
     "too much inventory": ("SYS-1", an_inventory_of_more),
     "a stop too large in a calm": ("SYS-6", a_stop_larger_than_what_is_held_in_a_calm),
     "an alert left": ("ALERTS", an_alert_of_a_position_that_is_gone),
+    "an end without a reason": ("UNFILLED", an_entry_that_ended_without_a_reason),
     "no stop in a calm": ("SYS-6", a_position_without_a_stop_in_a_calm),
 }

@@ -44,6 +44,7 @@ TELLS = {
     "given back to nobody": {"EXCESS", "SYS-6"},
     "one bid is believed": {"DUST"},
     "counted twice": {"COUNT"},
+    "entry ends unsaid": {"UNFILLED"},
 }
 """The same of some more."""
 
@@ -63,6 +64,7 @@ BEGIN_AT = {
     "excess is nobody's": 133,
     "excess left alone": 140,
     "one bid is believed": 144,
+    "entry ends unsaid": 110,
 }
 """The seed that showed it last: the ones before it come behind it."""
 
