@@ -1,7 +1,8 @@
 """What is asked about an order that the venue has: to cancel it, or to change it in place.
 
 Invariants:
-- what the venue refused is asked again after a while, longer each time, and people are told when it keeps refusing;
+- what the venue refused, or took and did not do, is asked again after a while, longer each time and for as long as the
+  order lives, and people are told when it keeps doing so;
 - cancels and amendments wait each for themselves: that terms were refused puts off no cancel;
 - what is unknown is cancelled by our own id, and stays unknown until the venue shows what became of it.
 """
@@ -17,6 +18,9 @@ from novapulse.engine.standing import AT_WORK
 
 SECOND_NS = 1_000_000_000
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+
+TOLD_AT = 3
+"""How often the venue is asked in vain before people are told."""
 
 Change = Literal["cancel", "amend"]
 """What the venue may be asked about an order; each has its own wait behind a refusal (`Desk.waits`)."""
@@ -51,6 +55,14 @@ def ask_cancel(desk: Desk, draft: Draft, order: Order) -> None:
     draft.then(Cancel(order.client_order_id, order.venue_order_id, order.request.instrument, attempt))
 
 
+def ask_cancel_again(desk: Desk, draft: Draft, order: Order) -> None:
+    """Ask once more to cancel what the venue shows at work although it was asked: the first time may have been lost."""
+    if draft.ts_ns < _due_ns(desk, order, "cancel"):
+        return
+    ask_cancel(desk, draft, order)
+    _note_in_vain(desk, draft, order, "cancel")
+
+
 def amend(desk: Desk, draft: Draft, order: Order, terms: Terms) -> None:
     """Ask the venue to change an order in place; what it refused is asked again only after a while."""
     if not _may_ask(desk, draft, order, "amend"):
@@ -64,7 +76,7 @@ def amend(desk: Desk, draft: Draft, order: Order, terms: Terms) -> None:
 
 
 def _may_ask(desk: Desk, draft: Draft, order: Order, what: Change) -> bool:
-    _, due_ns = desk.waits.get((order.client_order_id, what), (0, 0))
+    due_ns = _due_ns(desk, order, what)
     if draft.ts_ns >= due_ns:
         return True
     # A timer of its own brings the next try: whatever else waits in the instrument must not put it off.
@@ -72,17 +84,24 @@ def _may_ask(desk: Desk, draft: Draft, order: Order, what: Change) -> bool:
     return False
 
 
+def _due_ns(desk: Desk, order: Order, what: Change) -> int:
+    return desk.waits.get((order.client_order_id, what), (0, 0))[1]
+
+
 def note_refusal(desk: Desk, draft: Draft, order: Order, what: Change) -> None:
     """Wait before the venue is asked again, longer each time, and tell people when it keeps refusing."""
-    if order.undisputed_status is OrderStatus.UNKNOWN:
-        return
+    if order.undisputed_status is not OrderStatus.UNKNOWN:
+        _note_in_vain(desk, draft, order, what)
+
+
+def _note_in_vain(desk: Desk, draft: Draft, order: Order, what: Change) -> None:
     count = desk.waits.get((order.client_order_id, what), (0, 0))[0] + 1
     wait_s = RETRY_SECONDS[min(count, len(RETRY_SECONDS)) - 1]
     desk.waits[order.client_order_id, what] = (count, draft.ts_ns + wait_s * SECOND_NS)
-    if count == 3:
+    if count == TOLD_AT:
         key = f"{what}:{order.client_order_id}"
-        text = f"the venue refused three times to {what} order {order.client_order_id} of {order.request.instrument}"
-        desk.alert(draft, Severity.CRITICAL, key, text)
+        which = f"order {order.client_order_id} of {order.request.instrument}"
+        desk.alert(draft, Severity.CRITICAL, key, f"the venue was asked {TOLD_AT} times in vain to {what} {which}")
 
 
 def forget_waits(desk: Desk, order: Order, *changes: Change) -> None:

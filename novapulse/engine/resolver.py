@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from novapulse.core.messages import Found, Lookup, LookupEnded, SetTimer
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import AbsenceProved, AmendRefused, OrderStatus, Role, VenueState
-from novapulse.engine.changes import SECOND_NS, ask_cancel, forget_waits
+from novapulse.engine.changes import SECOND_NS, ask_cancel_again, forget_waits
 from novapulse.engine.desk import Desk, Draft
 
 DELAYS_S = (0, 2, 5, 10, 20, 40, 60)
@@ -112,7 +112,7 @@ class Resolver:
 
     def _still_live(self, draft: Draft, order: Order, inquiry: Inquiry) -> None:
         if order.undisputed_status is OrderStatus.CANCEL_PENDING:
-            ask_cancel(self.desk, draft, order)
+            ask_cancel_again(self.desk, draft, order)
         elif order.undisputed_status is OrderStatus.REPLACE_PENDING:
             inquiry.old_terms += 1
             if inquiry.old_terms >= 2:

@@ -134,7 +134,7 @@ def test_an_account_is_well_again_once_an_amendment_is_taken() -> None:
         scene.hear(AmendEnded(scene.wait(0.1), bracket, amend.amendment, Outcome.REJECTED, "busy"))
         scene.tick(0.0)
         (amend,) = scene.sent(Amend)
-    assert any("refused three times to amend" in text for text in health_in(scene).reasons)
+    assert any("asked 3 times in vain to amend" in text for text in health_in(scene).reasons)
     scene.hear(AmendEnded(scene.wait(0.1), bracket, amend.amendment, Outcome.ACCEPTED))
     assert not scene.desk.alerts.open
     assert health_in(scene).healthy

@@ -1,17 +1,24 @@
+from dataclasses import replace
+from itertools import pairwise
+
 from novapulse.core.messages import (
+    Alert,
     Cancel,
     CancelEnded,
+    Event,
     Found,
     Lookup,
     LookupEnded,
     OrderReported,
     Outcome,
     SetTimer,
+    Severity,
     Submit,
     SubmitEnded,
     TimerFired,
 )
 from novapulse.core.orders import OrderStatus, Role, Seen, VenueState
+from tests.engine.harness import SECOND_NS
 from tests.engine.scene import Scene, close_by_hand, fill_entry, opened
 
 
@@ -105,3 +112,68 @@ def test_a_stop_that_was_asked_for_while_it_was_sent_is_asked_for_when_its_answe
     close_by_hand(scene)
     look_in_vain(scene, name)
     assert name not in scene.desk.orders
+
+
+def cancels_of_what_lives_on(scene: Scene, name: str, seconds: float) -> list[float]:
+    """Let the venue take every cancel of an order and show the order at work; return when it was asked, in seconds."""
+    asked, due_ns, end_ns, began_ns = [], {}, scene.ts_ns + round(seconds * SECOND_NS), scene.ts_ns
+    answers: list[Event] = []
+    while True:
+        for effect in scene.effects:
+            if isinstance(effect, SetTimer) and effect.name.partition(":")[0] in ("lookup", "retry"):
+                due_ns[effect.name] = effect.at_ns
+            elif isinstance(effect, Cancel):
+                asked.append((scene.ts_ns - began_ns) / SECOND_NS)
+                answers.append(CancelEnded(0, name, effect.attempt, Outcome.ACCEPTED))
+            elif isinstance(effect, Lookup):
+                answers.append(LookupEnded(0, name, Found.FOUND, Seen(name, "V1", VenueState.LIVE, 0, scene.ts_ns)))
+        scene.effects = []
+        if answers:
+            scene.hear(replace(answers.pop(0), ts_ns=scene.wait(0.1)))
+            continue
+        timer = min(due_ns, key=due_ns.__getitem__)
+        if due_ns[timer] > end_ns:
+            return asked
+        scene.ts_ns = max(scene.ts_ns, due_ns.pop(timer))
+        scene.hear(TimerFired(scene.ts_ns, timer))
+
+
+def told_of_a_cancel(scene: Scene) -> list[tuple[Severity, str]]:
+    told = [effect for effect in scene.kept if isinstance(effect, Alert) and effect.key.startswith("cancel:")]
+    return [(alert.severity, alert.text) for alert in told]
+
+
+def test_a_cancel_that_is_taken_and_does_nothing_is_repeated_ever_less_often_and_people_hear_of_it():
+    """A bug: an order that lived on was asked about every five seconds for ever, and nobody heard of it."""
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    name = submit.request.client_order_id
+    scene.tick(-12.0)
+    asked = cancels_of_what_lives_on(scene, name, 3600)
+    waits = [after - before for before, after in pairwise(asked)]
+    assert waits[0] < 10, "the first may have been lost on its way"
+    assert all(after > 0.9 * before for before, after in pairwise(waits)), "longer each time"
+    assert 60 <= max(waits) < 130, "and never given up"
+    assert 3600 / 130 < len(asked) < 3600 / 60 + 10
+    ((severity, text),) = told_of_a_cancel(scene)
+    assert severity is Severity.CRITICAL
+    assert name in text
+    assert "3 times in vain to cancel" in text
+    scene.hear(OrderReported(scene.wait(1), Seen(name, "V1", VenueState.CANCELED, 0, scene.ts_ns)))
+    assert scene.status(submit) is OrderStatus.CANCELED
+    assert not [key for key in scene.desk.alerts.open if key.startswith("cancel:")]
+    assert told_of_a_cancel(scene)[1][0] is Severity.INFO
+
+
+def test_a_cancel_that_was_lost_once_tells_nobody():
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    name = submit.request.client_order_id
+    scene.tick(-12.0)
+    assert len(cancels_of_what_lives_on(scene, name, 8)) == 2
+    scene.hear(OrderReported(scene.wait(1), Seen(name, "V1", VenueState.CANCELED, 0, scene.ts_ns)))
+    assert scene.status(submit) is OrderStatus.CANCELED
+    assert not told_of_a_cancel(scene)
+    assert not scene.desk.waits
