@@ -84,13 +84,12 @@ def turn(desk: Desk, draft: Draft, row: int, fill: Filled, distance: float) -> N
 
 def stop_distance(desk: Desk, row: int, order: Order) -> float:
     """Return how far from its price the stop of such a position is, quote per base; 0 where nothing says."""
-    # As far as the stop of the position that was closed too often; at the price itself where nobody knows it any more.
-    plans = (desk.plans.get(name) for name in (order.request.decision_id, desk.slots[row].entry))
-    known = (
-        float(desk.books.positions[row].stop_distance),
-        *(float(one.stop_distance) for one in plans if one is not None),
-    )
-    return next((distance for distance in known if distance > 0.0), 0.0)
+    # As far as the stop of the position that was closed too often, else as its own entry asked for, else as the last
+    # one's; at the price itself where nobody knows it any more.
+    own, last = (desk.plans.get(name) for name in (order.request.decision_id, desk.slots[row].entry))
+    known = (desk.books.positions[row], own, order.request.protection, last)
+    distances = (float(one.stop_distance) for one in known if one is not None)
+    return next((distance for distance in distances if distance > 0.0), 0.0)
 
 
 def note(desk: Desk, draft: Draft, row: int, fill: Filled, beyond: int) -> None:

@@ -141,11 +141,11 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     reason = int(request.reason)
     if request.role is Role.PROTECT:
         reason = Reason.EXIT_TARGET if fill.reason == Reason.EXIT_TARGET else int(stop_reason(position))
-    trip, before, beyond, covered = None, _held(desk, row), 0, 0
+    trip, before, beyond, covered, is_undecided = None, _held(desk, row), 0, 0, False
     dust = max(-int(fill.side) * desk.slots[row].dust_units, 0)
     left = _beyond(fill, stand_in) if stand_in else fill
     if left.qty_units > 0 and request.role is Role.ENTRY:
-        trip, covered = netting.book_entry(desk, draft, row, order, left)
+        trip, covered, is_undecided = netting.book_entry(desk, draft, row, order, left)
     elif left.qty_units > 0:
         beyond = excess.units_beyond(desk, row, left)
         trip = (
@@ -161,8 +161,8 @@ def _take_ours(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
         close_round_trip(desk, draft, row, trip)
     if beyond > dust:
         excess.note(desk, draft, row, fill, beyond - dust)
-    if covered:
-        netting.note_covered(desk, draft, row, fill, covered)
+    if covered or is_undecided:
+        netting.note_late(desk, draft, row, fill, covered, is_undecided=is_undecided)
     if request.role is Role.ENTRY:
         _withdraw_later_entry(desk, draft, row, request.decision_id)
 

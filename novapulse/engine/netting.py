@@ -5,6 +5,8 @@ Invariants:
 - an entry closes first what we hold on the other side, then uses up what is nobody's there; only the rest opens;
 - where the other side had been decided, that entry had been given up for it: people are told, and what it opens beyond
   that is what nobody decided (`excess`); where nobody had, the entry goes before;
+- an entry that fills so late that what it was decided with is forgotten is ours all the same: where nothing is held, it
+  opens what nobody decided;
 - what no order of ours did is nobody's as far as that reaches, then it closes what we hold;
 - what an execution of ours did is ours when it is taken back as well: a part of an exit returns to its position, and a
   position that had been left is there again, which nobody decided (`excess`);
@@ -25,11 +27,12 @@ from novapulse.engine.round_trips import RoundTrip
 BESIDE_NOBODYS = "what belongs to nobody lies on the other side"
 
 
-def book_entry(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> tuple[RoundTrip | None, int]:
+def book_entry(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -> tuple[RoundTrip | None, int, bool]:
     """Book an execution of an entry.
 
     Returns:
-        The round trip that it closed on its way, or None; and how many units it closed of a position that was decided.
+        The round trip that it closed on its way, or None; how many units it closed of a position that was decided; and
+        whether it opened what nobody decided.
     """
     request, books, trip = order.request, desk.books, None
     was_decided = not desk.slots[row].turned
@@ -40,24 +43,28 @@ def book_entry(desk: Desk, draft: Draft, row: int, order: Order, fill: Filled) -
     nobodys, fill = excess.parted(fill, min(fill.qty_units, _nobodys_across(desk, row, int(fill.side))))
     if nobodys.qty_units:
         _use_up(desk, draft, row, nobodys)
-    if fill.qty_units and covering.qty_units and was_decided:
+    covers = covering.qty_units > 0 and was_decided
+    is_undecided = fill.qty_units > 0 and (covers or (plan is None and books.held_units(row) == 0))
+    if fill.qty_units and (covers or plan is None):
         excess.turn(desk, draft, row, fill, excess.stop_distance(desk, row, order))
     elif fill.qty_units:
         if books.held_units(row) == 0:
             _opens(desk, row, request.decision_id)
         books.book(row, fill, request.role, plan, int(request.reason), rested=request.kind is OrderType.LIMIT)
-    return trip, covering.qty_units if was_decided else 0
+    return trip, covering.qty_units if was_decided else 0, is_undecided
 
 
-def note_covered(desk: Desk, draft: Draft, row: int, fill: Filled, covered: int) -> None:
-    """Tell people what an entry that had been given up closed of what is held, and remember what it opened instead."""
-    slot, held = desk.slots[row], int(fill.side) * desk.books.held_units(row)
-    slot.turned = slot.turned or held > 0
-    closed = excess.amount_text(desk, row, covered)
-    then = f", and {excess.amount_text(desk, row, held)} are held now that nobody decided, and are closed"
+def note_late(desk: Desk, draft: Draft, row: int, fill: Filled, covered: int, *, is_undecided: bool) -> None:
+    """Tell people what an entry that had been given up closed of what is held, and remember what it opened."""
+    slot, held, did = desk.slots[row], int(fill.side) * desk.books.held_units(row), []
+    slot.turned = slot.turned or is_undecided
+    if covered:
+        did.append(f"it closed {excess.amount_text(desk, row, covered)} of what was held")
+    if is_undecided:
+        did.append(f"{excess.amount_text(desk, row, held)} are held now that nobody decided, and are closed")
     text = (
         f"entry {fill.client_order_id} of {fill.instrument} was executed although it had been given up: "
-        f"it closed {closed} of what was held{then if held > 0 else ''}"
+        f"{', and '.join(did)}"
     )
     desk.alert(draft, Severity.CRITICAL, f"covered:{fill.venue_trade_id}", text, is_event=True)
 

@@ -288,3 +288,47 @@ def test_a_fill_of_the_whole_entry_that_comes_first_is_not_netted():
     assert held(scene) == (-fill_units, 0)
     somebody(scene, Side.BUY, fill_units + 200, "X-1")
     assert held(scene) == (0, 200)
+
+
+def late_and_forgotten(*, beside: bool) -> tuple[Scene, Submit]:
+    """Return a scene with an entry that ended so long ago that what it was decided with is forgotten."""
+    scene = Scene()
+    late = scene.enter()
+    scene.accept(late, "V9")
+    name = late.request.client_order_id
+    scene.hear(OrderReported(scene.wait(1), Seen(name, "V9", VenueState.CANCELED, 0, scene.ts_ns)))
+    scene.desk.plans.clear()
+    return with_position(scene) if beside else scene, late
+
+
+def bought(scene: Scene, entry: Submit, units: int) -> Filled:
+    fill = executed(scene, entry.request.client_order_id, "V9", "L1", Side.BUY, units)
+    scene.hear(FillReported(scene.wait(1), fill))
+    return fill
+
+
+def test_what_an_entry_buys_so_late_that_its_decision_is_forgotten_is_ours_has_a_stop_and_is_closed():
+    """A bug: it counted as nobody's: no stop guarded it, nobody was told, and nobody ever sold it."""
+    scene, late = late_and_forgotten(beside=False)
+    units = late.request.terms.qty_units
+    fill = bought(scene, late, units)
+    assert held(scene) == (units, 0)
+    (told,) = [alert for alert in scene.sent(Alert) if alert.key == f"covered:{fill.venue_trade_id}"]
+    assert told.severity is Severity.CRITICAL
+    assert "nobody decided" in told.text
+    scene.hear(TimerFired(scene.wait(5), "protect:0"))
+    stops = [sent.request for sent in scene.kept if isinstance(sent, Submit) and sent.request.role is Role.PROTECT]
+    assert [(stop.side, stop.terms.qty_units) for stop in stops] == [(Side.SELL, units)]
+    distance = round(late.request.protection.stop_distance * 100)
+    assert stops[0].terms.stop_units == fill.price_units - distance
+    scene.hear(SnapshotRead(scene.wait(20), scene.snapshot()))
+    exits = [submit.request for submit in scene.sent(Submit) if submit.request.role is Role.EXIT]
+    assert [(request.side, request.terms.qty_units) for request in exits] == [(Side.SELL, units)]
+
+
+def test_what_an_entry_whose_decision_is_forgotten_adds_to_a_position_is_part_of_it():
+    scene, late = late_and_forgotten(beside=True)
+    before = held(scene)[0]
+    bought(scene, late, 1_000)
+    assert held(scene) == (before + 1_000, 0)
+    assert not scene.desk.slots[0].turned
