@@ -121,10 +121,10 @@ def _is_stop_further_away(desk: Desk, row: int) -> bool:
     # It was to be moved and was not: what touched the stop that ours knows need not have touched the venue's.
     slot, plan = desk.slots[row], desk.plan(row)
     bracket = desk.orders.get(slot.protect)
-    if slot.decision or bracket is None or bracket.undisputed_status not in STANDS or not bracket.terms.stop_units:
+    if not slot.leaves_by_stop or bracket is None or bracket.undisputed_status not in STANDS:
         return False
-    touched = desk.price_units(row, float(plan.decision_price))
-    return int(desk.books.positions[row].direction) * (touched - bracket.terms.stop_units) > 0
+    touched, stop = desk.price_units(row, float(plan.decision_price)), bracket.terms.stop_units
+    return stop != 0 and int(desk.books.positions[row].direction) * (touched - stop) > 0
 
 
 def _insist(desk: Desk, draft: Draft, row: int) -> None:
@@ -133,7 +133,7 @@ def _insist(desk: Desk, draft: Draft, row: int) -> None:
     slot, name = desk.slots[row], desk.instruments[row].symbol
     then = "it is tried again" if desk.may_leave else "the account is halted and leaves it to its stop"
     desk.alert(draft, Severity.CRITICAL, f"exit:{name}", f"the position in {name} could not be closed yet; {then}")
-    if not slot.decision and desk.books.intent(row) is Intent.EXIT:
+    if slot.leaves_by_stop and desk.books.intent(row) is Intent.EXIT:
         decide_exit(desk, draft, row, "insist")
 
 

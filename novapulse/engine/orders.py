@@ -76,7 +76,7 @@ def sync(desk: Desk, draft: Draft, row: int) -> None:
 def _is_bracket_at_work(desk: Desk, row: int) -> bool:
     # A stop that was touched is leaving by itself: a second order would sell what is already being sold.
     slot = desk.slots[row]
-    if slot.decision or desk.books.intent(row) is not Intent.EXIT:
+    if not slot.leaves_by_stop or desk.books.intent(row) is not Intent.EXIT:
         return False
     bracket = desk.orders.get(slot.protect)
     return bracket is not None and bracket.is_live
@@ -112,7 +112,7 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
         return
     plan = desk.plan(row)
     is_entry = desk.books.intent(row) is Intent.ENTRY
-    if not slot.decision:
+    if slot.leaves_by_stop:
         # A stop was touched and no bracket is there to leave by: the order of our own is a decision of its own.
         decide_exit(desk, draft, row, "touched")
     slot.legs += 1
@@ -144,34 +144,56 @@ def _send(desk: Desk, draft: Draft, row: int) -> None:
 
 
 def _planned(desk: Desk, draft: Draft, row: int) -> Planned:
-    slot, plan, held = desk.slots[row], desk.plan(row), int(desk.books.positions[row].qty_units)
-    if not desk.may_leave:
-        return Planned(0, NotSent.HALTED)
-    if slot.retry_ns > draft.ts_ns:
-        return Planned(0, NotSent.BEING_RETRIED)
+    is_entry = desk.books.intent(row) is Intent.ENTRY
+    drains = [order for name in desk.slots[row].drains if (order := desk.orders.get(name)) is not None]
+    why_not = _why_nothing(desk, draft, row, drains)
+    if why_not is None and is_entry:
+        why_not = _why_no_entry(desk, draft, row, drains)
+    if why_not is not None:
+        return Planned(0, why_not)
+    return _planned_entry(desk, row) if is_entry else _planned_exit(desk, row, drains)
+
+
+def _why_nothing(desk: Desk, draft: Draft, row: int, drains: list[Order]) -> NotSent | None:
     intent = desk.books.intent(row)
-    is_entry = intent is Intent.ENTRY
-    drains = [order for name in slot.drains if (order := desk.orders.get(name)) is not None]
     alike = [order for order in drains if order.request.role is plan_role(intent)]
-    if any(order.status in UNHEARD_OF for order in (drains if is_entry else alike)):
-        return Planned(0, NotSent.OUTCOME_UNKNOWN)
-    if any(order.undisputed_status not in TERMINAL for order in alike):
+    if not desk.may_leave:
+        return NotSent.HALTED
+    if desk.slots[row].retry_ns > draft.ts_ns:
+        return NotSent.BEING_RETRIED
+    # An exit waits for no entry.
+    if any(order.status in UNHEARD_OF for order in (drains if intent is Intent.ENTRY else alike)):
+        return NotSent.OUTCOME_UNKNOWN
+    return NotSent.WAITS_FOR_CANCEL if _any_is_open(alike) else None
+
+
+def _why_no_entry(desk: Desk, draft: Draft, row: int, drains: list[Order]) -> NotSent | None:
+    if drains or _has_old_bracket(desk, row):
+        return NotSent.WAITS_FOR_CANCEL
+    if desk.books.mode != Mode.NORMAL:
+        return NotSent.NO_NEW_RISK
+    if not desk.ready or desk.slots[row].gate:
+        return NotSent.NOT_COMPARED
+    if not has_room(desk, row):
+        return NotSent.NO_ROOM_YET
+    return None if is_fresh(desk, draft.ts_ns, row) else NotSent.PRICE_STALE
+
+
+def _any_is_open(orders: list[Order]) -> bool:
+    return any(order.undisputed_status not in TERMINAL for order in orders)
+
+
+def _planned_exit(desk: Desk, row: int, drains: list[Order]) -> Planned:
+    planned = plan_exit(desk, row)
+    if planned.why_not in TOO_LITTLE and _any_is_open(drains):
+        # What may still be filled may make it enough for an order.
         return Planned(0, NotSent.WAITS_FOR_CANCEL)
-    if is_entry and (drains or _has_old_bracket(desk, row)):
-        return Planned(0, NotSent.WAITS_FOR_CANCEL)
-    if is_entry and desk.books.mode != Mode.NORMAL:
-        return Planned(0, NotSent.NO_NEW_RISK)
-    if is_entry and (not desk.ready or slot.gate):
-        return Planned(0, NotSent.NOT_COMPARED)
-    if is_entry and not has_room(desk, row):
-        return Planned(0, NotSent.NO_ROOM_YET)
-    if is_entry and not is_fresh(desk, draft.ts_ns, row):
-        return Planned(0, NotSent.PRICE_STALE)
-    if not is_entry:
-        planned = plan_exit(desk, row)
-        still = any(order.undisputed_status not in TERMINAL for order in drains)
-        return Planned(0, NotSent.WAITS_FOR_CANCEL) if still and planned.why_not in TOO_LITTLE else planned
-    if int(plan.side) * slot.dust_units < 0:
+    return planned
+
+
+def _planned_entry(desk: Desk, row: int) -> Planned:
+    plan, held = desk.plan(row), desk.books.held_units(row)
+    if int(plan.side) * desk.slots[row].dust_units < 0:
         return Planned(0, NotSent.BESIDE_DUST)
     price = float(plan.limit_price) or float(plan.decision_price)
     return plan_whole(desk, row, held + int(plan.side) * int(plan.units), held, price)
@@ -260,6 +282,17 @@ def let_go(desk: Desk, draft: Draft, row: int) -> None:
     slot.drains.append(slot.child)
     slot.child = ""
     cancel(desk, draft, child)
+
+
+def drain(desk: Desk, draft: Draft, row: int) -> None:
+    """Cancel what drains until the venue has ended it, and forget what has."""
+    drains = desk.slots[row].drains
+    for name in list(drains):
+        order = desk.orders.get(name)
+        if order is None:
+            drains.remove(name)
+        else:
+            cancel(desk, draft, order)
 
 
 def give_up(desk: Desk, draft: Draft, row: int, reason: Reason, text: str = "") -> None:

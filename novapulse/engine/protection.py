@@ -79,7 +79,7 @@ def _follow_stop(desk: Desk, draft: Draft, row: int, bracket: Order) -> None:
     tighter = known == 0 or int(position.direction) * (wanted - known) > 0
     moves = wanted != known and tighter
     slot = desk.slots[row]
-    leaves_by_it = slot.leaving_ns and not slot.decision
+    leaves_by_it = slot.leaving_ns and slot.leaves_by_stop
     if wanted == 0 or leaves_by_it:
         return
     is_sized = stop_size.is_to_be_asked(desk, draft, row, bracket)

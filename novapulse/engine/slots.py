@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 
+TO_ITS_STOP = ""
+"""Decision of an exit that nobody took: the position's stop was touched, and the venue closes it by that."""
+
 
 @dataclass(slots=True)
 class Slot:
     """What is at work for one instrument.
 
     Attributes:
-        decision: The decision that the working order carries out; empty for none.
+        decision: The decision that the working order carries out; empty for none, see `leaves_by_stop`.
         legs: Orders minted for it.
         child: Client order id of the one that is out; empty for none.
         exit_reason: Code of the exit at work.
@@ -54,6 +57,11 @@ class Slot:
     turned: bool = False
     missing_bars: int = 0
     dust_units: int = 0
+
+    @property
+    def leaves_by_stop(self) -> bool:
+        """Whether an exit that is wanted is left to the touched stop: no decision has an order of its own do it."""
+        return self.decision == TO_ITS_STOP
 
     def dust_beside(self, held_units: int) -> int:
         """Return what dust there is on the side of what is held: an exit can take it along."""

@@ -18,7 +18,7 @@ from novapulse.engine.books import Attention
 from novapulse.engine.desk import Desk, Draft
 from novapulse.engine.gauges import measure_equity, measure_fills, measure_losses
 from novapulse.engine.orders import let_go, write_unfilled
-from novapulse.engine.slots import Run
+from novapulse.engine.slots import TO_ITS_STOP, Run
 from novapulse.engine.step import TRIGGERED
 from novapulse.execution.tactics import Step
 
@@ -157,7 +157,7 @@ def is_left_by_stop(desk: Desk, row: int) -> bool:
 
 def _leave_by_trigger(desk: Desk, draft: Draft, row: int) -> None:
     let_go(desk, draft, row)
-    desk.slots[row].decision = ""
+    desk.slots[row].decision = TO_ITS_STOP
     begin_to_leave(desk, draft, row)
 
 

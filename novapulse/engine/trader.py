@@ -52,9 +52,9 @@ from novapulse.core.orders import (
 )
 from novapulse.core.records import Intent, Reason
 from novapulse.engine import commands, conditions, doubles, fills, leaving, memory, protection, roster, splits, ticks
-from novapulse.engine.changes import cancel, forget_waits, note_refusal
+from novapulse.engine.changes import forget_waits, note_refusal
 from novapulse.engine.desk import Desk, Draft
-from novapulse.engine.orders import after_child, close, was_ended_unasked
+from novapulse.engine.orders import after_child, close, drain, was_ended_unasked
 from novapulse.engine.reconciler import Reconciler
 from novapulse.engine.resolver import UNSETTLED, Resolver
 from novapulse.engine.standing import STANDS
@@ -365,32 +365,15 @@ class Trader:
         desk = self.desk
         doubles.sort_out(desk, draft, row)
         for order in list(desk.open_orders(row)):
-            standing = order.undisputed_status
             if order.disputes:
                 doubles.cancel_extras(desk, draft, order)
-            if order.status is OrderStatus.DISPUTED and standing in TERMINAL:
+            if order.status is OrderStatus.DISPUTED and order.undisputed_status in TERMINAL:
                 doubles.set_aside(desk, draft, row, order)
             if order.is_terminal:
-                self.resolver.settled(order)
-                was_child = desk.slots[row].child == order.client_order_id
-                was_bracket = desk.slots[row].protect == order.client_order_id
-                close(desk, draft, row, order)
-                if was_child:
-                    after_child(desk, draft, row, order)
-                if was_bracket and (order.status is OrderStatus.REJECTED or was_ended_unasked(order)):
-                    protection.refused(desk, draft, row, order)
-            elif standing in (OrderStatus.UNKNOWN, OrderStatus.SETTLING):
-                self.resolver.watch(draft, order)
-            elif standing in UNSETTLED:
-                self.resolver.watch(draft, order, ANSWER_S)
-            elif standing in STANDS:
-                self.resolver.settled(order)
-        for name in list(desk.slots[row].drains):
-            drained = desk.orders.get(name)
-            if drained is None:
-                desk.slots[row].drains.remove(name)
+                self._close(row, order, draft)
             else:
-                cancel(desk, draft, drained)
+                self._look_into(order, draft)
+        drain(desk, draft, row)
         self._forget_unborn_bracket(row, draft)
         leaving.take_next_step(desk, draft, row)
         protection.sync_protection(desk, draft, row)
@@ -399,6 +382,24 @@ class Trader:
             desk.alert_over(draft, f"exit:{name}", f"the position in {name} is closed")
         if draft.entries:
             self.reconciler.hurry(draft)
+
+    def _close(self, row: int, order: Order, draft: Draft) -> None:
+        desk, slot, name = self.desk, self.desk.slots[row], order.client_order_id
+        was_child, was_bracket = slot.child == name, slot.protect == name
+        self.resolver.settled(order)
+        close(desk, draft, row, order)
+        if was_child:
+            after_child(desk, draft, row, order)
+        if was_bracket and (order.status is OrderStatus.REJECTED or was_ended_unasked(order)):
+            protection.refused(desk, draft, row, order)
+
+    def _look_into(self, order: Order, draft: Draft) -> None:
+        standing = order.undisputed_status
+        if standing in UNSETTLED:
+            is_asked = standing in (OrderStatus.CANCEL_PENDING, OrderStatus.REPLACE_PENDING)
+            self.resolver.watch(draft, order, ANSWER_S if is_asked else 0)
+        elif standing in STANDS:
+            self.resolver.settled(order)
 
     def _forget_unborn_bracket(self, row: int, draft: Draft) -> None:
         # An entry that ended without a fill never made its bracket.
