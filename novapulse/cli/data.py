@@ -7,6 +7,7 @@ from typing import Any
 from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, error, progress, show_json
 from novapulse.cli.render import moment, table
 from novapulse.core.instruments import path_symbol
+from novapulse.core.words import counted
 from novapulse.market.calendars import CONTINUOUS
 from novapulse.market.importer import import_file
 from novapulse.market.lake import Lake, SeriesInfo
@@ -41,7 +42,7 @@ def import_(options: argparse.Namespace) -> int:
         show_json({name: value for name, value in values.items() if not name.endswith("_ns")})
         return EXIT_DONE
     print(
-        f"{done.added:,} bars added to {done.exchange} {done.symbol} {done.timeframe}, "
+        f"{counted(done.added, 'bar')} added to {done.exchange} {done.symbol} {done.timeframe}, "
         f"{done.already_there:,} were there already\n"
         f"closes {moment(iso(done.first_ns))} to {moment(iso(done.last_ns))}, calendar {calendar}, "
         f"column {done.stamp_column} read as {done.stamps} stamps{', rows sorted' if done.sorted else ''}\n"

@@ -12,6 +12,7 @@ from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, pro
 from novapulse.cli.render import wrapped
 from novapulse.config import home_folder
 from novapulse.core.ports import JournalError
+from novapulse.core.words import counted
 from novapulse.ledger.audit import Audit
 from novapulse.ledger.newer import Newer
 from novapulse.ledger.opening import Place
@@ -186,8 +187,7 @@ def _show_audit(found: Audit) -> None:
     if found.ok:
         print(f"{found.entries:,} entries, every one as it was written")
     else:
-        count = "1 fault" if found.faulty == 1 else f"{found.faulty:,} faults"
-        print(f"{found.entries:,} entries, {count}; the first entry that is bad comes first")
+        print(f"{found.entries:,} entries, {counted(found.faulty, 'fault')}; the first entry that is bad comes first")
         for fault in found.faults[:_FAULTS_SHOWN]:
             print("\n".join(wrapped(f"  {_told(fault)}", indent=4)))
         if found.faulty > _FAULTS_SHOWN:

@@ -6,6 +6,7 @@ anew when that lasts.
 
 import time
 
+from novapulse.core.words import counted
 from novapulse.engine.life import Life
 from novapulse.engine.supervisor import Supervisor
 from novapulse.ops.health import EVERY_S
@@ -40,7 +41,8 @@ class Beats:
 
     @property
     def _well(self) -> str:
-        return f"{len(self._supervisor.runners)} accounts trade"
+        count = len(self._supervisor.runners)
+        return f"{counted(count, 'account')} {'trades' if count == 1 else 'trade'}"
 
     def _objection(self) -> str | None:
         runners = list(self._supervisor.runners.values())

@@ -14,6 +14,7 @@ from novapulse.cli.console import EXIT_DONE, EXIT_FAILED, UsageError, error, pro
 from novapulse.cli.render import headline, table, wrapped
 from novapulse.cli.replay import default_ledger, stretch_at_hand
 from novapulse.config import home_folder, load
+from novapulse.core import words
 from novapulse.core.bars import format_ns, timeframe_text
 from novapulse.core.ports import JournalError
 from novapulse.market.lake import Lake
@@ -247,10 +248,12 @@ def _show(values: Mapping[str, Any], rungs: Sequence[Rung]) -> None:
             print(f"   {line}")
     session = values["session"]
     if session:
+        nouns = {"starts": "start", "commands": "command", "late_bars": "late bar"}
+        told = ", ".join(words.counted(session[key], noun) for key, noun in nouns.items())
         print(
             f"\nsession {session['id']} of {session['account_id']} on {session['exchange']}, ledger "
             f"{session['ledger_id']}: {session['same_moments']:,} of {session['records']:,} records also at the same "
-            f"nanosecond, {session['starts']} starts, {session['commands']} commands, {session['late_bars']} late bars"
+            f"nanosecond, {told}"
         )
 
 

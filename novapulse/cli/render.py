@@ -7,6 +7,7 @@ from typing import Any
 
 from novapulse.cli.console import is_colourful
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.core.words import counted
 from novapulse.research.stress import LUCK
 
 Values = Mapping[str, Any]
@@ -231,7 +232,7 @@ def moment(iso: str) -> str:
 
 
 def _count(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s" if count else f"no {noun}s"
+    return counted(count, noun) if count else f"no {noun}s"
 
 
 def _painted(text: str, colour: str) -> str:

@@ -68,7 +68,7 @@ def test_a_trader_that_is_not_ready_lives_and_says_nothing_else(line: socket.soc
     accounts.is_ready = True
     beats()
     beats()
-    assert heard(line) == ["READY=1\nSTATUS=1 accounts trade", "WATCHDOG=1", "WATCHDOG=1"]
+    assert heard(line) == ["READY=1\nSTATUS=1 account trades", "WATCHDOG=1", "WATCHDOG=1"]
 
 
 def test_a_trader_that_stops_says_so_once_and_why_and_lives_until_it_has_ended(line: socket.socket) -> None:

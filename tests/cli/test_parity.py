@@ -78,6 +78,8 @@ def test_a_replay_is_the_backtest_and_its_ledger_explains_every_decision(cli: Cl
     assert [(one["id"], one["account_id"]) for one in sessions] == [(session.first_seq, session.account.account_id)]
     assert session.account.account_id in cli("parity", "--list", "--ledger", ledger).out
     assert [rung["holds"] for rung in json.loads(again.out)["rungs"]] == [True, True, True, True, None]
+    told = cli("parity", "--session", "last", "--ledger", ledger).out
+    assert "nanosecond, 1 start, 0 commands, 0 late bars\n" in told, "a bug: it said 1 starts"
     assert cli("replay", *RUN, "--ledger", ledger).code == 2, "a ledger was written over"
 
 

@@ -16,9 +16,10 @@ from novapulse.backtest.result import Result
 from novapulse.core.bars import BarColumns, Floats, Integers
 from novapulse.core.instruments import Instrument
 from novapulse.core.records import REASON_TEXT, Reason
+from novapulse.core.words import counted
 from novapulse.research.tearsheet.scales import Scale, buckets, number_ticks, scale_of, signed, thinned, time_ticks
 from novapulse.research.tearsheet.svg import Markup, Plot
-from novapulse.research.tearsheet.words import R_RESULT, RESULT, counted, figure, minute_of
+from novapulse.research.tearsheet.words import R_RESULT, RESULT, figure, minute_of
 from novapulse.stats.drawdowns import drawdown_curve, episodes
 
 Trips = Any

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from novapulse.core.bars import Floats
+from novapulse.core.words import counted
 from novapulse.research.tearsheet.charts import Chart
 from novapulse.research.tearsheet.scales import Scale, Tick, number_ticks, scale_of, signed
 from novapulse.research.tearsheet.svg import Plot
-from novapulse.research.tearsheet.words import R_RESULT, counted, duration
+from novapulse.research.tearsheet.words import R_RESULT, duration
 
 Trips = Any
 """ROUND_TRIP[R]."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from novapulse.backtest.result import Result
+from novapulse.core.words import counted
 from novapulse.research.inputs import Markets
 from novapulse.research.tearsheet import tables
 from novapulse.research.tearsheet.charts import Chart, equity_charts, price_chart
@@ -14,7 +15,7 @@ from novapulse.research.tearsheet.distributions import excursion_scatter, holdin
 from novapulse.research.tearsheet.figures import Group, Item, groups, tiles
 from novapulse.research.tearsheet.settings import Section, Setting, changed, sections
 from novapulse.research.tearsheet.tables import Table, Year
-from novapulse.research.tearsheet.words import counted, day
+from novapulse.research.tearsheet.words import day
 
 _SYMBOLS_NAMED = 6
 _PRICES_DRAWN = 12

@@ -133,8 +133,3 @@ def plain(name: str) -> str:
     """Return a name of code as words: `one_bar_late` -> `One bar late`."""
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 trade`, `2,000 trades`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

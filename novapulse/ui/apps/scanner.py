@@ -6,10 +6,10 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.ports import JournalError
+from novapulse.core.words import counted
 from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
 from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
-from novapulse.research.tearsheet.words import counted
 from novapulse.ui.apps.frame import Page, chips, stack
 from novapulse.ui.apps.tables import Columns, percent
 from novapulse.ui.apps.universe import Universe
