@@ -87,6 +87,7 @@ def account_state(fold: AccountFold, kept: Kept | None) -> AccountState:
         risk=fold.risk,
         limit_changes=fold.limit_changes,
         groups=fold.groups,
+        bases={symbol: one.base for symbol, one in fold.listings.items()},
         settings_hash=fold.settings_hash,
         locks=locks_of(fold, kept),
     )

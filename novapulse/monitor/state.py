@@ -234,6 +234,7 @@ class AccountState(Value):
             the settings, with `breakers` and `timeframe_ns` beside it; empty while unknown.
         limit_changes: Those of them that are otherwise than configured, by name.
         groups: Symbol -> correlated group whose exposure is capped together; without those that are in none.
+        bases: Symbol -> asset that its quantities are counted in, of every instrument that was ever listed.
         settings_hash: Of what decides.
         measured: What the trader measured last besides: `feed_silence` (heartbeats of the feed), `clock_skew` (ms) and
             `disk_free` (fraction), each None while it could not be measured; empty without a trader that runs.
@@ -290,6 +291,7 @@ class AccountState(Value):
     risk: Mapping[str, Any] = field(default_factory=dict)
     limit_changes: tuple[LimitChangeState, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
     settings_hash: str = ""
     measured: Mapping[str, float | None] = field(default_factory=dict)
     locks: tuple[LockState, ...] = ()

@@ -243,7 +243,7 @@ def equity_chart(view: View, compared: Sequence[SavedRun], mode: theme.Mode) -> 
         for run in compared
     }
     chart = charts.equity_and_drawdown(result.equity_ts_ns, result.equity, result.settings.capital, compare=others)
-    return panels.card("Equity and drawdown", chart)
+    return panels.card("Equity and drawdown", chart, f"in {result.instruments[0].quote}")
 
 
 def heat_chart(desk: Desk, view: View, key: InstrumentKey | None, mode: theme.Mode) -> Html:
@@ -271,6 +271,7 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
         return mo.ui.table([], selection=None, label="")
     trips = outcome.result.round_trips[::-1]
     names = [fact.key.symbol for fact in outcome.result.instruments]
+    profit = f"Profit, {outcome.result.instruments[0].quote}"
 
     def chosen(rows: Any) -> None:
         numbers = rows["#"].to_list() if isinstance(rows, pl.DataFrame) else [row["#"] for row in rows]
@@ -279,7 +280,7 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
         set_focus(Focus(numbers[0] if numbers else None))
 
     return mo.ui.table(
-        pl.DataFrame(trip_columns(trips, names, outcome.result.strategies)),
+        pl.DataFrame(trip_columns(trips, names, outcome.result.strategies)).rename({"Profit": profit}),
         selection="single",
         on_change=chosen,
         page_size=8,
@@ -288,7 +289,7 @@ def trips_table(view: View, set_focus: Set, set_bar: Set) -> Any:
         show_download=False,
         freeze_columns_left=["#"],
         format_mapping={
-            "Profit": _plus,
+            profit: _plus,
             "R": _plus,
             "Against, R": "{:.2f}".format,
             "Along, R": "{:.2f}".format,
@@ -331,6 +332,6 @@ def trip_columns(trips: Records, names: Sequence[str], strategies: Sequence[str]
 
 
 def _toned(_row: str, column: str, value: Any) -> dict[str, Any]:
-    if column not in ("Profit", "R") or not isinstance(value, int | float) or value == 0:
+    if not (column == "R" or column.startswith("Profit")) or not isinstance(value, int | float) or value == 0:
         return {}
     return {"color": "var(--np-gain)" if value > 0 else "var(--np-loss)", "fontWeight": 600}

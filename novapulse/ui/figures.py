@@ -165,11 +165,14 @@ def monthly(months: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     return sheet.drawn(cells, texts, height=34 * len(years))
 
 
-def attribution(table: Mapping[str, Mapping[str, Any]], *, by_profit: bool = True) -> alt.LayerChart:
+def attribution(
+    table: Mapping[str, Mapping[str, Any]], *, currency: str = "", by_profit: bool = True
+) -> alt.LayerChart:
     """Draw where profit came from.
 
     Args:
         table: By name, rows of trades, pnl in quote, win_rate and average_r (None where unknown).
+        currency: That quote asset; empty where nobody says.
         by_profit: The largest profit first; else in the order given, as hours have one of their own.
     """
     names = [name for name in table if table[name]["trades"]]
@@ -182,6 +185,7 @@ def attribution(table: Mapping[str, Mapping[str, Any]], *, by_profit: bool = Tru
         details,
         "+,.2f",
         "No round trips",
+        unit=f" {currency}" if currency else "",
     )
 
 

@@ -210,8 +210,9 @@ def comparison(data: Data, saved: Sequence[SavedRun]) -> str:
     columns += [(run.name, run.settings_hash, run.summary) for run in saved]
     same = {data["data"]["hash"], *(run.data_hash for run in saved)}
     header = "".join(f"<th>{escape(name)}<small>{escape(settings[:8])}</small></th>" for name, settings, _ in columns)
+    unit = currency(data) if len(same) == 1 else ""
     body = "".join(
-        f"<tr><th>{escape(label)}</th>"
+        f"<tr><th>{escape(label)}{f', {escape(unit)}' if unit and kind is words.MONEY else ''}</th>"
         + "".join(f"<td>{_text(words.figure(key, summary.get(key), kind))}</td>" for _, _, summary in columns)
         + "</tr>"
         for label, key, kind in COMPARED

@@ -79,7 +79,10 @@ def _attribution_section(data: Mapping[str, Any]) -> Any:
     names = {"strategy": "Strategy", "exit": "Exit", "regime": "Regime", "direction": "Side", "instrument": "Market"}
     names |= {"hour": "Hour of the entry, UTC"}
     shown = [
-        _card(title, charts.attribution(_spoken_rows(key, table[key]), by_profit=key != "hour"))
+        _card(
+            title,
+            charts.attribution(_spoken_rows(key, table[key]), currency=panels.currency(data), by_profit=key != "hour"),
+        )
         for key, title in names.items()
         if table.get(key)
     ]

@@ -18,14 +18,14 @@ Mode = Literal["light", "dark"]
 PALETTE: dict[Mode, dict[str, str]] = {
     "light": {
         "text": "#0f172a",
-        "muted": "#64748b",
+        "muted": "#5d6b82",
         "grid": "#e2e8f0",
         "panel": "#ffffff",
         "accent": "#2563eb",
         "gain": "#2563eb",
-        "loss": "#d9520b",
+        "loss": "#cc4205",
         "neutral": "#94a3b8",
-        "warn": "#92400e",
+        "warn": "#7a3a0c",
         "blank": "#f1f5f9",
         "on_color": "#ffffff",
         "accent_soft": "rgba(37, 99, 235, 0.28)",
@@ -47,7 +47,7 @@ PALETTE: dict[Mode, dict[str, str]] = {
         "accent_clear": "rgba(96, 165, 250, 0.02)",
     },
 }
-"""What each colour is for, by mode; contrast to the panel is at least 3 for marks and 4.5 for text."""
+"""What each colour is for, by mode; contrast to panel and page is at least 4.5 for whatever text has, 3 for marks."""
 
 REGIMES: dict[Mode, dict[str, str]] = {
     "light": {

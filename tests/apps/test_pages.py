@@ -75,6 +75,13 @@ def test_it_is_drawn_for_the_account_that_was_asked_for_and_lets_only_operators_
         assert looked.page.locator(".np-title").inner_text().endswith(about)
         looked.widget("Trader and accounts").get_by_text("kraken · second", exact=True).wait_for()
         assert looked.holds().count() == (HOLDS.get(app, 0) if role == "operator" else 0)
+        links = looked.page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link").all()
+        assert len(links) == len(PAGES)
+        for link in links:
+            box = link.bounding_box()
+            assert box["x"] >= 0, "a bug: on a phone three pages were out of sight, and nothing said so"
+            assert box["x"] + box["width"] <= width
+            assert box["height"] >= (36 if width == 390 else 28)
         if app in OF_ONE_ACCOUNT:
             switch = looked.page.get_by_role("navigation", name="Account", exact=True)
             assert switch.locator("[aria-current]").all_inner_texts() == ["kraken · second"]

@@ -224,8 +224,11 @@ def test_the_theme_needs_no_eval_and_follows_the_mode() -> None:
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_colours_stand_out_from_the_panel(mode: theme.Mode) -> None:
     colors = theme.PALETTE[mode]
-    for name, least in {"text": 7.0, "muted": 4.5, "gain": 3.0, "loss": 3.0, "accent": 3.0}.items():
-        assert contrast(colors[name], colors["panel"]) >= least, name
+    page, sunk = {"light": ("#f6f8fb", "#f1f5f9"), "dark": ("#080d18", "#1e293b")}[mode]
+    for back in (colors["panel"], page):
+        for name, least in {"text": 7.0, "muted": 4.5, "gain": 4.5, "loss": 4.5, "accent": 4.5, "warn": 4.5}.items():
+            assert contrast(colors[name], back) >= least, (name, back)
+    assert contrast(colors["muted"], sunk) >= 4.5, "what is greyed is still read"
     for color in (*theme.REGIMES[mode].values(), *theme.COMPARED[mode]):
         assert contrast(color, colors["panel"]) >= 3.0, color
     assert contrast(colors["on_color"], colors["gain"]) >= 4.0

@@ -175,8 +175,9 @@ class Chart:
         return lanes
 
     def _fills(self, account: AccountState) -> list[dict[str, Any]]:
+        units = {"base": account.bases.get(self._symbol, ""), "quote": account.quote}
         return [
-            {"ts_ns": one.ts_event_ns, "side": one.side.upper(), "qty": str(one.qty), "price": str(one.price)}
+            {"ts_ns": one.ts_event_ns, "side": one.side.upper(), "qty": str(one.qty), "price": str(one.price), **units}
             for one in account.recent_fills
             if one.symbol == self._symbol and one.ts_event_ns is not None and one.ts_event_ns >= self._first_ns
         ]

@@ -96,8 +96,9 @@ def order_commands(page: Page) -> str:
         return since
     buttons = []
     for one in list(entries.values())[:_ORDERS_MAX]:
-        price = "" if one.limit_price is None else f" at {plain(one.limit_price)}"
-        what = f"{one.side} {plain(one.leaves_qty)} {one.symbol}{price}, order {one.client_order_id[:8]}"
+        price = "" if one.limit_price is None else f" at {plain(one.limit_price)} {account.quote}"
+        qty = f"{plain(one.leaves_qty)} {account.bases.get(one.symbol, one.symbol)}"
+        what = f"{one.side} {qty}{price}, order {one.client_order_id[:8]}"
         detail = f"{what}. {DOES['cancel']}"
         button = page.button("cancel", f"Hold to cancel {one.symbol}", detail, calm=True, order=one.client_order_id)
         page.on_account(partial(_show_order, button, one.client_order_id))

@@ -137,6 +137,7 @@ def instrument_tiles(account: AccountState, page: Page) -> list[dict[str, Any]]:
             "key": one.symbol,
             "label": one.symbol,
             "value": _text(one.price),
+            "unit": account.quote,
             "note": f"{one.state}, consensus {'not known' if one.consensus is None else plus(one.consensus, 1)}",
             "href": page.here(account, symbol=one.symbol),
         }
@@ -162,9 +163,10 @@ def _level(meter: Meter) -> str:
 
 
 def _free(account: AccountState) -> str:
-    parts = [f"free {account.cash:,.2f}" if account.cash is not None else "free cash not known"]
+    free = "free cash not known" if account.cash is None else f"free {account.cash:,.2f} {account.quote}"
+    parts = [free]
     if account.hold:
-        parts.append(f"reserved for entries {account.hold:,.2f}")
+        parts.append(f"reserved for entries {account.hold:,.2f} {account.quote}")
     return ", ".join(parts)
 
 

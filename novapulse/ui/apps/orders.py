@@ -13,7 +13,7 @@ from novapulse.research.tearsheet.words import plus
 from novapulse.ui.apps.commands import order_commands
 from novapulse.ui.apps.frame import Page, stack
 from novapulse.ui.apps.oldness import not_of_now
-from novapulse.ui.apps.tables import Columns, fills_of, order_link
+from novapulse.ui.apps.tables import Columns, fills_of, in_currency, order_link
 from novapulse.ui.widgets import Rows, Tiles
 from novapulse.ui.widgets.boards import ORDER_COLUMNS
 
@@ -30,8 +30,8 @@ _ENDED: Columns = (
     {"key": "role", "label": "role", "kind": "status"},
     {"key": "kind", "label": "kind", "kind": "status"},
     {"key": "status", "label": "how", "kind": "status"},
-    {"key": "qty", "label": "qty", "kind": "figure"},
-    {"key": "filled_qty", "label": "filled", "kind": "figure"},
+    {"key": "qty", "label": "qty", "kind": "figure", "unit": "base"},
+    {"key": "filled_qty", "label": "filled", "kind": "figure", "unit": "base"},
 )
 _TRIPS: Columns = (
     {"key": "exit_ns", "label": "closed", "kind": "time"},
@@ -40,7 +40,7 @@ _TRIPS: Columns = (
     {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "entry_price", "label": "in", "kind": "figure"},
     {"key": "exit_price", "label": "out", "kind": "figure"},
-    {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
+    {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2, "money": True},
     {"key": "r_multiple", "label": "R", "kind": "signed", "digits": 2},
     {"key": "bars_held", "label": "bars", "kind": "figure", "digits": 0},
     {"key": "why", "label": "why it was closed", "wide": True},
@@ -118,6 +118,7 @@ def working_of(account: AccountState, page: Page) -> dict[str, Any]:
     rows = [
         {
             **one.json(),
+            "base": account.bases.get(one.symbol, ""),
             "facts": len(one.facts),
             "href": order_link(page, account, one.client_order_id),
             "level": "over" if one.status == "UNKNOWN" else "",
@@ -133,7 +134,14 @@ def ended_of(account: AccountState, page: Page, home: Path) -> dict[str, Any]:
         found = ended_orders(home, account.key)
     except (JournalError, UnknownAccountError) as wrong:
         return {"columns": _ENDED, "rows": [], "none": str(wrong)}
-    rows = [{**one.json(), "href": order_link(page, account, one.client_order_id)} for one in found]
+    rows = [
+        {
+            **one.json(),
+            "base": account.bases.get(one.symbol, ""),
+            "href": order_link(page, account, one.client_order_id),
+        }
+        for one in found
+    ]
     return {"columns": _ENDED, "rows": rows, "key_field": "client_order_id", "none": "No order has ended yet."}
 
 
@@ -148,7 +156,7 @@ def trips_of(account: AccountState, page: Page) -> dict[str, Any]:
         }
         for one in account.recent_round_trips
     ]
-    return {"columns": _TRIPS, "rows": rows, "none": "No trade has been closed yet."}
+    return {"columns": in_currency(_TRIPS, (account.quote,)), "rows": rows, "none": "No trade has been closed yet."}
 
 
 def when_changed(

@@ -8,23 +8,24 @@ from typing import Any
 import marimo as mo
 
 from novapulse.core.instruments import AccountKey
+from novapulse.core.words import counted
 from novapulse.monitor import AccountState, Overview
 from novapulse.ui.apps.frame import Page, actions, columns, note, stack
 from novapulse.ui.apps.offers import DOES, pausing
 from novapulse.ui.apps.oldness import not_of_now
-from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, unproven
+from novapulse.ui.apps.tables import ALERTS, NO_ALERTS, Columns, alert_row, in_currency, unproven
 from novapulse.ui.widgets import Equity, Positions, Rows, Tiles
 
 CURVES_MAX = 6
 ALERTS_MAX = 100
 
-_ACCOUNTS: tuple[dict[str, Any], ...] = (
+_ACCOUNTS: Columns = (
     {"key": "exchange", "label": "exchange"},
     {"key": "account_id", "label": "account"},
     {"key": "health", "label": "health", "kind": "status"},
     {"key": "mode", "label": "mode", "kind": "status"},
-    {"key": "equity", "label": "equity", "kind": "figure", "digits": 2},
-    {"key": "day_pnl", "label": "today", "kind": "signed", "digits": 2},
+    {"key": "equity", "label": "equity", "kind": "figure", "digits": 2, "money": True},
+    {"key": "day_pnl", "label": "today", "kind": "signed", "digits": 2, "money": True},
     {"key": "drawdown_fraction", "label": "drawdown", "kind": "percent", "digits": 2},
     {"key": "exposure_fraction", "label": "exposure", "kind": "percent", "digits": 1},
     {"key": "open_orders", "label": "orders", "kind": "figure", "digits": 0},
@@ -100,7 +101,7 @@ def _worth(quote: str, accounts: list[AccountState], shown: Page) -> list[dict[s
             "key": f"equity {quote}",
             "label": "equity",
             "value": _text(equity),
-            "note": f"{len(accounts)} account{'s' if len(accounts) > 1 else ''}",
+            "note": counted(len(accounts), "account"),
             "href": shown.behind("equity", quote=quote),
         },
         {
@@ -161,8 +162,9 @@ def accounts_of(reading: Overview, shown: Page) -> dict[str, Any]:
             "hrefs": {key: shown.behind(figure, one) for key, figure in _BEHIND.items()},
             "level": "" if one.healthy else "over",
         }
-        rows.append({name: row[name] for name in (*_SHOWN, "key", "href", "hrefs", "level")})
-    return {"columns": _ACCOUNTS, "rows": rows, "none": "No account yet."}
+        rows.append({name: row[name] for name in (*_SHOWN, "quote", "key", "href", "hrefs", "level")})
+    columns = in_currency(_ACCOUNTS, (one.quote for one in reading.accounts))
+    return {"columns": columns, "rows": rows, "none": "No account yet."}
 
 
 def positions_of(accounts: Iterable[AccountState], shown: Page) -> list[dict[str, Any]]:

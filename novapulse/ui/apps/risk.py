@@ -16,7 +16,7 @@ from novapulse.ui.apps.commands import limit_commands
 from novapulse.ui.apps.desk import tiles_of
 from novapulse.ui.apps.frame import Page, columns, stack
 from novapulse.ui.apps.overview import equity_of, show_curve
-from novapulse.ui.apps.tables import Columns, breakers_of, moment, percent
+from novapulse.ui.apps.tables import Columns, breakers_of, in_currency, moment, percent
 from novapulse.ui.widgets import Meters, Rows, Tiles
 
 _HELD: Columns = (
@@ -24,25 +24,25 @@ _HELD: Columns = (
     {"key": "base", "label": "asset"},
     {"key": "group", "label": "group"},
     {"key": "direction", "label": "side", "kind": "side"},
-    {"key": "notional", "label": "worth", "kind": "figure", "digits": 2},
+    {"key": "notional", "label": "worth", "kind": "figure", "digits": 2, "money": True},
     {"key": "share", "label": "of equity", "kind": "percent", "digits": 1},
-    {"key": "at_stop", "label": "change at the stop", "kind": "signed", "digits": 2},
+    {"key": "at_stop", "label": "change at the stop", "kind": "signed", "digits": 2, "money": True},
     {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
     {"key": "stop_missing_reason", "label": "no stop because", "wide": True},
 )
 _GROUPED: Columns = (
     {"key": "what", "label": "group"},
     {"key": "symbols", "label": "instruments", "wide": True},
-    {"key": "worth", "label": "worth", "kind": "figure", "digits": 2},
+    {"key": "worth", "label": "worth", "kind": "figure", "digits": 2, "money": True},
     {"key": "share", "label": "of equity", "kind": "percent", "digits": 1},
 )
 _DAYS: Columns = (
     {"key": "day", "label": "day, UTC"},
     {"key": "trades", "label": "closed trades", "kind": "figure", "digits": 0},
     {"key": "wins", "label": "won", "kind": "figure", "digits": 0},
-    {"key": "pnl", "label": "they brought", "kind": "signed", "digits": 2},
-    {"key": "fees", "label": "fees", "kind": "figure", "digits": 2},
-    {"key": "equity", "label": "last equity", "kind": "figure", "digits": 2},
+    {"key": "pnl", "label": "they brought", "kind": "signed", "digits": 2, "money": True},
+    {"key": "fees", "label": "fees", "kind": "figure", "digits": 2, "money": True},
+    {"key": "equity", "label": "last equity", "kind": "figure", "digits": 2, "money": True},
 )
 _OFF: Columns = (
     {"key": "title", "label": "limit"},
@@ -52,12 +52,13 @@ _OFF: Columns = (
 
 _CHANGED: Columns = (
     {"key": "name", "label": "limit"},
-    {"key": "value", "label": "in force", "kind": "figure"},
-    {"key": "configured", "label": "configured", "kind": "figure"},
+    {"key": "value", "label": "in force", "kind": "figure", "unit": "unit"},
+    {"key": "configured", "label": "configured", "kind": "figure", "unit": "unit"},
     {"key": "actor", "label": "set by"},
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "command_id", "label": "command"},
 )
+_IN_MONEY = ("position_notional_max",)
 
 
 def page() -> mo.Html:
@@ -147,7 +148,15 @@ def off_of(account: AccountState) -> dict[str, Any]:
 
 def changed_of(account: AccountState, page: Page) -> dict[str, Any]:
     """Return the limits that an operator changed; each leads to the entry that says so."""
-    rows = [{**one.json(), "key": one.name, "href": page.entry(one.seq)} for one in account.limit_changes]
+    rows = [
+        {
+            **one.json(),
+            "key": one.name,
+            "unit": account.quote if one.name in _IN_MONEY else "",
+            "href": page.entry(one.seq),
+        }
+        for one in account.limit_changes
+    ]
     return {"columns": _CHANGED, "rows": rows, "none": "Every limit is as configured."}
 
 
@@ -166,7 +175,7 @@ def held_of(account: AccountState, page: Page) -> dict[str, Any]:
         }
         for one in account.positions
     ]
-    return {"columns": _HELD, "rows": rows, "none": "Nothing is held."}
+    return {"columns": in_currency(_HELD, (account.quote,)), "rows": rows, "none": "Nothing is held."}
 
 
 def grouped_of(account: AccountState, page: Page) -> dict[str, Any]:
@@ -185,7 +194,7 @@ def grouped_of(account: AccountState, page: Page) -> dict[str, Any]:
         row = {"what": group, "symbols": ", ".join(symbols[group]), "worth": text}
         href = page.behind("stops", group=group)
         rows.append({**row, "key": group, "share": _share(whole, account.equity), "href": href})
-    return {"columns": _GROUPED, "rows": rows, "none": "Nothing is held."}
+    return {"columns": in_currency(_GROUPED, (account.quote,)), "rows": rows, "none": "Nothing is held."}
 
 
 def day_rows(account: AccountState, page: Page) -> dict[str, Any]:
@@ -194,7 +203,7 @@ def day_rows(account: AccountState, page: Page) -> dict[str, Any]:
         {**one.json(), "key": str(one.day_ns), "day": _day(one.day_ns), "href": _behind_day(one.day_ns, page)}
         for one in days_of(account)
     ]
-    return {"columns": _DAYS, "rows": rows, "none": "No day has passed yet."}
+    return {"columns": in_currency(_DAYS, (account.quote,)), "rows": rows, "none": "No day has passed yet."}
 
 
 def _behind_day(day_ns: int, page: Page) -> str:

@@ -11,7 +11,7 @@ from novapulse.monitor import Overview, UnknownAccountError, scan, strategies
 from novapulse.monitor.state import InstrumentState
 from novapulse.monitor.strategies import StrategyRow
 from novapulse.ui.apps.frame import Page, chips, stack
-from novapulse.ui.apps.tables import Columns, percent
+from novapulse.ui.apps.tables import Columns, in_currency, percent
 from novapulse.ui.apps.universe import Universe
 from novapulse.ui.widgets import Rows, Tiles
 
@@ -49,12 +49,11 @@ _STRATEGIES: Columns = (
     {"key": "account_id", "label": "account"},
     {"key": "trades", "label": "trades", "kind": "figure", "digits": 0},
     {"key": "win_rate", "label": "won", "kind": "percent", "digits": 0},
-    {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 2},
+    {"key": "average_pnl", "label": "average", "kind": "signed", "digits": 2, "money": True},
     {"key": "profit_factor", "label": "profit factor", "kind": "figure", "digits": 2, "none": True},
     {"key": "average_r", "label": "average R", "kind": "signed", "digits": 2},
-    {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2},
-    {"key": "fees", "label": "fees", "kind": "figure", "digits": 2},
-    {"key": "quote", "label": "in"},
+    {"key": "pnl", "label": "brought", "kind": "signed", "digits": 2, "money": True},
+    {"key": "fees", "label": "fees", "kind": "figure", "digits": 2, "money": True},
 )
 
 
@@ -181,7 +180,8 @@ def strategies_of(rows: tuple[StrategyRow, ...], page: Page) -> dict[str, Any]:
         }
         for one in sorted(rows, key=lambda one: -one.pnl)
     ]
-    return {"columns": _STRATEGIES, "rows": shown, "none": "No round trip has been closed yet."}
+    columns = in_currency(_STRATEGIES, (one.quote for one in rows))
+    return {"columns": columns, "rows": shown, "none": "No round trip has been closed yet."}
 
 
 class StrategyMonitor:

@@ -1,4 +1,9 @@
-"""Rows of the tables that several apps show: what the reading says, with the address of what stands behind each."""
+"""Rows of the tables that several apps show: what the reading says, with the address of what stands behind each.
+
+Invariants:
+- an amount names its currency, in the head of its column where all rows share it, else beside it; a quantity its asset;
+- a price stands beside its instrument, which names both.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,10 +20,10 @@ FILLS: Columns = (
     {"key": "ts_ns", "label": "when", "kind": "time"},
     {"key": "symbol", "label": "instrument"},
     {"key": "side", "label": "side", "kind": "side"},
-    {"key": "qty", "label": "qty", "kind": "figure"},
+    {"key": "qty", "label": "qty", "kind": "figure", "unit": "base"},
     {"key": "price", "label": "price", "kind": "figure", "none": True},
-    {"key": "fee", "label": "fee", "kind": "figure", "digits": 4},
-    {"key": "realized_pnl", "label": "brought", "kind": "signed", "digits": 2, "none": True},
+    {"key": "fee", "label": "fee", "kind": "figure", "digits": 4, "money": True},
+    {"key": "realized_pnl", "label": "brought", "kind": "signed", "digits": 2, "none": True, "money": True},
     {"key": "liquidity", "label": "as", "kind": "status"},
 )
 DECISIONS: Columns = (
@@ -30,7 +35,7 @@ DECISIONS: Columns = (
     {"key": "confidence", "label": "confidence", "kind": "percent", "digits": 0},
     {"key": "lead", "label": "led by", "kind": "status"},
     {"key": "regime", "label": "regime"},
-    {"key": "qty", "label": "qty", "kind": "figure"},
+    {"key": "qty", "label": "qty", "kind": "figure", "unit": "base"},
     {"key": "why", "label": "why", "wide": True},
 )
 SHORT_DECISIONS = tuple(one for one in DECISIONS if one["key"] not in ("confidence", "regime", "qty"))
@@ -57,6 +62,20 @@ ALERTS: Columns = (
 NO_ALERTS = "Nothing to worry about."
 
 
+def in_currency(columns: Columns, quotes: Iterable[str]) -> Columns:
+    """Return columns of which those that hold `money` say in what: in their heads, or beside each where it differs.
+
+    Args:
+        columns: Of a table.
+        quotes: Currencies of its rows, which name theirs as `quote`.
+    """
+    different = set(quotes)
+    if len(different) > 1:
+        return tuple({**one, "unit": "quote"} if one.get("money") else one for one in columns)
+    shared = "".join(f", {one}" for one in different)
+    return tuple({**one, "label": f"{one['label']}{shared}"} if one.get("money") else one for one in columns)
+
+
 def order_link(page: Page, account: AccountState, client_order_id: str) -> str:
     """Return the address of everything that the ledger has of an order."""
     return page.link("journal", account, order=client_order_id) if client_order_id else ""
@@ -64,7 +83,14 @@ def order_link(page: Page, account: AccountState, client_order_id: str) -> str:
 
 def orders_of(account: AccountState, page: Page) -> list[dict[str, Any]]:
     """Return working orders, each with the address of its entries."""
-    return [{**one.json(), "href": order_link(page, account, one.client_order_id)} for one in account.orders]
+    return [
+        {
+            **one.json(),
+            "base": account.bases.get(one.symbol, ""),
+            "href": order_link(page, account, one.client_order_id),
+        }
+        for one in account.orders
+    ]
 
 
 def fills_of(account: AccountState, page: Page) -> dict[str, Any]:
@@ -73,19 +99,25 @@ def fills_of(account: AccountState, page: Page) -> dict[str, Any]:
         {
             **one.json(),
             "key": str(one.seq),
+            "base": account.bases.get(one.symbol, ""),
             "href": page.entry(one.seq),
             "liquidity": "taken back" if one.is_bust else one.liquidity,
             "level": "over" if one.is_bust else "",
         }
         for one in account.recent_fills
     ]
-    return {"columns": FILLS, "rows": rows, "none": "Nothing was traded yet."}
+    return {"columns": in_currency(FILLS, (account.quote,)), "rows": rows, "none": "Nothing was traded yet."}
 
 
 def decisions_of(account: AccountState, page: Page, columns: Columns = DECISIONS) -> dict[str, Any]:
     """Return the last decisions, newest first; each leads to its explanation."""
     rows = [
-        {**one.json(), "key": one.decision_id, "href": decision_link(page, account, one.decision_id)}
+        {
+            **one.json(),
+            "key": one.decision_id,
+            "base": account.bases.get(one.symbol, ""),
+            "href": decision_link(page, account, one.decision_id),
+        }
         for one in account.recent_decisions
     ]
     return {"columns": columns, "rows": rows, "none": "Nothing was decided yet."}

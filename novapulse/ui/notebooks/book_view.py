@@ -22,6 +22,8 @@ from novapulse.ui.widgets import Ladder, Tiles
 Html = mo.Html
 
 _COLUMNS = 700
+_LABELS_PX = 48
+"""Room for the labels beside each chart: charts of one tape stand under each other, moment under moment."""
 _REFUSED_SHOWN = 30
 
 MEANINGS = {
@@ -39,6 +41,8 @@ MEANINGS = {
     "sell_slippage_bps": "what selling it costs",
     "liquidity": "deep and narrow is 1",
 }
+
+_IN_MONEY = ("bid_depth", "ask_depth")
 
 _SHORT = {
     "score": "above 0: a rise",
@@ -110,11 +114,19 @@ def walk(came: Came[Watched]) -> Any:
     return layout.stack(layout.card("Walk through the tape", shown), layout.grid(ladder, tiles))
 
 
+def assets_of(symbol: str) -> tuple[str, str]:
+    """Return what the quantities and the prices of a book are counted in."""
+    base, _, rest = symbol.partition("/")
+    return base, rest.partition(":")[0]
+
+
 def ladder_state(one: Watched, at: int) -> dict[str, Any]:
     """Return a book for the ladder."""
-    books = one.books
+    books, (base, quote) = one.books, assets_of(one.symbol)
     return {
         "symbol": one.symbol,
+        "base": base,
+        "quote": quote,
         "bids": book.level_pairs(books.bid_price[at], books.bid_qty[at]),
         "asks": book.level_pairs(books.ask_price[at], books.ask_qty[at]),
     }
@@ -125,7 +137,7 @@ def moment_tiles(one: Watched, at: int) -> list[dict[str, Any]]:
     problem = BookProblem(int(one.books.problem[at]))
     if problem != BookProblem.NONE:
         return [{"label": "refused", "value": problem.name.lower(), "note": _WRONG[problem], "level": "over"}]
-    row, quote = one.features[at], one.symbol.partition("/")[2].partition(":")[0]
+    row, (_, quote) = one.features[at], assets_of(one.symbol)
 
     def tile(name: str, digits: int, unit: str = "", *, signed: bool = False) -> dict[str, Any]:
         value = float(row[name])
@@ -162,13 +174,13 @@ def over_time(came: Came[Watched], feature: str, mode: theme.Mode) -> Any:
     one = came.result
     if one is None:
         return Html(panels.TALL)
-    stamps = one.books.ts_ns
+    stamps, (base, quote) = one.books.ts_ns, assets_of(one.symbol)
     parts = [
-        _named("Mid price", "quote per base", _line(stamps, one.features["mid"], 150, is_signed=False)),
+        _named("Mid price", f"{quote} per {base}", _line(stamps, one.features["mid"], 150, is_signed=False)),
         _named("Score", MEANINGS["score"], _line(stamps, one.features["score"], 120, is_signed=True)),
         _named(
             feature.replace("_", " ").capitalize(),
-            MEANINGS[feature],
+            f"{MEANINGS[feature]}, {quote}" if feature in _IN_MONEY else MEANINGS[feature],
             _line(stamps, one.features[feature], 120, is_signed=_has_sign(one.features[feature])),
         ),
     ]
@@ -194,7 +206,11 @@ def _line(stamps: Integers, values: Floats, height: int, *, is_signed: bool) -> 
         "line", t=milliseconds(stamps[chosen]), value=values[chosen], at=moments(stamps[chosen], 1_000_000_000)
     )
     x = alt.X("t:T", scale=UTC, axis=time_axis())
-    y = alt.Y("value:Q", axis=alt.Axis(title=None, tickCount=4), scale=alt.Scale(zero=is_signed, nice=False))
+    y = alt.Y(
+        "value:Q",
+        axis=alt.Axis(title=None, tickCount=4, minExtent=_LABELS_PX),
+        scale=alt.Scale(zero=is_signed, nice=False),
+    )
     tooltip = [alt.Tooltip("at:N", title="at"), alt.Tooltip("value:Q", format=",.6~g")]
     if not is_signed:
         return sheet.drawn(

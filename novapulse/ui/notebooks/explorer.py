@@ -182,7 +182,10 @@ def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
     for one in reversed(found):
         if not one.order.is_intended:
             continue
-        request, scale = one.order.request, listings[one.order.request.instrument].qty_scale
+        request, fact = one.order.request, listings[one.order.request.instrument]
+        qty, filled = (
+            from_units(units, fact.qty_scale) for units in (one.order.terms.qty_units, one.order.filled_units)
+        )
         rows.append(
             {
                 "Intended": moments_of(one.ts_ns),
@@ -191,8 +194,8 @@ def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
                 "Side": request.side.name.lower(),
                 "Kind": str(request.kind.value).lower(),
                 "Status": str(one.order.status.value).replace("_", " ").lower(),
-                "Quantity": float(from_units(one.order.terms.qty_units, scale)),
-                "Filled": float(from_units(one.order.filled_units, scale)),
+                "Quantity": f"{qty:f} {fact.base}",
+                "Filled": f"{filled:f} {fact.base}",
                 "Entry": one.seq,
                 "Order": one.order.client_order_id,
             }
@@ -238,6 +241,14 @@ def story(desk: Desk, account: AccountKey, client_order_id: str) -> list[Step]:
             filled, leaves = (from_units(units, scale) for units in (order.filled_units, order.leaves_units))
             steps.append(Step(one, str(order.status.value), filled, leaves))
     return steps
+
+
+def base_of(desk: Desk, account: AccountKey, steps: Sequence[Step]) -> str:
+    """Return the asset that the quantities of an order are counted in; empty where it was never intended."""
+    with queries.reading(desk.place) as connection:
+        listings = queries.listings(connection, account)
+    intended = next((one.entry.body["request"] for one in steps if "request" in one.entry.body), None)
+    return "" if intended is None else listings[InstrumentKey(*intended["instrument"])].base
 
 
 def balances_of(desk: Desk, account: AccountKey) -> tuple[queries.Balance, ...]:

@@ -197,7 +197,9 @@ def orders_section(desk: Desk, account: AccountKey, table: Any, chosen: str | No
         ]
         for one in steps
     ]
-    header = ("When", "Fact", "State after it", "Filled", "Left", "Entry")
+    base = explorer.base_of(desk, account, steps)
+    named = f", {base}" if base else ""
+    header = ("When", "Fact", "State after it", f"Filled{named}", f"Left{named}", "Entry")
     told = layout.told(panels.table(header, rows)) if rows else "<p>Choose an order.</p>"
     return layout.stack(
         layout.card("Orders", table, note="choose one to see its facts"),

@@ -227,7 +227,9 @@ def alone(traded: Came[Traded], mode: theme.Mode) -> Any:
     chart = charts.equity_and_drawdown(result.equity_ts_ns, result.equity, result.settings.capital)
     return layout.grid(
         layout.card(
-            "What it would have earned alone", chart, note="all bars, configured sizes and costs, all timeframes"
+            "What it would have earned alone",
+            chart,
+            note=f"in {result.instruments[0].quote}; all bars, configured sizes and costs, all timeframes",
         ),
         layout.card("Alone, in figures", f'<div class="np-pairs">{rows}</div>', told),
         widths="np-two-one",

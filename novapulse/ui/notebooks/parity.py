@@ -245,7 +245,8 @@ def equity(came: Came[Compared], mode: theme.Mode) -> Any:
     chart = charts.equity_and_drawdown(
         backtest.equity_ts_ns, backtest.equity, backtest.settings.capital, compare=engine, height=300
     )
-    return panels.card("Equity of the backtest and of the engine", chart, "where they are the same there is one line")
+    note = f"in {backtest.instruments[0].quote}; where they are the same there is one line"
+    return panels.card("Equity of the backtest and of the engine", chart, note)
 
 
 def differences(came: Came[Compared]) -> Html:

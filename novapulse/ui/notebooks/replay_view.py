@@ -155,7 +155,8 @@ def state(came: Came[Scene]) -> Html:
     """Return the account's limits and the position as the decision saw them."""
     if came.result is None or came.result.found.state is None:
         return Html("")
-    seen, quote = came.result.found.state, _fact(came.result).quote
+    seen, fact = came.result.found.state, _fact(came.result)
+    quote = fact.quote
     meters = scope().own(Meters(label="Limits, as the decision saw them"))
     meters.stale_s = 0.0
     meters.show_state({"meters": [_meter(name, *values) for name, values in seen["limits"].items()]})
@@ -164,15 +165,21 @@ def state(came: Came[Scene]) -> Html:
     money = {text: f"{layout.number(seen[name], ',.2f')} {quote}" for name, text in named.items()}
     held = {
         "Losses in a row": str(seen["loss_streak"]),
-        "Close": layout.number(seen["close"]),
-        "Position": layout.number(position["qty"]) if position["qty"] else "none",
+        "Close": _amount(seen["close"], quote),
+        "Position": _amount(position["qty"], fact.base) if position["qty"] else "none",
     }
     if position["qty"]:
-        held |= {name.replace("_", " ").capitalize(): layout.number(position[name]) for name in _HELD}
+        held |= {name.replace("_", " ").capitalize(): _amount(position[name], quote) for name in _LEVELS}
+        held["Bars held"] = layout.number(position["bars_held"])
     return layout.grid(meters, layout.card("Account and position", layout.pairs({**money, **held})))
 
 
-_HELD = ("entry_price", "stop_price", "target_price", "bars_held")
+_LEVELS = ("entry_price", "stop_price", "target_price")
+
+
+def _amount(value: float | None, asset: str) -> str:
+    text = layout.number(value)
+    return text if value is None else f"{text} {asset}"
 
 
 def proof(came: Came[Scene]) -> Html:
@@ -216,6 +223,8 @@ def _fills(scene: Scene) -> list[dict[str, Any]]:
             "side": "BUY" if one["body"]["side"] > 0 else "SELL",
             "qty": one["body"]["qty_units"] / 10**fact.qty_scale,
             "price": one["body"]["price_units"] / 10**fact.price_scale,
+            "base": fact.base,
+            "quote": fact.quote,
         }
         for one in scene.found.followed
         if one["kind"] == "fill_booked" and int(one["ts_ns"]) <= last_ns
@@ -302,11 +311,11 @@ def _followed(kind: str, body: Mapping[str, Any], fact: Any) -> str:
     name = str(body.get("client_order_id", ""))[:8]
     if kind == "fill_booked":
         price, qty = body["price_units"] / 10**fact.price_scale, body["qty_units"] / 10**fact.qty_scale
-        return f"order {name} filled {qty:,.8g} at {price:,.8g}"
+        return f"order {name} filled {qty:,.8g} {fact.base} at {price:,.8g} {fact.quote}"
     if kind == "order_intended":
         request = body["request"]
         qty = request["terms"][0] / 10**fact.qty_scale
-        return f"order {name} intended: {request['role']}, {request['kind']}, {qty:,.8g}"
+        return f"order {name} intended: {request['role']}, {request['kind']}, {qty:,.8g} {fact.base}"
     if kind == "order_closed":
         return f"order {name} ended {str(body['status']).lower()}"
     if kind == "round_trip_closed":

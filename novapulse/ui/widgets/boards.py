@@ -73,8 +73,8 @@ class Positions(Live):
 
     State: `positions`, each with `exchange`, `account_id`, `symbol`, `is_ours`, `direction` (-1, 1 or a word), `qty`,
     `entry_price`, `mark_price`, `mark_ns`, `unrealized_pnl`, `unrealized_r`, `stop_price`, `stop_status`,
-    `stop_missing_reason`, `target_price`, `opened_ns`, `lead_strategy`, `quote`, `href`. A stop with a reason why it is
-    missing is not in force, whatever its price.
+    `stop_missing_reason`, `target_price`, `opened_ns`, `lead_strategy`, `base`, `quote`, `href`. A stop with a reason
+    why it is missing is not in force, whatever its price.
     """
 
     _esm, _css = asset("positions.js"), asset("positions.css")
@@ -85,8 +85,9 @@ class Rows(Live):
 
     State: `columns`, `rows` and, where wanted, `key_field` ("key" unless given) and `none` (said of no rows). A column
     has `key`, `label`, `kind` (text, figure, signed, percent of a fraction, time in ns, age in s, side, status),
-    `digits`, `wide`, and `none` where a row may be without one: everywhere else None is unknown, and says so. A row has
-    the columns' keys, and where wanted `href`, `level`, and `hrefs`: where figures of single columns lead, by key.
+    `digits`, `wide`, `unit` (the key under which a row names what its figure is counted in), and `none` where a row may
+    be without one: everywhere else None is unknown, and says so. A row has the columns' keys, and where wanted `href`,
+    `level`, and `hrefs`: where figures of single columns lead, by key.
 
     Attributes:
         height: Pixels before it scrolls; 0 for as tall as its rows.
@@ -99,8 +100,8 @@ class Rows(Live):
 class Ladder(Live):
     """The order book around the price.
 
-    State: `symbol`, `bids` and `asks` as pairs of price and qty from the best level outwards, and where wanted
-    `price_digits`, `qty_digits`. Which side is heavier is counted from the levels shown alone.
+    State: `symbol`, `bids` and `asks` as pairs of price and qty from the best level outwards, and where wanted `base`,
+    `quote`, `price_digits`, `qty_digits`. Which side is heavier is counted from the levels shown alone.
 
     Attributes:
         depth: Levels shown of each side.
@@ -115,8 +116,8 @@ ORDER_COLUMNS: tuple[Row, ...] = (
     {"key": "side", "label": "side", "kind": "side"},
     {"key": "role", "label": "role", "kind": "status"},
     {"key": "status", "label": "status", "kind": "status"},
-    {"key": "qty", "label": "qty", "kind": "figure"},
-    {"key": "filled_qty", "label": "filled", "kind": "figure"},
+    {"key": "qty", "label": "qty", "kind": "figure", "unit": "base"},
+    {"key": "filled_qty", "label": "filled", "kind": "figure", "unit": "base"},
     {"key": "limit_price", "label": "limit", "kind": "figure", "none": True},
     {"key": "stop_price", "label": "stop", "kind": "figure", "none": True},
     {"key": "avg_fill_price", "label": "avg fill", "kind": "figure", "none": True},
@@ -133,7 +134,7 @@ class Orders(Rows):
         """Show orders; one whose outcome is unknown is marked.
 
         Args:
-            orders: With the keys of `ORDER_COLUMNS`, `client_order_id`, and where wanted `href`.
+            orders: With the keys of `ORDER_COLUMNS`, `client_order_id`, and where wanted `base` and `href`.
         """
         rows = [{"level": "over" if order.get("status") == "UNKNOWN" else "", **order} for order in orders]
         self.show_state(

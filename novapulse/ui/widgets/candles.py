@@ -135,7 +135,7 @@ class Candles(Streamed):
         """Mark executions.
 
         Args:
-            fills: Each with `ts_ns`, `side` ("BUY" or "SELL"), `qty`, `price`.
+            fills: Each with `ts_ns`, `side` ("BUY" or "SELL"), `qty`, `price`, and where wanted `base` and `quote`.
         """
         self._annotate("fills", [{**_plain(fill), "time": _seconds(fill["ts_ns"])} for fill in fills])
 

@@ -189,6 +189,53 @@ def test_exposure_by_group_is_unknown_where_a_part_is(
     assert (row["what"], row["worth"], row["share"]) == ("coins", *whole)
 
 
+MONEY = {"notional", "worth", "at_stop", "pnl", "average_pnl", "fees", "fee", "realized_pnl", "equity", "day_pnl"}
+QTY = {"qty", "filled_qty"}
+
+
+@pytest.mark.parametrize("name", ["overview", "desk", "risk", "orders", "decisions", "scanner"])
+def test_every_amount_names_its_currency_and_every_quantity_its_asset(left_home: Path, look: Look, name: str) -> None:
+    """A bug: a worth, a fee and what a trade brought stood there in nothing, and quantities of no asset."""
+    held = position("BTC/USD", Decimal(150))
+    look.change = lambda reading: changed(reading, positions=(held,), equity=Decimal(1000))
+    drawn = look(name, left_home, "viewer", **MAIN)
+    tables = [one.state for one in drawn.widgets if "rows" in one.state]
+    columns = [(table, column) for table in tables for column in table["columns"]]
+    amounts = [column["label"] for _, column in columns if column["key"] in MONEY]
+    assert [label for label in amounts if not label.endswith(", USD")] == []
+    for table, column in columns:
+        if column["key"] in QTY:
+            assert table["rows"]
+            assert [row[column["unit"]] for row in table["rows"]] == [row["symbol"][:3] for row in table["rows"]]
+    assert amounts or name == "decisions"
+
+
+def test_amounts_of_different_currencies_name_each_its_own(left_home: Path, look: Look) -> None:
+    def mixed(reading: Overview) -> Overview:
+        first, *others = reading.accounts
+        return replace(reading, accounts=(replace(first, quote="EUR"), *others))
+
+    look.change = mixed
+    accounts = look("overview", left_home, "viewer").state("Accounts")
+    (equity,) = [column for column in accounts["columns"] if column["key"] == "equity"]
+    assert (equity["label"], equity["unit"]) == ("equity", "quote")
+    assert [row["quote"] for row in accounts["rows"]] == ["EUR", "USD", "USD"]
+
+
+def test_what_stands_beside_a_figure_names_its_currency(left_home: Path, look: Look, main: AccountState) -> None:
+    look.change = lambda reading: changed(reading, hold=Decimal(12))
+    drawn = look("desk", left_home, "viewer", **MAIN)
+    assert drawn.tiles()["equity"]["note"] == f"free {main.cash:,.2f} USD, reserved for entries 12.00 USD"
+    assert {tile["unit"] for tile in drawn.tiles("Instruments").values()} == {"USD"}
+    limits = tuple(
+        LimitChangeState(7, 10**18, limit, "sizing", 0.5, 1.0, "c-9", "web:ann")
+        for limit in ("position_notional_max", "risk_fraction")
+    )
+    look.change = lambda reading: changed(reading, limit_changes=limits)
+    rows = look("risk", left_home, "viewer", **MAIN).rows("Limits that differ from the configuration")
+    assert {row["name"]: row["unit"] for row in rows} == {"position_notional_max": "USD", "risk_fraction": ""}
+
+
 def test_the_scanner_filters_and_its_monitor_is_the_ledgers_table(left_home: Path, look: Look) -> None:
     drawn = look("scanner", left_home, "viewer")
     votes = [one for account in read_home(left_home).accounts for one in account.votes]

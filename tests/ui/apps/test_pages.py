@@ -322,7 +322,7 @@ def test_a_working_entry_can_be_cancelled_by_its_id_and_nothing_else_can(left_ho
         ("cancel", {**mine, "order": "O-2"}),
     ]
     first, second = drawn.holds
-    assert first.detail == "buy 1 BTC/USD at 250, order O-1. Stops and exits stay."
+    assert first.detail == "buy 1 BTC at 250 USD, order O-1. Stops and exits stay."
     assert first.state["allowed"] is True
     (since,) = [one for one in drawn.widgets if one.state.get("tiles") == []]
     later = (working("O-1", status="CANCEL_PENDING"), working("O-3"))

@@ -61,3 +61,5 @@ def test_the_ladder_gets_the_best_levels_first():
 def test_money_in_reach_is_money_of_something():
     tiles = {one["label"]: one for one in book_view.moment_tiles(tape_of([100.0], [1]), 0)}
     assert tiles["bid depth"]["unit"] == tiles["ask depth"]["unit"] == "USDT"
+    ladder = book_view.ladder_state(tape_of([100.0], [1]), 0)
+    assert (ladder["base"], ladder["quote"]) == ("BTC", "USDT")

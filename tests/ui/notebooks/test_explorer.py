@@ -28,6 +28,17 @@ def test_an_orders_last_state_is_the_ledgers_and_every_fact_is_there(desk: Desk)
     assert {one.order.status.value for one in orders} >= {"FILLED"}
 
 
+def test_quantities_of_orders_name_their_asset(desk: Desk):
+    """A bug: an order of 0.004 said nothing of what."""
+    head = explorer.head_of(desk)
+    rows = explorer.orders_table(desk, head.accounts[0], head).data
+    for name in ("Quantity", "Filled"):
+        assert [said.split()[1] for said in rows[name]] == [symbol.partition("/")[0] for symbol in rows["Market"]]
+    shown = explorer_view.orders_section(desk, head.accounts[0], "", rows["Order"][0]).text
+    base = rows["Market"][0].partition("/")[0]
+    assert f"<th>Filled, {base}</th><th>Left, {base}</th>" in shown
+
+
 def test_lots_sum_to_what_the_books_hold(desk: Desk):
     for account in explorer.head_of(desk).accounts:
         lots, _, listings = explorer.lots_of(desk, account)

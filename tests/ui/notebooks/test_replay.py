@@ -63,6 +63,21 @@ def test_amounts_have_units(came: Came[Scene]):
         assert re.search(rf"<th>{name}</th><td>[\d.,]+\xa0{unit}</td><td>[\d.,]+\xa0{unit}</td>", page), name
     assert re.search(rf"<th>Size: [^<]*</th><td>[\d.,]+\xa0{fact.base}( binds)?</td>", page)
     assert f"in {fact.base}, the smallest binds" in replay_view.explanation(came).text
+    followed = replay_view.proof(came).text
+    assert re.search(rf"intended: [^<]*, [\d.,]+\xa0{fact.base}</td>", followed)
+    assert re.search(rf"filled [\d.,]+\xa0{fact.base} at [\d.,]+\xa0{fact.quote}</td>", followed)
+    assert re.search(rf"<span>Close</span><span>[\d.,]+\xa0{fact.quote}</span>", replay_view.state(came).text)
+
+
+def test_what_is_held_is_counted_in_its_assets(traded_home: Path):
+    place = traded_home / "ledger.db"
+    (left, *_) = replay.decisions_of(place, accounts_of(place)[0], ("EXIT",))
+    came = Came(replay.scene_of(place, left["Decision"], Reporter()))
+    shown = replay_view.state(came).text
+    base, quote = str(left["Market"]).split("/")
+    for name, unit in (("Position", base), ("Entry price", quote), ("Stop price", quote)):
+        assert re.search(rf"<span>{name}</span><span>\N{{MINUS SIGN}}?[\d.,]+\xa0{unit}</span>", shown), name
+    assert re.search(r"<span>Bars held</span><span>\d+</span>", shown)
 
 
 class Impatient(Reporter):

@@ -176,7 +176,8 @@ def told(page: WidgetPage) -> WidgetPage:
     consensus[-1], keltner[-2] = -12.0, 0.0
     made.show_bars(bars, {"consensus": consensus, "keltner": keltner})
     closes = [int(stamp) for stamp in bars.ts_close_ns]
-    made.show_fills([{"ts_ns": closes[-1] - 5_000_000_000, "side": "SELL", "qty": "0.10", "price": "64000.5"}])
+    sold = {"side": "SELL", "qty": "0.10", "price": "64000.5", "base": "BTC", "quote": "USD"}
+    made.show_fills([{"ts_ns": closes[-1] - 5_000_000_000, **sold}])
     made.show_regimes(
         [
             {"name": "range-low", "from_ns": closes[0], "to_ns": closes[-2]},
@@ -203,10 +204,10 @@ def heard(page: WidgetPage, key: str) -> str:
 
 
 def test_fills_regimes_and_votes_are_read_with_their_bar(told: WidgetPage):
-    assert legend(told).endswith("trend-high ▼ sold 0.10 at 64,000.5")
+    assert legend(told).endswith("trend-high ▼ sold 0.10 BTC at 64,000.5 USD")
     last = heard(told, "ArrowLeft")
     assert "12:10 UTC, O " in last
-    assert last.endswith(f"trend-high, ▼ sold 0.10 at 64,000.5, consensus {MINUS}12.0, keltner no vote")
+    assert last.endswith(f"trend-high, ▼ sold 0.10\xa0BTC at 64,000.5\xa0USD, consensus {MINUS}12.0, keltner no vote")
     before = heard(told, "ArrowLeft")
     assert "12:09 UTC" in before
     assert before.endswith("range-low, consensus +4.3, keltner 0.0")

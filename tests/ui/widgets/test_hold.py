@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from novapulse.ui.widgets import Hold
+from tests.browser import CONTRAST
 from tests.ui.widgets.page import WidgetPage
 
 DONE = {"accepted": True, "done": True, "accounts": [{"exchange": "kraken", "account_id": "main", "outcome": "done"}]}
@@ -74,7 +75,7 @@ def test_a_button_that_is_not_heard_from_says_so_and_can_be_pressed(page: Widget
     page.page.locator("#hold .npw.silent").wait_for(state="attached")
     assert hint.inner_text() == "State not known now. Last known: It is not paused."
     assert button.get_attribute("aria-disabled") == "false"
-    color = "(one) => getComputedStyle(one).color"
+    color = "(one) => getComputedStyle(one).borderTopColor"
     page.page.mouse.move(0, 0)
     assert button.evaluate(color) == page.page.evaluate(
         "() => { const one = document.body.appendChild(document.createElement('i'));"
@@ -101,6 +102,29 @@ def test_what_is_not_offered_asks_for_no_password(page: WidgetPage):
     assert not needs.is_visible()
     page.tell("hold", {"allowed": True}, seq=2)
     assert needs.is_visible()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("calm", [False, True], ids=["kill", "pause"])
+def test_the_words_of_a_button_stand_out_whatever_it_does(page: WidgetPage, mode: str, calm: bool):
+    """A bug: on a light page "Hold to kill" had a contrast of 3.3, and of 2.1 while it was held."""
+    page.look(1440, 900, mode)
+    button = add(page, calm=calm, hold_s=60.0, stale_s=0.0)
+    found = {"at rest": button.evaluate(CONTRAST)}
+    button.hover()
+    found["under the pointer"] = button.evaluate(CONTRAST)
+    page.page.mouse.down()
+    page.page.locator("#hold button.held").wait_for()
+    page.page.locator("#hold button i").evaluate("(fill) => fill.style.setProperty('transition', 'none')")
+    found["while it is held"] = button.evaluate(CONTRAST)
+    page.page.mouse.up()
+    page.tell("hold", {"allowed": False, "why": "It is not paused."})
+    page.page.mouse.move(0, 0)
+    found["greyed"] = button.evaluate(CONTRAST)
+    hint = page.page.locator("#hold .hint")
+    assert hint.inner_text() == "It is not paused."
+    found["beside it"] = hint.evaluate(CONTRAST)
+    assert {name: round(contrast, 1) for name, contrast in found.items() if contrast < 4.5} == {}
 
 
 def test_let_go_too_early_nothing_is_sent(page: WidgetPage):

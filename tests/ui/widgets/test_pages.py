@@ -118,6 +118,34 @@ def test_figures_with_entries_of_their_own_lead_to_them_and_keep_the_focus(page:
     assert page.page.locator("#equity .facts a").evaluate_all("all => all.map((one) => one.pathname)") == ["/e", "/e"]
 
 
+def test_a_figure_stands_with_what_it_is_counted_in(page: WidgetPage):
+    """A bug: quantities were of no asset, worths in no currency."""
+    column = {"key": "qty", "label": "qty", "kind": "figure", "unit": "base"}
+    rows = [
+        {"key": str(at), "qty": qty, "base": base}
+        for at, (qty, base) in enumerate([("9", "BTC"), ("10", "ETH"), ("", "ETH"), (None, "ETH"), ("1", "")])
+    ]
+    page.add("rows", Rows(label="held"))
+    page.tell("rows", {"columns": [column], "rows": rows})
+    cells = page.page.locator("#rows td")
+    assert cells.all_inner_texts() == ["9\xa0BTC", "10\xa0ETH", "—", "unknown", "1"]
+    page.page.locator("#rows th button").click()
+    page.page.locator("#rows th button").click()
+    assert cells.first.inner_text() == "1", "sorted as numbers, not as words"
+    page.add("positions", Positions(label="Positions"))
+    held = {**samples.POSITIONS["positions"][0], "base": "BTC", "quote": "USD"}
+    page.tell("positions", {"positions": [held]})
+    assert page.page.locator("#positions .held span").first.inner_text() == "0.1873\xa0BTC at 64,250.1\xa0USD"
+    page.add("ladder", Ladder())
+    page.tell("ladder", {"base": "BTC", "quote": "USD", "asks": [["101", "1"]], "bids": [["99", "9"]]})
+    assert page.page.locator("#ladder th[scope=col]").all_inner_texts() == [
+        "side",
+        "price, USD",
+        "qty, BTC",
+        "sum, BTC",
+    ]
+
+
 def test_nothing_is_on_the_page_but_words(page: WidgetPage):
     """HS-014: names of instruments, reasons of venues and every other text may be hostile."""
     hostile = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"

@@ -21,7 +21,7 @@ export class Bands implements IPanePrimitive<Time> {
   chosen: number | null = null;
   /** What is said of the bar that was chosen, at the top, where no mark of a fill stands. */
   name = "";
-  ink = "#64748b";
+  ink = "#5d6b82";
   accent = "#2563eb";
   font = "11px sans-serif";
   private update: () => void = () => undefined;

@@ -9,6 +9,8 @@ export interface Column {
   kind: string;
   digits: number | undefined;
   wide: boolean;
+  /** Field of the row that names what its figures are counted in; empty where the label does, or nothing needs to. */
+  unit: string;
   /** Whether a row may be without one: then nothing is no unknown. */
   none: boolean;
 }
@@ -19,15 +21,21 @@ const WAYS: Record<string, string> = { buy: "gain", long: "gain", sell: "loss", 
 export function columnOf(given: Plain): Column {
   const key = text(given["key"]);
   const digits = number(given["digits"]) ?? undefined;
-  return { key, label: text(given["label"]) || key, kind: text(given["kind"]) || "text", digits, wide: given["wide"] === true, none: given["none"] === true };
+  return { key, label: text(given["label"]) || key, kind: text(given["kind"]) || "text", digits, unit: text(given["unit"]), wide: given["wide"] === true, none: given["none"] === true };
 }
 
 export function classOf(column: Column): string {
   return [LEFT.has(column.kind) ? "text" : "", column.wide ? "wide" : ""].filter(Boolean).join(" ");
 }
 
-/** The text of a cell, and the class that colours it. */
-export function cell(column: Column, value: unknown): [string, string] {
+/** The text of a cell, with what its figure is counted in, and the class that colours it. */
+export function cell(column: Column, row: Plain): [string, string] {
+  const [shown, color] = alone(column, row[column.key]);
+  const unit = column.unit && number(row[column.key]) !== null ? text(row[column.unit]) : "";
+  return [unit ? `${shown}\u00a0${unit}` : shown, color];
+}
+
+function alone(column: Column, value: unknown): [string, string] {
   if (value === "" || (column.none && (value === null || value === undefined))) return [UNKNOWN, "dash"];
   if (value === null || value === undefined) return ["unknown", "unknown"];
   switch (column.kind) {

@@ -371,7 +371,8 @@ class Candles {
     const of = list(this.given["fills"]).filter((fill) => placeOf(this.rows, number(fill["time"]) ?? Infinity) === at);
     const told = of.slice(0, TOLD_FILLS_MAX).map((fill) => {
       const bought = text(fill["side"]).toUpperCase() === "BUY";
-      const words = `${bought ? "▲ bought" : "▼ sold"} ${figure(fill["qty"])} at ${figure(fill["price"])}`;
+      const [base, quote] = [fill["base"], fill["quote"]].map((name) => (name ? `\u00a0${text(name)}` : ""));
+      const words = `${bought ? "▲ bought" : "▼ sold"} ${figure(fill["qty"])}${base} at ${figure(fill["price"])}${quote}`;
       return h("b", bought ? "gain" : "loss", words);
     });
     const more = of.length - told.length;

@@ -77,7 +77,8 @@ export default widget("ladder", ({ model, head, body }) => {
   const leaning = h("div", "lean", bidShare, track, askShare);
   const none = h("p", "none", "No book has been received.");
   const caption = part("caption", "caption", "said");
-  const heads = part("tr", "row", "row top", ...["side", "price", "qty", "sum"].map(columnHead));
+  const named = ["side", "price", "qty", "sum"].map(columnHead);
+  const heads = part("tr", "row", "row top", ...named);
   const between = part("td", "cell", "middle", middle, spread);
   between.colSpan = 4;
   between.setAttribute("aria-colspan", "4");
@@ -106,6 +107,10 @@ export default widget("ladder", ({ model, head, body }) => {
     const rows = (side: Level[]): [string, Shown][] =>
       side.map((level, at) => [String(at), { ...level, priceDigits, qtyDigits }]);
     tell(symbol, text(given["symbol"]));
+    for (const [at, [name, asset]] of [["price", given["quote"]], ["qty", given["base"]], ["sum", given["base"]]].entries()) {
+      const head = named[at + 1];
+      if (head) tell(head, asset ? `${text(name)}, ${text(asset)}` : text(name));
+    }
     tell(caption, `Order book${given["symbol"] ? ` of ${text(given["symbol"])}` : ""}, asks down to the best one, then bids from the best one down`);
     none.hidden = sells.length + buys.length > 0;
     book.hidden = !none.hidden;

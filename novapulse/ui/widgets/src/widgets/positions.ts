@@ -60,7 +60,9 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
     const whose = h("span", "small", [account, lead].filter(Boolean).join(", "));
     if (who.textContent !== `${name.textContent ?? ""}${whose.textContent ?? ""}`) who.replaceChildren(name, whose);
     who.title = position["opened_ns"] ? `opened ${fully(position["opened_ns"])}` : "";
-    tell(qty, `${figure(position["qty"])} at ${average(position["entry_price"], PRICES.map((name) => position[name]))}`);
+    const [base, quote] = [position["base"], position["quote"]].map((name) => (name ? `\u00a0${text(name)}` : ""));
+    const price = average(position["entry_price"], PRICES.map((name) => position[name]));
+    tell(qty, `${figure(position["qty"])}${base} at ${price}${quote}`);
     tell(entry, lastOf(position));
     const known = number(position["unrealized_pnl"]) !== null;
     const unit = position["quote"] ? ` ${text(position["quote"])}` : "";

@@ -93,7 +93,7 @@ class Table {
   }
 
   private fill(target: HTMLElement, column: Column, row: Plain, first: boolean, fresh: boolean): void {
-    const [shown, color] = cell(column, row[column.key]);
+    const [shown, color] = cell(column, row);
     const names = [classOf(column), color].filter(Boolean).join(" ");
     const changed = first ? this.fillFirst(target, shown, row) : tellLinked(target, shown, plain(row["hrefs"])[column.key]);
     if (target.className !== names) target.className = names;
@@ -132,7 +132,7 @@ class Table {
 
   private draw(): void {
     const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const written = (row: Plain): string => this.columns.map((column) => cell(column, row[column.key])[0]).join(" ").toLowerCase();
+    const written = (row: Plain): string => this.columns.map((column) => cell(column, row)[0]).join(" ").toLowerCase();
     let rows = words.length === 0 ? this.rows : this.rows.filter((row) => words.every((word) => written(row).includes(word)));
     const sorted = this.sorted;
     if (sorted) rows = [...rows].sort((a, b) => compared(a[sorted.key], b[sorted.key], sorted.down));
