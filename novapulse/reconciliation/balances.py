@@ -60,7 +60,8 @@ def has_effect(view: View, snapshot: Snapshot, fill: Filled) -> bool | None:
 
 def _moved(view: View, flow: Flow) -> Break:
     is_split = flow.kind == SPLIT
-    text = f"{flow.kind} of {flow.asset_units} units of {flow.asset}"
+    amount = view.amount(flow.asset_units, flow.asset)
+    text = f"{flow.kind} of {amount}"
     if is_split:
         known = f"{flow.new} for {flow.old}" if flow.new and flow.old else "at a ratio that the venue does not say"
         text = f"{flow.asset} was split {known}"
@@ -68,7 +69,7 @@ def _moved(view: View, flow: Flow) -> Break:
         BreakClass.CORPORATE_ACTION if is_split else BreakClass.UNRECORDED_FLOW,
         flow.flow_id,
         text,
-        theirs=str(flow.asset_units),
+        theirs=amount,
         instruments=view.traded_as(flow.asset) if is_split else (),
         flow=flow,
         asset=flow.asset,
@@ -108,11 +109,11 @@ def _attributed(
     for asset, diff in differences.items():
         expected = view.balances.get(asset, 0) + explained[asset]
         instruments = view.traded_as(asset)
-        kind, text = BreakClass.UNEXPLAINED, f"{asset} differs by {diff} units"
+        kind, text = BreakClass.UNEXPLAINED, f"{asset} differs by {view.amount(diff, asset)}"
         if asset in dust:
-            kind, text = BreakClass.DUST, f"{asset} differs by {diff} units, less than can be traded"
+            kind, text = BreakClass.DUST, f"{text}, less than can be traded"
         elif trade:
-            kind, text = BreakClass.UNSEEN_TRADE, f"{asset} differs by {diff} units, as if by a trade"
+            kind, text = BreakClass.UNSEEN_TRADE, f"{text}, as if by a trade"
         elif (ratio := _ratio(view, instruments, expected, expected + diff, left)) is not None:
             kind = BreakClass.CORPORATE_ACTION
             text = f"{asset} is held {ratio.numerator} for {ratio.denominator}"
@@ -121,8 +122,8 @@ def _attributed(
             kind,
             asset,
             text,
-            ours=str(expected),
-            theirs=str(expected + diff),
+            ours=view.amount(expected, asset),
+            theirs=view.amount(expected + diff, asset),
             instruments=instruments,
             asset=asset,
             diff_units=diff,

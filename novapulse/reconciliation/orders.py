@@ -112,13 +112,9 @@ def _compared(view: View, snapshot: Snapshot, order: Order, listed: VenueOrder) 
     elif not is_live and status not in TERMINAL and status is not OrderStatus.SETTLING:
         yield about
     if seen.filled_units < order.filled_units and status not in TERMINAL:
-        yield replace(
-            about,
-            kind=BreakClass.FILLS_BEYOND_VENUE,
-            text=f"order {name}: {order.filled_units} units are booked and the venue filled {seen.filled_units}",
-            ours=str(order.filled_units),
-            theirs=str(seen.filled_units),
-        )
+        booked, filled = (view.quantity(units, listed.instrument) for units in (order.filled_units, seen.filled_units))
+        text = f"order {name}: {booked} are booked and the venue filled {filled}"
+        yield replace(about, kind=BreakClass.FILLS_BEYOND_VENUE, text=text, ours=booked, theirs=filled)
     due = max(
         order.missing_units, seen.filled_units - order.filled_units if order.seen_units < seen.filled_units else 0
     )
@@ -133,12 +129,15 @@ def _missing(view: View, snapshot: Snapshot, order: Order, due: int, venue_order
         for fill in sorted(snapshot.fills, key=lambda each: (each.ts_event_ns, each.venue_trade_id))
         if view.owner_of(fill.client_order_id, fill.venue_order_id) is order and not view.is_booked(fill)
     )
+    more, booked, filled = (
+        view.quantity(units, order.request.instrument) for units in (due, order.filled_units, order.filled_units + due)
+    )
     return Break(
         BreakClass.FILLS_MISSING,
         name,
-        f"order {name}: the venue filled {due} units more than the {order.filled_units} that are booked",
-        ours=str(order.filled_units),
-        theirs=str(order.filled_units + due),
+        f"order {name}: the venue filled {more} more than the {booked} that are booked",
+        ours=booked,
+        theirs=filled,
         instruments=(order.request.instrument,),
         client_order_id=name,
         venue_order_id=venue_order_id,
@@ -250,8 +249,8 @@ def _unprotected(view: View, snapshot: Snapshot, unended: Iterable[Order]) -> It
         bare = Break(
             BreakClass.UNPROTECTED,
             str(instrument),
-            f"{units} units of {instrument} have no protective order",
-            ours=str(units),
+            f"{view.quantity(units, instrument)} of {instrument.symbol} have no protective order",
+            ours=view.quantity(units, instrument),
             instruments=(instrument,),
         )
         # Each try in vain touches the instrument: what was found is not over by that.

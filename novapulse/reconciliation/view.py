@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 
 from novapulse.core.executions import provisional_id
@@ -83,6 +84,15 @@ class View:
         """Return how many units of its ledger scale one whole of an asset has."""
         return int(10 ** self.scales[asset])
 
+    def amount(self, units: int, asset: str) -> str:
+        """Return units of an asset's ledger scale as people read them, `0.25 BTC`; as units where it has no scale."""
+        return _told(units, self.scales[asset], asset) if asset in self.scales else f"{units} units of {asset}"
+
+    def quantity(self, units: int, instrument: InstrumentKey) -> str:
+        """Return quantity units of an instrument as people read them: `0.25 BTC`."""
+        of = self.instruments.get(instrument)
+        return f"{units} units of {instrument}" if of is None else _told(units, of.qty_scale, of.base)
+
     def worth(self, asset: str) -> Fraction | None:
         """Return what one unit of an asset is worth in units of the quote asset; None when no price is known."""
         if asset == self.quote:
@@ -93,6 +103,11 @@ class View:
                 scale = self.scales[self.quote] - self.scales[asset] - instrument.price_scale
                 return self.marks[key] * Fraction(10) ** scale
         return None
+
+
+def _told(units: int, scale: int, asset: str) -> str:
+    exact = f"{Decimal((int(units < 0), tuple(map(int, str(abs(units)))), -scale)):f}"
+    return f"{exact.rstrip('0').rstrip('.') if scale else exact} {asset}"
 
 
 def looks_ours(client_order_id: str) -> bool:

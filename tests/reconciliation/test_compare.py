@@ -235,6 +235,29 @@ def test_d9_cash_may_be_off_by_one_smallest_unit_for_each_execution():
     assert kinds(found(world, balances=moved(world, USD=1))) == [BreakClass.UNEXPLAINED]
 
 
+def test_what_differs_is_told_in_amounts_of_something():
+    """A bug: an operator who was to adopt a difference read of -5000 units, and of how much of what had to guess."""
+    world = World()
+    (short,) = found(world, balances=moved(world, USD=-5_000))
+    assert (short.text, short.ours, short.theirs) == ("USD differs by -0.005 USD", "50000 USD", "49999.995 USD")
+    (dust,) = found(world, balances=moved(world, ETH=400))
+    assert dust.text == "ETH differs by 0.0004 ETH, less than can be traded"
+    flows = [Flow(f"f-{asset}", "deposit", asset, 5_000_000, NOW) for asset in ("USD", "DOGE")]
+    breaks = found(world, flows=tuple(flows), balances=moved(world, USD=5_000_000))
+    assert {one.text for one in breaks if one.flow} == {"deposit of 5 USD", "deposit of 5000000 units of DOGE"}
+    bare = {"positions": {BTC.key: 100}, "to_protect": frozenset({BTC.key})}
+    (unprotected,) = found(world, bare)
+    assert (unprotected.text, unprotected.ours) == ("0.01 BTC of BTC/USD have no protective order", "0.01 BTC")
+    world, order = resting()
+    world.fill(order, 40)
+    name, listed = order.client_order_id, world.snapshot().orders[0]
+    (beyond,) = found(world, orders=(replace(listed, seen=world.says(order, LIVE, 10)),))
+    assert beyond.text == f"order {name}: 0.004 BTC are booked and the venue filled 0.001 BTC"
+    (missing,) = found(world, orders=(replace(listed, seen=world.says(order, LIVE, 70)),))
+    assert missing.text == f"order {name}: the venue filled 0.003 BTC more than the 0.004 BTC that are booked"
+    assert (missing.ours, missing.theirs) == ("0.004 BTC", "0.007 BTC")
+
+
 def test_d10_a_movement_that_is_not_booked_explains_the_balance():
     world = World()
     deposit = Flow("f1", "deposit", "USD", 5_000_000, NOW)

@@ -59,8 +59,7 @@ _FIRST: Columns = (
     {"key": "regime", "label": "regime"},
 )
 _LAST: Columns = (
-    {"key": "turnover", "label": "traded on a day", "kind": "figure", "digits": 0},
-    {"key": "quote", "label": "in"},
+    {"key": "turnover", "label": "traded on a day", "kind": "figure", "digits": 0, "unit": "quote"},
     {"key": "would", "label": "an account of its own would", "wide": True},
     {"key": "why", "label": "why", "wide": True},
     {"key": "ts_close_ns", "label": "bar closed", "kind": "time"},
@@ -289,12 +288,14 @@ def votes_of(found: Scan) -> Columns:
 def row_of(row: Scanned, found: Scan, now_ns: int) -> dict[str, Any]:
     """Return a series as a row: unknown is None, never 0."""
     would = row.would
-    stop = "" if would.stop_price is None else f", stop {would.stop_price:.6g}"
+    stop = "" if would.stop_price is None else f", stop {would.stop_price:.6g} {row.quote}"
+    base = row.symbol.partition("/")[0]
     return {
-        **{one["key"]: getattr(row, one["key"]) for one in (*_FIRST, *_LAST[:2])},
+        **{one["key"]: getattr(row, one["key"]) for one in (*_FIRST, _LAST[0])},
+        "quote": row.quote,
         **{f"vote {name}": None if row.forecasts is None else row.forecasts[name] for name in found.strategies},
         "key": row.name,
-        "would": f"{would.side} {would.qty:.6g}{stop}" if would.side else "nothing" if would.reason else "",
+        "would": f"{would.side} {would.qty:.6g} {base}{stop}" if would.side else "nothing" if would.reason else "",
         "why": row.problem or row.cold or would.why,
         "ts_close_ns": row.ts_close_ns,
         "age_s": row.age_s(now_ns),
