@@ -79,7 +79,10 @@ class Price:
         chosen = trips[trips["number"] == selected_trip] if selected_trip is not None else trips[:0]
         self._show_bars(key, bars, regime, window or around(bars, chosen))
         self.chart.show_trips(
-            columns(visible_trips(trips, *self._span), strategies), of, selected_trip if chosen.size else None
+            columns(visible_trips(trips, *self._span), strategies),
+            of,
+            selected_trip if chosen.size else None,
+            currency=key.symbol.partition("/")[2],
         )
 
     def _show_bars(self, key: InstrumentKey, bars: BarColumns, regime: NDArray[np.int8], window: Window) -> None:

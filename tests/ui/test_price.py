@@ -65,6 +65,7 @@ def test_another_run_on_the_same_bars_sends_its_round_trips_only():
     assert sent == ["trips"]
     assert price.chart.state == before
     assert (price.chart.trips["of"], len(trips_of(price))) == ("another run", 4)
+    assert price.chart.trips["currency"] == KEY.symbol.partition("/")[2] != ""
     regime = np.full(len(bars), 4, np.int8)
     shown(price, bars, trips_on(bars, 4), regime=regime)
     assert [one["name"] for one in price.chart.state["regimes"]] == ["trend-normal"], "others are sent"

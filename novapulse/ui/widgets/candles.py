@@ -103,16 +103,18 @@ class Candles(Streamed):
                 self.show_bars(bars)
             self.lanes, self.votes = list(votes), {"of": of, "rows": _table(list(votes.values()), len(bars))}
 
-    def show_trips(self, trips: Trips, of: str, selected: int | None = None) -> None:
+    def show_trips(self, trips: Trips, of: str, selected: int | None = None, currency: str = "") -> None:
         """Show round trips in place of all others: the bars are neither sent nor drawn again.
 
         Args:
             trips: Round trips of the instrument.
             of: The run they are of, not empty; the page names it once it has drawn them.
             selected: `number` of the one that is pointed out; None for none.
+            currency: Of what they made; empty where nobody says.
         """
         self.trips = {
             "of": of,
+            "currency": currency,
             "selected": selected,
             "rows": _table(trips.rows, len(Trips.COLUMNS)),
             "leads": list(trips.leads),

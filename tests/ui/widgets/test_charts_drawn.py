@@ -364,7 +364,7 @@ DRAWN = "of => document.querySelector('#candles').shadowRoot.querySelector('.npw
 
 def test_round_trips_are_told_where_they_were_held_and_drawn_anew_without_the_bars(page: WidgetPage):
     made = Candles(samples.bars(), label="BTC/USD", whole=True, stale_s=0.0)
-    made.show_trips(trips(trip(1, (-60, -20), 1, 1.25), trip(2, (-10, -5), -1, float("nan"))), "one run", selected=1)
+    made.show_trips(trips(trip(1, (-60, -20), 1, 1.25), trip(2, (-10, -5), -1, float("nan"))), "one run", 1, "USD")
     page.add("candles", made)
     page.page.wait_for_function(DRAWN, arg="one run")
     box, held = page.page.locator("#candles .box"), page.page.locator("#candles .held")
@@ -373,7 +373,8 @@ def test_round_trips_are_told_where_they_were_held_and_drawn_anew_without_the_ba
     for key in ("End", "PageUp", "PageUp"):
         page.page.keyboard.press(key)
     assert held.inner_text() == (
-        "▲ long, <i>keltner</i>: +1.25 R (+12.50), 03-23 11:10 at 64,000 to 03-23 11:50 at 64,010, the stop was hit"
+        "▲ long, <i>keltner</i>: +1.25 R (+12.50\xa0USD), "
+        "03-23 11:10 at 64,000 to 03-23 11:50 at 64,010, the stop was hit"
     )
     assert held.inner_text() in page.page.locator("#candles .body > .said").text_content()
     page.page.keyboard.press("s")

@@ -22,6 +22,7 @@ export interface Trip {
   readonly long: boolean;
   readonly r: number;
   readonly pnl: number;
+  readonly currency: string;
   readonly stop: number;
   readonly target: number;
   readonly lead: string;
@@ -35,10 +36,11 @@ interface Laid {
 }
 
 function tripsOf(given: Plain): Trip[] {
+  const currency = text(given["currency"]);
   const [leads, reasons] = [given["leads"], given["reasons"]].map((names) => (Array.isArray(names) ? names.map(text) : []));
   return tableOf(given["rows"])[1].map((row) => {
     const [count = 0, from_s = 0, to_s = 0, entry = NaN, exit = NaN, direction = 0, r = NaN, pnl = NaN, stop = NaN, target = NaN, lead = -1, reason = -1] = row;
-    return { number: count, from_s, to_s, entry, exit, long: direction > 0, r, pnl, stop, target, lead: leads?.[lead] ?? "", reason: reasons?.[reason] ?? "" };
+    return { number: count, from_s, to_s, entry, exit, long: direction > 0, r, pnl, currency, stop, target, lead: leads?.[lead] ?? "", reason: reasons?.[reason] ?? "" };
   });
 }
 
@@ -217,7 +219,8 @@ const hasLost = ({ r, pnl }: Trip): boolean => (Number.isFinite(r) ? r : pnl) < 
 const minute = (time_s: number): string => new Date(time_s * 1000).toISOString().replace("T", " ").slice(5, 16);
 
 function wordsOf(trip: Trip): string {
-  const made = `${Number.isFinite(trip.r) ? `${signed(trip.r, 2)} R` : "R unknown"} (${signed(trip.pnl, 2)})`;
+  const unit = trip.currency ? `\u00a0${trip.currency}` : "";
+  const made = `${Number.isFinite(trip.r) ? `${signed(trip.r, 2)} R` : "R unknown"} (${signed(trip.pnl, 2)}${unit})`;
   const way = trip.long ? "▲ long" : "▼ short";
   return `${way}${trip.lead ? `, ${trip.lead}` : ""}: ${made}, ${minute(trip.from_s)} at ${figure(trip.entry)} to ${minute(trip.to_s)} at ${figure(trip.exit)}, ${trip.reason}`;
 }
