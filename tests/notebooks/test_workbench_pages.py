@@ -76,6 +76,11 @@ def compare(page: Any) -> None:
     unfold(page)
     page.get_by_role("button", name="Run it again and compare").click()
     page.locator(".np-progress").wait_for()
+    running = page.locator('[data-cell-name="running"]').evaluate(
+        "(e) => [getComputedStyle(e).borderTopWidth, getComputedStyle(e).backgroundColor]"
+    )
+    assert running[0] == "1px"
+    assert running[1] != "rgba(0, 0, 0, 0)", "a bug: what scrolled by shone through the progress that lies over it"
     cancel = page.get_by_role("button", name="Cancel", exact=True)
     page.mouse.move(0, 0)
     assert cancel.evaluate(CONTRAST) >= 4.5, "a bug: pale words on orange, where light stands on dark"

@@ -72,7 +72,7 @@ def in_currency(columns: Columns, quotes: Iterable[str]) -> Columns:
     different = set(quotes)
     if len(different) > 1:
         return tuple({**one, "unit": "quote"} if one.get("money") else one for one in columns)
-    shared = "".join(f", {one}" for one in different)
+    shared = "".join(f", {one}" for one in different if one)
     return tuple({**one, "label": f"{one['label']}{shared}"} if one.get("money") else one for one in columns)
 
 

@@ -200,10 +200,12 @@ def orders_table(desk: Desk, account: AccountKey, _looked: Head) -> Any:
                 "Order": one.order.client_order_id,
             }
         )
-    return _table(rows, page_size=8)
+    return _table(rows, page_size=8, figures=("Quantity", "Filled"))
 
 
-def _table(rows: list[dict[str, Any]], page_size: int, wrapped: list[str] | None = None) -> Any:
+def _table(
+    rows: list[dict[str, Any]], page_size: int, wrapped: list[str] | None = None, figures: Sequence[str] = ()
+) -> Any:
     if not rows:
         return mo.ui.table([], selection=None, label="")
     return mo.ui.table(
@@ -215,6 +217,7 @@ def _table(rows: list[dict[str, Any]], page_size: int, wrapped: list[str] | None
         show_data_types=False,
         show_download=False,
         wrapped_columns=wrapped,
+        text_justify_columns=dict.fromkeys(figures, "right"),
     )
 
 

@@ -220,6 +220,9 @@ def test_amounts_of_different_currencies_name_each_its_own(left_home: Path, look
     (equity,) = [column for column in accounts["columns"] if column["key"] == "equity"]
     assert (equity["label"], equity["unit"]) == ("equity", "quote")
     assert [row["quote"] for row in accounts["rows"]] == ["EUR", "USD", "USD"]
+    look.change = lambda reading: changed(reading, quote="")
+    unsaid = look("overview", left_home, "viewer").state("Accounts")
+    assert "equity" in [column["label"] for column in unsaid["columns"]], "an unknown currency leaves no comma behind"
 
 
 def test_what_stands_beside_a_figure_names_its_currency(left_home: Path, look: Look, main: AccountState) -> None:

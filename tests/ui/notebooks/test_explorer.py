@@ -31,7 +31,9 @@ def test_an_orders_last_state_is_the_ledgers_and_every_fact_is_there(desk: Desk)
 def test_quantities_of_orders_name_their_asset(desk: Desk):
     """A bug: an order of 0.004 said nothing of what."""
     head = explorer.head_of(desk)
-    rows = explorer.orders_table(desk, head.accounts[0], head).data
+    table = explorer.orders_table(desk, head.accounts[0], head)
+    rows = table.data
+    assert table._component_args["text-justify-columns"] == {"Quantity": "right", "Filled": "right"}
     for name in ("Quantity", "Filled"):
         assert [said.split()[1] for said in rows[name]] == [symbol.partition("/")[0] for symbol in rows["Market"]]
     shown = explorer_view.orders_section(desk, head.accounts[0], "", rows["Order"][0]).text
