@@ -135,7 +135,11 @@ def test_a_figure_stands_with_what_it_is_counted_in(page: WidgetPage):
     page.add("positions", Positions(label="Positions"))
     held = {**samples.POSITIONS["positions"][0], "base": "BTC", "quote": "USD"}
     page.tell("positions", {"positions": [held]})
-    assert page.page.locator("#positions .held span").first.inner_text() == "0.1873\xa0BTC at 64,250.1\xa0USD"
+    told = page.page.locator("#positions .held span")
+    assert told.first.inner_text() == "0.1873\xa0BTC at 64,250.1\xa0USD"
+    page.page.locator("#all").evaluate("(all) => { all.style.width = '936px'; }")
+    assert all(box["height"] < 22 for box in (one.bounding_box() for one in told.all())), "each on one line of a desk"
+    page.page.locator("#all").evaluate("(all) => { all.style.width = ''; }")
     page.add("ladder", Ladder())
     page.tell("ladder", {"base": "BTC", "quote": "USD", "asks": [["101", "1"]], "bids": [["99", "9"]]})
     assert page.page.locator("#ladder th[scope=col]").all_inner_texts() == [
