@@ -251,6 +251,39 @@ def test_a_level_that_the_prices_shown_do_not_reach_is_told_at_their_edge(page: 
     assert over.inner_text() == ""
 
 
+ON_LOSS = """() => {
+  const number = (color) => { const at = parseInt(color.slice(1), 16); return [at >> 16, at >> 8 & 255, at & 255]; };
+  const style = getComputedStyle(document.querySelector("#candles").shadowRoot.querySelector(".npw"));
+  const loss = number(style.getPropertyValue("--loss").trim());
+  const dark = number(style.getPropertyValue("--on-accent").trim());
+  const count = { white: 0, words: 0 };
+  for (const one of document.querySelector("#candles").shadowRoot.querySelectorAll("canvas")) {
+    const [wide, pixels] = [one.width, one.getContext("2d").getImageData(0, 0, one.width, one.height).data];
+    const is = (at, color) => color.every((part, to) => pixels[4 * at + to] === part);
+    for (let at = 4; at < pixels.length / 4 - 4; at++) {
+      // Between two columns of the label's ground, a few px apart: what stands there are its words.
+      if (!is(at - 4, loss) && !is(at - 3, loss) || !is(at + 3, loss) && !is(at + 4, loss)) continue;
+      if (is(at, [255, 255, 255])) count.white++;
+      if (is(at, dark)) count.words++;
+    }
+  }
+  return count;
+}"""
+
+
+def test_the_words_of_a_stop_stand_out_from_its_label_where_light_stands_on_dark(page: WidgetPage):
+    """A bug: its price stood there in white on orange, with a contrast of 2.3."""
+    page.look(1440, 900, "dark")
+    made = Candles(samples.bars(), label="BTC/USD", stale_s=0.0)
+    made.show_lines([{"kind": "stop", "price": float(samples.bars().close[-1]), "text": "stop"}])
+    page.add("candles", made)
+    page.tell("candles", made.state)
+    page.page.wait_for_timeout(400)
+    found = page.page.evaluate(ON_LOSS)
+    assert found["words"] > 0
+    assert found["white"] == 0
+
+
 def test_lanes_are_folded_into_the_first_until_somebody_asks(page: WidgetPage):
     """A bug: nine lanes of votes pushed the price under the fold."""
     bars = samples.bars()

@@ -54,7 +54,11 @@ def test_an_average_entry_has_the_digits_of_its_market(page: WidgetPage, entry: 
     page.add("positions", Positions())
     prices = {"mark_price": "250.29", "stop_price": "249.84", "target_price": None, "entry_price": entry}
     page.tell("positions", {"positions": [{**samples.POSITIONS["positions"][0], **prices}]})
-    assert page.page.locator("#positions .held > span").first.inner_text().endswith(f" at {shown}")
+    assert (
+        page.page.locator("#positions .held > span")
+        .first.inner_text()
+        .endswith(f" at {shown}" if entry is None else f" at {shown}\xa0USD")
+    )
 
 
 def test_a_table_without_rows_says_so_without_the_names_of_columns(page: WidgetPage):

@@ -2,7 +2,7 @@
 
 const REGIMES = ["range-low", "range-normal", "range-high", "trend-low", "trend-normal", "trend-high"] as const;
 const COMPARED = ["compared-1", "compared-2", "compared-3", "compared-4"] as const;
-const NAMES = ["text", "muted", "grid", "panel", "sunk", "line", "accent", "gain", "loss", "neutral", "warn", "font", ...REGIMES, ...COMPARED] as const;
+const NAMES = ["text", "muted", "grid", "panel", "sunk", "line", "accent", "gain", "loss", "neutral", "warn", "on-accent", "font", ...REGIMES, ...COMPARED] as const;
 
 export type Palette = Record<(typeof NAMES)[number], string>;
 

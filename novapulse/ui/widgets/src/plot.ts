@@ -140,7 +140,8 @@ export class Plot {
     this.lines = lines.map(({ price, kind, text }) => {
       const color = colors[kind] ?? this.palette.muted;
       const lineStyle = kind === "entry" ? LineStyle.Solid : kind === "absent" ? LineStyle.SparseDotted : LineStyle.Dashed;
-      return this.candles.createPriceLine({ price, color, lineWidth: 1, lineStyle, axisLabelVisible: true, title: text || kind });
+      const label = { axisLabelVisible: true, axisLabelTextColor: this.palette["on-accent"], title: text || kind };
+      return this.candles.createPriceLine({ price, color, lineWidth: 1, lineStyle, ...label });
     });
   }
 }

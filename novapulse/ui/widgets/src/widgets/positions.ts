@@ -60,7 +60,8 @@ function makePosition(): { element: HTMLElement; update: (position: Plain) => vo
     const whose = h("span", "small", [account, lead].filter(Boolean).join(", "));
     if (who.textContent !== `${name.textContent ?? ""}${whose.textContent ?? ""}`) who.replaceChildren(name, whose);
     who.title = position["opened_ns"] ? `opened ${fully(position["opened_ns"])}` : "";
-    const [base, quote] = [position["base"], position["quote"]].map((name) => (name ? `\u00a0${text(name)}` : ""));
+    const unitOf = (figure: string, name: string): string => (number(position[figure]) !== null && position[name] ? `\u00a0${text(position[name])}` : "");
+    const [base, quote] = [unitOf("qty", "base"), unitOf("entry_price", "quote")];
     const price = average(position["entry_price"], PRICES.map((name) => position[name]));
     tell(qty, `${figure(position["qty"])}${base} at ${price}${quote}`);
     tell(entry, lastOf(position));
