@@ -9,8 +9,9 @@ Invariants:
 - what is open is bounded.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from novapulse.core.messages import JSON, Alert, Record, Severity
 
@@ -41,6 +42,9 @@ class Open:
     is_event: bool = False
     acknowledged_by: str = ""
     times: int = 1
+
+
+_values = operator.attrgetter(*Open.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Alerts:
 
     def state(self) -> dict[str, JSON]:
         """Return everything that `restore` needs, as JSON without floats."""
-        return {key: asdict(one) for key, one in self.open.items()}
+        return {key: dict(zip(Open.__slots__, _values(one), strict=True)) for key, one in self.open.items()}
 
     def restore(self, state: Mapping[str, JSON]) -> None:
         """Go on from a state."""

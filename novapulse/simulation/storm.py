@@ -414,16 +414,17 @@ class StormyWorld(World):
 
 
 def _told(event: Event) -> str:
-    name = type(event).__name__
-    if isinstance(event, BarsClosed):
-        return f"{name} {event.ts_close_ns}"
-    if isinstance(event, TimerFired):
-        return f"{name} {event.name}"
-    if isinstance(event, QuoteSeen):
-        return f"{name} {event.instrument.symbol} {event.bid} {event.ask}"
-    if isinstance(event, SnapshotRead):
-        return f"{name} {event.snapshot.cursor} {len(event.snapshot.fills)}"
-    return repr(event)
+    match event:
+        case QuoteSeen():
+            return f"QuoteSeen {event.instrument.symbol} {event.bid} {event.ask}"
+        case TimerFired():
+            return f"TimerFired {event.name}"
+        case BarsClosed():
+            return f"BarsClosed {event.ts_close_ns}"
+        case SnapshotRead():
+            return f"SnapshotRead {event.snapshot.cursor} {len(event.snapshot.fills)}"
+        case _:
+            return repr(event)
 
 
 def _unclear(call: Call, text: str) -> Event:
