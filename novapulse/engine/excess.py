@@ -10,8 +10,8 @@ Invariants:
 
 import re
 from dataclasses import replace
-from decimal import Decimal
 
+from novapulse.core.amounts import from_units
 from novapulse.core.messages import Severity
 from novapulse.core.order_fold import Order
 from novapulse.core.orders import Filled, OrderStatus, Role
@@ -104,7 +104,7 @@ def note(desk: Desk, draft: Draft, row: int, fill: Filled, beyond: int) -> None:
 
 def amount_text(desk: Desk, row: int, units: int) -> str:
     """Return a quantity of an instrument in the digits of its base asset."""
-    return f"{Decimal(units).scaleb(-desk.instruments[row].qty_scale):f} {desk.instruments[row].base}"
+    return f"{from_units(units, desk.instruments[row].qty_scale):f} {desk.instruments[row].base}"
 
 
 def is_repaired(desk: Desk, row: int, order: Order) -> bool:

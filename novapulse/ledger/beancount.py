@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
+from novapulse.core.amounts import from_units
 from novapulse.core.bars import DAY_NS, format_ns
 from novapulse.core.postings import Book
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import CHUNK, scales
 from novapulse.ledger.schema import balance, event, ledger, posting
 from novapulse.ledger.walk import ASSERTED, VENUE_BOOKS, Account

@@ -16,9 +16,9 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, select
 
+from novapulse.core.amounts import from_units
 from novapulse.core.ports import Unwritable
 from novapulse.core.records import Liquidity
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.beancount import journal_lines
 from novapulse.ledger.queries import CHUNK, accounts, executions, listings, orders, reading
 from novapulse.ledger.schema import asset, balance, event, posting

@@ -19,12 +19,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select, union
 from sqlalchemy.exc import DBAPIError
 
+from novapulse.core.amounts import from_units
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey, InstrumentKey, digits
 from novapulse.core.messages import HoldRun, Record
 from novapulse.core.order_fold import Order
 from novapulse.core.postings import Book, Posting
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.movements import FLOWS, Execution, Movements
 from novapulse.ledger.opening import Place, SchemaError, reader
 from novapulse.ledger.reads import Entry

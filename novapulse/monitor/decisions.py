@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from novapulse.core.amounts import from_units
 from novapulse.core.records import ACCOUNT, ACTION, BAR, REASON_TEXT, SIGNAL, Reason, Record
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import DecisionState, RoundTripState
 from novapulse.monitor.values import filled

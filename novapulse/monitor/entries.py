@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
 
+from novapulse.core.amounts import from_units
 from novapulse.core.instruments import AccountKey
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import check_account, reading, scales
 from novapulse.ledger.schema import event, of_kind, order_step, posting
 from novapulse.monitor.home import LEDGER_FILE

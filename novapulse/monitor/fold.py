@@ -14,13 +14,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from novapulse.core.amounts import from_units
 from novapulse.core.facts import KINDS
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.messages import Record
 from novapulse.core.postings import Book
 from novapulse.core.records import Liquidity
 from novapulse.ledger.alerts import KINDS as ALERTS
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.lots import Inventory, Realised
 from novapulse.ledger.movements import FLOWS, Execution, Movements, shares
 from novapulse.ledger.queries import FILLS, SPLITS, Listing, listed, split_of

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
+from novapulse.core.amounts import from_units
 from novapulse.core.bars import day_start_ns
 from novapulse.core.instruments import AccountKey
 from novapulse.core.messages import HoldRun
 from novapulse.core.records import REASON_TEXT, Reason
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import (
     CHUNK,
     DECISIONS,

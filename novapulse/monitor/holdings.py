@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from novapulse.core.amounts import from_units
 from novapulse.core.kept_state import Kept
 from novapulse.core.orders import OrderStatus
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.lots import Inventory
 from novapulse.ledger.queries import Listing
 from novapulse.monitor.fold import AccountFold

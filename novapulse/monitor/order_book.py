@@ -13,11 +13,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from novapulse.core.amounts import from_units
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.order_fold import AT_VENUE, Order
 from novapulse.core.orders import OrderStatus, Role
 from novapulse.core.records import REASON_TEXT, Reason
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import Listing
 from novapulse.monitor.rows import OrderState
 from novapulse.monitor.values import average, filled

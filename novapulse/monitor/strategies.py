@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from novapulse.core.amounts import from_units
 from novapulse.core.instruments import AccountKey
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.queries import accounts, listings, reading, records, scales
 from novapulse.ledger.statistics import StrategyStatistics
 from novapulse.monitor.decisions import strategies_of, strategy

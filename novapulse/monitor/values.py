@@ -7,6 +7,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from novapulse.core.amounts import from_units
+
 AVERAGE_DIGITS = 10
 """Decimal digits of a number that need not end, such as an average price."""
 
@@ -51,8 +53,7 @@ _fields: dict[type, tuple[str, ...]] = {}
 
 def exact(value: Fraction, digits: int) -> Decimal:
     """Return a fraction as a decimal of so many digits, rounded half to even where it does not end before."""
-    units = round(value * 10**digits)
-    return Decimal((int(units < 0), tuple(map(int, str(abs(units)))), -digits))
+    return from_units(round(value * 10**digits), digits)
 
 
 def filled(value: Decimal, digits: int) -> Decimal:

@@ -16,6 +16,7 @@ from novapulse.confluence import pipeline
 from novapulse.confluence.calibration import Calibration
 from novapulse.confluence.explain import explain
 from novapulse.confluence.plan import Plan, prepare
+from novapulse.core.amounts import from_units
 from novapulse.core.bars import BarColumns
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.messages import Record
@@ -25,7 +26,6 @@ from novapulse.core.records import Record as Row
 from novapulse.engine.configuration import Configuration
 from novapulse.engine.limits import in_force
 from novapulse.execution.rules import instrument_records, rules_record
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.movements import FLOWS
 from novapulse.ledger.queries import FILLS
 from novapulse.market.lake import Lake

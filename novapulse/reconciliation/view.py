@@ -3,9 +3,9 @@
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
 
+from novapulse.core.amounts import from_units
 from novapulse.core.executions import provisional_id
 from novapulse.core.instruments import AccountKey, Instrument, InstrumentKey
 from novapulse.core.order_fold import Order
@@ -106,7 +106,7 @@ class View:
 
 
 def _told(units: int, scale: int, asset: str) -> str:
-    exact = f"{Decimal((int(units < 0), tuple(map(int, str(abs(units)))), -scale)):f}"
+    exact = f"{from_units(units, scale):f}"
     return f"{exact.rstrip('0').rstrip('.') if scale else exact} {asset}"
 
 

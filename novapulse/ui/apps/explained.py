@@ -15,9 +15,9 @@ import structlog
 from novapulse.config import load
 from novapulse.confluence.explain import Record
 from novapulse.confluence.steps import CONSENSUS_DIGITS, steps, vote_rows, weight_rows
+from novapulse.core.amounts import from_units
 from novapulse.core.instruments import AccountKey, Instrument
 from novapulse.core.records import REASON_TEXT, Reason
-from novapulse.ledger.amounts import from_units
 from novapulse.monitor.entries import KIND_TEXT
 from novapulse.monitor.home import LEDGER_FILE
 from novapulse.parity.kept import Kept, KeptError

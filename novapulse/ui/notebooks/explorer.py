@@ -14,12 +14,12 @@ from typing import Any
 import marimo as mo
 import polars as pl
 
+from novapulse.core.amounts import from_units
 from novapulse.core.facts import KINDS, from_body
 from novapulse.core.instruments import AccountKey, InstrumentKey
 from novapulse.core.order_fold import Order
 from novapulse.core.ports import JournalError
 from novapulse.ledger import queries
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit, audit
 from novapulse.ledger.lots import Lot
 from novapulse.ledger.statistics import open_lots

@@ -6,8 +6,8 @@ from typing import Any
 
 import marimo as mo
 
+from novapulse.core.amounts import from_units
 from novapulse.core.instruments import AccountKey
-from novapulse.ledger.amounts import from_units
 from novapulse.ledger.audit import Audit
 from novapulse.research.tearsheet.words import plus_exact
 from novapulse.ui import panels

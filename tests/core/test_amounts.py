@@ -5,7 +5,7 @@ from decimal import localcontext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novapulse.ledger.amounts import from_units
+from novapulse.core.amounts import from_units
 from novapulse.ledger.schema import INT64_MAX, SCALE_MAX
 
 

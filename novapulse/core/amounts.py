@@ -1,4 +1,4 @@
-"""Amounts as the ledger counts them: integers in units of 10^-scale of an asset, and the exact way from them."""
+"""Amounts as they are counted: integers in units of 10^-scale of an asset, and the exact way from them."""
 
 from decimal import Decimal
 
