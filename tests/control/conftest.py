@@ -18,6 +18,9 @@ from novapulse.control.second_factor import STEP_S
 from novapulse.control.sessions import Started
 from novapulse.ops.masking import Secrets
 
+ComeIn = Callable[..., Started]
+Add = Callable[[str, Role], None]
+
 NOW = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

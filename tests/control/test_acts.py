@@ -1,7 +1,6 @@
 """The one door: a deed and its row stand or fall together, and the same wish is done once."""
 
 import threading
-from collections.abc import Callable
 from sqlite3 import Connection
 
 import pytest
@@ -9,12 +8,9 @@ import pytest
 from novapulse.control.acts import Wish
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import NOBODY, Denied, Principal, Role, StepUpNeeded
-from novapulse.control.sessions import Started
 from novapulse.control.storage import ControlError
 from novapulse.core.instruments import AccountKey
-from tests.control.conftest import rows_of
-
-ComeIn = Callable[..., Started]
+from tests.control.conftest import ComeIn, rows_of
 
 
 def deed(database: Connection) -> str:

@@ -8,21 +8,19 @@ from novapulse.control.challenges import CHALLENGE_NS, Challenge
 from novapulse.control.entrance import NotLetInError
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Principal, Role
-from novapulse.control.sessions import Started
 from tests.control.conftest import (
     HOME_ADDRESS,
     PASSWORD,
     SECOND_NS,
+    Add,
     App,
     Clock,
+    ComeIn,
     CountingHasher,
     ask,
     refused,
     rows_of,
 )
-
-ComeIn = Callable[..., Started]
-Add = Callable[[str, Role], None]
 
 
 def test_who_comes_too_late_is_kept_waiting_by_nobody_elsewhere(plane: ControlPlane) -> None:

@@ -1,7 +1,7 @@
 """The way in: the same work and words for whoever is wrong, a back-off that locks nobody out, links that work once."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,7 @@ from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Principal, Role
 from novapulse.control.sessions import Started
 from novapulse.control.storage import ControlError
-from tests.control.conftest import HOME_ADDRESS, PASSWORD, Clock, CountingHasher, rows_of
-
-Add = Callable[[str, Role], None]
+from tests.control.conftest import HOME_ADDRESS, PASSWORD, Add, Clock, CountingHasher, rows_of
 
 
 def refusal(plane: ControlPlane, name: str, password: str = "wrong", address: str = HOME_ADDRESS) -> NotLetInError:

@@ -1,18 +1,12 @@
 """API keys: fewer rights than their person, ends, and what a wrong one gets."""
 
-from collections.abc import Callable
-
 import pytest
 
 from novapulse.control.keys import PER_PERSON_MAX
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Denied, Principal, Role, Scope, StepUpNeeded, Via
-from novapulse.control.sessions import Started
 from novapulse.control.storage import ControlError
-from tests.control.conftest import Clock, rows_of
-
-ComeIn = Callable[..., Started]
-Add = Callable[[str, Role], None]
+from tests.control.conftest import Add, Clock, ComeIn, rows_of
 
 
 @pytest.fixture

@@ -6,12 +6,8 @@ import pytest
 
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Denied, Principal, Role, Scope, StepUpNeeded
-from novapulse.control.sessions import Started
 from novapulse.control.storage import ControlError
-from tests.control.conftest import HOME_ADDRESS, PASSWORD, Clock, rows_of
-
-ComeIn = Callable[..., Started]
-Add = Callable[[str, Role], None]
+from tests.control.conftest import HOME_ADDRESS, PASSWORD, Add, Clock, ComeIn, rows_of
 
 ENDINGS: dict[str, Callable[[ControlPlane, Principal, str], object]] = {
     "disabled": lambda plane, by, _: plane.people.disable(by, "ann"),

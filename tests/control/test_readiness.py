@@ -1,14 +1,12 @@
 """Real money does not start with secrets that are none."""
 
-from collections.abc import Callable
-
 import pytest
 
 from novapulse.control.plane import ControlPlane
 from novapulse.control.readiness import REAL_MONEY, secrets_problem
 from novapulse.control.roles import Principal, Role
+from tests.control.conftest import Add
 
-Add = Callable[[str, Role], None]
 DEAR = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA"
 
 

@@ -1,7 +1,6 @@
 """R-70: every channel by every role, every verb, every account: allowed, recorded, answered, or denied and recorded."""
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 
@@ -16,14 +15,12 @@ from novapulse.core.instruments import AccountKey
 from novapulse.core.records import Mode
 from novapulse.ops import health
 from novapulse.ops.health import AccountHealth
-from tests.control.conftest import Clock, rows_of
+from tests.control.conftest import Add, Clock, rows_of
 from tests.ledger.written import write_life
 
 MAIN, SECOND, OTHER = AccountKey("kraken", "main"), AccountKey("kraken", "second"), AccountKey("coinbase", "main")
 STRANGE = (AccountKey("coinbase", "second"), AccountKey("kraken-main", "main"), AccountKey("", ""))
 NEEDED = {"symbol": "BTC/USD", "order": "O-1", "alert": "all", "set": "positions_max=3"}
-
-Add = Callable[[str, Role], None]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import io
 import re
 import threading
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,16 +25,15 @@ from tests.control.conftest import (
     MINUTE_NS,
     PASSWORD,
     SECOND_NS,
+    Add,
     App,
     Clock,
+    ComeIn,
     CountingHasher,
     ask,
     refused,
     rows_of,
 )
-
-ComeIn = Callable[..., Started]
-Add = Callable[[str, Role], None]
 
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 """`12345678901234567890` in base32: the secret of RFC 6238, appendix B."""

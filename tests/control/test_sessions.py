@@ -1,16 +1,12 @@
 """Sessions: new ids, ends, step-up, and what a page asks on its own."""
 
-from collections.abc import Callable
-
 import pytest
 
 from novapulse.control.plane import ControlPlane
 from novapulse.control.roles import Denied, Principal, Role, Scope
-from novapulse.control.sessions import PER_PERSON_MAX, Started
+from novapulse.control.sessions import PER_PERSON_MAX
 from novapulse.control.storage import ControlError
-from tests.control.conftest import HOME_ADDRESS, PASSWORD, Clock, rows_of, token_hashes
-
-ComeIn = Callable[..., Started]
+from tests.control.conftest import HOME_ADDRESS, PASSWORD, Clock, ComeIn, rows_of, token_hashes
 
 
 def test_a_sign_in_gives_a_new_id_and_ends_the_one_the_browser_had(plane: ControlPlane, come_in: ComeIn) -> None:

@@ -138,6 +138,15 @@ def cancels_of_what_lives_on(scene: Scene, name: str, seconds: float) -> list[fl
         scene.hear(TimerFired(scene.ts_ns, timer))
 
 
+def cancelled() -> tuple[Scene, Submit]:
+    """Return an account whose consensus turned while its entry was at work, and that entry."""
+    scene = Scene()
+    submit = scene.enter()
+    scene.accept(submit)
+    scene.tick(-12.0)
+    return scene, submit
+
+
 def told_of_a_cancel(scene: Scene) -> list[tuple[Severity, str]]:
     told = [effect for effect in scene.kept if isinstance(effect, Alert) and effect.key.startswith("cancel:")]
     return [(alert.severity, alert.text) for alert in told]
@@ -145,11 +154,8 @@ def told_of_a_cancel(scene: Scene) -> list[tuple[Severity, str]]:
 
 def test_a_cancel_that_is_taken_and_does_nothing_is_repeated_ever_less_often_and_people_hear_of_it():
     """A bug: an order that lived on was asked about every five seconds for ever, and nobody heard of it."""
-    scene = Scene()
-    submit = scene.enter()
-    scene.accept(submit)
+    scene, submit = cancelled()
     name = submit.request.client_order_id
-    scene.tick(-12.0)
     asked = cancels_of_what_lives_on(scene, name, 3600)
     waits = [after - before for before, after in pairwise(asked)]
     assert waits[0] < 10, "the first may have been lost on its way"
@@ -167,11 +173,8 @@ def test_a_cancel_that_is_taken_and_does_nothing_is_repeated_ever_less_often_and
 
 
 def test_a_cancel_that_was_lost_once_tells_nobody():
-    scene = Scene()
-    submit = scene.enter()
-    scene.accept(submit)
+    scene, submit = cancelled()
     name = submit.request.client_order_id
-    scene.tick(-12.0)
     assert len(cancels_of_what_lives_on(scene, name, 8)) == 2
     scene.hear(OrderReported(scene.wait(1), Seen(name, "V1", VenueState.CANCELED, 0, scene.ts_ns)))
     assert scene.status(submit) is OrderStatus.CANCELED
